@@ -1,0 +1,50 @@
+# shellcheck shell=bash
+# Ports on loopback. Each has a default below the ephemeral range (so that no outgoing connection
+# squats on it); one that is taken by a stranger is replaced by the next free one and remembered.
+
+declare -A DEFAULT_PORT=(
+  [amqp]=27672 [amqp_dist]=27673 [epmd]=27674
+  [postgres]=27432
+  [s3]=27333 [s3_grpc]=27334 [s3_master]=27335 [s3_master_grpc]=27336
+  [s3_filer]=27337 [s3_filer_grpc]=27338 [s3_volume]=27339 [s3_volume_grpc]=27340
+  [worker]=27480
+)
+
+# Does anything answer there? A listener on 0.0.0.0 answers on loopback too.
+port_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# port NAME: the remembered port, else the default.
+port() {
+  local kept=
+  [[ -f "$PORTS_FILE" ]] && kept="$(sed -n "s/^$1=//p" "$PORTS_FILE" | tail -n 1)"
+  printf '%s' "${kept:-${DEFAULT_PORT[$1]}}"
+}
+
+# choose_port NAME: called before a service starts, so whoever holds the port is a stranger.
+choose_port() {
+  local name="$1" wanted candidate used
+  touch "$PORTS_FILE"
+  wanted="$(port "$name")"
+  candidate="$wanted"
+  used=" $(sed -n 's/^[a-z0-9_]*=//p' "$PORTS_FILE" | tr '\n' ' ') ${DEFAULT_PORT[*]} "
+  while port_taken "$candidate" || { [[ "$candidate" != "$wanted" ]] && [[ "$used" == *" $candidate "* ]]; }; do
+    candidate=$((candidate + 1))
+    ((candidate < wanted + 500)) || die "no free port near $wanted for $name on 127.0.0.1."
+  done
+  [[ "$candidate" == "$wanted" ]] || note "port $wanted is taken; $name uses $candidate"
+  { grep -v "^$name=" "$PORTS_FILE" || true; echo "$name=$candidate"; } >"$PORTS_FILE.new"
+  mv "$PORTS_FILE.new" "$PORTS_FILE"
+}
+
+# http_status PORT PATH: the status code, or nothing when no one answers. No curl needed.
+http_status() {
+  local line=
+  {
+    exec 4<>"/dev/tcp/127.0.0.1/$1" || return 0
+    printf 'GET %s HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n' "$2" >&4
+    read -r -t 5 line <&4 || true
+    exec 4>&-
+  } 2>/dev/null
+  line="${line#* }"
+  printf '%s' "${line%% *}"
+}

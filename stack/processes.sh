@@ -1,0 +1,73 @@
+# shellcheck shell=bash
+# Background processes that this stack started: recorded with their start time, so that a pid
+# which the kernel has since given to a stranger is never taken for ours, let alone killed.
+
+# Clock ticks from boot to the start of a process: field 22 of its stat line. The second field may hold
+# blanks and brackets, so count from the last bracket.
+started_ticks() {
+  local line fields
+  line="$(cat "/proc/$1/stat" 2>/dev/null)" || return 1
+  read -ra fields <<<"${line##*) }"
+  [[ "${fields[0]}" != Z ]] || return 1 # a zombie has ended, whoever has yet to notice
+  printf '%s' "${fields[19]}"
+}
+
+# launch NAME COMMAND...: detached from this terminal, output to log/NAME.log.
+# The pid stays the same through the execs: what is recorded is the service itself.
+launch() {
+  local name="$1" log="$STACK/log/$1.log" record="$STACK/run/$1.pid" pid=
+  shift
+  if [[ -s "$log" ]]; then mv -f "$log" "$log.1"; fi
+  rm -f "$record"
+  # shellcheck disable=SC2016 # $$ and $1 belong to the inner shell
+  RECORD="$record" setsid nohup bash -c 'echo $$ >"$RECORD.new" && mv "$RECORD.new" "$RECORD"; unset RECORD; exec "$@"' \
+    launch "$@" </dev/null >"$log" 2>&1 9>&- &
+  disown
+  for _ in {1..100}; do
+    [[ -s "$record" ]] && break
+    sleep 0.05
+  done
+  pid="$(cat "$record" 2>/dev/null)" || die "could not start $name." "$log"
+  echo "$pid $(started_ticks "$pid" || echo 0)" >"$record"
+  if [[ -n "${EMOFLEET_STARTED_LIST:-}" ]]; then echo "$name" >>"$EMOFLEET_STARTED_LIST"; fi
+}
+
+# pid_of NAME: its pid when it is alive, else failure.
+pid_of() {
+  local pid ticks
+  read -r pid ticks 2>/dev/null <"$STACK/run/$1.pid" || return 1
+  [[ "$(started_ticks "$pid")" == "$ticks" ]] || return 1
+  printf '%s' "$pid"
+}
+
+running() { pid_of "$1" >/dev/null; }
+
+# wait_until NAME SECONDS CHECK...: poll CHECK until it succeeds; stop at once when the process has died.
+wait_until() {
+  local name="$1" seconds="$2" until_time
+  shift 2
+  until_time=$(($(date +%s) + seconds))
+  until "$@"; do
+    running "$name" || die "$name ended while it was starting." "$STACK/log/$name.log"
+    (($(date +%s) < until_time)) || die "$name was not ready after $seconds s." "$STACK/log/$name.log"
+    sleep 0.2
+  done
+}
+
+# end NAME [SIGNAL] [SECONDS]: ask, wait, and only then insist.
+end() {
+  local name="$1" signal="${2:-TERM}" seconds="${3:-20}" pid tenths=0
+  if pid="$(pid_of "$name")"; then
+    kill -s "$signal" "$pid" 2>/dev/null || true
+    while running "$name"; do
+      if ((tenths++ >= seconds * 10)); then
+        note "$name (pid $pid) did not end within $seconds s; killing it"
+        kill -s KILL "$pid" 2>/dev/null || true
+        sleep 0.5
+        break
+      fi
+      sleep 0.1
+    done
+  fi
+  rm -f "$STACK/run/$name.pid"
+}

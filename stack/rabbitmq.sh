@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# The private RabbitMQ: start | stop | restart | status | kill (no goodbye, for fault tests).
+#
+# One node and its own epmd, on loopback. The vhost and the only user are `emofleet`; there is no guest.
+set -euo pipefail
+here="$(dirname "${BASH_SOURCE[0]}")"
+. "$here/place.sh"
+. "$here/messages.sh"
+. "$here/ports.sh"
+. "$here/secrets.sh"
+. "$here/processes.sh"
+. "$here/packages.sh"
+. "$here/compose.sh"
+. "$here/rabbitmq_node.sh"
+
+install_server() {
+  install_packages RabbitMQ rabbitmq-server
+  keep_disabled rabbitmq-server.service epmd.socket epmd.service
+}
+
+write_settings() {
+  mkdir -p "$NODE_HOME/data" "$NODE_HOME/log" "$NODE_HOME/generated"
+  (
+    umask 077
+    # default_* count on an empty node only: this user exists from the first second, guest never does.
+    cat >"$NODE_HOME/rabbitmq.conf" <<CONF
+listeners.tcp.1 = 127.0.0.1:$(port amqp)
+default_vhost = emofleet
+default_user = emofleet
+default_pass = $(secret AMQP_PASSWORD)
+default_user_tags.administrator = true
+vm_memory_high_watermark.absolute = 512MB
+disk_free_limit.absolute = 200MB
+# The log of the quorum queues is kept in memory up to this size: 512 MB unless told.
+raft.wal_max_size_bytes = 33554432
+log.console = true
+log.console.level = info
+log.file = false
+CONF
+    echo '[].' >"$NODE_HOME/advanced.config"
+    echo '[].' >"$NODE_HOME/enabled_plugins"
+    if [[ ! -f "$NODE_HOME/.erlang.cookie" ]]; then
+      secret ERLANG_COOKIE >"$NODE_HOME/.erlang.cookie"
+      chmod 400 "$NODE_HOME/.erlang.cookie"
+    fi
+  )
+}
+
+# The AMQP port opens last in the boot, when vhosts and queues are there: an answer means ready.
+answers() { port_taken "$(port amqp)" && grep -q 'Server startup complete' "$STACK/log/rabbitmq.log"; }
+
+start_epmd() {
+  running epmd && return 0
+  choose_port epmd
+  launch epmd epmd -address 127.0.0.1 -port "$(port epmd)"
+}
+
+boot() {
+  running rabbitmq && return
+  rabbitmq_program rabbitmq-server >/dev/null || install_server
+  choose_port amqp
+  choose_port amqp_dist
+  start_epmd
+  say "starting RabbitMQ on 127.0.0.1:$(port amqp) (about ten seconds)"
+  write_settings
+  local server
+  server="$(rabbitmq_program rabbitmq-server)" || die "rabbitmq-server was not found after installing it." "$APT_LOG"
+  (
+    rabbitmq_environment
+    # With this, the script becomes the Erlang VM instead of guarding it: one process, whose pid we know.
+    export RUNNING_UNDER_SYSTEMD=true
+    launch rabbitmq "$server"
+  )
+}
+
+start() {
+  boot
+  wait_until rabbitmq 90 answers
+}
+
+stop() {
+  end rabbitmq TERM 40
+  end epmd TERM 5
+}
+
+if delegated_to_compose AMQP rabbitmq "${1:-}"; then exit; fi
+case "${1:-}" in
+  launch) boot ;; # without waiting: up.sh starts the others meanwhile
+  start) start ;;
+  stop) stop ;;
+  restart) end rabbitmq TERM 40 && start ;;
+  kill) end rabbitmq KILL 10 ;;
+  status) running rabbitmq && answers ;;
+  *) die "usage: stack/rabbitmq.sh start|stop|restart|kill|status" ;;
+esac
