@@ -1,0 +1,5 @@
+//! The object store: recordings in, artifacts out.
+
+mod signatures;
+
+pub use signatures::*;
