@@ -1,0 +1,8 @@
+//! The outside world, as the fleet sees it: RabbitMQ, S3, Postgres, configuration, telemetry.
+//! Vendors' errors are mapped to [`domain::FailureCode`]s here and go no further.
+
+pub mod amqp;
+pub mod config;
+pub mod postgres;
+pub mod s3;
+pub mod telemetry;

@@ -1,0 +1,121 @@
+//! The pool of connections, and the schema's migrations.
+
+use std::collections::HashSet;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use domain::{Failure, FailureCode};
+use secrecy::ExposeSecret;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection};
+
+use super::errors;
+use crate::config;
+
+/// The numbered SQL of `migrations/`, built in.
+static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
+
+/// A pool of connections to the fleet's database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pool: PgPool,
+    options: PgConnectOptions,
+    /// Months whose partition of `segments` is known to exist, as (year, month).
+    pub(super) months: Arc<Mutex<HashSet<(i32, u32)>>>,
+}
+
+impl Database {
+    /// Connects, and checks that the server answers.
+    ///
+    /// # Errors
+    /// `database.unreachable` when it does not; `database.refused` for a bad URL, user or database.
+    pub async fn connect(settings: &config::Postgres) -> Result<Self, Failure> {
+        let database = Self::lazy(settings)?;
+        // One connection outside the pool: the pool would turn every reason into "timed out".
+        let timeout = Duration::from_secs(settings.connect_timeout_s.max(1));
+        match tokio::time::timeout(timeout, database.options.connect()).await {
+            Ok(Ok(connection)) => {
+                let _ = connection.close().await;
+                Ok(database)
+            }
+            Ok(Err(error)) => Err(errors::failure(&error)),
+            Err(_) => Err(errors::failure(&sqlx::Error::PoolTimedOut)),
+        }
+    }
+
+    /// The same without touching the network: the first statement connects.
+    ///
+    /// # Errors
+    /// `database.refused` for a bad URL.
+    pub fn lazy(settings: &config::Postgres) -> Result<Self, Failure> {
+        let options = PgConnectOptions::from_str(settings.url.expose_secret())
+            .map_err(|e| errors::failure(&e))?
+            .application_name("emofleet")
+            .log_statements(tracing::log::LevelFilter::Trace);
+        let milliseconds = settings.statement_timeout_s.saturating_mul(1000).to_string();
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.max_connections)
+            .acquire_timeout(Duration::from_secs(settings.connect_timeout_s.max(1)))
+            .after_connect(move |connection, _| {
+                let milliseconds = milliseconds.clone();
+                Box::pin(async move { set_timeouts(connection, &milliseconds).await })
+            })
+            .connect_lazy_with(options.clone());
+        Ok(Self { pool, options, months: Arc::default() })
+    }
+
+    /// Whether the server answers a statement.
+    ///
+    /// # Errors
+    /// `database.unreachable` or `database.refused`.
+    pub async fn ping(&self) -> Result<(), Failure> {
+        sqlx::query("SELECT 1").execute(&self.pool).await.map(drop).map_err(|e| errors::failure(&e))
+    }
+
+    /// Brings the schema up to date. Safe to run by several programs at once, and again.
+    ///
+    /// # Errors
+    /// `database.refused` when the schema is newer than this program or was made by another one.
+    pub async fn migrate(&self) -> Result<(), Failure> {
+        // Its own connection: building an index may take longer than a statement of the fleet may.
+        let mut connection = self.options.connect().await.map_err(|e| errors::failure(&e))?;
+        let outcome = MIGRATIONS.run(&mut connection).await.map_err(|e| errors::migration(&e));
+        let _ = connection.close().await;
+        outcome
+    }
+
+    /// Whether every migration of this program has been applied.
+    ///
+    /// # Errors
+    /// `database.refused`, with the advice to migrate; `database.unreachable`.
+    pub async fn check_schema(&self) -> Result<(), Failure> {
+        let newest = MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0);
+        let applied: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(|e| errors::failure(&e))?;
+        if applied >= Some(newest) {
+            return Ok(());
+        }
+        Err(Failure::new(FailureCode::DatabaseRefused, "the schema is older than this program: run `producer migrate`"))
+    }
+
+    /// The pool itself, for what has no method here.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Closes every connection, once those in use are given back.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// A session that hangs in a transaction is ended too: its locks would stop other workers.
+async fn set_timeouts(connection: &mut PgConnection, milliseconds: &str) -> Result<(), sqlx::Error> {
+    const SETTINGS: &str = "SELECT set_config('statement_timeout', $1, false),
+        set_config('idle_in_transaction_session_timeout', $1, false), set_config('timezone', 'UTC', false)";
+    sqlx::query(SETTINGS).bind(milliseconds).execute(connection).await.map(drop)
+}

@@ -1,0 +1,26 @@
+//! Postgres: jobs, results and what is asked of them. The schema lies in `migrations/`, every
+//! statement of this program under this folder, long ones in `queries/*.sql`.
+//!
+//! Delivery is at least once, so every write here may be repeated: by a second delivery, by a
+//! second worker at the same moment, after a commit whose answer was lost. The rules:
+//! a job is one row of `analyses`; `done` is never undone by a failure; the timeline of a job is
+//! replaced as a whole, in the transaction that sets it `done`.
+
+mod attempt;
+mod batch;
+mod connect;
+mod enroll;
+mod errors;
+mod progress;
+mod record;
+mod results;
+mod status;
+mod text;
+
+pub use attempt::Attempt;
+pub use batch::NewBatch;
+pub use connect::Database;
+pub use domain::report::Artifacts;
+pub use progress::{BatchSummary, Progress};
+pub use results::{ChannelSummary, ResultRow};
+pub use status::Status;

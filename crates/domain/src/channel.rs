@@ -1,0 +1,165 @@
+//! Who speaks on which channel, and whether that channel may be scored.
+
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Who is heard on a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The person who calls or is called: the one whose emotion is asked for.
+    Customer,
+    /// The employee. Scored only where the operator turned that on (EU AI Act, Art. 5(1)(f)).
+    Agent,
+    /// Somebody; the job did not say who.
+    Speaker,
+    /// All channels mixed into one, because the job asked for it.
+    Mixed,
+}
+
+impl Role {
+    /// Lower-case name, as in JSON and the database.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Agent => "agent",
+            Self::Speaker => "speaker",
+            Self::Mixed => "mixed",
+        }
+    }
+
+    /// The role with this name.
+    pub fn from_label(label: &str) -> Option<Self> {
+        [Self::Customer, Self::Agent, Self::Speaker, Self::Mixed].into_iter().find(|r| r.label() == label)
+    }
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.label())
+    }
+}
+
+/// How a job wants a recording's channels read. JSON: `"mix"` or `{"0":"agent","1":"customer"}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChannelLayout {
+    /// Average all channels into one. Never a default.
+    Mix,
+    /// Channel number (from 0) to role. Channels not named are [`Role::Speaker`].
+    Roles(BTreeMap<u16, Role>),
+}
+
+/// One track of audio to go through the pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Track {
+    /// Channel number from 0; `None` for the mix of all.
+    pub channel: Option<u16>,
+    /// Who speaks.
+    pub role: Role,
+    /// False: left out of the analysis by the operator's policy.
+    pub scored: bool,
+}
+
+/// Which tracks a recording of `channels` channels gives.
+///
+/// `layout` is the job's wish, `two_channel` the operator's default roles for two-channel
+/// recordings, `scored` the roles that may be scored.
+pub fn tracks(
+    channels: u16,
+    layout: Option<&ChannelLayout>,
+    two_channel: [Role; 2],
+    scored: &BTreeSet<Role>,
+) -> Vec<Track> {
+    let track = |channel, role| Track { channel, role, scored: scored.contains(&role) };
+    match layout {
+        Some(ChannelLayout::Mix) => vec![track(None, Role::Mixed)],
+        Some(ChannelLayout::Roles(roles)) => {
+            (0..channels).map(|c| track(Some(c), roles.get(&c).copied().unwrap_or(Role::Speaker))).collect()
+        }
+        None if channels == 2 => (0..2).map(|c| track(Some(c), two_channel[usize::from(c)])).collect(),
+        None => (0..channels).map(|c| track(Some(c), Role::Speaker)).collect(),
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum LayoutJson {
+    Word(String),
+    Roles(BTreeMap<String, Role>),
+}
+
+impl Serialize for ChannelLayout {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Mix => LayoutJson::Word("mix".into()),
+            Self::Roles(roles) => LayoutJson::Roles(roles.iter().map(|(c, r)| (c.to_string(), *r)).collect()),
+        }
+        .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ChannelLayout {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error as _;
+        let wanted = r#""mix" or an object from channel number to role, like {"0":"agent","1":"customer"}"#;
+        let json = LayoutJson::deserialize(deserializer)
+            .map_err(|_| D::Error::custom(format!("channels must be {wanted}")))?;
+        match json {
+            LayoutJson::Word(word) if word == "mix" => Ok(Self::Mix),
+            LayoutJson::Word(word) => Err(D::Error::custom(format!("channels is `{word}`; it must be {wanted}"))),
+            LayoutJson::Roles(roles) => roles
+                .into_iter()
+                .map(|(channel, role)| match channel.parse() {
+                    Ok(number) => Ok((number, role)),
+                    Err(_) => Err(D::Error::custom(format!("`{channel}` is not a channel number"))),
+                })
+                .collect::<Result<_, _>>()
+                .map(Self::Roles),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn customer_only() -> BTreeSet<Role> {
+        BTreeSet::from([Role::Customer, Role::Speaker, Role::Mixed])
+    }
+
+    #[test]
+    fn a_two_channel_call_leaves_the_agent_out_by_default() {
+        let tracks = tracks(2, None, [Role::Agent, Role::Customer], &customer_only());
+        assert_eq!(tracks[0], Track { channel: Some(0), role: Role::Agent, scored: false });
+        assert_eq!(tracks[1], Track { channel: Some(1), role: Role::Customer, scored: true });
+    }
+
+    #[test]
+    fn a_mono_recording_is_one_speaker() {
+        let tracks = tracks(1, None, [Role::Agent, Role::Customer], &customer_only());
+        assert_eq!(tracks, vec![Track { channel: Some(0), role: Role::Speaker, scored: true }]);
+    }
+
+    #[test]
+    fn the_jobs_roles_win_over_the_default() {
+        let layout: ChannelLayout = serde_json::from_str(r#"{"0":"customer","1":"agent"}"#).expect("valid");
+        let tracks = tracks(2, Some(&layout), [Role::Agent, Role::Customer], &customer_only());
+        assert!(tracks[0].scored && !tracks[1].scored);
+    }
+
+    #[test]
+    fn layouts_that_make_no_sense_say_what_is_wanted() {
+        for bad in [r#""stereo""#, r#"{"left":"agent"}"#, r#"{"0":"boss"}"#, "7"] {
+            let error = serde_json::from_str::<ChannelLayout>(bad).expect_err("must be refused").to_string();
+            assert!(error.contains("channel"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn layouts_round_trip() {
+        for json in [r#""mix""#, r#"{"0":"agent","1":"customer"}"#] {
+            let layout: ChannelLayout = serde_json::from_str(json).expect("valid");
+            assert_eq!(serde_json::to_string(&layout).expect("serialises"), json);
+        }
+    }
+}

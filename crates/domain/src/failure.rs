@@ -1,0 +1,138 @@
+//! Why a recording was not analysed: stable codes that travel to the database, the dead
+//! letters and the console. Each says whether trying again can help, and what to do.
+
+use serde::{Deserialize, Serialize};
+
+/// Whether trying again can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// A service or machine is at fault: retried with growing delays, then set aside.
+    Transient,
+    /// The recording or job itself is at fault: set aside at once.
+    Permanent,
+}
+
+macro_rules! failure_codes {
+    ($( $variant:ident = $code:literal, $class:ident, $advice:literal; )*) => {
+        /// A stable failure code. Its text never changes once released.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum FailureCode { $( #[doc = $advice] $variant, )* }
+
+        impl FailureCode {
+            /// Every code there is.
+            pub const ALL: &'static [Self] = &[ $( Self::$variant, )* ];
+
+            /// The stable text, like `audio.unsupported_codec`.
+            pub fn code(self) -> &'static str {
+                match self { $( Self::$variant => $code, )* }
+            }
+
+            /// Whether trying again can help.
+            pub fn class(self) -> Class {
+                match self { $( Self::$variant => Class::$class, )* }
+            }
+
+            /// What whoever meets it should do.
+            pub fn advice(self) -> &'static str {
+                match self { $( Self::$variant => $advice, )* }
+            }
+        }
+    };
+}
+
+failure_codes! {
+    JobUnreadable = "job.unreadable", Permanent, "The message is not a job: look at who publishes to the queue.";
+    JobUnknownVersion = "job.unknown_version", Permanent, "The job is newer than this worker: update the workers, then replay.";
+    JobInvalid = "job.invalid", Permanent, "The job breaks a rule of the contract: mend the producer's input and enqueue again.";
+    JobKilledWorker = "job.killed_worker", Permanent, "Workers died on this recording each time: keep a copy of it and report it.";
+    JobTimeout = "job.timeout", Transient, "The job took longer than `worker.job_timeout_s`: raise it, or look at the worker's load.";
+    JobCancelled = "job.cancelled", Transient, "The worker was stopped before the job ended: it is handed to another one.";
+    ObjectNotFound = "object.not_found", Permanent, "The object is gone from the bucket: upload it and enqueue it again.";
+    ObjectChanged = "object.changed", Permanent, "The object was replaced after it was enqueued: enqueue it again.";
+    ObjectTooLarge = "object.too_large", Permanent, "The object exceeds `audio.max_bytes`: raise the limit or split the recording.";
+    StoreUnreachable = "store.unreachable", Transient, "The S3 store does not answer: check `s3.endpoint` and the store's health.";
+    StoreDenied = "store.denied", Transient, "The S3 store refuses the credentials or the bucket: check keys and bucket policy.";
+    AudioEmpty = "audio.empty", Permanent, "The file has no bytes: look at the recorder.";
+    AudioNotAudio = "audio.not_audio", Permanent, "The content is no known audio format, whatever its name says.";
+    AudioUnsupportedCodec = "audio.unsupported_codec", Permanent, "The codec is not supported: convert the recording, to FLAC or Opus say.";
+    AudioBadHeader = "audio.bad_header", Permanent, "The header says something impossible, such as 0 Hz: look at the recorder.";
+    AudioCorrupt = "audio.corrupt", Permanent, "The audio data can't be decoded: fetch the recording again from its source.";
+    AudioTruncated = "audio.truncated", Permanent, "The file ends before its header says: upload it again, or set `audio.accept_truncated`.";
+    AudioTooShort = "audio.too_short", Permanent, "There is less sound than the model can hear (25 ms).";
+    AudioTooLong = "audio.too_long", Permanent, "The recording exceeds `audio.max_seconds`: raise the limit or split it.";
+    AudioTooManyChannels = "audio.too_many_channels", Permanent, "The recording exceeds `audio.max_channels`.";
+    AudioNoSpeech = "audio.no_speech", Permanent, "Nobody speaks on the channels that are scored: silence, music or noise.";
+    ChannelsNoneScored = "channels.none_scored", Permanent, "No channel has a role listed in `analysis.score_roles`: check the roles.";
+    ModelMismatch = "model.mismatch", Transient, "The job asks for another model than this worker runs: start a worker with that model.";
+    ModelFailed = "model.failed", Transient, "The model gave no usable answer: run `worker model check`.";
+    DatabaseUnreachable = "database.unreachable", Transient, "Postgres does not answer: check `postgres.url` and the server's health.";
+    DatabaseRefused = "database.refused", Transient, "Postgres refused a statement: run `producer migrate`, check privileges.";
+    BrokerUnreachable = "broker.unreachable", Transient, "RabbitMQ does not answer: check `amqp.url` and the broker's health.";
+    WorkerNoSpace = "worker.no_space", Transient, "The worker's disk for temporary files is full: free space or set `worker.temp_dir`.";
+    WorkerInternal = "worker.internal", Transient, "A defect of the worker: its log has the details.";
+}
+
+impl FailureCode {
+    /// The code with this text.
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|c| c.code() == code)
+    }
+}
+
+impl std::fmt::Display for FailureCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.code())
+    }
+}
+
+impl Serialize for FailureCode {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+impl<'de> Deserialize<'de> for FailureCode {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let code = String::deserialize(deserializer)?;
+        Self::from_code(&code).ok_or_else(|| serde::de::Error::custom(format!("unknown failure code `{code}`")))
+    }
+}
+
+/// One job's failure: the code, and a sentence with this case's facts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Failure {
+    /// The stable code.
+    pub code: FailureCode,
+    /// A sentence for people; no personal data, no secrets.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure with this case's facts in one sentence.
+    pub fn new(code: FailureCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// Whether trying again can help.
+    pub fn class(&self) -> Class {
+        self.code.class()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn codes_are_unique_and_read_back() {
+        let texts: HashSet<_> = FailureCode::ALL.iter().map(|c| c.code()).collect();
+        assert_eq!(texts.len(), FailureCode::ALL.len());
+        for code in FailureCode::ALL {
+            assert_eq!(FailureCode::from_code(code.code()), Some(*code));
+            assert!(code.advice().ends_with('.'), "{code} has no full sentence of advice");
+        }
+    }
+}

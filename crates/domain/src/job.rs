@@ -1,0 +1,261 @@
+//! The job message: one recording to analyse. Versioned; golden files pin each version.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{CallData, ChannelLayout, Failure, FailureCode};
+
+/// The version this code writes.
+pub const VERSION: u32 = 1;
+/// Longest job message accepted, in bytes.
+pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+/// Longest object key S3 allows, in bytes of UTF-8.
+pub const MAX_KEY_BYTES: usize = 1024;
+/// Longest value of a call-data field, in bytes of UTF-8.
+pub const MAX_FIELD_BYTES: usize = 1024;
+/// Most free attributes of a call.
+pub const MAX_ATTRIBUTES: usize = 64;
+
+/// Namespace of the project's UUIDv5 identifiers.
+const NAMESPACE: Uuid = Uuid::from_u128(0x5d0c_6f0a_3b1e_4c55_9f4e_e307_1f1e_e701);
+
+/// Identity of a job: UUIDv5 of bucket, key, etag, model and options, so that enqueuing the
+/// same thing twice is one job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(pub Uuid);
+
+/// Identity of a batch: UUIDv5 of its name, so that enqueuing a source again continues its batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BatchId(pub Uuid);
+
+impl BatchId {
+    /// The batch of this name.
+    pub fn from_name(name: &str) -> Self {
+        Self(Uuid::new_v5(&NAMESPACE, format!("batch:{name}").as_bytes()))
+    }
+}
+
+impl std::fmt::Display for JobId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::fmt::Display for BatchId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where the recording is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectRef {
+    /// Bucket, on the operator's own store: no job can choose an endpoint.
+    pub bucket: String,
+    /// Key, at most [`MAX_KEY_BYTES`].
+    pub key: String,
+    /// The version meant, without quotes. The worker refuses another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+}
+
+/// How fine the result is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Granularity {
+    /// Scores per segment and recording.
+    #[default]
+    Utterance,
+    /// Also nine scores for each frame (50 a second).
+    Frame,
+}
+
+impl Granularity {
+    /// Lower-case name, as in JSON and the database.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Utterance => "utterance",
+            Self::Frame => "frame",
+        }
+    }
+}
+
+/// What to do with a recording, besides which one it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobOptions {
+    /// Model name; must be the `name` of the worker's `model.json`.
+    pub model: String,
+    /// Roles of the channels; `None` leaves it to the worker's configuration.
+    pub channels: Option<ChannelLayout>,
+    /// How fine the result is.
+    pub granularity: Granularity,
+    /// Whether `embedding.npy` is written.
+    pub embedding: bool,
+}
+
+/// One recording to analyse.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Message version, [`VERSION`].
+    pub v: u32,
+    /// Identity; also the AMQP `message_id`.
+    pub job_id: JobId,
+    /// The batch it was enqueued with.
+    pub batch_id: BatchId,
+    /// The recording.
+    pub object: ObjectRef,
+    /// What is known of the call.
+    #[serde(default)]
+    pub call: CallData,
+    /// Roles of the channels; absent: the worker's configuration decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<ChannelLayout>,
+    /// How fine the result is.
+    #[serde(default)]
+    pub granularity: Granularity,
+    /// Whether `embedding.npy` is written.
+    #[serde(default = "yes")]
+    pub embedding: bool,
+    /// Model name; must be the `name` of the worker's `model.json`.
+    pub model: String,
+    /// When the producer made it.
+    pub submitted_at: DateTime<Utc>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Job {
+    /// A job of the current version; its identity follows from object and options.
+    pub fn new(
+        batch_id: BatchId,
+        object: ObjectRef,
+        call: CallData,
+        options: JobOptions,
+        submitted_at: DateTime<Utc>,
+    ) -> Self {
+        let JobOptions { model, channels, granularity, embedding } = options;
+        let identity = serde_json::json!([
+            object.bucket,
+            object.key,
+            object.etag,
+            model,
+            channels,
+            granularity.label(),
+            embedding
+        ]);
+        let job_id = JobId(Uuid::new_v5(&NAMESPACE, format!("job:{identity}").as_bytes()));
+        Self { v: VERSION, job_id, batch_id, object, call, channels, granularity, embedding, model, submitted_at }
+    }
+
+    /// The message body.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a job has only string keys and finite numbers")
+    }
+
+    /// Reads a message body.
+    ///
+    /// # Errors
+    /// A [`Failure`] with `job.unreadable`, `job.unknown_version` or `job.invalid`.
+    pub fn from_json(body: &[u8]) -> Result<Self, Failure> {
+        #[derive(Deserialize)]
+        struct Version {
+            v: u32,
+        }
+        if body.len() > MAX_MESSAGE_BYTES {
+            return Err(Failure::new(
+                FailureCode::JobUnreadable,
+                format!("the message has {} bytes; a job has at most {MAX_MESSAGE_BYTES}", body.len()),
+            ));
+        }
+        let unreadable = |e: serde_json::Error| Failure::new(FailureCode::JobUnreadable, format!("not a job: {e}"));
+        let Version { v } = serde_json::from_slice(body).map_err(unreadable)?;
+        if v != VERSION {
+            return Err(Failure::new(
+                FailureCode::JobUnknownVersion,
+                format!("job version {v}; this worker reads version {VERSION}"),
+            ));
+        }
+        let job: Self = serde_json::from_slice(body).map_err(unreadable)?;
+        job.validate()?;
+        Ok(job)
+    }
+
+    /// Checks the limits of the contract.
+    ///
+    /// # Errors
+    /// A [`Failure`] with `job.invalid` that names the field.
+    pub fn validate(&self) -> Result<(), Failure> {
+        let invalid = |what: String| Err(Failure::new(FailureCode::JobInvalid, what));
+        if self.object.bucket.is_empty() || self.object.key.is_empty() {
+            return invalid("the object has no bucket or no key".into());
+        }
+        if self.object.key.len() > MAX_KEY_BYTES {
+            return invalid(format!("the key has {} bytes; S3 allows {MAX_KEY_BYTES}", self.object.key.len()));
+        }
+        let call = &self.call;
+        if call.attributes.len() > MAX_ATTRIBUTES {
+            return invalid(format!("{} attributes; at most {MAX_ATTRIBUTES}", call.attributes.len()));
+        }
+        let named = [
+            ("object.bucket", Some(&self.object.bucket)),
+            ("object.key", Some(&self.object.key)),
+            ("object.etag", self.object.etag.as_ref()),
+            ("model", Some(&self.model)),
+            ("call.call_id", call.call_id.as_ref()),
+            ("call.agent", call.agent.as_ref()),
+            ("call.team", call.team.as_ref()),
+            ("call.customer", call.customer.as_ref()),
+        ];
+        let attributes = call.attributes.iter().flat_map(|(k, v)| [("call.attributes", k), ("call.attributes", v)]);
+        for (field, text) in named.into_iter().filter_map(|(f, t)| Some((f, t?))).chain(attributes) {
+            // Postgres text cannot hold NUL; refusing it here keeps every later place simple.
+            if text.contains('\0') {
+                return invalid(format!("{field} contains a NUL character"));
+            }
+            if text.len() > MAX_FIELD_BYTES.max(MAX_KEY_BYTES) {
+                return invalid(format!("{field} has {} bytes; at most {MAX_FIELD_BYTES}", text.len()));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(key: &str, granularity: Granularity) -> Job {
+        let object = ObjectRef { bucket: "calls".into(), key: key.into(), etag: Some("abc".into()) };
+        let options = JobOptions { model: "m".into(), channels: None, granularity, embedding: true };
+        Job::new(BatchId::from_name("b"), object, CallData::default(), options, DateTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn the_same_object_and_options_are_one_job() {
+        assert_eq!(job("a", Granularity::Utterance).job_id, job("a", Granularity::Utterance).job_id);
+        assert_ne!(job("a", Granularity::Utterance).job_id, job("b", Granularity::Utterance).job_id);
+        assert_ne!(job("a", Granularity::Utterance).job_id, job("a", Granularity::Frame).job_id);
+    }
+
+    #[test]
+    fn a_job_survives_the_wire() {
+        let job = job("通话 1.wav", Granularity::Frame);
+        assert_eq!(Job::from_json(&job.to_json()), Ok(job));
+    }
+
+    #[test]
+    fn what_is_no_job_is_refused_with_its_code() {
+        let refused = |body: &[u8]| Job::from_json(body).expect_err("must be refused").code;
+        assert_eq!(refused(b"hello"), FailureCode::JobUnreadable);
+        assert_eq!(refused(b"{\"v\":1}"), FailureCode::JobUnreadable);
+        assert_eq!(refused(b"{\"v\":99}"), FailureCode::JobUnknownVersion);
+        assert_eq!(refused(&vec![b' '; MAX_MESSAGE_BYTES + 1]), FailureCode::JobUnreadable);
+        assert_eq!(refused(&job("a\0b", Granularity::Frame).to_json()), FailureCode::JobInvalid);
+        assert_eq!(refused(&job(&"x".repeat(1025), Granularity::Frame).to_json()), FailureCode::JobInvalid);
+    }
+}

@@ -1,0 +1,19 @@
+//! The nouns of emofleet. Nothing here reads a file, a socket or a clock.
+
+pub mod call;
+pub mod channel;
+pub mod emotion;
+pub mod failure;
+pub mod job;
+pub mod model;
+pub mod report;
+pub mod scores;
+
+pub use call::CallData;
+pub use channel::{ChannelLayout, Role};
+pub use emotion::Emotion;
+pub use failure::{Class, Failure, FailureCode};
+pub use job::{BatchId, Granularity, Job, JobId, ObjectRef};
+pub use model::ModelIdentity;
+pub use report::Report;
+pub use scores::Scores;

@@ -1,0 +1,142 @@
+//! What was heard: `result.json`. Its top-level keys are those emotion2vec's users know.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{BatchId, CallData, Emotion, Granularity, JobId, ModelIdentity, ObjectRef, Role, Scores};
+
+/// The result of one job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Likeliest emotion over all scored speech.
+    pub emotion: Emotion,
+    /// Its probability.
+    pub confidence: f32,
+    /// Mean of the segments' scores, weighted by their seconds.
+    pub scores: Scores,
+    /// How fine the result is.
+    pub granularity: Granularity,
+    /// When the analysis ended.
+    pub timestamp: DateTime<Utc>,
+    /// The job.
+    pub job_id: JobId,
+    /// Its batch.
+    pub batch_id: BatchId,
+    /// The recording.
+    pub object: ObjectRef,
+    /// What is known of the call.
+    pub call: CallData,
+    /// Which model heard it.
+    pub model: ModelIdentity,
+    /// What the recording is.
+    pub audio: AudioFacts,
+    /// One entry per channel (or one for the mix), scored or not.
+    pub channels: Vec<ChannelReport>,
+    /// Nine scores per frame; only with [`Granularity::Frame`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frames: Option<FrameSeries>,
+    /// Where the time went.
+    pub timings: Timings,
+}
+
+/// What the recording is, as found by its content.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AudioFacts {
+    /// Container, like `wav` or `mp4`.
+    pub container: String,
+    /// Codec, like `pcm_s16le` or `opus`.
+    pub codec: String,
+    /// Hz, of the file.
+    pub sample_rate: u32,
+    /// How many channels the file has.
+    pub channels: u16,
+    /// Seconds, by the samples that were decoded.
+    pub duration_s: f64,
+    /// Size of the file.
+    pub bytes: u64,
+}
+
+/// What was heard on one channel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChannelReport {
+    /// Channel number from 0; absent for the mix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<u16>,
+    /// Who speaks.
+    pub role: Role,
+    /// False: left out by the operator's policy; then nothing below is filled.
+    pub scored: bool,
+    /// Seconds of speech found.
+    pub speech_s: f64,
+    /// Mean over the channel's segments, weighted by seconds; absent without speech.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scores: Option<Scores>,
+    /// The timeline, in order of time.
+    pub segments: Vec<Segment>,
+}
+
+/// One stretch of speech.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Segment {
+    /// Number within the channel, from 0.
+    pub index: u32,
+    /// Seconds from the recording's beginning.
+    pub start_s: f64,
+    /// Seconds from the recording's beginning.
+    pub end_s: f64,
+    /// Likeliest emotion.
+    pub emotion: Emotion,
+    /// Its probability.
+    pub confidence: f32,
+    /// All nine.
+    pub scores: Scores,
+}
+
+impl Segment {
+    /// Seconds.
+    pub fn duration_s(&self) -> f64 {
+        self.end_s - self.start_s
+    }
+}
+
+/// Nine scores per frame.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FrameSeries {
+    /// Frames a second.
+    pub rate: u32,
+    /// Column order of the scores.
+    pub labels: [Emotion; Emotion::COUNT],
+    /// One entry per scored segment, by channel, then time.
+    pub segments: Vec<SegmentFrames>,
+}
+
+/// The frames of one segment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SegmentFrames {
+    /// Channel number from 0; absent for the mix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<u16>,
+    /// The segment's number within the channel.
+    pub index: u32,
+    /// Seconds from the recording's beginning to the first frame.
+    pub start_s: f64,
+    /// Shape [frames][9].
+    pub scores: Vec<[f32; Emotion::COUNT]>,
+}
+
+/// Where the time of a job went, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timings {
+    /// From the producer's message to the worker's start.
+    pub queued_ms: f64,
+    /// Fetching the object.
+    pub fetch_ms: f64,
+    /// Decoding, resampling and segmenting, waiting for the model left out.
+    pub preprocess_ms: f64,
+    /// Waiting for and running the model.
+    pub infer_ms: f64,
+    /// Writing and uploading the artifacts.
+    pub upload_ms: f64,
+    /// The whole job so far, from its start on the worker.
+    pub total_ms: f64,
+}
