@@ -140,3 +140,17 @@ pub struct Timings {
     /// The whole job so far, from its start on the worker.
     pub total_ms: f64,
 }
+
+/// Where a job's artifacts lie.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifacts {
+    /// Bucket of all of them.
+    pub bucket: String,
+    /// Key of `result.json`.
+    pub result_key: String,
+    /// Key of `processed_audio.wav`.
+    pub audio_key: String,
+    /// Key of `embedding.npy`; absent when the job asked for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding_key: Option<String>,
+}

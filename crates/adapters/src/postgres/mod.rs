@@ -11,11 +11,13 @@ mod batch;
 mod connect;
 mod enroll;
 mod errors;
+mod month;
 mod progress;
 mod record;
 mod results;
 mod status;
 mod text;
+mod timeline;
 
 pub use attempt::Attempt;
 pub use batch::NewBatch;

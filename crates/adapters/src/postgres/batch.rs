@@ -1,0 +1,69 @@
+//! What the producer hands in, and asks for again.
+
+use domain::{BatchId, Failure, Job, JobId};
+use uuid::Uuid;
+
+use super::enroll::Terms;
+use super::{Database, errors};
+
+/// Jobs per statement: larger ones gain nothing and hold their locks longer.
+const CHUNK: usize = 500;
+
+/// What was enqueued together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewBatch {
+    /// [`BatchId::from_name`] of the name.
+    pub id: BatchId,
+    /// As the operator calls it.
+    pub name: String,
+    /// Where the keys came from: a prefix, a manifest, a folder.
+    pub source: String,
+}
+
+impl Database {
+    /// Makes jobs known and answers which need publishing, in the order given: new ones, those known but
+    /// never confirmed published, and with `force` those that had ended, done or failed. A batch in which
+    /// nothing needs publishing leaves no row. Safe to repeat, and to run twice at the same time.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`; what was registered until then stays.
+    pub async fn register(&self, batch: &NewBatch, jobs: &[Job], force: bool) -> Result<Vec<JobId>, Failure> {
+        let mut wanted = std::collections::HashSet::new();
+        for chunk in jobs.chunks(CHUNK) {
+            wanted.extend(self.enroll(batch, chunk, Terms { force, published: false }).await?);
+        }
+        // A job named twice is published once.
+        Ok(jobs.iter().map(|job| job.job_id).filter(|id| wanted.remove(id)).collect())
+    }
+
+    /// Notes that RabbitMQ has confirmed these jobs' messages.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn mark_published(&self, jobs: &[JobId]) -> Result<(), Failure> {
+        const PUBLISHED: &str =
+            "UPDATE analyses SET published_at = now() WHERE job_id = ANY($1) AND published_at IS NULL";
+        for chunk in jobs.chunks(CHUNK * 4) {
+            let ids: Vec<Uuid> = chunk.iter().map(|id| id.0).collect();
+            sqlx::query(PUBLISHED).bind(ids).execute(self.pool()).await.map_err(|e| errors::failure(&e))?;
+        }
+        Ok(())
+    }
+
+    /// Makes failed jobs `queued` again, before their dead letters are replayed: otherwise the next worker
+    /// would set them aside at once. Jobs in another state stay as they are. Returns how many changed.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn requeue(&self, jobs: &[JobId]) -> Result<u64, Failure> {
+        const REQUEUE: &str = "UPDATE analyses SET status = 'queued', failure_code = NULL, failure_message = NULL,
+            finished_at = NULL, unfinished = 0, retries = 0 WHERE job_id = ANY($1) AND status = 'failed'";
+        let mut changed = 0;
+        for chunk in jobs.chunks(CHUNK * 4) {
+            let ids: Vec<Uuid> = chunk.iter().map(|id| id.0).collect();
+            let done = sqlx::query(REQUEUE).bind(ids).execute(self.pool()).await.map_err(|e| errors::failure(&e))?;
+            changed += done.rows_affected();
+        }
+        Ok(changed)
+    }
+}

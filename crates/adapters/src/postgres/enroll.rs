@@ -1,0 +1,115 @@
+//! Making jobs known: many in one statement, by arrays.
+
+use chrono::{DateTime, Utc};
+use domain::{Failure, Job, JobId, ObjectRef};
+use serde_json::{Value, json};
+use sqlx::Postgres;
+use uuid::Uuid;
+
+use super::{Database, NewBatch, errors};
+
+/// Source of a batch that no producer of ours announced.
+const FROM_MESSAGE: &str = "message";
+
+/// How jobs are made known.
+#[derive(Clone, Copy)]
+pub(super) struct Terms {
+    /// Ended jobs are begun anew.
+    pub(super) force: bool,
+    /// The message is already in the queue.
+    pub(super) published: bool,
+}
+
+impl Database {
+    /// One statement for up to some hundred jobs; the ids that need publishing come back.
+    pub(super) async fn enroll(&self, batch: &NewBatch, jobs: &[Job], terms: Terms) -> Result<Vec<JobId>, Failure> {
+        let ids: Vec<Uuid> = Columns::of(jobs)
+            .bind(batch, terms)
+            .fetch_all(self.pool())
+            .await
+            .map_err(|e| errors::failure(&e))?;
+        Ok(ids.into_iter().map(JobId).collect())
+    }
+
+    /// A job that came by the queue and that nobody registered.
+    pub(super) async fn take_up(&self, job: &Job) -> Result<(), Failure> {
+        let batch = NewBatch { id: job.batch_id, name: job.batch_id.to_string(), source: FROM_MESSAGE.into() };
+        self.enroll(&batch, std::slice::from_ref(job), Terms { force: false, published: true }).await.map(drop)
+    }
+}
+
+/// The recording's identity: UUIDv5 of bucket, key and etag, so that no statement has to look it up.
+pub(super) fn recording_id(object: &ObjectRef) -> Uuid {
+    const NAMESPACE: Uuid = Uuid::from_u128(0x8a3f_1c52_67de_4b0b_a1f4_0c6d_25b9_e702);
+    let identity = json!([object.bucket, object.key, object.etag.as_deref().unwrap_or_default()]);
+    Uuid::new_v5(&NAMESPACE, identity.to_string().as_bytes())
+}
+
+/// Jobs turned sideways: one array per column of `queries/enroll.sql`.
+#[derive(Default)]
+struct Columns {
+    job_id: Vec<Uuid>,
+    recording_id: Vec<Uuid>,
+    bucket: Vec<String>,
+    key: Vec<String>,
+    etag: Vec<String>,
+    call_id: Vec<Option<String>>,
+    agent: Vec<Option<String>>,
+    team: Vec<Option<String>>,
+    customer: Vec<Option<String>>,
+    started_at: Vec<Option<DateTime<Utc>>>,
+    attributes: Vec<Value>,
+    model: Vec<String>,
+    options: Vec<Value>,
+    submitted_at: Vec<DateTime<Utc>>,
+}
+
+impl Columns {
+    fn of(jobs: &[Job]) -> Self {
+        let mut columns = Self::default();
+        for job in jobs {
+            let call = &job.call;
+            columns.job_id.push(job.job_id.0);
+            columns.recording_id.push(recording_id(&job.object));
+            columns.bucket.push(job.object.bucket.clone());
+            columns.key.push(job.object.key.clone());
+            columns.etag.push(job.object.etag.clone().unwrap_or_default());
+            columns.call_id.push(call.call_id.clone());
+            columns.agent.push(call.agent.clone());
+            columns.team.push(call.team.clone());
+            columns.customer.push(call.customer.clone());
+            columns.started_at.push(call.started_at);
+            columns.attributes.push(json!(call.attributes));
+            columns.model.push(job.model.clone());
+            columns.options.push(json!({
+                "channels": job.channels, "granularity": job.granularity, "embedding": job.embedding
+            }));
+            columns.submitted_at.push(job.submitted_at);
+        }
+        columns
+    }
+
+    fn bind(self, batch: &NewBatch, terms: Terms) -> sqlx::query::QueryScalar<'_, Postgres, Uuid, sqlx::postgres::PgArguments> {
+        const ENROLL: &str = include_str!("queries/enroll.sql");
+        sqlx::query_scalar(ENROLL)
+            .bind(batch.id.0)
+            .bind(&batch.name)
+            .bind(&batch.source)
+            .bind(terms.force)
+            .bind(terms.published)
+            .bind(self.job_id)
+            .bind(self.recording_id)
+            .bind(self.bucket)
+            .bind(self.key)
+            .bind(self.etag)
+            .bind(self.call_id)
+            .bind(self.agent)
+            .bind(self.team)
+            .bind(self.customer)
+            .bind(self.started_at)
+            .bind(self.attributes)
+            .bind(self.model)
+            .bind(self.options)
+            .bind(self.submitted_at)
+    }
+}

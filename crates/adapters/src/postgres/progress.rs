@@ -1,0 +1,146 @@
+//! Where batches stand.
+
+use chrono::{DateTime, Utc};
+use domain::{BatchId, Failure};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row};
+use uuid::Uuid;
+
+use super::{Database, errors};
+
+/// Where a batch stands: how many jobs are in which state, and since when.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// All jobs of the batch.
+    pub total: u64,
+    /// Not begun.
+    pub queued: u64,
+    /// In a worker's hands.
+    pub running: u64,
+    /// Waiting to be tried again.
+    pub retrying: u64,
+    /// Scored.
+    pub done: u64,
+    /// Given up.
+    pub failed: u64,
+    /// When the oldest job not yet begun was submitted.
+    pub oldest_queued_at: Option<DateTime<Utc>>,
+    /// When a worker first began one.
+    pub first_started_at: Option<DateTime<Utc>>,
+    /// When the last one so far ended.
+    pub last_finished_at: Option<DateTime<Utc>>,
+}
+
+impl Progress {
+    /// Done or failed.
+    pub fn ended(&self) -> u64 {
+        self.done + self.failed
+    }
+
+    /// Whether nothing is left to do.
+    pub fn is_complete(&self) -> bool {
+        self.ended() == self.total
+    }
+}
+
+/// A batch in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchSummary {
+    /// Identity.
+    pub id: BatchId,
+    /// As the operator calls it.
+    pub name: String,
+    /// Where the keys came from.
+    pub source: String,
+    /// When it was first enqueued.
+    pub created_at: DateTime<Utc>,
+    /// All jobs.
+    pub total: u64,
+    /// Scored.
+    pub done: u64,
+    /// Given up.
+    pub failed: u64,
+}
+
+impl Database {
+    /// Where a batch stands; all zero when there is no such batch.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn batch_progress(&self, batch: &BatchId) -> Result<Progress, Failure> {
+        const PROGRESS: &str = include_str!("queries/progress.sql");
+        let progress = sqlx::query_as(PROGRESS).bind(batch.0).fetch_one(self.pool()).await;
+        progress.map_err(|e| errors::failure(&e))
+    }
+
+    /// The newest batches first.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn batches(&self, limit: u32) -> Result<Vec<BatchSummary>, Failure> {
+        self.summaries(limit, None).await
+    }
+
+    /// The newest batch.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn latest_batch(&self) -> Result<Option<BatchSummary>, Failure> {
+        Ok(self.summaries(1, None).await?.into_iter().next())
+    }
+
+    /// The batch with this name or id.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn find_batch(&self, name_or_id: &str) -> Result<Option<BatchSummary>, Failure> {
+        let by_name = BatchId::from_name(name_or_id).0;
+        for id in [Some(by_name), Uuid::parse_str(name_or_id).ok()].into_iter().flatten() {
+            if let Some(batch) = self.summaries(1, Some(id)).await?.into_iter().next() {
+                return Ok(Some(batch));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn summaries(&self, limit: u32, only: Option<Uuid>) -> Result<Vec<BatchSummary>, Failure> {
+        const BATCHES: &str = include_str!("queries/batches.sql");
+        let batches = sqlx::query_as(BATCHES).bind(i64::from(limit)).bind(only).fetch_all(self.pool()).await;
+        batches.map_err(|e| errors::failure(&e))
+    }
+}
+
+/// A `count(*)`.
+fn count(row: &PgRow, column: &str) -> Result<u64, sqlx::Error> {
+    row.try_get::<i64, _>(column).map(i64::unsigned_abs)
+}
+
+impl FromRow<'_, PgRow> for Progress {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            total: count(row, "total")?,
+            queued: count(row, "queued")?,
+            running: count(row, "running")?,
+            retrying: count(row, "retrying")?,
+            done: count(row, "done")?,
+            failed: count(row, "failed")?,
+            oldest_queued_at: row.try_get("oldest_queued_at")?,
+            first_started_at: row.try_get("first_started_at")?,
+            last_finished_at: row.try_get("last_finished_at")?,
+        })
+    }
+}
+
+impl FromRow<'_, PgRow> for BatchSummary {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: BatchId(row.try_get("id")?),
+            name: row.try_get("name")?,
+            source: row.try_get("source")?,
+            created_at: row.try_get("created_at")?,
+            total: count(row, "total")?,
+            done: count(row, "done")?,
+            failed: count(row, "failed")?,
+        })
+    }
+}

@@ -1,0 +1,50 @@
+-- Makes jobs known, one round trip for many: $1 to $5 batch (id, name, source), force, published already;
+-- $6 onward one array per column. Answers with the jobs that need publishing:
+-- new ones, those known but never confirmed published, and with force those that had ended.
+WITH input AS (
+    SELECT * FROM unnest($6::uuid[], $7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],
+                         $14::text[], $15::timestamptz[], $16::jsonb[], $17::text[], $18::jsonb[], $19::timestamptz[])
+        AS t (job_id, recording_id, bucket, key, etag, call_id, agent, team, customer, started_at, attributes,
+              model_name, options, submitted_at)
+), wanted AS (
+    SELECT i.job_id, a.job_id IS NOT NULL AS known
+      FROM input i LEFT JOIN analyses a USING (job_id)
+     WHERE a.job_id IS NULL
+        OR (a.status = 'queued' AND a.published_at IS NULL)
+        OR ($4 AND a.status IN ('done', 'failed'))
+), batch AS (
+    INSERT INTO batches (id, name, source)
+    SELECT $1, $2, $3 WHERE EXISTS (SELECT FROM wanted)
+    ON CONFLICT (id) DO UPDATE SET name = excluded.name, source = excluded.source WHERE batches.source = 'message' AND excluded.source <> 'message'
+), recording AS (
+    INSERT INTO recordings (id, bucket, key, etag, call_id, agent, team, customer, started_at, attributes)
+    SELECT DISTINCT ON (recording_id) recording_id, bucket, key, etag, call_id, agent, team, customer, started_at, attributes
+      FROM input ORDER BY recording_id
+    -- Call data may be corrected by handing the recording in again; what is not said this time stays.
+    ON CONFLICT (id) DO UPDATE
+       SET call_id = coalesce(excluded.call_id, recordings.call_id), agent = coalesce(excluded.agent, recordings.agent),
+           team = coalesce(excluded.team, recordings.team), customer = coalesce(excluded.customer, recordings.customer),
+           started_at = coalesce(excluded.started_at, recordings.started_at),
+           attributes = recordings.attributes || excluded.attributes
+     WHERE (recordings.call_id, recordings.agent, recordings.team, recordings.customer, recordings.started_at, recordings.attributes)
+           IS DISTINCT FROM
+           (coalesce(excluded.call_id, recordings.call_id), coalesce(excluded.agent, recordings.agent),
+            coalesce(excluded.team, recordings.team), coalesce(excluded.customer, recordings.customer),
+            coalesce(excluded.started_at, recordings.started_at), recordings.attributes || excluded.attributes)
+), inserted AS (
+    INSERT INTO analyses (job_id, recording_id, batch_id, called_at, model_name, options, submitted_at, published_at)
+    SELECT job_id, recording_id, $1, coalesce(started_at, submitted_at), model_name, options, submitted_at,
+           CASE WHEN $5 THEN now() END
+      FROM input ORDER BY job_id
+    ON CONFLICT (job_id) DO NOTHING
+    RETURNING job_id
+), again AS (
+    UPDATE analyses a
+       SET status = 'queued', batch_id = $1, published_at = NULL, submitted_at = i.submitted_at,
+           failure_code = NULL, failure_message = NULL, unfinished = 0, retries = 0
+      FROM wanted w JOIN input i USING (job_id)
+     WHERE w.known AND a.job_id = w.job_id
+       AND ((a.status = 'queued' AND a.published_at IS NULL) OR ($4 AND a.status IN ('done', 'failed')))
+    RETURNING a.job_id
+)
+SELECT job_id FROM inserted UNION SELECT job_id FROM again

@@ -1,0 +1,138 @@
+//! The end of a job: what was heard, or why nothing was.
+
+use chrono::{DateTime, Utc};
+use domain::report::Artifacts;
+use domain::{Failure, FailureCode, Job, JobId, Report};
+use serde_json::json;
+use sqlx::PgConnection;
+
+use super::timeline::{ChannelColumns, SegmentColumns};
+use super::{Database, enroll, errors, text};
+
+impl Database {
+    /// Records what was heard: the analysis `done`, its segments and channels, in one transaction.
+    /// Repeating it replaces the same rows by the same rows.
+    ///
+    /// # Errors
+    /// `database.unreachable` (nothing is written then, or all of it: repeat), `database.refused`,
+    /// `job.cancelled` when the call was deleted while the job was in hand.
+    pub async fn record_done(
+        &self,
+        report: &Report,
+        artifacts: &Artifacts,
+        embedding: Option<&[f32]>,
+        worker: &str,
+    ) -> Result<(), Failure> {
+        let called_at = self.called_at(report.job_id).await?;
+        self.ensure_month(called_at).await?;
+        let outcome: Result<(), sqlx::Error> = async {
+            let mut transaction = self.pool().begin().await?;
+            write_analysis(&mut transaction, report, artifacts, embedding, worker).await?;
+            write_timeline(&mut transaction, report, called_at).await?;
+            transaction.commit().await
+        }
+        .await;
+        outcome.map_err(|error| match error {
+            sqlx::Error::RowNotFound => deleted(report.job_id),
+            other => errors::failure(&other),
+        })
+    }
+
+    /// Records that a job was given up. A job that is done stays done: the failure is a stale duplicate's.
+    /// A job that nobody registered gets its row as well.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn record_failed(&self, job: &Job, failure: &Failure, worker: &str) -> Result<(), Failure> {
+        const FAILED: &str = "UPDATE analyses
+            SET status     = CASE WHEN status = 'done' THEN status          ELSE 'failed' END,
+                failure_code    = CASE WHEN status = 'done' THEN failure_code    ELSE $2 END,
+                failure_message = CASE WHEN status = 'done' THEN failure_message ELSE $3 END,
+                worker          = CASE WHEN status = 'done' THEN worker          ELSE $4 END,
+                finished_at     = CASE WHEN status = 'done' THEN finished_at     ELSE now() END,
+                published_at    = coalesce(published_at, now()), unfinished = 0
+            WHERE job_id = $1";
+        for known in [true, false] {
+            if !known {
+                self.take_up(job).await?;
+            }
+            let written = sqlx::query(FAILED)
+                .bind(job.job_id.0)
+                .bind(failure.code.code())
+                .bind(text::clean(&failure.message, 2000))
+                .bind(text::clean(worker, 200))
+                .execute(self.pool())
+                .await
+                .map_err(|e| errors::failure(&e))?;
+            if written.rows_affected() > 0 {
+                return Ok(());
+            }
+        }
+        Ok(()) // deleted this very moment: nothing is left to record
+    }
+
+    /// The moment that decides the month of a job's segments, as the row has it.
+    async fn called_at(&self, job: JobId) -> Result<DateTime<Utc>, Failure> {
+        const CALLED_AT: &str = "SELECT called_at FROM analyses WHERE job_id = $1";
+        let called_at = sqlx::query_scalar(CALLED_AT).bind(job.0).fetch_optional(self.pool()).await;
+        called_at.map_err(|e| errors::failure(&e))?.ok_or_else(|| deleted(job))
+    }
+}
+
+fn deleted(job: JobId) -> Failure {
+    Failure::new(FailureCode::JobCancelled, format!("job {job} was deleted from the database while it was in hand"))
+}
+
+async fn write_analysis(
+    connection: &mut PgConnection,
+    report: &Report,
+    artifacts: &Artifacts,
+    embedding: Option<&[f32]>,
+    worker: &str,
+) -> Result<(), sqlx::Error> {
+    const DONE: &str = include_str!("queries/record_done.sql");
+    let speech_s: f64 = report.channels.iter().filter(|c| c.scored).map(|c| c.speech_s).sum();
+    let audio = &report.audio;
+    let written = sqlx::query(DONE)
+        .bind(report.job_id.0)
+        .bind(enroll::recording_id(&report.object))
+        .bind(text::clean(&audio.container, 64))
+        .bind(text::clean(&audio.codec, 64))
+        .bind(i32::try_from(audio.sample_rate).unwrap_or(i32::MAX))
+        .bind(i16::try_from(audio.channels).unwrap_or(i16::MAX))
+        .bind(audio.duration_s)
+        .bind(i64::try_from(audio.bytes).unwrap_or(i64::MAX))
+        .bind(text::clean(worker, 200))
+        .bind(report.timestamp)
+        .bind(report.emotion.label())
+        .bind(report.confidence)
+        .bind(report.scores.as_array().as_slice())
+        .bind(speech_s)
+        .bind(text::clean(&report.model.name, 200))
+        .bind(text::clean(&report.model.version, 200))
+        .bind(text::clean(&report.model.sha256, 64))
+        .bind(json!(report.timings))
+        .bind(&artifacts.bucket)
+        .bind(&artifacts.result_key)
+        .bind(&artifacts.audio_key)
+        .bind(&artifacts.embedding_key)
+        .bind(embedding)
+        .execute(connection)
+        .await?;
+    // The row was there a moment ago: an operator deleted the call meanwhile.
+    if written.rows_affected() == 0 { Err(sqlx::Error::RowNotFound) } else { Ok(()) }
+}
+
+async fn write_timeline(
+    connection: &mut PgConnection,
+    report: &Report,
+    called_at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    const DELETE: &str = "WITH old AS (DELETE FROM channels WHERE job_id = $1)
+        DELETE FROM segments WHERE job_id = $1 AND called_at = $2";
+    let job = report.job_id.0;
+    sqlx::query(DELETE).bind(job).bind(called_at).execute(&mut *connection).await?;
+    SegmentColumns::of(report).insert(connection, job, called_at).await?;
+    let recording = enroll::recording_id(&report.object);
+    ChannelColumns::of(report).insert(connection, job, called_at, recording).await
+}

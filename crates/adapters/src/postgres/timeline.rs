@@ -1,0 +1,119 @@
+//! A report's segments and channels, turned sideways: one array per column, one statement for all rows.
+
+use chrono::{DateTime, Utc};
+use domain::report::ChannelReport;
+use domain::{Emotion, Report};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// Channel number in the database for the mix of all: part of a primary key, which can't be NULL.
+const MIX: i16 = -1;
+
+fn number(channel: &ChannelReport) -> i16 {
+    channel.channel.map_or(MIX, |c| i16::try_from(c).unwrap_or(i16::MAX))
+}
+
+/// The rows of `segments`.
+#[derive(Default)]
+pub(super) struct SegmentColumns {
+    channel: Vec<i16>,
+    segment: Vec<i32>,
+    role: Vec<&'static str>,
+    start_s: Vec<f32>,
+    end_s: Vec<f32>,
+    emotion: Vec<&'static str>,
+    /// Shape [rows * 9].
+    scores: Vec<f32>,
+    confidence: Vec<f32>,
+}
+
+impl SegmentColumns {
+    pub(super) fn of(report: &Report) -> Self {
+        let mut columns = Self::default();
+        for channel in &report.channels {
+            for segment in &channel.segments {
+                columns.channel.push(number(channel));
+                columns.segment.push(i32::try_from(segment.index).unwrap_or(i32::MAX));
+                columns.role.push(channel.role.label());
+                columns.start_s.push(segment.start_s as f32);
+                columns.end_s.push(segment.end_s as f32);
+                columns.emotion.push(segment.emotion.label());
+                columns.scores.extend(segment.scores.as_array());
+                columns.confidence.push(segment.confidence);
+            }
+        }
+        columns
+    }
+
+    pub(super) async fn insert(
+        self,
+        connection: &mut PgConnection,
+        job: Uuid,
+        called_at: DateTime<Utc>,
+    ) -> Result<(), sqlx::Error> {
+        const INSERT: &str = include_str!("queries/insert_segments.sql");
+        let query = sqlx::query(INSERT)
+            .bind(job)
+            .bind(called_at)
+            .bind(self.channel)
+            .bind(self.segment)
+            .bind(self.role)
+            .bind(self.start_s)
+            .bind(self.end_s)
+            .bind(self.emotion)
+            .bind(self.scores)
+            .bind(self.confidence);
+        query.execute(connection).await.map(drop)
+    }
+}
+
+/// The rows of `channels`, but for what the database sums up itself.
+#[derive(Default)]
+pub(super) struct ChannelColumns {
+    channel: Vec<i16>,
+    scored: Vec<bool>,
+    role: Vec<&'static str>,
+    speech_s: Vec<f32>,
+    emotion: Vec<Option<&'static str>>,
+    /// Shape [rows * 9]; `None` for channels without scores.
+    scores: Vec<Option<f32>>,
+}
+
+impl ChannelColumns {
+    pub(super) fn of(report: &Report) -> Self {
+        let mut columns = Self::default();
+        for channel in &report.channels {
+            columns.channel.push(number(channel));
+            columns.scored.push(channel.scored);
+            columns.role.push(channel.role.label());
+            columns.speech_s.push(channel.speech_s as f32);
+            columns.emotion.push(channel.scores.map(|s| s.top().0.label()));
+            match channel.scores {
+                Some(scores) => columns.scores.extend(scores.as_array().map(Some)),
+                None => columns.scores.extend([None; Emotion::COUNT]),
+            }
+        }
+        columns
+    }
+
+    pub(super) async fn insert(
+        self,
+        connection: &mut PgConnection,
+        job: Uuid,
+        called_at: DateTime<Utc>,
+        recording: Uuid,
+    ) -> Result<(), sqlx::Error> {
+        const INSERT: &str = include_str!("queries/insert_channels.sql");
+        let query = sqlx::query(INSERT)
+            .bind(job)
+            .bind(called_at)
+            .bind(recording)
+            .bind(self.channel)
+            .bind(self.scored)
+            .bind(self.role)
+            .bind(self.speech_s)
+            .bind(self.emotion)
+            .bind(self.scores);
+        query.execute(connection).await.map(drop)
+    }
+}
