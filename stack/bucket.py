@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Create the bucket and prove that the store takes writes: a signed PUT, GET and DELETE of one small object.
+"""Create the buckets and prove that the store takes writes: a signed PUT, GET and DELETE of one small object.
 
 A store that answers may still be unable to write (no volume yet, wrong key). Only the standard library, so that
-it runs on a bare machine. Reads EMOFLEET__S3__{ENDPOINT,BUCKET,REGION,ACCESS_KEY,SECRET_KEY}.
+it runs on a bare machine. Reads EMOFLEET__S3__{ENDPOINT,BUCKET,ARTIFACT_BUCKET,REGION,ACCESS_KEY,SECRET_KEY}.
 
 Usage: bucket.py [SECONDS]   keep trying for that long (30); exit 1 with the last answer when it never works.
 """
@@ -17,7 +17,7 @@ import time
 import urllib.parse
 
 ENDPOINT = urllib.parse.urlsplit(os.environ["EMOFLEET__S3__ENDPOINT"])
-BUCKET = os.environ["EMOFLEET__S3__BUCKET"]
+BUCKETS = [os.environ["EMOFLEET__S3__BUCKET"], os.environ.get("EMOFLEET__S3__ARTIFACT_BUCKET", "")]
 REGION = os.environ.get("EMOFLEET__S3__REGION", "us-east-1")
 ACCESS_KEY = os.environ["EMOFLEET__S3__ACCESS_KEY"]
 SECRET_KEY = os.environ["EMOFLEET__S3__SECRET_KEY"]
@@ -56,13 +56,13 @@ def request(method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
         connection.close()
 
 
-def attempt() -> str:
+def attempt(bucket: str) -> str:
     """Empty when everything worked, else what did not."""
     steps = [
-        ("create the bucket", "PUT", f"/{BUCKET}", b"", {200, 409}),  # 409: it is there already
-        ("write", "PUT", f"/{BUCKET}/{PROBE}", b"probe", {200}),
-        ("read", "GET", f"/{BUCKET}/{PROBE}", b"", {200}),
-        ("delete", "DELETE", f"/{BUCKET}/{PROBE}", b"", {200, 204}),
+        ("create the bucket", "PUT", f"/{bucket}", b"", {200, 409}),  # 409: it is there already
+        ("write", "PUT", f"/{bucket}/{PROBE}", b"probe", {200}),
+        ("read", "GET", f"/{bucket}/{PROBE}", b"", {200}),
+        ("delete", "DELETE", f"/{bucket}/{PROBE}", b"", {200, 204}),
     ]
     for what, method, path, body, good in steps:
         try:
@@ -78,11 +78,12 @@ def attempt() -> str:
 
 def main() -> int:
     until = time.monotonic() + float(sys.argv[1] if len(sys.argv) > 1 else 30)
-    while problem := attempt():
-        if time.monotonic() > until:
-            print(problem, file=sys.stderr)
-            return 1
-        time.sleep(0.3)
+    for bucket in filter(None, BUCKETS):
+        while problem := attempt(bucket):
+            if time.monotonic() > until:
+                print(f"bucket {bucket}: {problem}", file=sys.stderr)
+                return 1
+            time.sleep(0.3)
     return 0
 
 

@@ -54,14 +54,14 @@ wait_until() {
   done
 }
 
-# end NAME [SIGNAL] [SECONDS]: ask, wait, and only then insist.
+# end NAME [SIGNAL] [SECONDS] [quietly]: ask, wait, and only then insist.
 end() {
-  local name="$1" signal="${2:-TERM}" seconds="${3:-20}" pid tenths=0
+  local name="$1" signal="${2:-TERM}" seconds="${3:-20}" quietly="${4:-}" pid tenths=0
   if pid="$(pid_of "$name")"; then
     kill -s "$signal" "$pid" 2>/dev/null || true
     while running "$name"; do
       if ((tenths++ >= seconds * 10)); then
-        note "$name (pid $pid) did not end within $seconds s; killing it"
+        [[ -n "$quietly" ]] || note "$name (pid $pid) did not end within $seconds s; killing it"
         kill -s KILL "$pid" 2>/dev/null || true
         sleep 0.5
         break

@@ -43,7 +43,7 @@ start() {
   write_identity
   launch s3 "$STACK/bin/weed" -logtostderr=true server -dir="$DATA/volumes" -ip=127.0.0.1 -ip.bind=127.0.0.1 \
     -master.telemetry=false -master.port="$(port s3_master)" -master.port.grpc="$(port s3_master_grpc)" \
-    -master.volumeSizeLimitMB=512 -volume.max=0 \
+    -master.volumeSizeLimitMB=512 -master.electionTimeout=1s -master.heartbeatInterval=200ms -volume.max=0 -volume.preStopSeconds=1 \
     -volume.port="$(port s3_volume)" -volume.port.grpc="$(port s3_volume_grpc)" \
     -filer -filer.port="$(port s3_filer)" -filer.port.grpc="$(port s3_filer_grpc)" \
     -s3 -s3.port="$(port s3)" -s3.port.grpc="$(port s3_grpc)" -s3.port.iceberg=0 -s3.port.lance=0 \
@@ -51,9 +51,10 @@ start() {
   wait_until s3 60 answers
 }
 
-# It leaves its sockets in /tmp, named by port.
+# On SIGTERM it takes no more requests, then waits 15 s for its own components to let go of one another; we don't.
+# What was written is in the kernel's hands by then. It leaves its sockets in /tmp, named by port.
 stop() {
-  end s3 TERM 30
+  end s3 TERM 3 quietly
   rm -f "/tmp/seaweedfs-s3-$(port s3).sock" "/tmp/seaweedfs-filer-$(port s3_filer).sock"
 }
 

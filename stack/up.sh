@@ -19,7 +19,7 @@ exec 9>"$STACK/lock"
 flock -n 9 || { say "waiting for another run of the stack's scripts" && flock 9; }
 
 forget_own_settings
-bucket="${EMOFLEET__S3__BUCKET:-emofleet}"
+bucket="${EMOFLEET__S3__BUCKET:-recordings}"
 
 ours=native
 external=0
