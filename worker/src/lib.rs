@@ -1,1 +1,4 @@
-//! placeholder
+//! Fetches recordings, hears their emotion, records it.
+
+pub mod audio;
+pub mod runtime;
