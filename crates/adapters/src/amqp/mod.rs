@@ -3,6 +3,20 @@
 //! Consuming and publishing use separate connections: a broker short of memory or disk blocks
 //! those that publish, and acknowledgements must not be caught in that.
 
-mod signatures;
+mod backoff;
+mod confirms;
+mod consume;
+mod dead_letters;
+mod lease;
+mod link;
+mod message;
+mod publisher;
+mod topology;
 
-pub use signatures::*;
+pub use backoff::Backoff;
+pub use consume::{Leases, Link, consume};
+pub use dead_letters::{DeadLetter, DeadLetters, Filter, Listing};
+pub use lease::{Lease, LeaseLost, Retry};
+pub use message::header;
+pub use publisher::Publisher;
+pub use topology::{Depth, Lane, Topology, depths};

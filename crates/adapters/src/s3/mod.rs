@@ -1,5 +1,14 @@
-//! The object store: recordings in, artifacts out.
+//! The object store: recordings in, artifacts out. Only the endpoint of the settings is ever
+//! talked to: a job names a bucket and a key, and nothing else.
 
-mod signatures;
+mod bucket;
+mod client;
+mod failures;
+mod fetch;
+mod list;
+mod object;
+mod upload;
 
-pub use signatures::*;
+pub use client::Store;
+pub use fetch::Fetched;
+pub use object::ObjectInfo;

@@ -1,0 +1,173 @@
+//! A connection that publishes: windows of messages, each confirmed by the broker before the
+//! window is done, and pauses while the broker is short of memory or disk.
+
+use domain::Failure;
+use futures_util::future::join_all;
+use futures_util::{FutureExt, StreamExt};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{Channel, Confirmation, Connection, Event};
+use std::collections::HashSet;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::link::{self, unreachable};
+use super::message::Message;
+use super::topology::{Topology, short};
+use crate::config;
+
+/// What became of one message of a window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Stored by the broker.
+    Confirmed,
+    /// No queue to take it: the topology is gone.
+    Returned,
+    /// The broker said no, without saying why.
+    Refused,
+}
+
+/// An open connection with a confirming channel.
+#[derive(Debug)]
+pub(super) struct Press {
+    connection: Connection,
+    channel: Channel,
+    blocked: watch::Receiver<bool>,
+    watcher: JoinHandle<()>,
+    confirm_timeout: Duration,
+}
+
+impl Press {
+    /// Connects, asserts the topology, asks for confirms.
+    pub(super) async fn open(config: &config::Amqp, topology: &Topology) -> Result<Self, Failure> {
+        let connection = link::open(config, "emofleet publisher").await?;
+        let (tell, blocked) = watch::channel(false);
+        // The client hands each event to one listener only, so there is just this one.
+        let mut events = connection.events_listener();
+        let watcher = tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                match event {
+                    Event::ConnectionBlocked(reason) => {
+                        tracing::warn!(
+                            reason,
+                            "RabbitMQ is short of resources and takes no messages: publishing pauses"
+                        );
+                        tell.send_replace(true);
+                    }
+                    Event::ConnectionUnblocked => {
+                        tracing::info!("RabbitMQ takes messages again");
+                        tell.send_replace(false);
+                    }
+                    _ => {}
+                }
+            }
+        });
+        let channel = connection.create_channel().await.map_err(|e| link::failure("opening a channel", &e))?;
+        topology.declare(&channel).await?;
+        channel
+            .confirm_select(ConfirmSelectOptions::default())
+            .await
+            .map_err(|e| link::failure("asking for publisher confirms", &e))?;
+        let confirm_timeout = Duration::from_secs(config.confirm_timeout_s);
+        Ok(Self { connection, channel, blocked, watcher, confirm_timeout })
+    }
+
+    pub(super) fn usable(&self) -> bool {
+        self.connection.status().connected() && self.channel.status().connected()
+    }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        *self.blocked.borrow()
+    }
+
+    /// Publishes all, pipelined, and waits for all confirms.
+    ///
+    /// The outcomes are known only together: the broker may confirm many messages at once, and
+    /// the client then attaches a returned message to any of them. So returned messages are
+    /// told by their ids, when the last confirm is in. Nothing else may use the channel meanwhile.
+    ///
+    /// # Errors
+    /// The connection failed or did not confirm in time: any of the messages may have arrived.
+    pub(super) async fn print(&self, messages: &[Message]) -> Result<Vec<Outcome>, Failure> {
+        let all = async {
+            let mut confirms = Vec::with_capacity(messages.len());
+            for message in messages {
+                let options = BasicPublishOptions { mandatory: message.mandatory, ..BasicPublishOptions::default() };
+                let confirm = self
+                    .channel
+                    .basic_publish(
+                        short(&message.exchange),
+                        short(&message.routing_key),
+                        options,
+                        &message.body,
+                        message.properties.clone(),
+                    )
+                    .await?;
+                confirms.push(confirm);
+            }
+            join_all(confirms).await.into_iter().collect::<Result<Vec<Confirmation>, lapin::Error>>()
+        };
+        let confirmations = self.in_time(all).await?.map_err(|e| link::failure("publishing", &e))?;
+
+        let mut refused = Vec::with_capacity(confirmations.len());
+        let mut returned = HashSet::new();
+        for confirmation in confirmations {
+            refused.push(confirmation.is_nack());
+            if let Some(message) = confirmation.take_message() {
+                returned.insert(message.properties.message_id().as_ref().map(ToString::to_string));
+            }
+        }
+        let outcome = |(message, refused): (&Message, bool)| match refused {
+            _ if returned.contains(&message.id().map(str::to_owned)) => Outcome::Returned,
+            true => Outcome::Refused,
+            false => Outcome::Confirmed,
+        };
+        Ok(messages.iter().zip(refused).map(outcome).collect())
+    }
+
+    /// Waits for `work`, at most the confirm timeout, not counting the time that the broker
+    /// keeps the connection blocked.
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        let mut blocked = self.blocked.clone();
+        let mut work = std::pin::pin!(work.fuse());
+        loop {
+            // Disconnected watch: the connection is gone, and `work` itself will tell.
+            let unblocked = async {
+                if blocked.wait_for(|b| !*b).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                () = unblocked => {}
+            }
+            let until_blocked = async {
+                if blocked.wait_for(|b| *b).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                () = until_blocked => {}
+                () = tokio::time::sleep(self.confirm_timeout) => {
+                    return Err(unreachable(format!(
+                        "RabbitMQ did not confirm a message within {} s (amqp.confirm_timeout_s)",
+                        self.confirm_timeout.as_secs()
+                    )));
+                }
+            }
+        }
+    }
+
+    /// Ends in order.
+    pub(super) async fn close(&self) {
+        // Everything is confirmed; a connection that fails to close costs nothing.
+        let _ = self.connection.close(200, "done".into()).await;
+    }
+}
+
+impl Drop for Press {
+    fn drop(&mut self) {
+        self.watcher.abort();
+    }
+}

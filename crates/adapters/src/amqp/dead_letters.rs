@@ -1,0 +1,258 @@
+//! The jobs that were set aside: looked at, sent again, or dropped.
+
+use chrono::{DateTime, Utc};
+use domain::{BatchId, Failure, FailureCode, Job};
+use lapin::Acker;
+use lapin::options::{BasicAckOptions, BasicGetOptions};
+use lapin::{BasicProperties, Channel, Connection};
+
+use super::link;
+use super::message::{self, Message, header};
+use super::publisher::Publisher;
+use super::topology::{Lane, Topology, short};
+use crate::config;
+
+/// Dead letters sent again at once.
+const WINDOW: usize = 200;
+
+/// One job that was set aside.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// The job's identity, or what its sender claimed; empty when it claimed nothing.
+    pub id: String,
+    /// The message as it came.
+    pub body: Vec<u8>,
+    /// The failure's code as text: it may be of a version unknown here.
+    pub code: String,
+    /// The failure's sentence.
+    pub reason: String,
+    /// The worker that set it aside.
+    pub worker: String,
+    /// How often it had been tried again.
+    pub retries: u32,
+    /// When it was set aside.
+    pub failed_at: Option<DateTime<Utc>>,
+    /// The lane it came from.
+    pub lane: Lane,
+    properties: BasicProperties,
+}
+
+/// Which dead letters are meant. Empty: all.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// This identity.
+    pub id: Option<String>,
+    /// This failure code.
+    pub code: Option<String>,
+    /// This batch.
+    pub batch: Option<BatchId>,
+    /// Set aside before this time.
+    pub before: Option<DateTime<Utc>>,
+    /// Set aside after this time.
+    pub after: Option<DateTime<Utc>>,
+}
+
+/// What a look at the dead letters found.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// The first of those that match.
+    pub letters: Vec<DeadLetter>,
+    /// How many match.
+    pub matching: usize,
+    /// How many there are.
+    pub total: usize,
+}
+
+impl DeadLetter {
+    fn new(body: Vec<u8>, properties: BasicProperties) -> Self {
+        let text = |name| message::text(&properties, name);
+        let by_broker = text("x-first-death-reason").or_else(|| text("x-last-death-reason"));
+        let lane = text(header::LANE).and_then(|l| Lane::from_label(&l)).unwrap_or(Lane::Bulk);
+        Self {
+            id: properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default(),
+            code: text(header::CODE).unwrap_or_else(|| FailureCode::JobKilledWorker.code().to_owned()),
+            reason: text(header::REASON).unwrap_or_else(|| {
+                let why = by_broker.unwrap_or_else(|| "no reason given".into());
+                format!("set aside by RabbitMQ itself ({why})")
+            }),
+            worker: text(header::WORKER).unwrap_or_default(),
+            retries: message::number(&properties, header::RETRIES).unwrap_or_default(),
+            failed_at: text(header::FAILED_AT)
+                .and_then(|t| DateTime::parse_from_rfc3339(&t).ok())
+                .map(|t| t.with_timezone(&Utc)),
+            lane,
+            body,
+            properties,
+        }
+    }
+
+    /// The job, where the message is one.
+    pub fn job(&self) -> Option<Job> {
+        Job::from_json(&self.body).ok()
+    }
+}
+
+impl Filter {
+    fn matches(&self, letter: &DeadLetter) -> bool {
+        let is = |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|w| w == value);
+        let time = |wanted: Option<DateTime<Utc>>, holds: fn(&DateTime<Utc>, &DateTime<Utc>) -> bool| {
+            wanted.is_none_or(|w| letter.failed_at.is_some_and(|at| holds(&at, &w)))
+        };
+        is(&self.id, &letter.id)
+            && is(&self.code, &letter.code)
+            && self.batch.is_none_or(|batch| letter.job().is_some_and(|job| job.batch_id == batch))
+            && time(self.before, DateTime::lt)
+            && time(self.after, DateTime::gt)
+    }
+}
+
+/// Access to the dead letters, over a connection of its own. Letters that are looked at are out
+/// of the queue for the while, and come back when the connection closes, even by a crash.
+#[derive(Debug)]
+pub struct DeadLetters {
+    config: config::Amqp,
+    topology: Topology,
+}
+
+/// A pass through the queue as it was when the pass began.
+struct Pass {
+    connection: Connection,
+    channel: Channel,
+    queue: String,
+    left: u32,
+}
+
+impl DeadLetters {
+    /// Access by these settings. No network yet.
+    pub fn new(config: &config::Amqp) -> Self {
+        Self { config: config.clone(), topology: Topology::new(config) }
+    }
+
+    /// Counts the letters that match, and reads the first `limit` of them, oldest first.
+    ///
+    /// # Errors
+    /// `broker.unreachable`.
+    pub async fn list(&self, filter: &Filter, limit: usize) -> Result<Listing, Failure> {
+        let mut pass = self.pass().await?;
+        let mut listing = Listing::default();
+        while let Some((letter, _)) = pass.next().await? {
+            listing.total += 1;
+            if filter.matches(&letter) {
+                listing.matching += 1;
+                listing.letters.push(letter);
+                // Twice the limit bounds the memory while the oldest are still being looked for.
+                if listing.letters.len() >= limit.saturating_mul(2).max(64) {
+                    keep_oldest(&mut listing.letters, limit);
+                }
+            }
+        }
+        keep_oldest(&mut listing.letters, limit);
+        pass.end().await;
+        Ok(listing)
+    }
+
+    /// Sends the letters that match back to their lanes, and takes each out of the queue once
+    /// the broker has confirmed its new message. Returns how many.
+    ///
+    /// `prepare` is called with each group before it is sent. Ended half-way, some jobs are
+    /// both sent and still here: sending them again is harmless, since a job is one by its identity.
+    ///
+    /// # Errors
+    /// `broker.unreachable`, or that of `prepare`.
+    pub async fn replay(
+        &self,
+        filter: &Filter,
+        publisher: &Publisher,
+        mut prepare: impl AsyncFnMut(&[DeadLetter]) -> Result<(), Failure>,
+    ) -> Result<usize, Failure> {
+        let mut pass = self.pass().await?;
+        let mut sent = 0;
+        loop {
+            let (letters, ackers) = pass.group(filter).await?;
+            if letters.is_empty() {
+                break;
+            }
+            prepare(&letters).await?;
+            let again = |l: DeadLetter| Message::replayed(l.body, l.properties, l.lane, publisher.topology());
+            let results = publisher.publish(letters.into_iter().map(again).collect()).await;
+            for (result, acker) in results.into_iter().zip(ackers) {
+                result?;
+                settle(&acker).await?;
+                sent += 1;
+            }
+        }
+        pass.end().await;
+        Ok(sent)
+    }
+
+    /// Takes the letters that match out of the queue for good. Returns how many.
+    ///
+    /// # Errors
+    /// `broker.unreachable`.
+    pub async fn discard(&self, filter: &Filter) -> Result<usize, Failure> {
+        let mut pass = self.pass().await?;
+        let mut gone = 0;
+        while let Some((letter, acker)) = pass.next().await? {
+            if filter.matches(&letter) {
+                settle(&acker).await?;
+                gone += 1;
+            }
+        }
+        pass.end().await;
+        Ok(gone)
+    }
+
+    async fn pass(&self) -> Result<Pass, Failure> {
+        let connection = link::open(&self.config, "emofleet dead letters").await?;
+        let channel = connection.create_channel().await.map_err(|e| link::failure("opening a channel", &e))?;
+        let queue = self.topology.dead();
+        let depths = self.topology.declare(&channel).await?;
+        // What is set aside during the pass belongs to the next one.
+        let left = depths.iter().find(|d| d.queue == queue).map_or(0, |d| d.messages);
+        Ok(Pass { connection, channel, queue, left })
+    }
+}
+
+impl Pass {
+    async fn next(&mut self) -> Result<Option<(DeadLetter, Acker)>, Failure> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        let got = self.channel.basic_get(short(&self.queue), BasicGetOptions::default()).await;
+        let Some(got) = got.map_err(|e| link::failure("reading the dead letters", &e))? else { return Ok(None) };
+        let delivery = got.delivery;
+        Ok(Some((DeadLetter::new(delivery.data, delivery.properties), delivery.acker)))
+    }
+
+    /// The next letters that match, at most a window.
+    async fn group(&mut self, filter: &Filter) -> Result<(Vec<DeadLetter>, Vec<Acker>), Failure> {
+        let (mut letters, mut ackers) = (Vec::new(), Vec::new());
+        while letters.len() < WINDOW {
+            let Some((letter, acker)) = self.next().await? else { break };
+            if filter.matches(&letter) {
+                letters.push(letter);
+                ackers.push(acker);
+            }
+        }
+        Ok((letters, ackers))
+    }
+
+    /// Closing gives back what was only looked at.
+    async fn end(self) {
+        let _ = self.connection.close(200, "done".into()).await;
+    }
+}
+
+fn keep_oldest(letters: &mut Vec<DeadLetter>, limit: usize) {
+    letters.sort_by_key(|l| l.failed_at);
+    letters.truncate(limit);
+}
+
+async fn settle(acker: &Acker) -> Result<(), Failure> {
+    match acker.ack(BasicAckOptions::default()).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(link::unreachable("the connection broke while dead letters were being settled: run it again")),
+        Err(e) => Err(link::failure("settling a dead letter", &e)),
+    }
+}

@@ -1,0 +1,172 @@
+//! A job in hand: settled exactly once, or handed back.
+
+use domain::Failure;
+use lapin::Acker;
+use lapin::BasicProperties;
+use lapin::message::Delivery;
+use lapin::options::{BasicAckOptions, BasicNackOptions};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::message::{self, Message, Obituary, header};
+use super::publisher::Publisher;
+use super::topology::Lane;
+
+/// The broker has given the job to somebody else: our work on it does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the lease on the job was lost: the broker gives it to another worker")]
+pub struct LeaseLost;
+
+/// What [`Lease::retry`] did.
+#[derive(Debug)]
+pub enum Retry {
+    /// The job comes back after this time.
+    Scheduled {
+        /// Seconds.
+        delay_s: u32,
+    },
+    /// All delays are used up; the lease is given back to be set aside.
+    Exhausted(Box<Lease>),
+}
+
+/// A job that this worker holds. Dropped unsettled, it goes back to its queue.
+#[derive(Debug)]
+pub struct Lease {
+    /// The message, not yet known to be a job.
+    pub body: Vec<u8>,
+    /// The job's identity, as its sender claims.
+    pub message_id: Option<String>,
+    /// How often it was tried again after transient failures.
+    pub retries: u32,
+    /// Whether the broker delivered it before.
+    pub redelivered: bool,
+    /// The lane it came by.
+    pub lane: Lane,
+    properties: BasicProperties,
+    acker: Option<Acker>,
+    session: Arc<Session>,
+    /// While it lives, the connection stays open for it.
+    held: Option<TaskTrackerToken>,
+}
+
+/// What all leases of one connection share.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) lost: CancellationToken,
+    pub(super) lost_leases: Arc<AtomicU64>,
+    pub(super) publisher: Publisher,
+}
+
+impl Lease {
+    pub(super) fn new(delivery: Delivery, lane: Lane, session: Arc<Session>, held: TaskTrackerToken) -> Self {
+        let Delivery { redelivered, properties, data, acker, .. } = delivery;
+        Self {
+            body: data,
+            message_id: properties.message_id().as_ref().map(ToString::to_string),
+            retries: message::number(&properties, header::RETRIES).unwrap_or_default(),
+            redelivered,
+            lane,
+            properties,
+            acker: Some(acker),
+            session,
+            held: Some(held),
+        }
+    }
+
+    /// Fires when the broker will give the job to somebody else. Work on it should end.
+    pub fn lost(&self) -> &CancellationToken {
+        &self.session.lost
+    }
+
+    /// W3C trace context, as the producer set it.
+    pub fn traceparent(&self) -> Option<String> {
+        message::text(&self.properties, header::TRACEPARENT)
+    }
+
+    /// Done with the job.
+    ///
+    /// # Errors
+    /// [`LeaseLost`]; counted and logged.
+    pub async fn ack(mut self) -> Result<(), LeaseLost> {
+        self.settle().await
+    }
+
+    /// Publishes the job to wait for the next delay, confirmed, then lets go of this delivery.
+    ///
+    /// # Errors
+    /// `broker.unreachable`: the job is handed back instead.
+    pub async fn retry(mut self, failure: &Failure) -> Result<Retry, Failure> {
+        let topology = self.session.publisher.topology().clone();
+        let Some(delay_s) = topology.delay_s(self.retries) else { return Ok(Retry::Exhausted(Box::new(self))) };
+        let next = (&topology, delay_s, self.retries + 1);
+        let message = Message::retry(&self.body, &self.properties, self.lane, next);
+        self.publish(message).await?;
+        tracing::info!(job = self.message_id, code = %failure.code, delay_s, "the job is tried again later");
+        // Lost by now: the job is both waiting and delivered elsewhere. Its identity makes it one.
+        let _ = self.settle().await;
+        Ok(Retry::Scheduled { delay_s })
+    }
+
+    /// Publishes the job to the dead letters with why, confirmed, then lets go of this delivery.
+    ///
+    /// # Errors
+    /// `broker.unreachable`: the job is handed back instead.
+    pub async fn dead_letter(mut self, failure: &Failure, worker: &str) -> Result<(), Failure> {
+        let (lane, retries) = (self.lane, self.retries);
+        let why = Obituary { failure, worker, lane, retries, at: chrono::Utc::now() };
+        let message = Message::dead(&self.body, &self.properties, &why, self.session.publisher.topology());
+        self.publish(message).await?;
+        let _ = self.settle().await;
+        Ok(())
+    }
+
+    /// Gives the job back to its queue at once.
+    pub async fn hand_back(mut self) {
+        if let Some(acker) = self.acker.take() {
+            return_to_queue(&acker).await;
+        }
+    }
+
+    /// Forgets a lease that is lost already: there is nothing to tell the broker.
+    pub(super) fn forget(mut self) {
+        self.acker = None;
+    }
+
+    async fn publish(&self, message: Message) -> Result<(), Failure> {
+        self.session.publisher.publish(vec![message]).await.remove(0)
+    }
+
+    async fn settle(&mut self) -> Result<(), LeaseLost> {
+        let Some(acker) = self.acker.take() else { return Err(LeaseLost) };
+        let lost = match acker.ack(BasicAckOptions::default()).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => "the channel is closed".to_owned(),
+            Err(e) => e.to_string(),
+        };
+        self.session.lost_leases.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(job = self.message_id, why = lost, "lease lost: the job is delivered again");
+        Err(LeaseLost)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(acker) = self.acker.take() else { return };
+        let held = self.held.take();
+        // Without a runtime the process is ending, and the broker takes the job back by itself.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                return_to_queue(&acker).await;
+                drop(held);
+            });
+        }
+    }
+}
+
+async fn return_to_queue(acker: &Acker) {
+    let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+    // Failing means that the channel is closed, and the broker has the job back already.
+    let _ = acker.nack(options).await;
+}

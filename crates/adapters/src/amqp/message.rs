@@ -1,0 +1,205 @@
+//! What travels: properties and headers of our messages.
+
+use chrono::{DateTime, Utc};
+use domain::{Failure, Job};
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
+
+use super::topology::{Lane, Topology};
+
+/// Names of the headers.
+pub mod header {
+    /// How often the job was tried again.
+    pub const RETRIES: &str = "x-emofleet-retries";
+    /// The failure's stable code.
+    pub const CODE: &str = "x-emofleet-code";
+    /// The failure's sentence.
+    pub const REASON: &str = "x-emofleet-reason";
+    /// The worker that set it aside.
+    pub const WORKER: &str = "x-emofleet-worker";
+    /// When it was set aside, RFC 3339.
+    pub const FAILED_AT: &str = "x-emofleet-failed-at";
+    /// The job's batch.
+    pub const BATCH: &str = "x-emofleet-batch";
+    /// The lane it came from.
+    pub const LANE: &str = "x-emofleet-lane";
+    /// W3C trace context.
+    pub const TRACEPARENT: &str = "traceparent";
+}
+
+/// AMQP `type` of a job of version 1.
+const JOB_TYPE: &str = "emofleet.job.v1";
+/// AMQP's delivery mode for messages that survive a restart of the broker.
+const PERSISTENT: u8 = 2;
+/// Longest sentence put into a header, bytes.
+const MAX_REASON_BYTES: usize = 2048;
+
+/// A message ready to be published.
+#[derive(Debug, Clone)]
+pub(super) struct Message {
+    pub(super) exchange: String,
+    pub(super) routing_key: String,
+    /// Whether it is an error that nobody is there to receive it.
+    pub(super) mandatory: bool,
+    pub(super) body: Vec<u8>,
+    pub(super) properties: BasicProperties,
+}
+
+impl Message {
+    /// A new job.
+    pub(super) fn job(job: &Job, lane: Lane, topology: &Topology) -> Self {
+        let mut headers = FieldTable::default();
+        set(&mut headers, header::BATCH, &job.batch_id.to_string());
+        set(&mut headers, header::LANE, lane.label());
+        // The trace of a job is its identity: logs of all its attempts meet there.
+        let span: u64 = rand::random();
+        set(&mut headers, header::TRACEPARENT, &format!("00-{}-{span:016x}-01", job.job_id.0.simple()));
+        let properties = BasicProperties::default()
+            .with_delivery_mode(PERSISTENT)
+            .with_content_type("application/json".into())
+            .with_type(JOB_TYPE.into())
+            .with_message_id(ShortString::from(job.job_id.to_string()))
+            .with_timestamp(u64::try_from(job.submitted_at.timestamp()).unwrap_or_default())
+            .with_headers(headers);
+        Self {
+            exchange: String::new(),
+            routing_key: topology.jobs(lane),
+            mandatory: true,
+            body: job.to_json(),
+            properties,
+        }
+    }
+
+    /// A job that waits `delay_s` before it is tried again.
+    pub(super) fn retry(body: &[u8], properties: &BasicProperties, lane: Lane, to: (&Topology, u32, u32)) -> Self {
+        let (topology, delay_s, retries) = to;
+        let mut headers = headers_of(properties);
+        headers.insert(header::RETRIES.into(), AMQPValue::LongLongInt(i64::from(retries)));
+        Self {
+            exchange: topology.retry(delay_s),
+            routing_key: topology.jobs(lane),
+            mandatory: true,
+            body: body.to_vec(),
+            properties: properties.clone().with_delivery_mode(PERSISTENT).with_headers(headers),
+        }
+    }
+
+    /// A job set aside, with why.
+    pub(super) fn dead(body: &[u8], properties: &BasicProperties, why: &Obituary<'_>, topology: &Topology) -> Self {
+        let mut headers = headers_of(properties);
+        set(&mut headers, header::CODE, why.failure.code.code());
+        set(&mut headers, header::REASON, shortened(&why.failure.message));
+        set(&mut headers, header::WORKER, why.worker);
+        set(&mut headers, header::LANE, why.lane.label());
+        set(&mut headers, header::FAILED_AT, &why.at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
+        headers.insert(header::RETRIES.into(), AMQPValue::LongLongInt(i64::from(why.retries)));
+        Self {
+            exchange: String::new(),
+            routing_key: topology.dead(),
+            mandatory: true,
+            body: body.to_vec(),
+            properties: properties.clone().with_delivery_mode(PERSISTENT).with_headers(headers),
+        }
+    }
+
+    /// A dead letter sent back to its lane, with the marks of its death taken off.
+    pub(super) fn replayed(body: Vec<u8>, properties: BasicProperties, lane: Lane, topology: &Topology) -> Self {
+        let kept = [header::BATCH, header::TRACEPARENT];
+        let mut headers = FieldTable::default();
+        for (name, value) in headers_of(&properties).inner() {
+            if kept.contains(&name.as_str()) {
+                headers.insert(name.clone(), value.clone());
+            }
+        }
+        set(&mut headers, header::LANE, lane.label());
+        let properties = properties.with_delivery_mode(PERSISTENT).with_headers(headers);
+        Self { exchange: String::new(), routing_key: topology.jobs(lane), mandatory: true, body, properties }
+    }
+
+    /// A message to the alerts exchange. Nobody listening is no error.
+    pub(super) fn alert(routing_key: &str, body: &[u8], topology: &Topology) -> Self {
+        let properties = BasicProperties::default()
+            .with_delivery_mode(PERSISTENT)
+            .with_content_type("application/json".into())
+            .with_message_id(ShortString::from(uuid::Uuid::now_v7().to_string()));
+        Self {
+            exchange: topology.alerts_exchange(),
+            routing_key: routing_key.to_owned(),
+            mandatory: false,
+            body: body.to_vec(),
+            properties,
+        }
+    }
+
+    pub(super) fn id(&self) -> Option<&str> {
+        self.properties.message_id().as_ref().map(ShortString::as_str)
+    }
+}
+
+/// Why a job was set aside.
+#[derive(Debug)]
+pub(super) struct Obituary<'a> {
+    pub(super) failure: &'a Failure,
+    pub(super) worker: &'a str,
+    pub(super) lane: Lane,
+    pub(super) retries: u32,
+    pub(super) at: DateTime<Utc>,
+}
+
+/// A text header, whichever of AMQP's two string types carries it.
+pub(super) fn text(properties: &BasicProperties, name: &str) -> Option<String> {
+    match properties.headers().as_ref()?.inner().get(name)? {
+        AMQPValue::LongString(text) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),
+        AMQPValue::ShortString(text) => Some(text.to_string()),
+        _ => None,
+    }
+}
+
+/// A number header, whichever of AMQP's integer types carries it.
+pub(super) fn number(properties: &BasicProperties, name: &str) -> Option<u32> {
+    let value = match properties.headers().as_ref()?.inner().get(name)? {
+        AMQPValue::LongLongInt(n) => *n,
+        AMQPValue::LongInt(n) => i64::from(*n),
+        AMQPValue::LongUInt(n) => i64::from(*n),
+        AMQPValue::ShortInt(n) => i64::from(*n),
+        AMQPValue::ShortUInt(n) => i64::from(*n),
+        AMQPValue::ShortShortInt(n) => i64::from(*n),
+        AMQPValue::ShortShortUInt(n) => i64::from(*n),
+        _ => return None,
+    };
+    u32::try_from(value).ok()
+}
+
+fn headers_of(properties: &BasicProperties) -> FieldTable {
+    properties.headers().clone().unwrap_or_default()
+}
+
+fn set(headers: &mut FieldTable, name: &str, value: &str) {
+    headers.insert(ShortString::from(name), AMQPValue::LongString(LongString::from(value)));
+}
+
+fn shortened(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_REASON_BYTES)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_reason_is_cut_between_characters() {
+        let reason = "情".repeat(1000);
+        assert_eq!(shortened(&reason).len(), 2046);
+        assert_eq!(shortened("short"), "short");
+    }
+
+    #[test]
+    fn numbers_are_read_whatever_their_width() {
+        for value in [AMQPValue::LongLongInt(7), AMQPValue::ShortShortUInt(7), AMQPValue::LongInt(7)] {
+            let mut headers = FieldTable::default();
+            headers.insert("n".into(), value);
+            assert_eq!(number(&BasicProperties::default().with_headers(headers), "n"), Some(7));
+        }
+        assert_eq!(number(&BasicProperties::default(), "n"), None);
+    }
+}

@@ -1,0 +1,51 @@
+//! Buckets: is it there, make it.
+
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
+use domain::{Failure, FailureCode};
+
+use super::Store;
+use super::failures::{failure, status};
+
+impl Store {
+    /// Whether the store answers and lets us at the bucket.
+    ///
+    /// # Errors
+    /// `store.unreachable`; `store.denied`, also when there is no such bucket.
+    pub async fn ping(&self, bucket: &str) -> Result<(), Failure> {
+        match self.client.head_bucket().bucket(bucket).send().await {
+            Ok(_) => Ok(()),
+            Err(e) if status(&e) == Some(404) => Err(Failure::new(
+                FailureCode::StoreDenied,
+                format!("the bucket `{bucket}` does not exist: create it or set s3.bucket"),
+            )),
+            Err(e) => Err(failure(&format!("asking the store for the bucket `{bucket}`"), &e)),
+        }
+    }
+
+    /// Creates the bucket unless it is there.
+    ///
+    /// # Errors
+    /// `store.unreachable`, `store.denied`.
+    pub async fn ensure_bucket(&self, bucket: &str) -> Result<(), Failure> {
+        match self.client.head_bucket().bucket(bucket).send().await {
+            Ok(_) => return Ok(()),
+            Err(e) if status(&e) == Some(404) => {}
+            Err(e) => return Err(failure(&format!("asking the store for the bucket `{bucket}`"), &e)),
+        }
+        let mut request = self.client.create_bucket().bucket(bucket);
+        // AWS wants the region spelled out, except in the one that it takes for granted.
+        if self.endpoint.is_empty() && self.region != "us-east-1" {
+            let place = BucketLocationConstraint::from(self.region.as_str());
+            request = request
+                .create_bucket_configuration(CreateBucketConfiguration::builder().location_constraint(place).build());
+        }
+        match request.send().await {
+            Ok(_) => Ok(()),
+            // Somebody else was quicker.
+            Err(e) if status(&e) == Some(409) && self.client.head_bucket().bucket(bucket).send().await.is_ok() => {
+                Ok(())
+            }
+            Err(e) => Err(failure(&format!("creating the bucket `{bucket}`"), &e)),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The S3 client, made of the settings.
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient,
+    StalledStreamProtectionConfig,
+};
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use domain::{Failure, FailureCode};
+use secrecy::{ExposeSecret, SecretString};
+use std::time::Duration;
+
+use crate::config::{self, Checksums};
+
+/// Bytes a second that an upload must reach over its length, besides the stall time allowed.
+const SLOWEST_UPLOAD: u64 = 64 * 1024;
+
+/// The object store of the settings. Cheap to clone; clones share connections.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(super) client: Client,
+    pub(super) stall_timeout: Duration,
+    pub(super) connect_timeout: Duration,
+    pub(super) attempts: u32,
+    pub(super) part_bytes: u64,
+    pub(super) region: String,
+    pub(super) endpoint: String,
+}
+
+impl Store {
+    /// A client of these settings. No network yet.
+    ///
+    /// # Errors
+    /// `store.denied` without credentials, `store.unreachable` when `s3.ca_file` can't be used.
+    pub fn connect(config: &config::S3) -> Result<Self, Failure> {
+        let stall_timeout = Duration::from_secs(config.stall_timeout_s.max(1));
+        let connect_timeout = Duration::from_secs(config.connect_timeout_s.max(1));
+        let (requests, responses) = match config.checksums {
+            Checksums::WhenRequired => {
+                (RequestChecksumCalculation::WhenRequired, ResponseChecksumValidation::WhenRequired)
+            }
+            Checksums::WhenSupported => {
+                (RequestChecksumCalculation::WhenSupported, ResponseChecksumValidation::WhenSupported)
+            }
+        };
+        let mut builder = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(config.region.clone()))
+            .credentials_provider(credentials(config)?)
+            .http_client(http_client(config)?)
+            .force_path_style(config.path_style)
+            .request_checksum_calculation(requests)
+            .response_checksum_validation(responses)
+            .retry_config(RetryConfig::standard().with_max_attempts(config.attempts.max(1)))
+            .timeout_config(timeouts(connect_timeout, stall_timeout))
+            .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(stall_timeout).build());
+        if !config.endpoint.is_empty() {
+            builder = builder.endpoint_url(&config.endpoint);
+        }
+        Ok(Self {
+            client: Client::from_conf(builder.build()),
+            stall_timeout,
+            connect_timeout,
+            attempts: config.attempts.max(1),
+            part_bytes: config.part_mib * 1024 * 1024,
+            region: config.region.clone(),
+            endpoint: config.endpoint.clone(),
+        })
+    }
+
+    /// Time limits for sending this many bytes: the client counts the sending as part of the
+    /// wait for an answer.
+    pub(super) fn upload_config(&self, bytes: u64) -> aws_sdk_s3::config::Builder {
+        let answer = self.stall_timeout + Duration::from_secs(bytes / SLOWEST_UPLOAD);
+        aws_sdk_s3::Config::builder().timeout_config(timeouts(self.connect_timeout, answer))
+    }
+}
+
+fn timeouts(connect: Duration, answer: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(connect).read_timeout(answer).build()
+}
+
+fn credentials(config: &config::S3) -> Result<Credentials, Failure> {
+    let take = |setting: &SecretString, variable: &str| {
+        let set = setting.expose_secret();
+        if set.is_empty() { std::env::var(variable).unwrap_or_default() } else { set.to_owned() }
+    };
+    let access_key = take(&config.access_key, "AWS_ACCESS_KEY_ID");
+    let secret_key = take(&config.secret_key, "AWS_SECRET_ACCESS_KEY");
+    if access_key.is_empty() || secret_key.is_empty() {
+        return Err(Failure::new(
+            FailureCode::StoreDenied,
+            "no S3 credentials: set s3.access_key and s3.secret_key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        ));
+    }
+    // A session token belongs to the keys of the environment, never to those of the settings.
+    let token = config.access_key.expose_secret().is_empty().then(|| std::env::var("AWS_SESSION_TOKEN").ok()).flatten();
+    Ok(Credentials::new(access_key, secret_key, token.filter(|t| !t.is_empty()), None, "emofleet settings"))
+}
+
+fn http_client(config: &config::S3) -> Result<SharedHttpClient, Failure> {
+    let builder = aws_smithy_http_client::Builder::new();
+    if config.endpoint.starts_with("http://") {
+        return Ok(builder.build_http());
+    }
+    let builder = builder.tls_provider(Provider::Rustls(CryptoMode::Ring));
+    if config.ca_file.as_os_str().is_empty() {
+        return Ok(builder.build_https());
+    }
+    let refused = |what: String| {
+        Failure::new(FailureCode::StoreUnreachable, format!("`s3.ca_file` {}: {what}", config.ca_file.display()))
+    };
+    let pem = std::fs::read(&config.ca_file).map_err(|e| refused(e.to_string()))?;
+    // Checked here, because the client panics at what is no certificate.
+    crate::pem::certificates(&pem).map_err(refused)?;
+    let context = TlsContext::builder()
+        .with_trust_store(TrustStore::empty().with_pem_certificate(pem))
+        .build()
+        .map_err(|e| refused(e.to_string()))?;
+    Ok(builder.tls_context(context).build_https())
+}

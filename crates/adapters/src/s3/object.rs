@@ -1,0 +1,126 @@
+//! Single objects: looked at, read whole, written whole, deleted.
+
+use aws_sdk_s3::primitives::ByteStream;
+use chrono::{DateTime, Utc};
+use domain::{Failure, FailureCode};
+use futures_util::{StreamExt, TryStreamExt};
+
+use super::Store;
+use super::failures::{failure, status, unreachable};
+
+/// Objects deleted at once.
+const DELETIONS: usize = 8;
+
+/// What the store says about an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// Its key.
+    pub key: String,
+    /// Its version's mark, without quotes.
+    pub etag: Option<String>,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was written.
+    pub modified: Option<DateTime<Utc>>,
+}
+
+impl Store {
+    /// What the store says about an object; `None` when there is none.
+    ///
+    /// # Errors
+    /// `store.unreachable`, `store.denied`.
+    pub async fn head(&self, bucket: &str, key: &str) -> Result<Option<ObjectInfo>, Failure> {
+        match self.client.head_object().bucket(bucket).key(key).send().await {
+            Ok(found) => Ok(Some(ObjectInfo {
+                key: key.to_owned(),
+                etag: found.e_tag().map(unquoted),
+                bytes: size(found.content_length()),
+                modified: found.last_modified().and_then(time),
+            })),
+            Err(e) if status(&e) == Some(404) => Ok(None),
+            Err(e) => Err(failure(&format!("looking at {bucket}/{key}"), &e)),
+        }
+    }
+
+    /// Reads a small object, at most `max_bytes`.
+    ///
+    /// # Errors
+    /// As [`Store::fetch`].
+    pub async fn get_bytes(&self, bucket: &str, key: &str, max_bytes: u64) -> Result<Vec<u8>, Failure> {
+        let doing = format!("reading {bucket}/{key}");
+        let too_large =
+            || Failure::new(FailureCode::ObjectTooLarge, format!("{doing}: it has more than {max_bytes} bytes"));
+        let found = self.client.get_object().bucket(bucket).key(key).send().await.map_err(|e| failure(&doing, &e))?;
+        let announced = found.content_length();
+        if size(announced) > max_bytes {
+            return Err(too_large());
+        }
+        let mut body = found.body;
+        let mut bytes = Vec::with_capacity(usize::try_from(size(announced)).unwrap_or_default());
+        while let Some(chunk) = body.try_next().await.map_err(|e| unreachable(format!("{doing}: {e}")))? {
+            if (bytes.len() + chunk.len()) as u64 > max_bytes {
+                return Err(too_large());
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        if announced.is_some() && size(announced) != bytes.len() as u64 {
+            return Err(unreachable(format!("{doing}: the body ended early")));
+        }
+        Ok(bytes)
+    }
+
+    /// Writes a small object. Returns its etag.
+    ///
+    /// # Errors
+    /// `store.unreachable`, `store.denied`.
+    pub async fn put_bytes(
+        &self,
+        bucket: &str,
+        key: &str,
+        body: impl Into<Vec<u8>>,
+        content_type: &str,
+    ) -> Result<String, Failure> {
+        let body = body.into();
+        let limits = self.upload_config(body.len() as u64);
+        let request = self.client.put_object().bucket(bucket).key(key).content_type(content_type);
+        let written = request
+            .body(ByteStream::from(body))
+            .customize()
+            .config_override(limits)
+            .send()
+            .await
+            .map_err(|e| failure(&format!("writing {bucket}/{key}"), &e))?;
+        Ok(written.e_tag().map(unquoted).unwrap_or_default())
+    }
+
+    /// Deletes objects; those that don't exist are no error.
+    ///
+    /// # Errors
+    /// `store.unreachable`, `store.denied`.
+    pub async fn delete(&self, bucket: &str, keys: &[String]) -> Result<(), Failure> {
+        // One request each: bulk deletion needs checksums that older servers don't know.
+        futures_util::stream::iter(keys)
+            .map(|key| async move {
+                match self.client.delete_object().bucket(bucket).key(key).send().await {
+                    Ok(_) => Ok(()),
+                    Err(e) if status(&e) == Some(404) => Ok(()),
+                    Err(e) => Err(failure(&format!("deleting {bucket}/{key}"), &e)),
+                }
+            })
+            .buffer_unordered(DELETIONS)
+            .try_collect()
+            .await
+    }
+}
+
+pub(super) fn unquoted(etag: &str) -> String {
+    etag.trim_matches('"').to_owned()
+}
+
+pub(super) fn size(length: Option<i64>) -> u64 {
+    length.and_then(|n| u64::try_from(n).ok()).unwrap_or_default()
+}
+
+pub(super) fn time(time: &aws_sdk_s3::primitives::DateTime) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(time.secs(), time.subsec_nanos())
+}

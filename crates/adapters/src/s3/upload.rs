@@ -1,0 +1,133 @@
+//! Files to the store: in one request, or in parts when large.
+
+use aws_sdk_s3::primitives::{ByteStream, Length};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use domain::Failure;
+use futures_util::{StreamExt, TryStreamExt};
+use std::path::Path;
+
+use super::Store;
+use super::failures::{disk, failure};
+use super::object::unquoted;
+
+/// Parts in flight at once.
+const PARTS_IN_FLIGHT: usize = 4;
+/// Most parts of one upload, by S3's own rule.
+const MOST_PARTS: u64 = 10_000;
+
+/// Where a file goes.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    bucket: &'a str,
+    key: &'a str,
+    path: &'a Path,
+    content_type: &'a str,
+}
+
+impl Store {
+    /// Uploads a file; above `s3.part_mib` in parts, several at once. Nothing is left behind by
+    /// an upload that fails. Returns the etag.
+    ///
+    /// # Errors
+    /// `store.unreachable`, `store.denied`; `worker.internal` when the file can't be read.
+    pub async fn put_file(&self, bucket: &str, key: &str, path: &Path, content_type: &str) -> Result<String, Failure> {
+        let target = Target { bucket, key, path, content_type };
+        let reading = |e: std::io::Error| disk(&format!("reading {}", path.display()), &e);
+        let bytes = tokio::fs::metadata(path).await.map_err(reading)?.len();
+        if bytes <= self.part_bytes { self.put_whole(target, bytes).await } else { self.put_parts(target, bytes).await }
+    }
+
+    async fn put_whole(&self, to: Target<'_>, bytes: u64) -> Result<String, Failure> {
+        let body = slice(to.path, 0, bytes).await?;
+        let request = self.client.put_object().bucket(to.bucket).key(to.key).content_type(to.content_type).body(body);
+        let written = request
+            .customize()
+            .config_override(self.upload_config(bytes))
+            .send()
+            .await
+            .map_err(|e| failure(&format!("uploading {}/{}", to.bucket, to.key), &e))?;
+        Ok(written.e_tag().map(unquoted).unwrap_or_default())
+    }
+
+    async fn put_parts(&self, to: Target<'_>, bytes: u64) -> Result<String, Failure> {
+        let doing = format!("uploading {}/{}", to.bucket, to.key);
+        let request = self.client.create_multipart_upload().bucket(to.bucket).key(to.key).content_type(to.content_type);
+        let begun = request.send().await.map_err(|e| failure(&doing, &e))?;
+        let mut upload = Upload {
+            store: self.clone(),
+            bucket: to.bucket.to_owned(),
+            key: to.key.to_owned(),
+            id: begun.upload_id().unwrap_or_default().to_owned(),
+            open: true,
+        };
+        let part_bytes = self.part_bytes.max(bytes.div_ceil(MOST_PARTS));
+        let mut parts: Vec<CompletedPart> = futures_util::stream::iter(0..bytes.div_ceil(part_bytes))
+            .map(|index| {
+                let from = index * part_bytes;
+                upload.part(to.path, index, from, part_bytes.min(bytes - from))
+            })
+            .buffer_unordered(PARTS_IN_FLIGHT)
+            .try_collect()
+            .await?;
+        parts.sort_by_key(CompletedPart::part_number);
+        let completed = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+        let request = self.client.complete_multipart_upload().bucket(to.bucket).key(to.key).upload_id(&upload.id);
+        let written = request
+            .multipart_upload(completed)
+            .customize()
+            // Joining the parts takes the store its time, as copying would.
+            .config_override(self.upload_config(bytes))
+            .send()
+            .await
+            .map_err(|e| failure(&doing, &e))?;
+        upload.open = false;
+        Ok(written.e_tag().map(unquoted).unwrap_or_default())
+    }
+}
+
+/// An upload in parts; aborted when dropped open, be it by an error or by cancellation.
+struct Upload {
+    store: Store,
+    bucket: String,
+    key: String,
+    id: String,
+    open: bool,
+}
+
+impl Upload {
+    async fn part(&self, path: &Path, index: u64, from: u64, bytes: u64) -> Result<CompletedPart, Failure> {
+        let number = i32::try_from(index + 1).unwrap_or(i32::MAX);
+        let body = slice(path, from, bytes).await?;
+        let request = self.store.client.upload_part().bucket(&self.bucket).key(&self.key).upload_id(&self.id);
+        let written = request
+            .part_number(number)
+            .body(body)
+            .customize()
+            .config_override(self.store.upload_config(bytes))
+            .send()
+            .await
+            .map_err(|e| failure(&format!("uploading part {number} of {}/{}", self.bucket, self.key), &e))?;
+        Ok(CompletedPart::builder().part_number(number).set_e_tag(written.e_tag().map(str::to_owned)).build())
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if self.open {
+            let request = self.store.client.abort_multipart_upload();
+            let request = request.bucket(&self.bucket).key(&self.key).upload_id(&self.id);
+            runtime.spawn(async move {
+                if let Err(e) = request.send().await {
+                    tracing::warn!(failure = %failure("aborting an upload", &e), "parts may be left in the store");
+                }
+            });
+        }
+    }
+}
+
+/// A stretch of a file as a body that can be sent again when a request is repeated.
+async fn slice(path: &Path, from: u64, bytes: u64) -> Result<ByteStream, Failure> {
+    let body = ByteStream::read_from().path(path).offset(from).length(Length::Exact(bytes)).build().await;
+    body.map_err(|e| disk(&format!("reading {}", path.display()), &std::io::Error::other(e)))
+}
