@@ -3,6 +3,7 @@
 
 pub mod amqp;
 pub mod config;
+mod pem;
 pub mod postgres;
 pub mod s3;
 pub mod telemetry;
