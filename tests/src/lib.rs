@@ -1,1 +1,3 @@
 //! The fleet's test harness.
+
+pub mod trial;

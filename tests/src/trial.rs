@@ -1,0 +1,88 @@
+//! A fleet of its own for one test, on the shared services: own queues, own keys, own database.
+
+use adapters::amqp::{Lane, Topology};
+use adapters::config::Settings;
+use anyhow::{Context, Result};
+use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{Connection, PgConnection};
+
+/// Settings that share nothing with any other test. Call [`Trial::end`] to leave no traces.
+#[derive(Debug)]
+pub struct Trial {
+    /// The stack's settings, with a queue prefix, artifact prefix and database of their own.
+    pub settings: Settings,
+    /// Prefix for the test's object keys; ends in `/`.
+    pub keys: String,
+    name: String,
+}
+
+impl Trial {
+    /// Names for a new trial; nothing is created yet but, with [`Trial::database`], the database.
+    ///
+    /// # Errors
+    /// When the services are not named in the environment.
+    pub fn new() -> Result<Self> {
+        let missing = "the tests need the services: run ./test.sh, or stack/up.sh and `. .stack/env`";
+        std::env::var("EMOFLEET__AMQP__URL").context(missing)?;
+        let mut settings = Settings::load()?;
+        let name = format!("trial_{}", uuid::Uuid::now_v7().simple());
+        settings.amqp.prefix.clone_from(&name);
+        settings.s3.artifact_prefix = format!("{name}/artifacts");
+        Ok(Self { settings, keys: format!("{name}/"), name })
+    }
+
+    /// Creates the trial's own database and migrates it.
+    ///
+    /// # Errors
+    /// When Postgres refuses.
+    pub async fn database(&mut self) -> Result<adapters::postgres::Database> {
+        let mut admin = admin().await?;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {}", self.name))).execute(&mut admin).await?;
+        let mut url: url::Url = admin_url()?.parse()?;
+        url.set_path(&self.name);
+        self.settings.postgres.url = SecretString::from(url.to_string());
+        self.settings.postgres.max_connections = 4;
+        let database = adapters::postgres::Database::connect(&self.settings.postgres).await?;
+        database.migrate().await?;
+        Ok(database)
+    }
+
+    /// Removes queues, objects and database.
+    ///
+    /// # Errors
+    /// When a service refuses.
+    pub async fn end(self) -> Result<()> {
+        let url = self.settings.amqp.url.expose_secret();
+        let broker = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await?;
+        let channel = broker.create_channel().await?;
+        let topology = Topology::new(&self.settings.amqp);
+        let waiting: Vec<String> = self.settings.amqp.retry_delays_s.iter().map(|s| topology.retry(*s)).collect();
+        let queues = [topology.jobs(Lane::Bulk), topology.jobs(Lane::Interactive), topology.dead()];
+        for queue in queues.iter().chain(&waiting) {
+            channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await?;
+        }
+        for exchange in waiting.iter().chain([&topology.alerts_exchange()]) {
+            channel.exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default()).await?;
+        }
+        broker.close(200, "done".into()).await?;
+
+        let store = adapters::s3::Store::connect(&self.settings.s3)?;
+        let bucket = &self.settings.s3.bucket;
+        let found: Vec<_> = futures_util::StreamExt::collect(store.list(bucket, &self.keys)).await;
+        let keys = found.into_iter().map(|o| o.map(|o| o.key)).collect::<Result<Vec<_>, _>>()?;
+        store.delete(bucket, &keys).await?;
+
+        let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&mut admin().await?).await?;
+        Ok(())
+    }
+}
+
+fn admin_url() -> Result<String> {
+    std::env::var("EMOFLEET_TEST_POSTGRES_ADMIN_URL").context("EMOFLEET_TEST_POSTGRES_ADMIN_URL is not set")
+}
+
+async fn admin() -> Result<PgConnection> {
+    Ok(PgConnection::connect(&admin_url()?).await?)
+}

@@ -1,0 +1,241 @@
+//! Leases, retries and dead letters on a real broker.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use adapters::amqp::{DeadLetters, Filter, Lane, Lease, Leases, Link, Publisher, Retry, consume, depths};
+use domain::{BatchId, CallData, Failure, FailureCode, Granularity, Job, ObjectRef};
+use std::time::Duration;
+use tests::trial::Trial;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn job(key: &str) -> Job {
+    let object = ObjectRef { bucket: "calls".into(), key: key.into(), etag: None };
+    let options = domain::job::JobOptions {
+        model: "m".into(),
+        channels: None,
+        granularity: Granularity::Utterance,
+        embedding: true,
+    };
+    Job::new(BatchId::from_name("night"), object, CallData::default(), options, chrono::Utc::now())
+}
+
+async fn next(leases: &mut Leases) -> Lease {
+    timeout(SOON, leases.recv()).await.expect("a job arrives").expect("not stopped")
+}
+
+async fn none(leases: &mut Leases) {
+    assert!(timeout(Duration::from_millis(700), leases.recv()).await.is_err(), "no job should arrive");
+}
+
+async fn waiting(trial: &Trial, queue: &str) -> u32 {
+    let depths = depths(&trial.settings.amqp).await.unwrap();
+    depths.into_iter().find(|d| d.queue.ends_with(queue)).expect("the queue exists").messages
+}
+
+#[tokio::test]
+async fn a_published_job_arrives_once_and_is_gone_when_acknowledged() {
+    let trial = Trial::new().unwrap();
+    let publisher = Publisher::connect(&trial.settings.amqp);
+    let job = job("通话 1+2%20.wav");
+    publisher.publish_job(&job, Lane::Bulk).await.unwrap();
+
+    let stop = CancellationToken::new();
+    let mut leases = consume(&trial.settings.amqp, Lane::Bulk, 4, stop.clone());
+    let lease = next(&mut leases).await;
+    assert_eq!(*leases.health().borrow(), Link::Up);
+    assert_eq!(Job::from_json(&lease.body).unwrap(), job);
+    assert_eq!(lease.message_id.as_deref(), Some(job.job_id.to_string().as_str()));
+    assert_eq!((lease.retries, lease.redelivered, lease.lane), (0, false, Lane::Bulk));
+    assert!(lease.traceparent().unwrap().contains(&job.job_id.0.simple().to_string()));
+    lease.ack().await.unwrap();
+
+    stop.cancel();
+    assert!(leases.recv().await.is_none());
+    timeout(SOON, leases.closed()).await.expect("all is settled");
+    assert_eq!(waiting(&trial, ".jobs.bulk").await, 0);
+    trial.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn lanes_do_not_wait_for_each_other() {
+    let trial = Trial::new().unwrap();
+    let publisher = Publisher::connect(&trial.settings.amqp);
+    publisher.publish_job(&job("bulk"), Lane::Bulk).await.unwrap();
+    publisher.publish_job(&job("page"), Lane::Interactive).await.unwrap();
+    let mut leases = consume(&trial.settings.amqp, Lane::Interactive, 1, CancellationToken::new());
+    let lease = next(&mut leases).await;
+    assert_eq!(Job::from_json(&lease.body).unwrap().object.key, "page");
+    lease.ack().await.unwrap();
+    none(&mut leases).await;
+    drop(leases);
+    trial.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn thousands_of_jobs_are_published_with_many_in_flight() {
+    let trial = Trial::new().unwrap();
+    let publisher = Publisher::connect(&trial.settings.amqp);
+    let jobs: Vec<Job> = (0..3000).map(|i| job(&format!("{i}.wav"))).collect();
+    let begun = std::time::Instant::now();
+    let results = publisher.publish_jobs(&jobs, Lane::Bulk).await;
+    println!("3000 jobs confirmed in {:?}", begun.elapsed());
+    assert_eq!(results.len(), 3000);
+    assert!(results.iter().all(Result::is_ok));
+    assert_eq!(waiting(&trial, ".jobs.bulk").await, 3000);
+    trial.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_deleted_queue_is_declared_again_and_the_returned_job_finds_it() {
+    let trial = Trial::new().unwrap();
+    let publisher = Publisher::connect(&trial.settings.amqp);
+    publisher.publish_job(&job("before"), Lane::Bulk).await.unwrap();
+    let url = secrecy::ExposeSecret::expose_secret(&trial.settings.amqp.url);
+    let broker = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
+    let queue = format!("{}.jobs.bulk", trial.settings.amqp.prefix);
+    let channel = broker.create_channel().await.unwrap();
+    channel.queue_delete(queue.into(), lapin::options::QueueDeleteOptions::default()).await.unwrap();
+
+    let jobs = [job("after 1"), job("after 2")];
+    assert!(publisher.publish_jobs(&jobs, Lane::Bulk).await.iter().all(Result::is_ok));
+    assert_eq!(waiting(&trial, ".jobs.bulk").await, 2);
+    trial.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_handed_back_or_dropped_is_delivered_again() {
+    let trial = Trial::new().unwrap();
+    Publisher::connect(&trial.settings.amqp).publish_job(&job("a"), Lane::Bulk).await.unwrap();
+    let mut leases = consume(&trial.settings.amqp, Lane::Bulk, 1, CancellationToken::new());
+    next(&mut leases).await.hand_back().await;
+    let again = next(&mut leases).await;
+    assert!(again.redelivered);
+    drop(again);
+    next(&mut leases).await.ack().await.unwrap();
+    none(&mut leases).await;
+    drop(leases);
+    trial.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_transient_failure_waits_longer_each_time_until_the_delays_are_used_up() {
+    let mut trial = Trial::new().unwrap();
+    trial.settings.amqp.retry_delays_s = vec![1, 2];
+    let job = job("a");
+    Publisher::connect(&trial.settings.amqp).publish_job(&job, Lane::Interactive).await.unwrap();
+    let mut leases = consume(&trial.settings.amqp, Lane::Interactive, 1, CancellationToken::new());
+    let failure = Failure::new(FailureCode::StoreUnreachable, "the store is away");
+    for (retries, expected) in [(0, 1), (1, 2)] {
+        let begun = std::time::Instant::now();
+        let lease = next(&mut leases).await;
+        assert_eq!(lease.retries, retries);
+        let Retry::Scheduled { delay_s } = lease.retry(&failure).await.unwrap() else { panic!("delays are left") };
+        assert_eq!(delay_s, expected);
+        let lease = next(&mut leases).await;
+        assert!(begun.elapsed() >= Duration::from_secs(u64::from(expected)) - Duration::from_millis(100));
+        assert_eq!(Job::from_json(&lease.body).unwrap(), job);
+        lease.hand_back().await;
+    }
+    let lease = next(&mut leases).await;
+    assert_eq!(lease.retries, 2);
+    let Retry::Exhausted(lease) = lease.retry(&failure).await.unwrap() else { panic!("no delay is left") };
+    lease.dead_letter(&failure, "w1").await.unwrap();
+    assert_eq!(waiting(&trial, ".jobs.dead").await, 1);
+    drop(leases);
+    trial.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn dead_letters_are_listed_by_code_replayed_once_and_dropped() {
+    let trial = Trial::new().unwrap();
+    let publisher = Publisher::connect(&trial.settings.amqp);
+    let mut leases = consume(&trial.settings.amqp, Lane::Bulk, 4, CancellationToken::new());
+    let failures = [
+        (FailureCode::AudioCorrupt, "frame 7 is broken"),
+        (FailureCode::AudioEmpty, "no bytes"),
+        (FailureCode::AudioCorrupt, "坏了"),
+    ];
+    for (index, (code, reason)) in failures.into_iter().enumerate() {
+        publisher.publish_job(&job(&format!("{index}.wav")), Lane::Bulk).await.unwrap();
+        next(&mut leases).await.dead_letter(&Failure::new(code, reason), "w1").await.unwrap();
+    }
+    let dead = DeadLetters::new(&trial.settings.amqp);
+    let all = dead.list(&Filter::default(), 10).await.unwrap();
+    assert_eq!((all.total, all.matching, all.letters.len()), (3, 3, 3));
+    let letter = &all.letters[2];
+    assert_eq!((letter.code.as_str(), letter.reason.as_str(), letter.worker.as_str()), ("audio.corrupt", "坏了", "w1"));
+    assert_eq!(letter.job().unwrap().object.key, "2.wav");
+    assert!(letter.failed_at.unwrap() > chrono::Utc::now() - chrono::TimeDelta::minutes(1));
+
+    // Looking changes nothing, however often; filters choose.
+    let corrupt = Filter { code: Some("audio.corrupt".into()), ..Filter::default() };
+    for _ in 0..3 {
+        assert_eq!(dead.list(&corrupt, 1).await.unwrap().matching, 2);
+    }
+    let other_batch = Filter { batch: Some(BatchId::from_name("day")), ..Filter::default() };
+    assert_eq!(dead.list(&other_batch, 10).await.unwrap().matching, 0);
+    let old = Filter { before: Some(chrono::Utc::now() - chrono::TimeDelta::hours(1)), ..Filter::default() };
+    assert_eq!(dead.list(&old, 10).await.unwrap().matching, 0);
+
+    let mut prepared = 0;
+    let sent = dead
+        .replay(&corrupt, &publisher, async |letters| {
+            prepared += letters.len();
+            Ok(())
+        })
+        .await
+        .unwrap();
+    assert_eq!((sent, prepared), (2, 2));
+    for _ in 0..2 {
+        let lease = next(&mut leases).await;
+        assert_eq!(lease.retries, 0);
+        assert_ne!(Job::from_json(&lease.body).unwrap().object.key, "1.wav");
+        lease.ack().await.unwrap();
+    }
+    assert_eq!(dead.replay(&corrupt, &publisher, async |_| Ok(())).await.unwrap(), 0);
+    assert_eq!(dead.discard(&Filter::default()).await.unwrap(), 1);
+    assert_eq!(dead.list(&Filter::default(), 10).await.unwrap().total, 0);
+    none(&mut leases).await;
+    drop(leases);
+    trial.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_replay_that_fails_half_way_loses_nothing() {
+    let trial = Trial::new().unwrap();
+    let publisher = Publisher::connect(&trial.settings.amqp);
+    let mut leases = consume(&trial.settings.amqp, Lane::Bulk, 4, CancellationToken::new());
+    publisher.publish_job(&job("a"), Lane::Bulk).await.unwrap();
+    let failure = Failure::new(FailureCode::AudioCorrupt, "broken");
+    next(&mut leases).await.dead_letter(&failure, "w1").await.unwrap();
+
+    let dead = DeadLetters::new(&trial.settings.amqp);
+    let refuse = async |_: &[_]| Err(Failure::new(FailureCode::DatabaseUnreachable, "away"));
+    assert!(dead.replay(&Filter::default(), &publisher, refuse).await.is_err());
+    none(&mut leases).await;
+    assert_eq!(dead.list(&Filter::default(), 10).await.unwrap().total, 1);
+    drop(leases);
+    trial.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn after_the_stop_no_job_comes_and_those_in_hand_can_still_be_settled() {
+    let trial = Trial::new().unwrap();
+    let publisher = Publisher::connect(&trial.settings.amqp);
+    let jobs: Vec<Job> = (0..6).map(|i| job(&format!("{i}"))).collect();
+    assert!(publisher.publish_jobs(&jobs, Lane::Bulk).await.iter().all(Result::is_ok));
+    let stop = CancellationToken::new();
+    let mut leases = consume(&trial.settings.amqp, Lane::Bulk, 4, stop.clone());
+    let in_hand = next(&mut leases).await;
+    stop.cancel();
+    assert!(timeout(SOON, leases.recv()).await.unwrap().is_none());
+    assert!(timeout(Duration::from_millis(500), leases.closed()).await.is_err(), "a job is still in hand");
+    assert!(!in_hand.lost().is_cancelled());
+    in_hand.ack().await.unwrap();
+    timeout(SOON, leases.closed()).await.expect("all is settled");
+    assert_eq!(leases.lost_leases(), 0);
+    assert_eq!(waiting(&trial, ".jobs.bulk").await, 5);
+    trial.end().await.unwrap();
+}
