@@ -81,6 +81,27 @@ pub fn tracks(
     }
 }
 
+/// What a person types: `mix`, or `0=agent,1=customer`.
+impl std::str::FromStr for ChannelLayout {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wanted = "channels are `mix`, or roles like `0=agent,1=customer`";
+        if text == "mix" {
+            return Ok(Self::Mix);
+        }
+        let mut roles = BTreeMap::new();
+        for part in text.split(',') {
+            let pair = part.split_once('=').and_then(|(channel, role)| {
+                Some((channel.trim().parse().ok()?, Role::from_label(role.trim())?))
+            });
+            let Some((channel, role)) = pair else { return Err(format!("`{part}` is no channel role; {wanted}")) };
+            roles.insert(channel, role);
+        }
+        Ok(Self::Roles(roles))
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum LayoutJson {
@@ -152,6 +173,16 @@ mod tests {
         for bad in [r#""stereo""#, r#"{"left":"agent"}"#, r#"{"0":"boss"}"#, "7"] {
             let error = serde_json::from_str::<ChannelLayout>(bad).expect_err("must be refused").to_string();
             assert!(error.contains("channel"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_a_person_types_is_read() {
+        assert_eq!("mix".parse(), Ok(ChannelLayout::Mix));
+        let roles = BTreeMap::from([(0, Role::Agent), (1, Role::Customer)]);
+        assert_eq!("0=agent, 1=customer".parse(), Ok(ChannelLayout::Roles(roles)));
+        for bad in ["", "stereo", "0=boss", "left=agent"] {
+            assert!(bad.parse::<ChannelLayout>().is_err(), "{bad}");
         }
     }
 

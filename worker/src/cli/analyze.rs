@@ -1,0 +1,128 @@
+//! `worker analyze`: the same pipeline on local files, with no service at all.
+
+use adapters::config::Settings;
+use anyhow::Context as _;
+use chrono::{Local, Utc};
+use domain::job::JobOptions;
+use domain::report::Timings;
+use domain::{BatchId, CallData, ChannelLayout, Failure, Granularity, Job, ObjectRef, Report, Role};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tokio_util::sync::CancellationToken;
+
+use super::picture;
+use crate::artifacts::RESULT;
+use crate::pipeline::{Analyser, Wish, compose};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Analyze {
+    /// Recordings, of any common format
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// `mix`, or who is on which channel: `0=agent,1=customer`
+    #[arg(long)]
+    channels: Option<ChannelLayout>,
+    /// Also score these roles, e.g. `agent` (read `analysis.score_roles` first)
+    #[arg(long, value_delimiter = ',', value_parser = role)]
+    also_score: Vec<Role>,
+    /// `utterance`, or `frame` for nine scores per frame as well
+    #[arg(long, default_value = "utterance", value_parser = granularity)]
+    granularity: Granularity,
+    /// Folder in which outputs_<time>/ is made
+    #[arg(long, default_value = "outputs")]
+    out: PathBuf,
+    /// Print result.json instead of a picture
+    #[arg(long)]
+    json: bool,
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    Role::from_label(text).ok_or_else(|| "a role is customer, agent, speaker or mixed".into())
+}
+
+fn granularity(text: &str) -> Result<Granularity, String> {
+    [Granularity::Utterance, Granularity::Frame]
+        .into_iter()
+        .find(|g| g.label() == text)
+        .ok_or_else(|| "granularity is utterance or frame".into())
+}
+
+impl Analyze {
+    /// Exit code 3 when a file failed; the others are analysed all the same.
+    pub(super) fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
+        let mut settings = settings.clone();
+        settings.analysis.score_roles.extend(&self.also_score);
+        let analyser = Analyser::load(&settings)?;
+        let folder = fresh_folder(&self.out)?;
+        let mut failed = 0;
+        for file in &self.files {
+            let out = if self.files.len() == 1 { folder.clone() } else { subfolder(&folder, file) };
+            std::fs::create_dir_all(&out).with_context(|| format!("can't make {}", out.display()))?;
+            match self.one(&analyser, file, &out) {
+                Ok(report) if self.json => println!("{}", serde_json::to_string(&report)?),
+                Ok(report) => println!("{}", picture::report(&report)),
+                Err(failure) => {
+                    failed += 1;
+                    eprintln!("{}: {failure}\n  {}", file.display(), failure.code.advice());
+                    // Half-written artifacts would be taken for whole ones.
+                    std::fs::remove_dir_all(&out).with_context(|| format!("can't remove {}", out.display()))?;
+                }
+            }
+        }
+        if failed < self.files.len() {
+            eprintln!("written to {}", folder.display());
+        } else if folder.exists() {
+            std::fs::remove_dir_all(&folder)?;
+        }
+        Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(3) })
+    }
+
+    fn one(&self, analyser: &Analyser, file: &Path, out: &Path) -> Result<Report, Failure> {
+        let model = analyser.model();
+        let options = JobOptions {
+            model: model.name.clone(),
+            channels: self.channels.clone(),
+            granularity: self.granularity,
+            embedding: true,
+        };
+        let object = ObjectRef { bucket: "file".into(), key: file.to_string_lossy().into_owned(), etag: None };
+        let job = Job::new(BatchId::from_name("analyze"), object, CallData::default(), options, Utc::now());
+        let wish = Wish { channels: job.channels.clone(), granularity: job.granularity, embedding: true };
+        let begun = std::time::Instant::now();
+        let analysed = analyser.analyse(file, &wish, out, &CancellationToken::new())?;
+        let ms = |d: std::time::Duration| d.as_secs_f64() * 1000.0;
+        let timings = Timings {
+            preprocess_ms: ms(analysed.preprocess),
+            infer_ms: ms(analysed.infer),
+            total_ms: ms(begun.elapsed()),
+            ..Timings::default()
+        };
+        let report = compose(&job, analysed, model, timings);
+        let text = serde_json::to_vec_pretty(&report).map_err(std::io::Error::other);
+        text.and_then(|text| std::fs::write(out.join(RESULT.0), text))
+            .map_err(|e| crate::pipeline::disk_failure(RESULT.0, &e))?;
+        Ok(report)
+    }
+}
+
+/// `outputs_YYYYMMDD_HHMMSS`, with a number behind it when there is one of this second already.
+fn fresh_folder(parent: &Path) -> anyhow::Result<PathBuf> {
+    std::fs::create_dir_all(parent).with_context(|| format!("can't make {}", parent.display()))?;
+    let name = format!("outputs_{}", Local::now().format("%Y%m%d_%H%M%S"));
+    let names = std::iter::once(name.clone()).chain((2..1000).map(|n| format!("{name}_{n}")));
+    for path in names.map(|name| parent.join(name)) {
+        match std::fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).with_context(|| format!("can't make {}", path.display())),
+        }
+    }
+    anyhow::bail!("{} holds too many folders of this second", parent.display())
+}
+
+/// A folder named after the file; a number keeps files of equal names apart.
+fn subfolder(folder: &Path, file: &Path) -> PathBuf {
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let names = std::iter::once(name.clone()).chain((2..).map(|n| format!("{name}_{n}")));
+    names.map(|name| folder.join(name)).find(|path| !path.exists()).unwrap_or_else(|| folder.join(name))
+}

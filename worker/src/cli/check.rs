@@ -1,0 +1,66 @@
+//! `worker model check`: is this a model that the fleet can run, and what does it cost?
+
+use adapters::config::Settings;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use crate::model::Session;
+use crate::runtime::Runtime;
+
+/// Lengths that are timed, seconds of audio.
+const LENGTHS: [usize; 3] = [3, 10, 30];
+/// Runs per length; the median counts.
+const RUNS: usize = 5;
+
+pub(super) fn run(settings: &Settings, dir: &Path) -> anyhow::Result<ExitCode> {
+    let runtime = Runtime::load(&settings.runtime)?;
+    let before = resident_mib();
+    let (mut session, loaded) = Session::load(&runtime, dir, &settings.model)?;
+    let card = &loaded.card;
+    println!("model        {} {}", card.name, card.version);
+    println!("licence      {}", card.licence);
+    println!("labels       {} (in the fleet's order)", card.labels.join(" "));
+    if !card.cannot_predict.is_empty() {
+        println!("never says   {}", card.cannot_predict.join(" "));
+    }
+    println!("sha256       {} (verified)", card.sha256);
+    println!(
+        "parameters   {}",
+        card.parameters.map_or("not told".into(), |n| format!("{:.1} million", n as f64 / 1e6))
+    );
+    println!("embedding    {} numbers; {} frames a second", card.embedding_dim, card.frame_rate);
+    println!("loaded in    {:.2} s; warm-up passed, batch and single agree", loaded.load_s);
+    for seconds in LENGTHS {
+        let took = median_run(&mut session, seconds)?;
+        println!(
+            "{seconds:2} s of audio {:7.1} ms, {:6.2} ms per second of audio, {:.0} times real time",
+            took * 1e3,
+            took * 1e3 / seconds as f64,
+            seconds as f64 / took
+        );
+    }
+    println!("memory       {:.0} MiB more than before loading", resident_mib() - before);
+    println!("The fleet can run this model.");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn median_run(session: &mut Session, seconds: usize) -> anyhow::Result<f64> {
+    let audio: Vec<f32> = (0..seconds * 16_000).map(|i| (i as f32 * 0.05).sin() * 0.3).collect();
+    let mut times = Vec::with_capacity(RUNS);
+    for _ in 0..RUNS {
+        let begun = Instant::now();
+        session.run(&[&audio], false)?;
+        times.push(begun.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[RUNS / 2])
+}
+
+/// Resident memory of this process, MiB; 0 where /proc does not tell.
+fn resident_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kib =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<f64>().ok());
+    kib.unwrap_or_default() / 1024.0
+}

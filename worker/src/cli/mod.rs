@@ -1,0 +1,79 @@
+//! The command line: the roles a worker binary can play.
+
+mod analyze;
+mod check;
+mod compare;
+mod picture;
+
+use adapters::config::Settings;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::pipeline::Stop;
+
+const EXAMPLES: &str = "\
+Examples:
+  worker run                                  work on the fleet's queue until SIGTERM
+  worker analyze call.wav                     hear one file, with no service at all
+  worker analyze --channels 0=agent,1=customer --granularity frame calls/*.flac
+  worker model check models/default           is this a model that the fleet can run?
+  worker model compare models/default DIR call.wav
+
+Settings: config/default.toml lists them all; EMOFLEET__SECTION__KEY in the environment, or a TOML
+file named in EMOFLEET_CONFIG, changes them.";
+
+/// Hears the emotion in recordings of speech.
+#[derive(Debug, Parser)]
+#[command(name = "worker", version, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Take jobs from RabbitMQ until SIGTERM or Ctrl-C, then drain
+    Run,
+    /// Hear local files and print what was heard; writes outputs/outputs_<time>/
+    Analyze(analyze::Analyze),
+    /// Look at models
+    #[command(subcommand)]
+    Model(ModelCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ModelCommand {
+    /// Verify a model folder, warm it up, and print its speed and memory
+    Check {
+        /// Folder of model.onnx and model.json
+        dir: PathBuf,
+    },
+    /// Run two models on the same recordings, side by side: speed and agreement
+    Compare(compare::Compare),
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// With a sentence that says what to do.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let settings = Settings::load()?;
+        adapters::telemetry::init(&settings.log).map_err(anyhow::Error::from_boxed)?;
+        match self.command {
+            Command::Run => {
+                let stop = Stop::on_signals()?;
+                crate::service::run(settings, stop).await?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Analyze(analyze) => blocking(move || analyze.run(&settings)).await,
+            Command::Model(ModelCommand::Check { dir }) => blocking(move || check::run(&settings, &dir)).await,
+            Command::Model(ModelCommand::Compare(compare)) => blocking(move || compare.run(&settings)).await,
+        }
+    }
+}
+
+async fn blocking(work: impl FnOnce() -> anyhow::Result<ExitCode> + Send + 'static) -> anyhow::Result<ExitCode> {
+    tokio::task::spawn_blocking(work).await?
+}

@@ -1,0 +1,77 @@
+//! What was heard, as a person reads it in a terminal.
+
+use domain::report::{ChannelReport, Segment};
+use domain::{Emotion, Report, Scores};
+use std::fmt::Write as _;
+
+const BAR: usize = 30;
+
+/// Emoji, Chinese and English label, percentage.
+pub(super) fn headline(emotion: Emotion, confidence: f32) -> String {
+    format!("{} {} {} {:.1} %", emotion.emoji(), emotion.chinese(), emotion, confidence * 100.0)
+}
+
+/// The whole report: headline, a bar for each emotion, a timeline for each channel.
+pub(super) fn report(report: &Report) -> String {
+    let audio = &report.audio;
+    let mut text = format!(
+        "{}\n  {} {} · {} Hz · {} channel(s) · {:.1} s\n\n  {}\n\n{}",
+        report.object.key,
+        audio.container,
+        audio.codec,
+        audio.sample_rate,
+        audio.channels,
+        audio.duration_s,
+        headline(report.emotion, report.confidence),
+        bars(&report.scores),
+    );
+    for channel in &report.channels {
+        // Writing to a String can't fail.
+        let _ = write!(text, "\n{}", timeline(channel));
+    }
+    text
+}
+
+fn bars(scores: &Scores) -> String {
+    let line = |emotion: Emotion| {
+        let score = scores.of(emotion);
+        let filled = (score * BAR as f32).round() as usize;
+        let bar = format!("{}{}", "█".repeat(filled), "░".repeat(BAR - filled.min(BAR)));
+        format!("  {} {} {emotion:<10} {bar} {:5.1} %\n", emotion.emoji(), emotion.chinese(), score * 100.0)
+    };
+    Emotion::ALL.into_iter().map(line).collect()
+}
+
+fn timeline(channel: &ChannelReport) -> String {
+    let name = channel.channel.map_or("all channels".to_owned(), |c| format!("channel {c}"));
+    if !channel.scored {
+        return format!("  {name} ({}): left out; see `analysis.score_roles`\n", channel.role);
+    }
+    let line =
+        |s: &Segment| format!("    {} – {}  {}\n", clock(s.start_s), clock(s.end_s), headline(s.emotion, s.confidence));
+    let lines: String = channel.segments.iter().map(line).collect();
+    format!("  {name} ({}): {:.1} s of speech\n{lines}", channel.role, channel.speech_s)
+}
+
+fn clock(seconds: f64) -> String {
+    format!("{:3}:{:04.1}", (seconds / 60.0) as u32, seconds % 60.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_is_as_long_as_its_score() {
+        let scores = Scores::from_probabilities([0.5, 0.5, 0., 0., 0., 0., 0., 0., 0.]).expect("sums to 1");
+        let text = bars(&scores);
+        assert_eq!(text.matches('█').count(), BAR);
+        assert!(text.contains("😠 生气 angry"), "{text}");
+        assert!(text.contains(" 50.0 %"), "{text}");
+    }
+
+    #[test]
+    fn times_read_as_minutes_and_seconds() {
+        assert_eq!(clock(83.25), "  1:23.2");
+    }
+}

@@ -1,0 +1,132 @@
+//! What the worker counts, as Prometheus reads it from `/metrics`. A gauge that has drained says
+//! 0; it does not vanish.
+
+use domain::FailureCode;
+use domain::report::{AudioFacts, Timings};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use std::sync::atomic::AtomicU64;
+
+/// Seconds: from a short clip's fetch to an hour of audio.
+const BUCKETS: [f64; 11] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByCode {
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByStage {
+    stage: &'static str,
+}
+
+/// The counters of one worker.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    done: Counter,
+    failed: Family<ByCode, Counter>,
+    retried: Family<ByCode, Counter>,
+    in_hand: Gauge,
+    audio_seconds: Counter<f64, AtomicU64>,
+    seconds: Family<ByStage, Histogram>,
+}
+
+/// Counts a job as in hand while it lives.
+#[derive(Debug)]
+pub struct InHand(Gauge);
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut this = Self {
+            registry: Registry::with_prefix("emofleet_worker"),
+            done: Counter::default(),
+            failed: Family::default(),
+            retried: Family::default(),
+            in_hand: Gauge::default(),
+            audio_seconds: Counter::default(),
+            seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+        };
+        let registry = &mut this.registry;
+        registry.register("jobs_done", "Jobs recorded as done", this.done.clone());
+        registry.register("jobs_failed", "Jobs set aside, by failure code", this.failed.clone());
+        registry.register("jobs_retried", "Jobs to be tried again, by failure code", this.retried.clone());
+        registry.register("jobs_in_hand", "Jobs in hand now", this.in_hand.clone());
+        registry.register("audio_seconds", "Seconds of audio analysed", this.audio_seconds.clone());
+        registry.register("stage_seconds", "Seconds a job spent in each stage", this.seconds.clone());
+        this
+    }
+}
+
+impl Metrics {
+    /// A job is done.
+    pub fn done(&self) {
+        self.done.inc();
+    }
+
+    /// A job is set aside.
+    pub fn failed(&self, code: FailureCode) {
+        self.failed.get_or_create(&ByCode { code: code.code() }).inc();
+    }
+
+    /// A job will be tried again.
+    pub fn retried(&self, code: FailureCode) {
+        self.retried.get_or_create(&ByCode { code: code.code() }).inc();
+    }
+
+    /// A job is in hand until the guard is dropped.
+    pub fn in_hand(&self) -> InHand {
+        self.in_hand.inc();
+        InHand(self.in_hand.clone())
+    }
+
+    /// A recording was analysed.
+    pub fn heard(&self, audio: &AudioFacts, timings: &Timings) {
+        self.audio_seconds.inc_by(audio.duration_s);
+        for (stage, ms) in [
+            ("queued", timings.queued_ms),
+            ("fetch", timings.fetch_ms),
+            ("preprocess", timings.preprocess_ms),
+            ("infer", timings.infer_ms),
+            ("upload", timings.upload_ms),
+            ("total", timings.total_ms),
+        ] {
+            self.seconds.get_or_create(&ByStage { stage }).observe(ms / 1000.0);
+        }
+    }
+
+    /// The page in Prometheus' text format.
+    pub fn page(&self) -> String {
+        let mut page = String::new();
+        match encode(&mut page, &self.registry) {
+            Ok(()) => page,
+            Err(std::fmt::Error) => String::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drained_gauge_says_zero() {
+        let metrics = Metrics::default();
+        drop(metrics.in_hand());
+        metrics.failed(FailureCode::AudioEmpty);
+        let page = metrics.page();
+        assert!(page.contains("emofleet_worker_jobs_in_hand 0"), "{page}");
+        assert!(page.contains("emofleet_worker_jobs_failed_total{code=\"audio.empty\"} 1"), "{page}");
+    }
+}

@@ -1,0 +1,93 @@
+//! The worker as a service: load, wait for the services, work, drain.
+
+use adapters::amqp::{self, Lane};
+use adapters::config::Settings;
+use adapters::postgres::Database;
+use adapters::s3::Store;
+use domain::Failure;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+use crate::health::{Dependencies, Health};
+use crate::metrics::Metrics;
+use crate::pipeline::{Analyser, Intake, Stop, Workshop};
+
+/// Pages wait for one recording at a time; the bulk has the other slots.
+const INTERACTIVE_SLOTS: u16 = 1;
+
+/// Runs a worker until `stop` says so and its jobs are settled.
+///
+/// # Errors
+/// When the model can't be loaded or the health address is taken. Services that are away are
+/// waited for, not errors.
+pub async fn run(settings: Settings, stop: Stop) -> anyhow::Result<()> {
+    let name = worker_name(&settings.worker.name);
+    let metrics = Arc::new(Metrics::default());
+    let health = Health::new(metrics.clone(), stop.taking.clone());
+    let address = health.clone().serve(settings.worker.health_addr).await?;
+    tracing::info!(worker = name, %address, "live; not ready yet");
+
+    let loading = settings.clone();
+    let analyser = Arc::new(tokio::task::spawn_blocking(move || Analyser::load(&loading)).await??);
+    let store = Store::connect(&settings.s3)?;
+    let bucket = settings.s3.artifact_bucket().to_owned();
+    let database = Database::lazy(&settings.postgres)?;
+    let services = async {
+        until_there("postgres", &stop.taking, || database.check_schema()).await?;
+        until_there("s3", &stop.taking, || store.ping(&bucket)).await
+    };
+    if services.await.is_none() {
+        return Ok(());
+    }
+
+    let workshop = Arc::new(Workshop::open(&settings, analyser, database.clone(), store.clone(), metrics, name));
+    let intake = |lane, prefetch, slots| {
+        let leases = amqp::consume(&settings.amqp, lane, prefetch, stop.taking.clone());
+        Intake::new(workshop.clone(), leases, slots)
+    };
+    let bulk = intake(Lane::Bulk, settings.amqp.prefetch, settings.worker.slots);
+    let interactive = intake(Lane::Interactive, INTERACTIVE_SLOTS, INTERACTIVE_SLOTS);
+    let links = vec![bulk.link(), interactive.link()];
+    health.started(Dependencies { database: database.clone(), store, bucket, links });
+
+    let work = async { tokio::join!(bulk.run(stop.clone()), interactive.run(stop.clone())) };
+    let deadline = Duration::from_secs(settings.worker.drain_timeout_s);
+    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        _ = &mut work => {}
+        // After the deadline jobs are told to end; they settle within moments.
+        () = stop.enforce(deadline) => { let _ = work.await; }
+    }
+    database.close().await;
+    tracing::info!("drained");
+    Ok(())
+}
+
+/// Tries a service until it answers; says what it waits for. `None`: told to stop meanwhile.
+async fn until_there(
+    what: &str,
+    stop: &CancellationToken,
+    mut check: impl AsyncFnMut() -> Result<(), Failure>,
+) -> Option<()> {
+    let mut backoff = amqp::Backoff::new(Duration::from_secs(5));
+    loop {
+        match check().await {
+            Ok(()) => return Some(()),
+            Err(failure) => tracing::warn!(service = what, %failure, advice = failure.code.advice(), "waiting"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(backoff.pause()) => {}
+            () = stop.cancelled() => return None,
+        }
+    }
+}
+
+fn worker_name(configured: &str) -> String {
+    if !configured.is_empty() {
+        return configured.to_owned();
+    }
+    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let host = host.trim();
+    format!("{}-{}", if host.is_empty() { "worker" } else { host }, std::process::id())
+}
