@@ -92,9 +92,9 @@ impl std::str::FromStr for ChannelLayout {
         }
         let mut roles = BTreeMap::new();
         for part in text.split(',') {
-            let pair = part.split_once('=').and_then(|(channel, role)| {
-                Some((channel.trim().parse().ok()?, Role::from_label(role.trim())?))
-            });
+            let pair = part
+                .split_once('=')
+                .and_then(|(channel, role)| Some((channel.trim().parse().ok()?, Role::from_label(role.trim())?)));
             let Some((channel, role)) = pair else { return Err(format!("`{part}` is no channel role; {wanted}")) };
             roles.insert(channel, role);
         }
