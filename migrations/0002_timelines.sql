@@ -54,15 +54,14 @@ BEGIN
     IF to_regclass(quote_ident(partition)) IS NOT NULL THEN
         RETURN partition;
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('emofleet.segments_month', 0));
-    IF to_regclass(quote_ident(partition)) IS NOT NULL THEN
-        RETURN partition; -- another worker made it while this one waited
-    END IF;
     -- Attaching locks these three in another order than writers do: taking them first, in the writers' order,
-    -- leaves nothing to deadlock on.
+    -- leaves nothing to deadlock on. The first also lets one maker in at a time.
     LOCK TABLE analyses IN SHARE ROW EXCLUSIVE MODE;
     LOCK TABLE segments IN SHARE UPDATE EXCLUSIVE MODE;
     LOCK TABLE segments_undated IN ACCESS EXCLUSIVE MODE;
+    IF to_regclass(quote_ident(partition)) IS NOT NULL THEN
+        RETURN partition; -- another worker made it while this one waited
+    END IF;
     EXECUTE format('CREATE TABLE %I (LIKE segments INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', partition);
     -- Rows that came before their partition did move into it.
     EXECUTE format('WITH moved AS (DELETE FROM segments_undated WHERE called_at >= %L AND called_at < %L RETURNING *)

@@ -23,11 +23,8 @@ pub(super) struct Terms {
 impl Database {
     /// One statement for up to some hundred jobs; the ids that need publishing come back.
     pub(super) async fn enroll(&self, batch: &NewBatch, jobs: &[Job], terms: Terms) -> Result<Vec<JobId>, Failure> {
-        let ids: Vec<Uuid> = Columns::of(jobs)
-            .bind(batch, terms)
-            .fetch_all(self.pool())
-            .await
-            .map_err(|e| errors::failure(&e))?;
+        let ids: Vec<Uuid> =
+            Columns::of(jobs).bind(batch, terms).fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))?;
         Ok(ids.into_iter().map(JobId).collect())
     }
 
@@ -89,7 +86,11 @@ impl Columns {
         columns
     }
 
-    fn bind(self, batch: &NewBatch, terms: Terms) -> sqlx::query::QueryScalar<'_, Postgres, Uuid, sqlx::postgres::PgArguments> {
+    fn bind(
+        self,
+        batch: &NewBatch,
+        terms: Terms,
+    ) -> sqlx::query::QueryScalar<'_, Postgres, Uuid, sqlx::postgres::PgArguments> {
         const ENROLL: &str = include_str!("queries/enroll.sql");
         sqlx::query_scalar(ENROLL)
             .bind(batch.id.0)

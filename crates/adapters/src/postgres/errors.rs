@@ -16,15 +16,17 @@ pub(super) fn failure(error: &Error) -> Failure {
             by_sqlstate(&state, object)
         }
         Error::Io(e) => unreachable(format!("the connection to Postgres broke: {}", e.kind())),
-        Error::Tls(_) => unreachable("TLS with Postgres failed: check sslmode and certificates in `postgres.url`".into()),
-        Error::PoolTimedOut => {
-            unreachable("no connection to Postgres within `postgres.connect_timeout_s`".into())
+        Error::Tls(_) => {
+            unreachable("TLS with Postgres failed: check sslmode and certificates in `postgres.url`".into())
         }
+        Error::PoolTimedOut => unreachable("no connection to Postgres within `postgres.connect_timeout_s`".into()),
         Error::PoolClosed | Error::WorkerCrashed => unreachable("the connections to Postgres are closed".into()),
         Error::Protocol(_) | Error::BeginFailed => unreachable("the conversation with Postgres broke off".into()),
         Error::Configuration(_) => refused("`postgres.url` is no valid Postgres URL".into()),
         Error::ColumnNotFound(column) => refused(format!("an answer lacks column `{column}`: run `producer migrate`")),
-        Error::ColumnDecode { index, .. } => refused(format!("column {index} has another type than expected: run `producer migrate`")),
+        Error::ColumnDecode { index, .. } => {
+            refused(format!("column {index} has another type than expected: run `producer migrate`"))
+        }
         Error::Migrate(e) => migration(e),
         _ => refused("a statement could not be sent or its answer not be read".into()),
     }
@@ -38,12 +40,12 @@ pub(super) fn migration(error: &MigrateError) -> Failure {
             let cause = failure(e);
             Failure::new(cause.code, format!("migrating: {}", cause.message))
         }
-        MigrateError::VersionMissing(version) => {
-            refused(format!("the database has migration {version}, which this program does not know: update the program"))
-        }
-        MigrateError::VersionMismatch(version) => {
-            refused(format!("migration {version} was applied with another text: this database was made by a changed copy"))
-        }
+        MigrateError::VersionMissing(version) => refused(format!(
+            "the database has migration {version}, which this program does not know: update the program"
+        )),
+        MigrateError::VersionMismatch(version) => refused(format!(
+            "migration {version} was applied with another text: this database was made by a changed copy"
+        )),
         MigrateError::Dirty(version) => {
             refused(format!("migration {version} was begun and not ended: look at it by hand, then migrate again"))
         }
@@ -58,12 +60,18 @@ fn by_sqlstate(state: &str, object: Option<&str>) -> Failure {
     let refused = |what: &str| Failure::new(FailureCode::DatabaseRefused, format!("{what}{on} [{state}]"));
     match state {
         "28000" | "28P01" => refused("Postgres refuses the user or its password"),
-        "3D000" => refused("the database named in `postgres.url` does not exist: create it, then run `producer migrate`"),
-        "3F000" | "42P01" | "42703" | "42704" | "42883" => refused("the schema is missing or old: run `producer migrate`"),
+        "3D000" => {
+            refused("the database named in `postgres.url` does not exist: create it, then run `producer migrate`")
+        }
+        "3F000" | "42P01" | "42703" | "42704" | "42883" => {
+            refused("the schema is missing or old: run `producer migrate`")
+        }
         "42501" => refused("the user lacks a privilege: see migrations/grants.sql"),
         "25006" => unreachable("Postgres is read-only: it is a standby, or being switched over"),
         "53100" => unreachable("Postgres has no disk space left"),
-        "53300" => unreachable("Postgres has no connection left: lower `postgres.max_connections` or raise the server's"),
+        "53300" => {
+            unreachable("Postgres has no connection left: lower `postgres.max_connections` or raise the server's")
+        }
         "40001" | "40P01" | "55P03" => unreachable("another transaction was in the way"),
         "57014" => unreachable("the statement took longer than `postgres.statement_timeout_s`"),
         "57P01" | "57P02" | "57P03" | "57P05" => unreachable("Postgres is starting or shutting down"),

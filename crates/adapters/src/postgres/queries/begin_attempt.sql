@@ -5,6 +5,7 @@ UPDATE analyses
        unfinished = CASE WHEN status IN ('done', 'failed') THEN unfinished ELSE unfinished + 1 END,
        worker     = CASE WHEN status IN ('done', 'failed') THEN worker     ELSE $2             END,
        started_at = CASE WHEN status IN ('done', 'failed') THEN started_at ELSE now()          END,
-       status     = CASE WHEN status IN ('done', 'failed') THEN status     ELSE 'running'      END
+       status     = CASE WHEN status IN ('done', 'failed') THEN status     ELSE 'running'      END,
+       published_at = coalesce(published_at, now()) -- evidently: it came by the queue
  WHERE job_id = $1
 RETURNING status, unfinished, failure_code, failure_message

@@ -1,0 +1,162 @@
+//! Made-up calls: a job and the report it would have led to, without audio.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::job::JobOptions;
+use domain::report::{Artifacts, AudioFacts, ChannelReport, Segment, Timings};
+use domain::{BatchId, CallData, Emotion, Granularity, Job, ModelIdentity, ObjectRef, Report, Role, Scores};
+
+/// A call of two channels: the agent on 0, unscored, the customer on 1.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Object key; the call id is the same without `.wav`.
+    pub key: String,
+    /// Call data.
+    pub data: CallData,
+    /// Name of the batch.
+    pub batch: String,
+    /// Name of the model.
+    pub model: String,
+    /// The customer's timeline: seconds, emotion, its probability.
+    pub timeline: Vec<(f64, Emotion, f32)>,
+}
+
+impl Call {
+    /// A call without data about it, in which the customer says nothing yet.
+    pub fn new(key: &str) -> Self {
+        let call_id = Some(key.trim_end_matches(".wav").to_string());
+        Self {
+            key: key.into(),
+            data: CallData { call_id, ..CallData::default() },
+            batch: "night".into(),
+            model: "emofleet-small".into(),
+            timeline: Vec::new(),
+        }
+    }
+
+    /// Who, and when.
+    #[must_use]
+    pub fn by(mut self, team: &str, agent: &str, customer: &str, started_at: &str) -> Self {
+        self.data.team = Some(team.into());
+        self.data.agent = Some(agent.into());
+        self.data.customer = Some(customer.into());
+        self.data.started_at = Some(started_at.parse().expect("a test's time is written as RFC 3339"));
+        self
+    }
+
+    /// What the customer was heard as: stretches one after the other, half a second apart.
+    #[must_use]
+    pub fn heard(mut self, timeline: &[(f64, Emotion, f32)]) -> Self {
+        self.timeline = timeline.to_vec();
+        self
+    }
+
+    /// The same call, for another model.
+    #[must_use]
+    pub fn with_model(mut self, model: &str) -> Self {
+        self.model = model.into();
+        self
+    }
+
+    /// The message.
+    pub fn job(&self) -> Job {
+        let object = ObjectRef { bucket: "calls".into(), key: self.key.clone(), etag: Some("e1".into()) };
+        let options = JobOptions {
+            model: self.model.clone(),
+            channels: None,
+            granularity: Granularity::Utterance,
+            embedding: true,
+        };
+        let submitted_at = self.data.started_at.map_or_else(Utc::now, |t| t + TimeDelta::hours(6));
+        Job::new(BatchId::from_name(&self.batch), object, self.data.clone(), options, submitted_at)
+    }
+
+    /// What was heard, an hour after it was submitted.
+    pub fn report(&self) -> Report {
+        let job = self.job();
+        let segments = self.segments();
+        let scores = Scores::weighted_mean(segments.iter().map(|s| (s.scores, s.duration_s())));
+        let speech_s = segments.iter().map(Segment::duration_s).sum();
+        let overall = scores.unwrap_or_else(|| leaning(Emotion::Unknown, 1.0));
+        let agent = ChannelReport {
+            channel: Some(0),
+            role: Role::Agent,
+            scored: false,
+            speech_s: 0.0,
+            scores: None,
+            segments: Vec::new(),
+        };
+        let duration_s = segments.last().map_or(1.0, |s| s.end_s + 1.0);
+        Report {
+            emotion: overall.top().0,
+            confidence: overall.top().1,
+            scores: overall,
+            granularity: job.granularity,
+            timestamp: job.submitted_at + TimeDelta::hours(1),
+            job_id: job.job_id,
+            batch_id: job.batch_id,
+            object: job.object,
+            call: job.call,
+            model: ModelIdentity { name: self.model.clone(), version: "1".into(), sha256: "00".repeat(32) },
+            audio: AudioFacts {
+                container: "wav".into(),
+                codec: "pcm_s16le".into(),
+                sample_rate: 8000,
+                channels: 2,
+                duration_s,
+                bytes: (duration_s * 32_000.0) as u64,
+            },
+            channels: vec![
+                agent,
+                ChannelReport { channel: Some(1), role: Role::Customer, scored: true, speech_s, scores, segments },
+            ],
+            frames: None,
+            timings: Timings::default(),
+        }
+    }
+
+    /// Artifact keys as the worker would choose them.
+    pub fn artifacts(&self) -> Artifacts {
+        let folder = self.job().job_id;
+        Artifacts {
+            bucket: "calls".into(),
+            result_key: format!("emofleet/{folder}/result.json"),
+            audio_key: format!("emofleet/{folder}/processed_audio.wav"),
+            embedding_key: Some(format!("emofleet/{folder}/embedding.npy")),
+        }
+    }
+
+    fn segments(&self) -> Vec<Segment> {
+        let mut start_s = 0.0;
+        let mut segments = Vec::new();
+        for (index, (seconds, emotion, probability)) in (0_u32..).zip(&self.timeline) {
+            let scores = leaning(*emotion, *probability);
+            segments.push(Segment {
+                index,
+                start_s,
+                end_s: start_s + seconds,
+                emotion: *emotion,
+                confidence: *probability,
+                scores,
+            });
+            start_s += seconds + 0.5;
+        }
+        segments
+    }
+
+    /// When the call began.
+    ///
+    /// # Panics
+    /// When the call has no time.
+    pub fn started_at(&self) -> DateTime<Utc> {
+        self.data.started_at.expect("the test gave the call a time")
+    }
+}
+
+/// Scores with one emotion at `probability`; neutral (or other, for neutral) has the rest.
+pub fn leaning(emotion: Emotion, probability: f32) -> Scores {
+    let mut scores = [0.0; Emotion::COUNT];
+    let rest = if emotion == Emotion::Neutral { Emotion::Other } else { Emotion::Neutral };
+    scores[emotion.index()] = probability;
+    scores[rest.index()] = 1.0 - probability;
+    Scores::from_probabilities(scores).expect("two numbers that sum to one")
+}

@@ -1,0 +1,265 @@
+//! The database adapter on a real server: what may be repeated, interrupted or run twice at once.
+
+use adapters::postgres::{Attempt, NewBatch, Status};
+use chrono::Utc;
+use domain::{BatchId, Emotion, Failure, FailureCode, Job};
+use futures_util::future::{join_all, try_join_all};
+use tests::calls::Call;
+use tests::database::TestDatabase;
+
+const MARCH: &str = "2025-03-14T09:00:00Z";
+
+fn angry_call(key: &str) -> Call {
+    Call::new(key).by("7", "a1", "c1", MARCH).heard(&[
+        (4.0, Emotion::Neutral, 0.9),
+        (4.0, Emotion::Angry, 0.8),
+        (4.0, Emotion::Angry, 0.7),
+    ])
+}
+
+fn batch(name: &str) -> NewBatch {
+    NewBatch { id: BatchId::from_name(name), name: name.into(), source: "s3://calls/".into() }
+}
+
+fn failure(code: FailureCode) -> Failure {
+    Failure::new(code, "as the test wants it")
+}
+
+#[tokio::test]
+async fn the_same_job_five_times_at_once_is_one_row_and_one_timeline() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let call = angry_call("a.wav");
+    // Given nobody registered it, five workers take it from the queue at the same moment
+    let attempt = async |worker: &str| {
+        let begun = test.database.begin_attempt(&call.job(), worker).await?;
+        test.database.record_done(&call.report(), &call.artifacts(), Some(&[0.5; 192]), worker).await?;
+        Ok::<_, Failure>(begun)
+    };
+    try_join_all(["w1", "w2", "w3", "w4", "w5"].map(attempt)).await?;
+    assert_eq!(test.count("SELECT count(*) FROM recordings").await?, 1);
+    assert_eq!(test.count("SELECT count(*) FROM analyses WHERE status = 'done' AND unfinished = 0").await?, 1);
+    assert_eq!(test.count("SELECT count(*) FROM segments").await?, 3);
+    assert_eq!(test.count("SELECT count(*) FROM channels").await?, 2);
+    assert_eq!(test.count("SELECT count(*) FROM channels WHERE latest AND scored AND role = 'customer'").await?, 1);
+    assert_eq!(test.count("SELECT count(*) FROM segments_2025_03").await?, 3, "rows lie in the call's month");
+    assert_eq!(test.database.begin_attempt(&call.job(), "w6").await?, Attempt::AlreadyDone);
+    Ok(())
+}
+
+#[tokio::test]
+async fn attempts_that_never_end_are_counted_until_one_ends() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let job = angry_call("a.wav").job();
+    for number in 1..=3 {
+        assert_eq!(test.database.begin_attempt(&job, "w").await?, Attempt::Begin { number });
+    }
+    test.database.note_retry(&job, &failure(FailureCode::StoreUnreachable)).await?;
+    assert_eq!(test.database.begin_attempt(&job, "w").await?, Attempt::Begin { number: 1 });
+    assert_eq!(test.count("SELECT attempts::bigint FROM analyses").await?, 4);
+    assert_eq!(test.count("SELECT retries::bigint FROM analyses").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn ten_attempts_at_once_are_counted_each() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let job = angry_call("a.wav").job();
+    let begun = join_all((0..10).map(|_| test.database.begin_attempt(&job, "w"))).await;
+    let mut numbers: Vec<u32> = begun
+        .into_iter()
+        .map(|attempt| match attempt {
+            Ok(Attempt::Begin { number }) => number,
+            other => panic!("not begun: {other:?}"),
+        })
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=10).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stale_failure_does_not_undo_what_is_done() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let call = angry_call("a.wav");
+    test.database.begin_attempt(&call.job(), "w1").await?;
+    test.database.record_done(&call.report(), &call.artifacts(), None, "w1").await?;
+    test.database.record_failed(&call.job(), &failure(FailureCode::AudioCorrupt), "w2").await?;
+    test.database.note_retry(&call.job(), &failure(FailureCode::StoreUnreachable)).await?;
+    assert_eq!(test.database.begin_attempt(&call.job(), "w3").await?, Attempt::AlreadyDone);
+    assert_eq!(test.count("SELECT count(*) FROM analyses WHERE failure_code IS NULL AND worker = 'w1'").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failure_is_kept_with_its_code_even_for_a_job_nobody_registered() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let job = angry_call("a.wav").job();
+    let corrupt = Failure::new(FailureCode::AudioCorrupt, "frame 3 of 9\0is broken");
+    test.database.record_failed(&job, &corrupt, "w").await?;
+    test.database.record_failed(&job, &corrupt, "w").await?;
+    let known = Failure::new(FailureCode::AudioCorrupt, "frame 3 of 9 is broken");
+    assert_eq!(test.database.begin_attempt(&job, "w").await?, Attempt::AlreadyFailed(known));
+    // When its dead letter is replayed
+    assert_eq!(test.database.requeue(&[job.job_id]).await?, 1);
+    assert_eq!(test.database.begin_attempt(&job, "w").await?, Attempt::Begin { number: 1 });
+    Ok(())
+}
+
+#[tokio::test]
+async fn ten_thousand_jobs_register_quickly_and_a_second_time_add_nothing() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let jobs: Vec<Job> = (0..10_000).map(|i| Call::new(&format!("{i:05}.wav")).job()).collect();
+    let began = std::time::Instant::now();
+    let wanted = test.database.register(&batch("night"), &jobs, false).await?;
+    let took = began.elapsed();
+    assert_eq!(wanted, jobs.iter().map(|j| j.job_id).collect::<Vec<_>>());
+    assert!(took.as_secs() < 20, "10,000 jobs took {took:?}");
+    // A producer that died before it published is made up for
+    assert_eq!(test.database.register(&batch("night"), &jobs[..700], false).await?.len(), 700);
+    test.database.mark_published(&wanted).await?;
+    assert!(test.database.register(&batch("night"), &jobs, false).await?.is_empty());
+    assert!(test.database.register(&batch("another name"), &jobs, false).await?.is_empty());
+    assert_eq!(test.count("SELECT count(*) FROM batches").await?, 1);
+    assert_eq!(test.count("SELECT count(*) FROM analyses").await?, 10_000);
+    println!("registered 10,000 jobs in {took:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn registering_the_same_keys_from_two_producers_publishes_each_once() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let jobs: Vec<Job> = (0..2_000).map(|i| Call::new(&format!("{i:05}.wav")).job()).collect();
+    let reversed: Vec<Job> = jobs.iter().rev().cloned().collect();
+    let (night, other) = (batch("night"), batch("night"));
+    let (first, second) =
+        tokio::join!(test.database.register(&night, &jobs, false), test.database.register(&other, &reversed, false));
+    let (first, second) = (first?.len(), second?.len());
+    assert!(first + second >= 2_000, "{first} and {second}");
+    assert_eq!(test.count("SELECT count(*) FROM analyses").await?, 2_000);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_named_twice_in_a_manifest_is_one_job() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let job = Call::new("a.wav").job();
+    let wanted = test.database.register(&batch("night"), &[job.clone(), job.clone()], false).await?;
+    assert_eq!(wanted, [job.job_id]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn force_asks_for_ended_jobs_again_and_leaves_those_under_way() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let (done, failed, running) = (angry_call("done.wav"), angry_call("failed.wav"), angry_call("running.wav"));
+    let jobs = [done.job(), failed.job(), running.job()];
+    test.database.register(&batch("night"), &jobs, false).await?;
+    test.database.mark_published(&jobs.each_ref().map(|j| j.job_id)).await?;
+    for job in &jobs {
+        test.database.begin_attempt(job, "w").await?;
+    }
+    test.database.record_done(&done.report(), &done.artifacts(), None, "w").await?;
+    test.database.record_failed(&failed.job(), &failure(FailureCode::AudioEmpty), "w").await?;
+    let again = test.database.register(&batch("once more"), &jobs, true).await?;
+    assert_eq!(again, [jobs[0].job_id, jobs[1].job_id]);
+    let progress = test.database.batch_progress(&batch("once more").id).await?;
+    assert_eq!((progress.total, progress.queued), (2, 2));
+    // and a repeated result replaces the first one
+    test.database.begin_attempt(&done.job(), "w").await?;
+    test.database.record_done(&done.report(), &done.artifacts(), None, "w").await?;
+    assert_eq!(test.count("SELECT count(*) FROM segments").await?, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_worker_may_begin_before_the_producer_has_noted_the_publication() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let job = angry_call("a.wav").job();
+    test.database.register(&batch("night"), std::slice::from_ref(&job), false).await?;
+    test.database.begin_attempt(&job, "w").await?;
+    // The producer dies here and is run again: the job is evidently in the queue
+    assert!(test.database.register(&batch("night"), std::slice::from_ref(&job), false).await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn progress_batches_and_results_tell_where_a_batch_stands() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let calls = ["a.wav", "b.wav", "c.wav", "d.wav"].map(angry_call);
+    let jobs = calls.each_ref().map(Call::job);
+    test.database.register(&batch("night"), &jobs, false).await?;
+    test.database.begin_attempt(&jobs[0], "w").await?;
+    test.database.record_done(&calls[0].report(), &calls[0].artifacts(), Some(&[1.0, 2.0]), "w").await?;
+    test.database.begin_attempt(&jobs[1], "w").await?;
+    test.database.record_failed(&jobs[1], &failure(FailureCode::AudioEmpty), "w").await?;
+    test.database.begin_attempt(&jobs[2], "w").await?;
+
+    let progress = test.database.batch_progress(&jobs[0].batch_id).await?;
+    assert_eq!((progress.total, progress.queued, progress.running, progress.done, progress.failed), (4, 1, 1, 1, 1));
+    assert!(progress.first_started_at.is_some() && progress.oldest_queued_at.is_some() && !progress.is_complete());
+
+    let latest = test.database.latest_batch().await?.expect("a batch");
+    assert_eq!((latest.name.as_str(), latest.total, latest.done, latest.failed), ("night", 4, 1, 1));
+    assert_eq!(test.database.find_batch("night").await?, Some(latest.clone()));
+    assert_eq!(test.database.find_batch(&latest.id.to_string()).await?, Some(latest.clone()));
+    assert_eq!(test.database.find_batch("day").await?, None);
+    assert_eq!(test.database.batches(10).await?, [latest]);
+
+    let rows = test.database.results(&jobs[0].batch_id, 3, 0).await?;
+    assert_eq!(rows.iter().map(|r| r.key.as_str()).collect::<Vec<_>>(), ["a.wav", "b.wav", "c.wav"]);
+    assert_eq!(rows.each_status(), [Status::Done, Status::Failed, Status::Running]);
+    assert_eq!(rows[0].emotion, Some(Emotion::Angry));
+    assert_eq!(rows[0].channels.len(), 2);
+    assert_eq!((rows[0].channels[0].scored, rows[0].channels[1].scored), (false, true));
+    assert_eq!((rows[0].channels[1].emotion, rows[0].channels[1].segments), (Some(Emotion::Angry), 3));
+    assert_eq!(rows[1].failure.as_ref().map(|f| f.code), Some(FailureCode::AudioEmpty));
+    assert_eq!(test.database.results(&jobs[0].batch_id, 3, 3).await?.len(), 1);
+    Ok(())
+}
+
+trait EachStatus {
+    fn each_status(&self) -> Vec<Status>;
+}
+
+impl EachStatus for Vec<adapters::postgres::ResultRow> {
+    fn each_status(&self) -> Vec<Status> {
+        self.iter().map(|row| row.status).collect()
+    }
+}
+
+#[tokio::test]
+async fn without_the_schema_the_advice_is_to_migrate() -> anyhow::Result<()> {
+    let test = TestDatabase::create_empty().await?;
+    let refused = test.database.begin_attempt(&angry_call("a.wav").job(), "w").await.expect_err("no tables");
+    assert_eq!(refused.code, FailureCode::DatabaseRefused);
+    assert!(refused.message.contains("producer migrate"), "{refused}");
+    assert_eq!(test.database.check_schema().await.expect_err("no tables").code, FailureCode::DatabaseRefused);
+    // and two programs may migrate at the same moment
+    tokio::try_join!(test.database.migrate(), test.database.migrate())?;
+    test.database.check_schema().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_unreachable_server_is_named_as_such_and_quickly() -> anyhow::Result<()> {
+    let unused = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let toml = format!("[postgres]\nurl = \"postgres://u:hunter2@{unused}/d\"\nconnect_timeout_s = 2");
+    let settings = adapters::config::Settings::from_toml(&toml)?.postgres;
+    let began = Utc::now();
+    let failure = adapters::postgres::Database::connect(&settings).await.expect_err("nobody listens");
+    assert_eq!(failure.code, FailureCode::DatabaseUnreachable);
+    assert!(!failure.message.contains("hunter2"));
+    assert!((Utc::now() - began).num_seconds() < 10);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_statement_that_takes_too_long_is_ended() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let mut settings = test.settings.clone();
+    settings.statement_timeout_s = 1;
+    let database = adapters::postgres::Database::connect(&settings).await?;
+    let error = sqlx::query("SELECT pg_sleep(5)").execute(database.pool()).await.expect_err("ended by the server");
+    assert_eq!(error.as_database_error().and_then(|e| e.code()).as_deref(), Some("57014"));
+    Ok(())
+}

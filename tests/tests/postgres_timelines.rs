@@ -1,0 +1,194 @@
+//! What the database keeps of a timeline, and where: channels, months, models.
+
+use adapters::postgres::NewBatch;
+use domain::{BatchId, Emotion, FailureCode};
+use futures_util::future::try_join_all;
+use tests::calls::Call;
+use tests::database::TestDatabase;
+
+const MARCH: &str = "2025-03-14T09:00:00Z";
+
+fn angry_call(key: &str) -> Call {
+    Call::new(key).by("7", "a1", "c1", MARCH).heard(&[
+        (4.0, Emotion::Neutral, 0.9),
+        (4.0, Emotion::Angry, 0.8),
+        (4.0, Emotion::Angry, 0.7),
+    ])
+}
+
+fn batch(name: &str) -> NewBatch {
+    NewBatch { id: BatchId::from_name(name), name: name.into(), source: "s3://calls/".into() }
+}
+
+#[tokio::test]
+async fn workers_make_one_partition_per_month_between_them() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let calls: Vec<Call> = (0..24)
+        .map(|i| {
+            let when = format!("2024-{:02}-28T23:30:00Z", i % 3 + 1);
+            angry_call(&format!("{i}.wav")).by("7", "a", "c", &when)
+        })
+        .collect();
+    // Each with a connection of its own and no memory of earlier months, all at once
+    let one = async |call: &Call| -> anyhow::Result<()> {
+        let database = adapters::postgres::Database::connect(&test.settings).await?;
+        database.begin_attempt(&call.job(), "w").await?;
+        database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
+        database.close().await;
+        Ok(())
+    };
+    try_join_all(calls.iter().map(one)).await?;
+    for (query, rows) in [
+        ("SELECT count(*) FROM segments_2024_01", 24),
+        ("SELECT count(*) FROM segments_2024_02", 24),
+        ("SELECT count(*) FROM segments_2024_03", 24),
+        ("SELECT count(*) FROM segments_undated", 0),
+    ] {
+        assert_eq!(test.count(query).await?, rows, "{query}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn calls_with_an_impossible_date_are_kept_apart() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    for (key, when) in [("old.wav", "1970-01-01T00:00:00Z"), ("ahead.wav", "2199-01-01T00:00:00Z")] {
+        let call = angry_call(key).by("7", "a", "c", when);
+        test.database.begin_attempt(&call.job(), "w").await?;
+        test.database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
+    }
+    assert_eq!(test.count("SELECT count(*) FROM segments_undated").await?, 6);
+    Ok(())
+}
+
+#[tokio::test]
+async fn rows_that_came_before_their_partition_move_into_it() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let call = angry_call("a.wav");
+    test.database.begin_attempt(&call.job(), "w").await?;
+    test.database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
+    sqlx::raw_sql("ALTER TABLE segments DETACH PARTITION segments_2025_03; INSERT INTO segments SELECT * FROM segments_2025_03; DROP TABLE segments_2025_03")
+        .execute(test.database.pool())
+        .await?;
+    assert_eq!(test.count("SELECT count(*) FROM segments_undated").await?, 3);
+    sqlx::query("SELECT segments_month($1)").bind(call.started_at()).execute(test.database.pool()).await?;
+    assert_eq!(test.count("SELECT count(*) FROM segments_2025_03").await?, 3);
+    assert_eq!(test.count("SELECT count(*) FROM segments_undated").await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_second_model_takes_over_as_the_latest_and_the_first_stays() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let small = angry_call("a.wav");
+    let mut large = angry_call("a.wav").with_model("emotion2vec-plus-large");
+    large.timeline = vec![(8.0, Emotion::Sad, 0.6)];
+    for call in [&small, &large] {
+        test.database.begin_attempt(&call.job(), "w").await?;
+    }
+    let mut later = large.report();
+    later.timestamp += chrono::TimeDelta::hours(1);
+    test.database.record_done(&later, &large.artifacts(), None, "w").await?;
+    // The older one is recorded last: a redelivery does not make it the latest
+    test.database.record_done(&small.report(), &small.artifacts(), None, "w").await?;
+    assert_eq!(test.count("SELECT count(*) FROM recordings").await?, 1);
+    assert_eq!(test.count("SELECT count(*) FROM channels WHERE latest AND scored AND emotion = 'sad'").await?, 1);
+    assert_eq!(test.count("SELECT count(*) FROM channels WHERE latest AND scored").await?, 1);
+    assert_eq!(test.count("SELECT count(*) FROM channels WHERE scored").await?, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn corrected_call_data_reach_the_channels() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let call = angry_call("a.wav");
+    test.database.begin_attempt(&call.job(), "w").await?;
+    test.database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
+    let mut corrected = call.clone();
+    corrected.data.team = Some("9".into());
+    corrected.data.agent = None;
+    corrected.data.attributes.insert("vip".into(), "yes".into());
+    let wanted = test.database.register(&batch("night"), &[corrected.job()], false).await?;
+    assert!(wanted.is_empty(), "call data are no part of a job's identity");
+    assert_eq!(test.count("SELECT count(*) FROM channels WHERE team = '9' AND agent = 'a1'").await?, 2);
+    assert_eq!(test.count("SELECT count(*) FROM recordings WHERE attributes->>'vip' = 'yes'").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deleted_recording_takes_everything_with_it_and_its_job_in_hand_is_told() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let call = angry_call("a.wav");
+    test.database.begin_attempt(&call.job(), "w").await?;
+    test.database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
+    sqlx::query("DELETE FROM recordings WHERE call_id = 'a'").execute(test.database.pool()).await?;
+    for query in ["SELECT count(*) FROM analyses", "SELECT count(*) FROM segments", "SELECT count(*) FROM channels"] {
+        assert_eq!(test.count(query).await?, 0, "{query}");
+    }
+    let refused = test.database.record_done(&call.report(), &call.artifacts(), None, "w").await;
+    assert_eq!(refused.expect_err("no row").code, FailureCode::JobCancelled);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_timeline_is_summed_up_beside_the_channel() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let call = Call::new("a.wav").by("7", "a", "c", MARCH).heard(&[
+        (4.0, Emotion::Neutral, 0.9), // 0.0
+        (4.0, Emotion::Happy, 0.4),   // 4.5
+        (4.0, Emotion::Neutral, 0.8), // 9.0
+        (4.0, Emotion::Angry, 0.7),   // 13.5
+        (4.0, Emotion::Angry, 0.9),   // 18.0
+        (4.0, Emotion::Sad, 0.8),     // 22.5
+    ]);
+    test.database.begin_attempt(&call.job(), "w").await?;
+    test.database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
+    #[derive(sqlx::FromRow, Debug, PartialEq)]
+    struct Course {
+        segments: i32,
+        low_confidence: i32,
+        angry_s: f32,
+        negative_s: f32,
+        peak_angry: f32,
+        peak_angry_at_s: f32,
+        first_third: f32,
+        last_third: f32,
+        turned_at_s: Option<f32>,
+        angry_streak: i32,
+        angry_streak_at_s: Option<f32>,
+        negative_streak: i32,
+        negative_streak_at_s: Option<f32>,
+    }
+    let mut course: Course =
+        sqlx::query_as("SELECT * FROM channels WHERE scored").fetch_one(test.database.pool()).await?;
+    course.last_third = (course.last_third * 1000.0).round() / 1000.0;
+    let expected = Course {
+        segments: 6,
+        low_confidence: 1,
+        angry_s: 8.0,
+        negative_s: 12.0,
+        peak_angry: 0.9,
+        peak_angry_at_s: 18.0,
+        first_third: 0.0,
+        last_third: 0.85,
+        turned_at_s: Some(13.5),
+        angry_streak: 2,
+        angry_streak_at_s: Some(13.5),
+        negative_streak: 3,
+        negative_streak_at_s: Some(13.5),
+    };
+    assert_eq!(course, expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn silence_on_a_scored_channel_is_a_row_without_scores() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let call = Call::new("a.wav").by("7", "a", "c", MARCH);
+    test.database.begin_attempt(&call.job(), "w").await?;
+    test.database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
+    let silent =
+        "SELECT count(*) FROM channels WHERE scored AND emotion IS NULL AND score_angry IS NULL AND segments = 0";
+    assert_eq!(test.count(silent).await?, 1);
+    Ok(())
+}
