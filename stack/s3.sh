@@ -40,6 +40,9 @@ start() {
   for name in "${S3_PORTS[@]}"; do choose_port "$name"; done
   say "starting the S3 server on 127.0.0.1:$(port s3)"
   mkdir -p "$DATA/volumes"
+  # The master's memory of its elections. Alone it has nobody to agree with, learns its volumes from their heartbeats,
+  # and with an old memory refuses writes for a quarter of a minute after the start.
+  rm -rf "$DATA"/volumes/m[0-9]*
   write_identity
   launch s3 "$STACK/bin/weed" -logtostderr=true server -dir="$DATA/volumes" -ip=127.0.0.1 -ip.bind=127.0.0.1 \
     -master.telemetry=false -master.port="$(port s3_master)" -master.port.grpc="$(port s3_master_grpc)" \
