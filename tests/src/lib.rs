@@ -1,5 +1,7 @@
 //! The fleet's test harness.
 
-pub mod trial;
 pub mod calls;
 pub mod database;
+pub mod fleet;
+pub mod speech;
+pub mod trial;

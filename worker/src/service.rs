@@ -65,11 +65,10 @@ pub async fn run(settings: Settings, stop: Stop) -> anyhow::Result<()> {
 }
 
 /// Tries a service until it answers; says what it waits for. `None`: told to stop meanwhile.
-async fn until_there(
-    what: &str,
-    stop: &CancellationToken,
-    mut check: impl AsyncFnMut() -> Result<(), Failure>,
-) -> Option<()> {
+async fn until_there<F>(what: &str, stop: &CancellationToken, mut check: impl FnMut() -> F) -> Option<()>
+where
+    F: Future<Output = Result<(), Failure>>,
+{
     let mut backoff = amqp::Backoff::new(Duration::from_secs(5));
     loop {
         match check().await {

@@ -30,8 +30,13 @@ impl Intake {
     pub async fn run(mut self, stop: Stop) {
         let slots = Arc::new(Semaphore::new(self.slots));
         let in_hand = TaskTracker::new();
-        while let Ok(slot) = slots.clone().acquire_owned().await {
-            let Some(lease) = self.leases.recv().await else { break };
+        loop {
+            let slot = tokio::select! {
+                slot = slots.clone().acquire_owned() => slot.ok(),
+                () = stop.taking.cancelled() => None,
+            };
+            // Once stopped, this hands back what was fetched ahead and gives nothing.
+            let (Some(lease), Some(slot)) = (self.leases.recv().await, slot) else { break };
             let (workshop, stop) = (self.workshop.clone(), stop.clone());
             in_hand.spawn(async move {
                 let _guard = workshop.metrics.in_hand();

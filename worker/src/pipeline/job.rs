@@ -112,7 +112,11 @@ impl Workshop {
         }
         tracing::debug!(job_id = %job.job_id, number, retries = lease.retries, "begun");
         let limit = self.settings.worker.job_timeout();
-        match tokio::time::timeout(limit, self.perform(job, cancel)).await {
+        let performed = tokio::select! {
+            performed = tokio::time::timeout(limit, self.perform(job, cancel)) => performed,
+            () = cancel.cancelled() => return Outcome::Interrupted,
+        };
+        match performed {
             Ok(Ok(())) => Outcome::Done,
             Ok(Err(failure)) => failed_or_interrupted(failure, cancel),
             Err(_) => {

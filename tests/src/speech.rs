@@ -1,0 +1,77 @@
+//! Speech to test with, made by espeak-ng and turned into other formats by ffmpeg, both of which
+//! `test.sh` installs.
+
+use anyhow::{Context, Result, bail};
+use std::path::Path;
+use std::process::Command;
+
+const SENTENCE: &str = "I have been waiting for forty minutes, and nobody has answered my question. \
+    This is the third time that I call you about the same bill.";
+
+/// Runs a program; its error output is part of the error.
+///
+/// # Errors
+/// When it is not installed or fails.
+pub fn run(program: &str, arguments: &[&str]) -> Result<()> {
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .with_context(|| format!("`{program}` is needed by this test: run ./test.sh, which installs it"))?;
+    if !output.status.success() {
+        bail!("{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+/// About nine seconds of speech as a mono WAV file at `path`, by a voice of this pitch (0 to 99).
+///
+/// # Errors
+/// When espeak-ng is missing.
+pub fn speak(path: &Path, pitch: u8) -> Result<()> {
+    run("espeak-ng", &["-v", "en", "-p", &pitch.to_string(), "-w", text(path)?, SENTENCE])
+}
+
+/// Speech, encoded by ffmpeg with these options into a file of this name.
+///
+/// # Errors
+/// When espeak-ng or ffmpeg is missing or refuses the options.
+pub fn encoded(name: &str, options: &[&str]) -> Result<Vec<u8>> {
+    let folder = tempfile::tempdir()?;
+    let (wav, out) = (folder.path().join("speech.wav"), folder.path().join(name));
+    speak(&wav, 40)?;
+    let mut arguments = vec!["-v", "error", "-i", text(&wav)?];
+    arguments.extend(options);
+    arguments.push(text(&out)?);
+    run("ffmpeg", &arguments)?;
+    Ok(std::fs::read(out)?)
+}
+
+/// A telephone call: 8 kHz mu-law, the agent left, the customer right, one after the other,
+/// repeated until it has `seconds`.
+///
+/// # Errors
+/// When espeak-ng or ffmpeg is missing.
+pub fn call(seconds: u32) -> Result<Vec<u8>> {
+    let folder = tempfile::tempdir()?;
+    let path = |name: &str| folder.path().join(name);
+    let (agent, customer, out) = (path("agent.wav"), path("customer.wav"), path("call.wav"));
+    speak(&agent, 20)?;
+    speak(&customer, 70)?;
+    // Each says its sentence and is silent while the other speaks.
+    let graph = "[0:a]aresample=8000,apad=whole_dur=12,asplit=2[a][qa];[1:a]aresample=8000,apad=whole_dur=12,asplit=2[c][qc];\
+        [qc]volume=0[sc];[qa]volume=0[sa];[a][sc]concat=n=2:v=0:a=1[l];[sa][c]concat=n=2:v=0:a=1[r];\
+        [l][r]join=inputs=2:channel_layout=stereo,aloop=loop=-1:size=192000[o]";
+    let seconds = seconds.to_string();
+    run(
+        "ffmpeg",
+        &[
+            "-v", "error", "-i", text(&agent)?, "-i", text(&customer)?, "-filter_complex", graph, "-map", "[o]",
+            "-t", &seconds, "-c:a", "pcm_mulaw", text(&out)?,
+        ],
+    )?;
+    Ok(std::fs::read(out)?)
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().context("temporary folders have names of plain text")
+}
