@@ -3,9 +3,22 @@
 //!
 //! Synchronous: it runs on a thread for blocking work.
 
+mod aac;
+mod bytes;
+mod decode;
+mod magic;
+mod mp4;
+mod mpeg;
+mod opus;
 mod preprocess;
+mod probe;
+mod resample;
+mod segment;
 mod vad;
+mod view;
+mod wave;
 
+pub use decode::Decoder;
 pub use preprocess::{Preprocess, Preprocessed, Sink, SpeechSegment};
 pub use vad::VoiceDetector;
 

@@ -1,11 +1,18 @@
 //! The stages in a row: decode, keep the scored channels apart, resample, find speech, cut.
 
-use super::VoiceDetector;
+use super::decode::Decoder;
+use super::resample::To16k;
+use super::segment::{Piece, Segmenter};
+use super::vad::{Borrowed, CHUNK, Hearing};
+use super::{SAMPLE_RATE, VoiceDetector};
 use adapters::config;
 use domain::channel::Track;
 use domain::report::AudioFacts;
 use domain::{Failure, FailureCode};
 use std::fs::File;
+
+/// Samples at 16 kHz below which there is nothing to hear: 25 ms, one window of the model.
+const LEAST: u64 = 400;
 
 /// What preprocessing needs besides the file.
 #[derive(Debug, Clone, Copy)]
@@ -50,9 +57,9 @@ pub struct Preprocessed {
     pub facts: AudioFacts,
     /// As `layout` gave them.
     pub tracks: Vec<Track>,
-    /// Samples at 16 kHz in segments, per track; 0 for those left out.
+    /// Samples at 16 kHz in segments, per track; 0 for those left out. All 0: nobody speaks.
     pub speech_samples: Vec<u64>,
-    /// Packets that could not be decoded and were passed over.
+    /// Packets that could not be decoded and were replaced by silence.
     pub bad_packets: u64,
 }
 
@@ -68,7 +75,140 @@ impl Preprocess<'_> {
         layout: impl FnOnce(u16) -> Vec<Track>,
         sink: &mut dyn Sink,
     ) -> Result<Preprocessed, Failure> {
-        let _ = (file, layout, sink);
-        Err(Failure::new(FailureCode::WorkerInternal, "preprocessing is not built yet"))
+        let mut decoder = Decoder::open(file, self.audio)?;
+        let AudioFacts { sample_rate, channels, .. } = decoder.facts();
+        if sample_rate == 0 {
+            return Err(Failure::new(FailureCode::AudioTooShort, "the recording holds no samples"));
+        }
+        let tracks = layout(channels);
+        let scored: Vec<usize> = (0..tracks.len()).filter(|n| tracks[*n].scored).collect();
+        if scored.is_empty() {
+            let what = format!("none of the {channels} channels has a role that is scored");
+            return Err(Failure::new(FailureCode::ChannelsNoneScored, what));
+        }
+        let mut resampler = To16k::new(sample_rate, scored.len())?;
+        let mut speech = Speech::new(&scored, self.segment, self.vad.borrow()?);
+        let mut chosen = vec![Vec::new(); scored.len()];
+        let mut at_16k = vec![Vec::new(); scored.len()];
+        while let Some(channels) = decoder.next(self.audio)? {
+            for (samples, track) in chosen.iter_mut().zip(&scored) {
+                choose(channels, tracks[*track].channel, samples);
+            }
+            resampler.push(&chosen, &mut at_16k)?;
+            speech.take(&mut at_16k, sink)?;
+        }
+        resampler.finish(&mut at_16k)?;
+        speech.take(&mut at_16k, sink)?;
+        if speech.position < LEAST {
+            let what = format!("the recording holds {} samples at 16 kHz; {LEAST} are the least", speech.position);
+            return Err(Failure::new(FailureCode::AudioTooShort, what));
+        }
+        let mut speech_samples = vec![0; tracks.len()];
+        for track in speech.finish(sink)? {
+            speech_samples[track.track] = track.speech;
+        }
+        Ok(Preprocessed { facts: decoder.facts(), tracks, speech_samples, bad_packets: decoder.bad_packets() })
     }
 }
+
+/// One channel, or the average of all. A channel that is not there is silent.
+fn choose(channels: &[Vec<f32>], number: Option<u16>, samples: &mut Vec<f32>) {
+    let count = channels.first().map_or(0, Vec::len);
+    samples.clear();
+    match number.map(|number| channels.get(usize::from(number))) {
+        Some(Some(channel)) => samples.extend_from_slice(channel),
+        Some(None) => samples.resize(count, 0.0),
+        None => {
+            let share = 1.0 / channels.len().max(1) as f32;
+            samples.extend((0..count).map(|n| channels.iter().map(|channel| channel[n]).sum::<f32>() * share));
+        }
+    }
+}
+
+/// Finds and cuts speech in all scored tracks.
+struct Speech<'a> {
+    vad: Borrowed<'a>,
+    tracks: Vec<Listening>,
+    pieces: Vec<Piece>,
+    /// Samples at 16 kHz taken in, per track.
+    position: u64,
+}
+
+/// One track.
+struct Listening {
+    track: usize,
+    hearing: Hearing,
+    segmenter: Segmenter,
+    /// Samples short of a chunk.
+    rest: Vec<f32>,
+    /// Segments given.
+    index: u32,
+    /// Samples in them.
+    speech: u64,
+}
+
+impl<'a> Speech<'a> {
+    fn new(scored: &[usize], settings: &config::Segment, vad: Borrowed<'a>) -> Self {
+        let listening = |track: &usize| Listening {
+            track: *track,
+            hearing: Hearing::new(),
+            segmenter: Segmenter::new(settings),
+            rest: Vec::new(),
+            index: 0,
+            speech: 0,
+        };
+        Self { vad, tracks: scored.iter().map(listening).collect(), pieces: Vec::new(), position: 0 }
+    }
+
+    /// Hands the samples on, listens to them, and leaves `at_16k` empty.
+    fn take(&mut self, at_16k: &mut [Vec<f32>], sink: &mut dyn Sink) -> Result<(), Failure> {
+        let count = at_16k.first().map_or(0, Vec::len);
+        if count == 0 {
+            return Ok(());
+        }
+        self.position += count as u64;
+        // The resampler's filter overshoots a little at full scale.
+        at_16k.iter_mut().flatten().for_each(|s| *s = s.clamp(-1.0, 1.0));
+        sink.block(at_16k)?;
+        for (track, samples) in self.tracks.iter_mut().zip(at_16k) {
+            track.rest.append(samples);
+            let whole = track.rest.len() - track.rest.len() % CHUNK;
+            for chunk in track.rest[..whole].as_chunks().0 {
+                let probability = self.vad.probability(&mut track.hearing, chunk)?;
+                track.segmenter.push(probability, chunk, &mut self.pieces);
+            }
+            track.rest.drain(..whole);
+            track.give(&mut self.pieces, sink)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, sink: &mut dyn Sink) -> Result<Vec<Listening>, Failure> {
+        for track in &mut self.tracks {
+            if !track.rest.is_empty() {
+                let mut chunk = [0.0; CHUNK];
+                chunk[..track.rest.len()].copy_from_slice(&track.rest);
+                let probability = self.vad.probability(&mut track.hearing, &chunk)?;
+                track.segmenter.push(probability, &track.rest, &mut self.pieces);
+            }
+            track.segmenter.finish(&mut self.pieces);
+            track.give(&mut self.pieces, sink)?;
+        }
+        Ok(self.tracks)
+    }
+}
+
+impl Listening {
+    fn give(&mut self, pieces: &mut Vec<Piece>, sink: &mut dyn Sink) -> Result<(), Failure> {
+        for Piece { start, samples } in pieces.drain(..) {
+            let end = start + samples.len() as u64;
+            self.speech += samples.len() as u64;
+            let index = self.index;
+            self.index += 1;
+            sink.segment(SpeechSegment { track: self.track, index, start_sample: start, end_sample: end, samples })?;
+        }
+        Ok(())
+    }
+}
+
+const _: () = assert!(SAMPLE_RATE == 16_000, "Silero's chunk and the least length are counted at 16 kHz");

@@ -1,0 +1,146 @@
+//! Opus as a decoder of symphonia, which has the containers but not the codec.
+
+use opus_pure::{MAX_PACKET_SAMPLES, OpusDecoder, OpusMSDecoder};
+use symphonia_core::audio::{AudioBuffer, AudioMut, AudioSpec, Channels, GenericAudioBufferRef};
+use symphonia_core::codecs::CodecInfo;
+use symphonia_core::codecs::audio::well_known::CODEC_ID_OPUS;
+use symphonia_core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions, FinalizeResult};
+use symphonia_core::codecs::registry::{RegisterableAudioDecoder, SupportedAudioCodec};
+use symphonia_core::errors::{Result, decode_error, unsupported_error};
+use symphonia_core::packet::PacketRef;
+use symphonia_core::support_audio_codec;
+
+/// Opus always decodes at this rate, Hz, whatever the recorder's was.
+const RATE: u32 = 48_000;
+
+/// Decodes Opus, mono to 7.1.
+pub(super) struct Opus {
+    streams: Streams,
+    head: Head,
+    params: AudioCodecParameters,
+    interleaved: Vec<f32>,
+    decoded: AudioBuffer<f32>,
+}
+
+#[expect(clippy::large_enum_variant, reason = "one per recording")]
+enum Streams {
+    One(OpusDecoder),
+    Several(OpusMSDecoder),
+}
+
+/// What decoding needs of the identification header (RFC 7845, 5.1).
+#[derive(Clone, Copy)]
+struct Head {
+    channels: u8,
+    gain_q8: i16,
+    family: u8,
+}
+
+impl Head {
+    /// Of a codec's private data; without it, plain mono or stereo.
+    fn read(params: &AudioCodecParameters) -> Self {
+        let count = params.channels.as_ref().map_or(1, |channels| channels.count() as u8);
+        match params.extra_data.as_deref() {
+            Some(data) if data.len() >= 19 && data.starts_with(b"OpusHead") => {
+                // MP4's copy has version 0, and numbers the other way round.
+                let gain = [data[16], data[17]];
+                let gain_q8 = if data[8] == 0 { i16::from_be_bytes(gain) } else { i16::from_le_bytes(gain) };
+                Self { channels: data[9], gain_q8, family: data[18] }
+            }
+            _ => Self { channels: count, gain_q8: 0, family: u8::from(count > 2) },
+        }
+    }
+
+    fn streams(self) -> opus_pure::Result<Streams> {
+        let channels = usize::from(self.channels);
+        if self.family == 0 {
+            let mut decoder = OpusDecoder::new(RATE as i32, channels)?;
+            decoder.gain_q8 = i32::from(self.gain_q8);
+            return Ok(Streams::One(decoder));
+        }
+        let mut decoder = OpusMSDecoder::new(RATE as i32, channels, self.family)?;
+        for stream in decoder.streams_mut() {
+            stream.gain_q8 = i32::from(self.gain_q8);
+        }
+        Ok(Streams::Several(decoder))
+    }
+}
+
+impl Opus {
+    fn try_new(params: &AudioCodecParameters) -> Result<Self> {
+        let head = Head::read(params);
+        let channels = match &params.channels {
+            Some(channels) if channels.count() == usize::from(head.channels) => channels.clone(),
+            _ => Channels::Discrete(u16::from(head.channels)),
+        };
+        let Ok(streams) = head.streams() else { return unsupported_error("opus: channel mapping") };
+        let decoded = AudioBuffer::new(AudioSpec::new(RATE, channels.clone()), MAX_PACKET_SAMPLES);
+        let mut params = params.clone();
+        params.with_sample_rate(RATE).with_channels(channels);
+        Ok(Self {
+            streams,
+            head,
+            params,
+            interleaved: vec![0.0; MAX_PACKET_SAMPLES * usize::from(head.channels)],
+            decoded,
+        })
+    }
+}
+
+impl AudioDecoder for Opus {
+    fn reset(&mut self) {
+        // The same header made a decoder before, so this one can't fail; were it to, the old
+        // state is only a click.
+        if let Ok(streams) = self.head.streams() {
+            self.streams = streams;
+        }
+    }
+
+    fn codec_info(&self) -> &CodecInfo {
+        &Self::supported_codecs()[0].info
+    }
+
+    fn codec_params(&self) -> &AudioCodecParameters {
+        &self.params
+    }
+
+    fn decode_ref(&mut self, packet: &PacketRef<'_>) -> Result<GenericAudioBufferRef<'_>> {
+        self.decoded.clear();
+        if packet.data.is_empty() {
+            return decode_error("opus: empty packet");
+        }
+        let decoded = match &mut self.streams {
+            Streams::One(decoder) => decoder.decode(packet.data, MAX_PACKET_SAMPLES, &mut self.interleaved),
+            Streams::Several(decoder) => decoder.decode(packet.data, MAX_PACKET_SAMPLES, &mut self.interleaved),
+        };
+        let Ok(frames) = decoded else { return decode_error("opus: malformed packet") };
+        let channels = usize::from(self.head.channels);
+        self.decoded.render_uninit(Some(frames.min(MAX_PACKET_SAMPLES)));
+        for channel in 0..channels {
+            let Some(plane) = self.decoded.plane_mut(channel) else { continue };
+            let samples = self.interleaved[channel..].iter().step_by(channels);
+            plane.iter_mut().zip(samples).for_each(|(to, from)| *to = *from);
+        }
+        // Ogg says here what of the packet is pre-skip and padding.
+        self.decoded.trim(packet.trim_start.get() as usize, packet.trim_end.get() as usize);
+        Ok(GenericAudioBufferRef::F32(&self.decoded))
+    }
+
+    fn finalize(&mut self) -> FinalizeResult {
+        FinalizeResult::default()
+    }
+
+    fn last_decoded(&self) -> GenericAudioBufferRef<'_> {
+        GenericAudioBufferRef::F32(&self.decoded)
+    }
+}
+
+impl RegisterableAudioDecoder for Opus {
+    fn try_registry_new(params: &AudioCodecParameters, _: &AudioDecoderOptions) -> Result<Box<dyn AudioDecoder>> {
+        Ok(Box::new(Self::try_new(params)?))
+    }
+
+    fn supported_codecs() -> &'static [SupportedAudioCodec] {
+        &[support_audio_codec!(CODEC_ID_OPUS, "opus", "Opus")]
+    }
+}
