@@ -59,7 +59,11 @@ impl Cli {
     /// # Errors
     /// With a sentence that says what to do.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let settings = Settings::load()?;
+        let mut settings = Settings::load()?;
+        if !matches!(self.command, Command::Run) && std::env::var_os("EMOFLEET__LOG__FILTER").is_none() {
+            // Whoever looks at one file wants the picture, not the log.
+            settings.log.filter = "warn,symphonia=error".into();
+        }
         adapters::telemetry::init(&settings.log).map_err(anyhow::Error::from_boxed)?;
         match self.command {
             Command::Run => {
