@@ -11,8 +11,9 @@ flock -n 9 || { say "waiting for another run of the stack's scripts" && flock 9;
 for record in "$STACK"/run/worker-*.pid; do
   [[ -e "$record" ]] || continue
   name="$(basename "$record" .pid)"
-  "$here/worker.sh" stop "${name#worker-}"
+  "$here/worker.sh" stop "${name#worker-}" &
 done
+wait # workers drain while their services are still there
 # They do not need one another to end.
 "$here/s3.sh" stop &
 "$here/postgres.sh" stop &

@@ -22,7 +22,7 @@ install_packages() {
   ((EUID == 0)) || command -v sudo >/dev/null 2>&1 ||
     die "'$what' is missing. Installing it needs root: run 'apt-get install --no-install-recommends $*' as root, then try again."
   started="$(date +%s)"
-  say "installing Debian's $* ($what is missing)"
+  say "installing Debian's $* (for $what)"
   hold_services
   if ! apt_install "$@"; then
     # New machines have no package lists, old ones have stale ones.

@@ -2,12 +2,11 @@
 # Ports on loopback. Each has a default below the ephemeral range (so that no outgoing connection
 # squats on it); one that is taken by a stranger is replaced by the next free one and remembered.
 
-declare -A DEFAULT_PORT=(
+declare -A DEFAULT_PORT=( # and worker_N: 27480 + N, see worker.sh
   [amqp]=27672 [amqp_dist]=27673 [epmd]=27674
   [postgres]=27432
   [s3]=27333 [s3_grpc]=27334 [s3_master]=27335 [s3_master_grpc]=27336
   [s3_filer]=27337 [s3_filer_grpc]=27338 [s3_volume]=27339 [s3_volume_grpc]=27340
-  [worker]=27480
 )
 
 # Does anything answer there? A listener on 0.0.0.0 answers on loopback too.

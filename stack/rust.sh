@@ -1,0 +1,8 @@
+# shellcheck shell=bash
+# What building needs beside the registries: cargo, and a C compiler and linker for the crates with C inside.
+
+need_rust() {
+  if ! command -v cargo >/dev/null 2>&1 && [[ -x "$HOME/.cargo/bin/cargo" ]]; then PATH="$HOME/.cargo/bin:$PATH"; fi
+  command -v cargo >/dev/null 2>&1 || die "Rust is missing: install it with rustup, then try again."
+  need cc gcc libc6-dev
+}

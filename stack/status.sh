@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# One line for each service and worker. Exit code 1 when one that was started is not well.
+set -euo pipefail
+here="$(dirname "${BASH_SOURCE[0]}")"
+. "$here/place.sh"
+. "$here/ports.sh"
+. "$here/processes.sh"
+. "$here/compose.sh"
+
+wrong=0
+# row NAME KIND PORT COMMAND...
+row() {
+  local name="$1" kind="$2" port="$3" state=ready pid
+  shift 3
+  if ! "$@" >/dev/null 2>&1; then
+    state="NOT RUNNING"
+    wrong=1
+  fi
+  pid="$(pid_of "$name" || true)"
+  printf '%-10s %-9s %-12s %-18s %s\n' "$name" "$kind" "$state" "127.0.0.1:$port" "${pid:+pid $pid}"
+}
+
+if [[ ! -s "$KINDS_FILE" ]]; then
+  echo "no stack yet: ./run.sh makes one"
+  exit 1
+fi
+while read -r kind name port_name; do
+  if [[ "$(kind_of "$kind")" == external ]]; then
+    printf '%-10s %-9s %s\n' "$name" external "(named in the environment)"
+  else
+    row "$name" "$(kind_of "$kind")" "$(port "$port_name")" "$here/$name.sh" status
+  fi
+done <<<'AMQP rabbitmq amqp
+POSTGRES postgres postgres
+S3 s3 s3'
+for record in "$STACK"/run/worker-*.pid; do
+  [[ -e "$record" ]] || continue
+  name="$(basename "$record" .pid)"
+  row "$name" native "$(port "worker_${name#worker-}")" "$here/worker.sh" status "${name#worker-}"
+done
+exit "$wrong"
