@@ -1,0 +1,1 @@
+"""Turns an official emotion2vec+ checkpoint into the model contract of emofleet."""

@@ -1,0 +1,70 @@
+"""From samples to frames: waveform normalisation and the strided convolutions, channels last throughout."""
+
+import numpy as np
+from onnx import TensorProto
+
+from .architecture import Architecture, Convolution
+from .checkpoint import Weights
+from .graph_writer import MICROSOFT, GraphWriter
+
+# F.layer_norm over the waveform, and FunASR's LayerNorm helper, both use this default.
+NORM_EPS = 1e-5
+
+
+def write_normalisation(graph: GraphWriter, architecture: Architecture, waveform: str, lengths: str) -> str:
+    """Zero mean, unit variance over the first `lengths` samples of each row; the padding behind becomes 0. f32 [batch, samples]."""
+    if not architecture.normalise:
+        return waveform
+    total = graph.node("Squeeze", graph.dimension(waveform, 1, name="samples_total"), graph.integers(0), name="samples_total")
+    index = graph.node("Range", graph.integers(0, scalar=True), total, graph.integers(1, scalar=True), name="sample_index")
+    count = graph.node("Unsqueeze", lengths, graph.integers(1), name="sample_count")
+    mask = graph.node("Cast", graph.node("Less", index, count, name="sample_valid"), to=TensorProto.FLOAT, name="sample_factor")
+    count = graph.node("Cast", count, to=TensorProto.FLOAT, name="sample_count_f32")
+
+    def mean(values: str, name: str) -> str:
+        summed = graph.node("ReduceSum", values, graph.integers(1), keepdims=1, name=f"{name}_sum")
+        return graph.node("Div", summed, count, name=name)
+
+    audible = graph.node("Mul", waveform, mask, name="waveform_valid")
+    centred = graph.node("Sub", audible, mean(audible, "waveform_mean"), name="waveform_centred")
+    centred = graph.node("Mul", centred, mask, name="waveform_centred")
+    variance = mean(graph.node("Mul", centred, centred, name="waveform_square"), "waveform_variance")
+    deviation = graph.node("Sqrt", graph.node("Add", variance, graph.number(NORM_EPS), name="waveform_variance"), name="waveform_deviation")
+    return graph.node("Div", centred, deviation, name="waveform_normalised")
+
+
+def write_convolutions(graph: GraphWriter, architecture: Architecture, weights: Weights, waveform: str) -> str:
+    """The seven convolutions, each with LayerNorm over channels and GELU. f32 [batch, samples] -> [batch, frames, channels].
+
+    Channels last makes LayerNorm and GELU work on contiguous rows, and a convolution one large MatMul. The frames of a
+    padded row that see padding are wrong here; the frame mask takes them out later.
+    """
+    prefix = "modality_encoders.AUDIO.local_encoder.conv_layers"
+    value = graph.node("Unsqueeze", waveform, graph.integers(2), name="waveform_channel")
+    channels = 1
+    for index, layer in enumerate(architecture.convolutions):
+        name = f"convolution{index}"
+        # Conv1d's [out, in, kernel] -> [kernel * in, out], matching rows of `kernel` consecutive frames.
+        kernel = np.transpose(weights[f"{prefix}.{index}.0.weight"], (2, 1, 0)).reshape(layer.kernel * channels, layer.channels)
+        windows = _windows(graph, layer, value, channels, name)
+        value = graph.node("MatMul", windows, graph.weight(f"{name}.weight", kernel), name=name)
+        scale = graph.weight(f"{name}.norm.weight", weights[f"{prefix}.{index}.2.1.weight"])
+        bias = graph.weight(f"{name}.norm.bias", weights[f"{prefix}.{index}.2.1.bias"])
+        value = graph.node("LayerNormalization", value, scale, bias, axis=-1, epsilon=NORM_EPS, name=f"{name}.norm")
+        value = graph.node("Gelu", value, domain=MICROSOFT, name=f"{name}.gelu")
+        channels = layer.channels
+    return value
+
+
+def _windows(graph: GraphWriter, layer: Convolution, value: str, channels: int, name: str) -> str:
+    """Lays the `kernel` frames of each output side by side: [batch, n, channels] -> [batch, (n - kernel) // stride + 1, kernel * channels]."""
+    length = graph.dimension(value, 1, name=f"{name}.length")
+    steps = graph.node("Sub", length, graph.integers(layer.kernel - layer.stride), name=f"{name}.steps")
+    steps = graph.node("Div", steps, graph.integers(layer.stride), name=f"{name}.steps")
+    end = graph.node("Squeeze", graph.node("Mul", steps, graph.integers(layer.stride), name=f"{name}.end"), graph.integers(0), name=f"{name}.end")
+    first = graph.node("Range", graph.integers(0, scalar=True), end, graph.integers(layer.stride, scalar=True), name=f"{name}.first")
+    first = graph.node("Unsqueeze", first, graph.integers(1), name=f"{name}.first")
+    frames = graph.node("Add", first, graph.integers(*range(layer.kernel)), name=f"{name}.frames")
+    # One Gather copies each frame once, in whole rows; slices joined by Concat would copy twice.
+    windows = graph.node("Gather", value, frames, axis=1, name=f"{name}.gathered")
+    return graph.node("Reshape", windows, graph.integers(0, -1, layer.kernel * channels), name=f"{name}.windows")

@@ -1,0 +1,67 @@
+"""A thin writer of ONNX graphs: nodes with readable names, constants written once."""
+
+import numpy as np
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
+
+# ONNX Runtime's own operators: fused forms that the ONNX standard has no name for.
+MICROSOFT = "com.microsoft"
+STANDARD_OPSET = 20
+IR_VERSION = 9
+
+
+class GraphWriter:
+    """Collects nodes and constants; a value is known by its name (a string)."""
+
+    def __init__(self) -> None:
+        self.nodes = []
+        self.initializers: list[TensorProto] = []
+        self._constants: dict[tuple, str] = {}
+        self._names: dict[str, int] = {}
+
+    def node(self, op: str, *inputs: str, name: str = "", domain: str = "", outputs: int = 1, **attributes):
+        """Adds one operator; gives its output's name, or a list of names where `outputs` > 1."""
+        name = self._unique(name or op.lower())
+        results = [name] if outputs == 1 else [f"{name}.{index}" for index in range(outputs)]
+        self.nodes.append(helper.make_node(op, list(inputs), results, name=name, domain=domain, **attributes))
+        return results[0] if outputs == 1 else results
+
+    def weight(self, name: str, values: np.ndarray) -> str:
+        """A float32 constant under its own name."""
+        name = self._unique(name)
+        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(values, dtype=np.float32), name))
+        return name
+
+    def integers(self, *values: int, scalar: bool = False) -> str:
+        """An int64 constant, for shapes, axes and positions."""
+        return self._constant(np.array(values[0] if scalar else values, dtype=np.int64))
+
+    def number(self, value: float) -> str:
+        """A float32 scalar constant."""
+        return self._constant(np.array(value, dtype=np.float32))
+
+    def slice(self, value: str, start: int | str, end: int | str, axis: int, step: int = 1, name: str = "slice") -> str:
+        """`value[start:end:step]` along one axis; start and end are numbers, or names of int64 [1] values."""
+        bounds = [bound if isinstance(bound, str) else self.integers(bound) for bound in (start, end)]
+        return self.node("Slice", value, *bounds, self.integers(axis), self.integers(step), name=name)
+
+    def dimension(self, value: str, axis: int, name: str = "dimension") -> str:
+        """The size of one axis, as int64 [1]."""
+        return self.node("Shape", value, start=axis, end=axis + 1, name=name)
+
+    def model(self, inputs: list[ValueInfoProto], outputs: list[ValueInfoProto], producer: str) -> ModelProto:
+        graph = helper.make_graph(self.nodes, "emotion2vec", inputs, outputs, self.initializers)
+        opsets = [helper.make_opsetid("", STANDARD_OPSET), helper.make_opsetid(MICROSOFT, 1)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name=producer)
+
+    def _constant(self, values: np.ndarray) -> str:
+        key = (values.dtype.str, values.shape, values.tobytes())
+        if key not in self._constants:
+            name = self._unique("constant")
+            self.initializers.append(numpy_helper.from_array(values, name))
+            self._constants[key] = name
+        return self._constants[key]
+
+    def _unique(self, name: str) -> str:
+        count = self._names.get(name, 0)
+        self._names[name] = count + 1
+        return name if count == 0 else f"{name}#{count}"

@@ -1,0 +1,42 @@
+"""The whole network as one ONNX graph under emofleet's model contract.
+
+Written by hand, not traced: every length is computed inside the graph, so there is no traced
+length to go beyond, and the operators are the fused ones that ONNX Runtime has kernels for.
+"""
+
+from onnx import ModelProto, TensorProto, helper
+
+from .architecture import Architecture
+from .checkpoint import Weights
+from .encoder import write_encoder
+from .frontend import write_convolutions, write_normalisation
+from .graph_writer import GraphWriter
+from .head import write_head
+from .lengths import write_frame_mask
+from .positions import write_positions
+
+PRODUCER = "emofleet emotion2vec exporter"
+
+
+def write_network(architecture: Architecture, weights: Weights, labels: int) -> ModelProto:
+    """Inputs `waveform` f32 [batch, samples], `lengths` i64 [batch]; outputs `logits`, `embedding`, `frames`, `frame_logits`."""
+    graph = GraphWriter()
+    waveform = write_normalisation(graph, architecture, "waveform", "lengths")
+    features = write_convolutions(graph, architecture, weights, waveform)
+    mask = write_frame_mask(graph, architecture, features, "lengths")
+    features = write_positions(graph, architecture, weights, features, mask)
+    frames = write_encoder(graph, architecture, weights, features, mask)
+    write_head(graph, weights, frames, mask)
+    width = architecture.width
+    inputs = [_tensor("waveform", "batch", "samples"), _tensor("lengths", "batch", kind=TensorProto.INT64)]
+    outputs = [
+        _tensor("logits", "batch", labels),
+        _tensor("embedding", "batch", width),
+        _tensor("frames", "batch", "frames_count", width),
+        _tensor("frame_logits", "batch", "frames_count", labels),
+    ]
+    return graph.model(inputs, outputs, PRODUCER)
+
+
+def _tensor(name: str, *shape, kind: int = TensorProto.FLOAT):
+    return helper.make_tensor_value_info(name, kind, list(shape))
