@@ -18,20 +18,19 @@ stack="$(dirname "${BASH_SOURCE[0]}")/stack"
 . "$stack/test_tools.sh"
 cd "$ROOT"
 
-EMOFLEET_STARTED_LIST="$(mktemp)"
-export EMOFLEET_STARTED_LIST
+started="$(mktemp)"
 
 # On every way out, quietly: the runner's summary is to be the last thing on the screen.
+# shellcheck disable=SC2317 # reached by the trap
 stop_what_we_started() {
   local name
-  release_services
   while read -r name; do
     case "$name" in
       rabbitmq | postgres | s3) "$stack/$name.sh" stop ;;
       minio) "$stack/s3.sh" stop ;;
     esac
-  done <"$EMOFLEET_STARTED_LIST" >>"$STACK/log/test-stop.log" 2>&1
-  rm -f "$EMOFLEET_STARTED_LIST"
+  done <"$started" >>"$STACK/log/test-stop.log" 2>&1
+  rm -f "$started"
 }
 
 # A test that can't run here is said out loud on a person's machine, and is a failure where nobody reads along.
@@ -72,8 +71,7 @@ trap stop_what_we_started EXIT
 
 # What fails within seconds comes first; the services start while nothing else needs the cores.
 if [[ $# -eq 0 ]]; then check_source; fi
-"$stack/up.sh"
-trap stop_what_we_started EXIT
+EMOFLEET_STARTED_LIST="$started" "$stack/up.sh" # not exported: a service that a test restarts was not started by us
 load_environment
 if [[ $# -eq 0 ]]; then check_model; fi
 

@@ -13,8 +13,11 @@ need() {
   command -v "$program" >/dev/null 2>&1 || install_packages "$program" "$@"
 }
 
-# install_packages WHAT PACKAGE... : WHAT is the thing missed, for the messages.
-install_packages() {
+# install_packages WHAT PACKAGE... : WHAT is the thing missed, for the messages. In a shell of its own, whose end is
+# certain to release the services, however the install ends.
+install_packages() { (install_now "$@") || exit 1; }
+
+install_now() {
   local what="$1" started
   shift
   command -v apt-get >/dev/null 2>&1 ||
@@ -23,13 +26,13 @@ install_packages() {
     die "'$what' is missing. Installing it needs root: run 'apt-get install --no-install-recommends $*' as root, then try again."
   started="$(date +%s)"
   say "installing Debian's $* (for $what)"
+  trap release_services EXIT
   hold_services
   if ! apt_install "$@"; then
     # New machines have no package lists, old ones have stale ones.
     as_root apt-get update >>"$APT_LOG" 2>&1 || note "the package lists could not be refreshed; see $APT_LOG"
-    apt_install "$@" || { release_services; die "apt-get could not install: $*." "$APT_LOG"; }
+    apt_install "$@" || die "apt-get could not install: $*." "$APT_LOG"
   fi
-  release_services
   note "installed in $(($(date +%s) - started)) s"
 }
 
@@ -49,11 +52,9 @@ hold_services() {
   fi
   printf '#!/bin/sh\nexit 101\n' | as_root tee "$POLICY" >/dev/null
   as_root chmod 755 "$POLICY"
-  trap release_services EXIT
 }
 
 release_services() {
-  trap - EXIT
   if [[ -s "$POLICY_KEPT" ]]; then
     as_root mv -f "$POLICY_KEPT" "$POLICY"
   elif [[ -e "$POLICY_KEPT" ]]; then

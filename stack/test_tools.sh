@@ -13,7 +13,8 @@ PYTHON_PACKAGES=(pytest==9.2.0 "numpy>=1.26" onnxruntime==1.31.1)
 PYTHON_FOLDER="$STACK/python"
 
 need_python_packages() {
-  local wanted="${PYTHON_PACKAGES[*]} $(python3 -V 2>&1)"
+  local wanted
+  wanted="${PYTHON_PACKAGES[*]} $(python3 -V 2>&1)"
   if [[ "$(cat "$PYTHON_FOLDER/wanted" 2>/dev/null)" == "$wanted" ]]; then return; fi
   need_pip
   say "fetching Python packages for the model's contract test"
