@@ -4,6 +4,7 @@ use adapters::postgres::{Attempt, NewBatch, Status};
 use chrono::Utc;
 use domain::{BatchId, Emotion, Failure, FailureCode, Job};
 use futures_util::future::{join_all, try_join_all};
+use sqlx::error::DatabaseError;
 use tests::calls::Call;
 use tests::database::TestDatabase;
 
@@ -260,6 +261,6 @@ async fn a_statement_that_takes_too_long_is_ended() -> anyhow::Result<()> {
     settings.statement_timeout_s = 1;
     let database = adapters::postgres::Database::connect(&settings).await?;
     let error = sqlx::query("SELECT pg_sleep(5)").execute(database.pool()).await.expect_err("ended by the server");
-    assert_eq!(error.as_database_error().and_then(|e| e.code()).as_deref(), Some("57014"));
+    assert_eq!(error.as_database_error().and_then(DatabaseError::code).as_deref(), Some("57014"));
     Ok(())
 }

@@ -130,6 +130,23 @@ async fn a_deleted_recording_takes_everything_with_it_and_its_job_in_hand_is_tol
     Ok(())
 }
 
+#[derive(sqlx::FromRow, Debug, PartialEq)]
+struct Course {
+    segments: i32,
+    low_confidence: i32,
+    angry_s: f32,
+    negative_s: f32,
+    peak_angry: f32,
+    peak_angry_at_s: f32,
+    first_third: f32,
+    last_third: f32,
+    turned_at_s: Option<f32>,
+    angry_streak: i32,
+    angry_streak_at_s: Option<f32>,
+    negative_streak: i32,
+    negative_streak_at_s: Option<f32>,
+}
+
 #[tokio::test]
 async fn the_timeline_is_summed_up_beside_the_channel() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
@@ -143,22 +160,6 @@ async fn the_timeline_is_summed_up_beside_the_channel() -> anyhow::Result<()> {
     ]);
     test.database.begin_attempt(&call.job(), "w").await?;
     test.database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
-    #[derive(sqlx::FromRow, Debug, PartialEq)]
-    struct Course {
-        segments: i32,
-        low_confidence: i32,
-        angry_s: f32,
-        negative_s: f32,
-        peak_angry: f32,
-        peak_angry_at_s: f32,
-        first_third: f32,
-        last_third: f32,
-        turned_at_s: Option<f32>,
-        angry_streak: i32,
-        angry_streak_at_s: Option<f32>,
-        negative_streak: i32,
-        negative_streak_at_s: Option<f32>,
-    }
     let mut course: Course =
         sqlx::query_as("SELECT * FROM channels WHERE scored").fetch_one(test.database.pool()).await?;
     course.last_third = (course.last_third * 1000.0).round() / 1000.0;

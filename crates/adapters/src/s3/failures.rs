@@ -17,9 +17,8 @@ where
     let said = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default();
     let code = match (status(error), said) {
         (_, "NoSuchBucket") => FailureCode::StoreDenied,
-        (_, "NoSuchKey") => FailureCode::ObjectNotFound,
+        (_, "NoSuchKey") | (Some(404), _) => FailureCode::ObjectNotFound,
         (Some(412), _) => FailureCode::ObjectChanged,
-        (Some(404), _) => FailureCode::ObjectNotFound,
         (Some(408 | 425 | 429), _) => FailureCode::StoreUnreachable,
         (Some(400..=499), _) => FailureCode::StoreDenied,
         _ => FailureCode::StoreUnreachable,

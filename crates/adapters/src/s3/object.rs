@@ -99,17 +99,16 @@ impl Store {
     /// `store.unreachable`, `store.denied`.
     pub async fn delete(&self, bucket: &str, keys: &[String]) -> Result<(), Failure> {
         // One request each: bulk deletion needs checksums that older servers don't know.
-        futures_util::stream::iter(keys)
-            .map(|key| async move {
-                match self.client.delete_object().bucket(bucket).key(key).send().await {
-                    Ok(_) => Ok(()),
-                    Err(e) if status(&e) == Some(404) => Ok(()),
-                    Err(e) => Err(failure(&format!("deleting {bucket}/{key}"), &e)),
-                }
-            })
-            .buffer_unordered(DELETIONS)
-            .try_collect()
-            .await
+        let deletions: Vec<_> = keys.iter().map(|key| self.delete_one(bucket, key)).collect();
+        futures_util::stream::iter(deletions).buffer_unordered(DELETIONS).try_collect().await
+    }
+
+    async fn delete_one(&self, bucket: &str, key: &str) -> Result<(), Failure> {
+        match self.client.delete_object().bucket(bucket).key(key).send().await {
+            Ok(_) => Ok(()),
+            Err(e) if status(&e) == Some(404) => Ok(()),
+            Err(e) => Err(failure(&format!("deleting {bucket}/{key}"), &e)),
+        }
     }
 }
 

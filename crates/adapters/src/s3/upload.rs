@@ -61,14 +61,11 @@ impl Store {
             open: true,
         };
         let part_bytes = self.part_bytes.max(bytes.div_ceil(MOST_PARTS));
-        let mut parts: Vec<CompletedPart> = futures_util::stream::iter(0..bytes.div_ceil(part_bytes))
-            .map(|index| {
-                let from = index * part_bytes;
-                upload.part(to.path, index, from, part_bytes.min(bytes - from))
-            })
-            .buffer_unordered(PARTS_IN_FLIGHT)
-            .try_collect()
-            .await?;
+        let sends: Vec<_> = (0..bytes.div_ceil(part_bytes))
+            .map(|index| upload.part(to.path, index, index * part_bytes, part_bytes.min(bytes - index * part_bytes)))
+            .collect();
+        let sends = futures_util::stream::iter(sends).buffer_unordered(PARTS_IN_FLIGHT);
+        let mut parts: Vec<CompletedPart> = sends.try_collect().await?;
         parts.sort_by_key(CompletedPart::part_number);
         let completed = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let request = self.client.complete_multipart_upload().bucket(to.bucket).key(to.key).upload_id(&upload.id);

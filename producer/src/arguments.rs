@@ -1,0 +1,82 @@
+//! Values of the command line.
+
+use adapters::amqp::Lane;
+use domain::{ChannelLayout, Granularity, Role};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub(crate) fn granularity(text: &str) -> Result<Granularity, String> {
+    match text {
+        "utterance" => Ok(Granularity::Utterance),
+        "frame" => Ok(Granularity::Frame),
+        _ => Err("must be utterance or frame".into()),
+    }
+}
+
+pub(crate) fn lane(text: &str) -> Result<Lane, String> {
+    Lane::from_label(text).ok_or_else(|| "must be bulk or interactive".into())
+}
+
+/// `mix`, or `0=agent,1=customer`.
+pub(crate) fn channels(text: &str) -> Result<ChannelLayout, String> {
+    if text == "mix" {
+        return Ok(ChannelLayout::Mix);
+    }
+    let mut roles = BTreeMap::new();
+    for pair in text.split(',') {
+        let (channel, name) =
+            pair.split_once('=').ok_or_else(|| format!("`{pair}` is not like 0=agent; or write mix"))?;
+        let channel: u16 = channel.trim().parse().map_err(|_| format!("`{channel}` is not a channel number"))?;
+        if roles.insert(channel, role(name.trim())?).is_some() {
+            return Err(format!("channel {channel} is named twice"));
+        }
+    }
+    Ok(ChannelLayout::Roles(roles))
+}
+
+/// A role that a channel can have.
+pub(crate) fn role(name: &str) -> Result<Role, String> {
+    match Role::from_label(&name.to_lowercase()) {
+        Some(role) if role != Role::Mixed => Ok(role),
+        _ => Err(format!("`{name}` is no role: agent, customer or speaker")),
+    }
+}
+
+/// `90s`, `30m`, `2h`, `7d`; a bare number is seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no time like 90s, 30m, 2h or 7d");
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_are_mixed_or_named() {
+        assert_eq!(channels("mix"), Ok(ChannelLayout::Mix));
+        let roles = BTreeMap::from([(0, Role::Agent), (1, Role::Customer)]);
+        assert_eq!(channels("0=agent,1=customer"), Ok(ChannelLayout::Roles(roles)));
+        for wrong in ["", "stereo", "0=boss", "x=agent", "0=agent,0=customer", "0=mixed"] {
+            assert!(channels(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("2h"), Ok(Duration::from_hours(2)));
+        for wrong in ["", "h", "2 h", "-1s", "1.5h", "99999999999999999999d", "999999999999999999d"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! `producer dlq`: the jobs that were set aside.
+
+use adapters::amqp::{DeadLetter, DeadLetters, Filter};
+use adapters::config::Settings;
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::{BatchId, FailureCode, JobId};
+use std::io::{BufRead, IsTerminal, Write};
+use std::time::Duration;
+use uuid::Uuid;
+
+use crate::cli::{ChoiceArgs, DlqCommand, FilterArgs};
+use crate::error::{Outcome, ProducerError};
+use crate::services::Patience;
+use crate::table::{Side, head, lines, tail};
+
+const KEY_CELLS: usize = 40;
+const REASON_CELLS: usize = 60;
+
+/// Does what the command says.
+///
+/// # Errors
+/// [`ProducerError`].
+pub async fn run(
+    settings: &Settings,
+    command: &DlqCommand,
+    patience: Patience,
+    out: &mut impl Write,
+) -> Result<Outcome, ProducerError> {
+    let dead = DeadLetters::new(&settings.amqp);
+    match command {
+        DlqCommand::List { filter, limit } => {
+            let filter = filter.resolve(Utc::now())?;
+            let found = patience.with("RabbitMQ", || dead.list(&filter, *limit)).await?;
+            let text = listing(&found.letters, found.matching, found.total);
+            let _ = text.iter().try_for_each(|line| writeln!(out, "{line}"));
+        }
+        DlqCommand::Show { id } => {
+            let filter = Filter { id: Some(id.clone()), ..Filter::default() };
+            let found = patience.with("RabbitMQ", || dead.list(&filter, 1)).await?;
+            let Some(letter) = found.letters.first() else {
+                return Err(ProducerError::input(format!(
+                    "no dead letter has the id `{id}`: `producer dlq list` shows them"
+                )));
+            };
+            let _ = shown(letter).iter().try_for_each(|line| writeln!(out, "{line}"));
+        }
+        DlqCommand::Replay(choice) => {
+            let filter = choice.resolve(Utc::now())?;
+            if agreed(choice, &dead, &filter, "send back", patience).await? {
+                let sent = replay(settings, &dead, &filter, patience).await?;
+                let _ = writeln!(out, "{sent} jobs sent back to their queues");
+            }
+        }
+        DlqCommand::Drop(choice) => {
+            let filter = choice.resolve(Utc::now())?;
+            if agreed(choice, &dead, &filter, "drop for good", patience).await? {
+                let gone = patience.with("RabbitMQ", || dead.discard(&filter)).await?;
+                let _ = writeln!(out, "{gone} dead letters dropped");
+            }
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// Sends dead letters back. First their rows are made `queued` again, since a worker sets aside
+/// at once what the database holds to have failed; then the message is sent and confirmed; then
+/// the dead letter goes. Ended anywhere in between, it can be repeated.
+///
+/// # Errors
+/// [`ProducerError::Service`].
+pub async fn replay(
+    settings: &Settings,
+    dead: &DeadLetters,
+    filter: &Filter,
+    patience: Patience,
+) -> Result<usize, ProducerError> {
+    let database = patience.database(settings).await?;
+    let publisher = patience.broker(settings).await?;
+    let requeue = async |letters: &[DeadLetter]| {
+        let jobs: Vec<JobId> = letters.iter().filter_map(DeadLetter::job).map(|job| job.job_id).collect();
+        patience.with("Postgres", || database.requeue(&jobs)).await.map(drop)
+    };
+    let sent = dead.replay(filter, &publisher, requeue).await?;
+    publisher.close().await;
+    Ok(sent)
+}
+
+impl FilterArgs {
+    fn resolve(&self, now: DateTime<Utc>) -> Result<Filter, ProducerError> {
+        if let Some(code) = self.code.as_deref().filter(|c| FailureCode::from_code(c).is_none()) {
+            let known: Vec<_> = FailureCode::ALL.iter().map(|c| c.code()).collect();
+            return Err(ProducerError::input(format!("`{code}` is no failure code. They are: {}", known.join(", "))));
+        }
+        let ago = |age: Option<Duration>| age.map(|a| now - TimeDelta::from_std(a).unwrap_or(TimeDelta::MAX));
+        let batch = self.batch.as_ref().map(|b| Uuid::parse_str(b).map_or_else(|_| BatchId::from_name(b), BatchId));
+        Ok(Filter {
+            id: self.id.clone(),
+            code: self.code.clone(),
+            batch,
+            before: ago(self.older_than),
+            after: ago(self.newer_than),
+        })
+    }
+
+    fn is_empty(&self) -> bool {
+        let Self { id, code, batch, older_than, newer_than } = self;
+        id.is_none() && code.is_none() && batch.is_none() && older_than.is_none() && newer_than.is_none()
+    }
+}
+
+impl ChoiceArgs {
+    fn resolve(&self, now: DateTime<Utc>) -> Result<Filter, ProducerError> {
+        if self.filter.is_empty() && !self.all {
+            return Err(ProducerError::input(
+                "which ones? Give --code, --batch, --id, --older-than or --newer-than, or --all",
+            ));
+        }
+        self.filter.resolve(now)
+    }
+}
+
+/// Asks, unless told not to. False: no, or there is nothing to do.
+async fn agreed(
+    choice: &ChoiceArgs,
+    dead: &DeadLetters,
+    filter: &Filter,
+    verb: &str,
+    patience: Patience,
+) -> Result<bool, ProducerError> {
+    if choice.yes {
+        return Ok(true);
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(ProducerError::input(format!("nobody is there to ask whether to {verb}: add --yes")));
+    }
+    let found = patience.with("RabbitMQ", || dead.list(filter, 1)).await?;
+    if found.matching == 0 {
+        eprintln!("no dead letter matches");
+        return Ok(false);
+    }
+    eprint!("{verb} {} of {} dead letters? [y/N] ", found.matching, found.total);
+    let mut answer = String::new();
+    let _ = std::io::stdin().lock().read_line(&mut answer);
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn listing(letters: &[DeadLetter], matching: usize, total: usize) -> Vec<String> {
+    if matching == 0 {
+        return vec![format!("no dead letter matches, of {total}")];
+    }
+    let rows: Vec<_> = letters
+        .iter()
+        .map(|letter| {
+            let when = letter.failed_at.map(|t| t.format("%Y-%m-%d %H:%M:%S").to_string()).unwrap_or_default();
+            let key = letter.job().map_or_else(|| "(not a job)".into(), |job| job.object.key);
+            let (key, reason) = (tail(&key, KEY_CELLS), head(&letter.reason, REASON_CELLS));
+            [letter.id.clone(), when, letter.code.clone(), letter.retries.to_string(), key, reason]
+        })
+        .collect();
+    let header = [
+        ("id", Side::Left),
+        ("set aside (UTC)", Side::Left),
+        ("code", Side::Left),
+        ("retries", Side::Right),
+        ("recording", Side::Left),
+        ("reason", Side::Left),
+    ];
+    let mut text = lines(header, &rows);
+    text.push(format!("{} shown, {matching} match, {total} in all", letters.len()));
+    text
+}
+
+fn shown(letter: &DeadLetter) -> Vec<String> {
+    let advice = FailureCode::from_code(&letter.code).map_or("", FailureCode::advice);
+    let when = letter.failed_at.map(|t| t.to_rfc3339()).unwrap_or_default();
+    let mut text = vec![
+        format!("id         {}", letter.id),
+        format!("code       {}", letter.code),
+        format!("reason     {}", letter.reason),
+        format!("advice     {advice}"),
+        format!("worker     {}", letter.worker),
+        format!("set aside  {when}"),
+        format!("retries    {}", letter.retries),
+        format!("lane       {}", letter.lane.label()),
+        String::new(),
+    ];
+    match serde_json::from_slice::<serde_json::Value>(&letter.body) {
+        Ok(json) => text.push(serde_json::to_string_pretty(&json).unwrap_or_default()),
+        Err(_) => text.push(String::from_utf8_lossy(&letter.body).into_owned()),
+    }
+    text
+}

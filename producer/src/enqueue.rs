@@ -1,0 +1,287 @@
+//! `producer enqueue`: find recordings, make their jobs known, publish, note the confirmation.
+//! Interrupted anywhere, the same command continues: what was confirmed is not sent again.
+
+use adapters::amqp::Publisher;
+use adapters::config::Settings;
+use adapters::postgres::{Database, NewBatch};
+use domain::job::JobOptions;
+use domain::{BatchId, Failure, Job, JobId, ObjectRef};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::cli::EnqueueArgs;
+use crate::error::ProducerError;
+use crate::manifest;
+use crate::meter::Meter;
+use crate::recordings::{Finder, Recording, Recordings, Tally};
+use crate::services::Patience;
+use crate::source::Source;
+
+/// Jobs registered and published together.
+const CHUNK: usize = 500;
+/// Chunks under way at once: while one is confirmed by the broker, the next goes to the database.
+const CHUNKS: usize = 3;
+
+/// What was done.
+#[derive(Debug, Clone, Default)]
+pub struct Summary {
+    /// Name of the batch.
+    pub batch: String,
+    /// Recordings found.
+    pub listed: u64,
+    /// Their size, bytes.
+    pub bytes: u64,
+    /// Left out, because they don't look like audio.
+    pub not_audio: u64,
+    /// Uploaded first.
+    pub uploaded: u64,
+    /// Known already, and confirmed.
+    pub known: u64,
+    /// Published and confirmed now.
+    pub enqueued: u64,
+    /// Lines of the manifest that were wrong or named no recording.
+    pub left_out: u64,
+    /// Time it took.
+    pub took: Duration,
+}
+
+impl Summary {
+    /// Jobs a second.
+    pub fn rate(&self) -> f64 {
+        self.listed as f64 / self.took.as_secs_f64().max(0.001)
+    }
+}
+
+/// Enqueues by these arguments; a dry run only counts.
+///
+/// # Errors
+/// [`ProducerError::Input`] before anything is enqueued; [`ProducerError::Service`].
+pub async fn enqueue(
+    settings: &Settings,
+    args: &EnqueueArgs,
+    patience: Patience,
+    meter: Arc<Meter>,
+) -> Result<Summary, ProducerError> {
+    let begun = Instant::now();
+    let sources = args.sources.iter().map(|s| Source::parse(s)).collect::<Result<Vec<_>, _>>()?;
+    if let Some(manifest) = &args.manifest {
+        check_manifest(manifest, args, sources.len()).await?;
+    }
+    let bucket = match sources.first() {
+        Some(Source::Prefix { bucket, .. }) => bucket.clone(),
+        _ => settings.s3.bucket.clone(),
+    };
+    let name = args.batch.clone().unwrap_or_else(|| batch_name(settings, args, &sources));
+    let batch = NewBatch { id: BatchId::from_name(&name), name: name.clone(), source: described(args) };
+
+    let tally = Arc::new(Tally::default());
+    let finder = Finder {
+        store: patience.store(settings, &bucket).await?,
+        patience,
+        bucket,
+        prefix: args.prefix.clone(),
+        artifacts: (settings.s3.artifact_bucket().to_owned(), format!("{}/", settings.s3.artifact_prefix)),
+        all: args.all,
+        dry_run: args.dry_run,
+        tally: tally.clone(),
+        meter: meter.clone(),
+    };
+    let recordings = match &args.manifest {
+        Some(path) => finder.of_manifest(path, sources.into_iter().next()),
+        None => stream::iter(sources).map(move |source| finder.of_source(source)).flatten().boxed(),
+    };
+
+    let counts = Arc::new(Counts::default());
+    if args.dry_run {
+        count_only(recordings, &counts, &meter).await?;
+    } else {
+        let line = Line {
+            database: patience.database(settings).await?,
+            publisher: patience.broker(settings).await?,
+            model: settings.model.name.clone(),
+            args,
+            batch,
+            patience,
+            counts: counts.clone(),
+        };
+        line.run(recordings, &meter).await?;
+        line.publisher.close().await;
+    }
+    meter.clear();
+    let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    Ok(Summary {
+        batch: name,
+        listed: of(&counts.listed),
+        bytes: of(&counts.bytes),
+        not_audio: of(&tally.not_audio),
+        uploaded: of(&tally.uploaded),
+        known: of(&counts.known),
+        enqueued: of(&counts.enqueued),
+        left_out: of(&tally.left_out),
+        took: begun.elapsed(),
+    })
+}
+
+async fn check_manifest(path: &Path, args: &EnqueueArgs, sources: usize) -> Result<(), ProducerError> {
+    if sources > 1 {
+        return Err(ProducerError::input("with --manifest there is one SOURCE, to which its keys are relative"));
+    }
+    let findings = manifest::check(path).await?;
+    if findings.bad > 0 && !args.skip_bad_lines {
+        let more = findings.bad - findings.told.len() as u64;
+        let more = if more > 0 { format!("\n... and {more} more") } else { String::new() };
+        return Err(ProducerError::input(format!(
+            "{}{more}\n{} of {} lines are wrong; nothing was enqueued. Mend them, or leave them out with --skip-bad-lines",
+            findings.told.join("\n"),
+            findings.bad,
+            findings.bad + findings.good,
+        )));
+    }
+    Ok(())
+}
+
+/// By default a batch is called what it comes from: `calls/2026/11`, or the manifest's name.
+fn batch_name(settings: &Settings, args: &EnqueueArgs, sources: &[Source]) -> String {
+    if let Some(stem) = args.manifest.as_ref().and_then(|m| m.file_stem()) {
+        return stem.to_string_lossy().into_owned();
+    }
+    let place = |source: &Source| match source {
+        Source::Prefix { bucket, prefix } => format!("{bucket}/{prefix}"),
+        other => {
+            let prefix = args.prefix.clone().unwrap_or_else(|| other.upload_prefix());
+            format!("{}/{prefix}", settings.s3.bucket)
+        }
+    };
+    sources.iter().map(|s| place(s).trim_end_matches('/').to_owned()).collect::<Vec<_>>().join(" + ")
+}
+
+fn described(args: &EnqueueArgs) -> String {
+    let mut parts = args.sources.clone();
+    parts.extend(args.manifest.as_ref().map(|m| format!("manifest {}", m.display())));
+    parts.join(" ")
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    listed: AtomicU64,
+    bytes: AtomicU64,
+    known: AtomicU64,
+    enqueued: AtomicU64,
+}
+
+impl Counts {
+    fn found(&self, recordings: &[Recording]) {
+        self.listed.fetch_add(recordings.len() as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(recordings.iter().map(|r| r.object.bytes).sum(), Ordering::Relaxed);
+    }
+}
+
+async fn count_only(recordings: Recordings, counts: &Counts, meter: &Meter) -> Result<(), ProducerError> {
+    const SHOWN: u64 = 20;
+    let mut recordings = recordings;
+    while let Some(recording) = recordings.try_next().await? {
+        let before = counts.listed.load(Ordering::Relaxed);
+        if before < SHOWN {
+            meter.say(&format!("would enqueue  s3://{}/{}", recording.bucket, recording.object.key));
+        } else if before == SHOWN {
+            meter.say("...");
+        }
+        counts.found(&[recording]);
+    }
+    Ok(())
+}
+
+/// The way of recordings into the queue.
+struct Line<'a> {
+    database: Database,
+    publisher: Publisher,
+    model: String,
+    args: &'a EnqueueArgs,
+    batch: NewBatch,
+    patience: Patience,
+    counts: Arc<Counts>,
+}
+
+impl Line<'_> {
+    async fn run(&self, recordings: Recordings, meter: &Meter) -> Result<(), ProducerError> {
+        let begun = Instant::now();
+        // A chunk that an error cuts short is still enqueued; then the error is told.
+        let chunks = recordings.chunks(CHUNK);
+        let work = chunks.map(|chunk| async move {
+            let mut error = None;
+            let mut good = Vec::with_capacity(chunk.len());
+            for recording in chunk {
+                match recording {
+                    Ok(recording) => good.push(recording),
+                    Err(e) => error = error.or(Some(e)),
+                }
+            }
+            self.chunk(good).await?;
+            error.map_or(Ok(()), Err)
+        });
+        let mut done = std::pin::pin!(work.buffered(CHUNKS));
+        while done.try_next().await?.is_some() {
+            let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+            let listed = of(&self.counts.listed);
+            let rate = listed as f64 / begun.elapsed().as_secs_f64().max(0.001);
+            let (known, enqueued) = (of(&self.counts.known), of(&self.counts.enqueued));
+            meter.at(listed, None, &format!("{listed} found  {known} known  {enqueued} enqueued  {rate:.0}/s"));
+        }
+        Ok(())
+    }
+
+    async fn chunk(&self, recordings: Vec<Recording>) -> Result<(), ProducerError> {
+        self.counts.found(&recordings);
+        let jobs: Vec<Job> = recordings.into_iter().map(|r| self.job(r)).collect();
+        for job in &jobs {
+            job.validate().map_err(|f| ProducerError::input(format!("{}: {}", job.object.key, f.message)))?;
+        }
+        let register = || self.database.register(&self.batch, &jobs, self.args.force);
+        let wanted: HashSet<JobId> = self.patience.with("Postgres", register).await?.into_iter().collect();
+        // The same recording twice in one chunk is one message.
+        let mut once = HashSet::new();
+        let new: Vec<Job> =
+            jobs.iter().filter(|j| wanted.contains(&j.job_id) && once.insert(j.job_id)).cloned().collect();
+        self.counts.known.fetch_add((jobs.len() - new.len()) as u64, Ordering::Relaxed);
+        self.publish(new).await
+    }
+
+    /// Publishes until all are confirmed, noting each confirmation.
+    async fn publish(&self, jobs: Vec<Job>) -> Result<(), ProducerError> {
+        let open = tokio::sync::Mutex::new(jobs);
+        self.patience.with("RabbitMQ", || self.publish_open(&open)).await?;
+        Ok(())
+    }
+
+    /// Publishes what is open, and takes off what was confirmed.
+    async fn publish_open(&self, open: &tokio::sync::Mutex<Vec<Job>>) -> Result<(), Failure> {
+        let mut jobs = open.lock().await;
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let results = self.publisher.publish_jobs(&jobs, self.args.lane).await;
+        let sent = jobs.iter().zip(&results).filter(|(_, result)| result.is_ok());
+        let confirmed: Vec<JobId> = sent.map(|(job, _)| job.job_id).collect();
+        self.patience.with("Postgres", || self.database.mark_published(&confirmed)).await?;
+        self.counts.enqueued.fetch_add(confirmed.len() as u64, Ordering::Relaxed);
+        let mut unsent = results.iter().map(Result::is_err);
+        jobs.retain(|_| unsent.next().unwrap_or(false));
+        results.into_iter().find(Result::is_err).unwrap_or(Ok(()))
+    }
+
+    fn job(&self, recording: Recording) -> Job {
+        let Recording { bucket, object, call, channels } = recording;
+        let options = JobOptions {
+            model: self.model.clone(),
+            channels: channels.or_else(|| self.args.channels.clone()),
+            granularity: self.args.granularity,
+            embedding: !self.args.no_embedding,
+        };
+        let object = ObjectRef { bucket, key: object.key, etag: object.etag };
+        Job::new(self.batch.id, object, call, options, chrono::Utc::now())
+    }
+}

@@ -1,0 +1,236 @@
+//! What to enqueue, as a stream: from a listing, a folder that is uploaded, or a manifest. Only
+//! a few recordings are in memory at a time, whatever the number of keys.
+
+use adapters::s3::{ObjectInfo, Store};
+use domain::{CallData, ChannelLayout};
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::mpsc;
+
+use crate::error::ProducerError;
+use crate::folder::{self, LocalFile};
+use crate::manifest::{self, Entry};
+use crate::meter::Meter;
+use crate::services::Patience;
+use crate::source::{Source, looks_like_audio};
+use crate::upload::Uploader;
+
+/// Uploads, and looks at objects, at once.
+const AT_ONCE: usize = 8;
+const LOOKS_AT_ONCE: usize = 32;
+
+/// A recording to be enqueued.
+#[derive(Debug, Clone)]
+pub(crate) struct Recording {
+    pub(crate) bucket: String,
+    pub(crate) object: ObjectInfo,
+    pub(crate) call: CallData,
+    pub(crate) channels: Option<ChannelLayout>,
+}
+
+/// How recordings are found.
+#[derive(Debug, Clone)]
+pub(crate) struct Finder {
+    /// Absent in a dry run that needs none.
+    pub(crate) store: Store,
+    pub(crate) patience: Patience,
+    /// Bucket of uploads, and of manifests without a source.
+    pub(crate) bucket: String,
+    /// Prefix of uploads, where the user named one.
+    pub(crate) prefix: Option<String>,
+    /// Artifacts: bucket, and prefix that ends in `/`. They are never recordings.
+    pub(crate) artifacts: (String, String),
+    /// Also what does not look like audio.
+    pub(crate) all: bool,
+    pub(crate) dry_run: bool,
+    pub(crate) tally: Arc<Tally>,
+    pub(crate) meter: Arc<Meter>,
+}
+
+/// Counted on the way.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Left out for their names.
+    pub(crate) not_audio: AtomicU64,
+    /// Sent to the store.
+    pub(crate) uploaded: AtomicU64,
+    /// In the manifest, but nowhere else; or wrong lines that the user lets go.
+    pub(crate) left_out: AtomicU64,
+}
+
+pub(crate) type Recordings = BoxStream<'static, Result<Recording, ProducerError>>;
+
+impl Finder {
+    /// All recordings of a source.
+    pub(crate) fn of_source(&self, source: Source) -> Recordings {
+        match source {
+            Source::Prefix { bucket, prefix } => self.listed(bucket, prefix),
+            Source::Folder(path) => {
+                let prefix = self.upload_prefix(&Source::Folder(path.clone()));
+                self.uploaded(received(folder::files(&path)).boxed(), prefix)
+            }
+            Source::File(path) => {
+                let prefix = self.upload_prefix(&Source::File(path.clone()));
+                let file = local_file(&path, None);
+                self.uploaded(stream::once(async { file }).boxed(), prefix)
+            }
+        }
+    }
+
+    fn upload_prefix(&self, source: &Source) -> String {
+        self.prefix.clone().unwrap_or_else(|| source.upload_prefix())
+    }
+
+    fn listed(&self, bucket: String, prefix: String) -> Recordings {
+        let this = self.clone();
+        let found = self.store.list(&bucket, &prefix).map_err(ProducerError::from);
+        let wanted = found.try_filter_map(move |object| {
+            let wanted = this.wanted(&bucket, &object);
+            let bucket = bucket.clone();
+            let recording = wanted.then(|| Recording { bucket, object, call: CallData::default(), channels: None });
+            async move { Ok(recording) }
+        });
+        wanted.boxed()
+    }
+
+    /// Whether a listed object is a recording, by its name.
+    fn wanted(&self, bucket: &str, object: &ObjectInfo) -> bool {
+        let (artifact_bucket, artifact_prefix) = &self.artifacts;
+        if object.key.ends_with('/') || (bucket == artifact_bucket && object.key.starts_with(artifact_prefix.as_str()))
+        {
+            return false;
+        }
+        self.takes(&object.key)
+    }
+
+    fn takes(&self, name: &str) -> bool {
+        let takes = self.all || looks_like_audio(name);
+        if !takes {
+            self.tally.not_audio.fetch_add(1, Ordering::Relaxed);
+        }
+        takes
+    }
+
+    fn uploaded(&self, files: BoxStream<'static, Result<LocalFile, ProducerError>>, prefix: String) -> Recordings {
+        let this = self.clone();
+        let uploader = self.uploader(prefix);
+        let chosen = files.try_filter(move |file| {
+            let takes = this.takes(&file.key);
+            async move { takes }
+        });
+        let this = self.clone();
+        let uploads = chosen.map(move |file| {
+            let (this, uploader) = (this.clone(), uploader.clone());
+            async move { this.upload(&uploader, &file?).await.map(|r| r(CallData::default(), None)) }
+        });
+        uploads.buffer_unordered(AT_ONCE).boxed()
+    }
+
+    fn uploader(&self, prefix: String) -> Uploader {
+        Uploader { store: self.store.clone(), bucket: self.bucket.clone(), prefix, patience: self.patience }
+    }
+
+    async fn upload(
+        &self,
+        uploader: &Uploader,
+        file: &LocalFile,
+    ) -> Result<impl FnOnce(CallData, Option<ChannelLayout>) -> Recording + use<>, ProducerError> {
+        let object = if self.dry_run {
+            ObjectInfo { key: uploader.key(file), etag: None, bytes: file.bytes, modified: None }
+        } else {
+            let done = uploader.upload(file).await?;
+            if done.sent {
+                self.tally.uploaded.fetch_add(1, Ordering::Relaxed);
+            }
+            done.object
+        };
+        let bucket = self.bucket.clone();
+        Ok(move |call, channels| Recording { bucket, object, call, channels })
+    }
+
+    /// The recordings that a manifest names, below `source`. Those that are nowhere are told and left out.
+    pub(crate) fn of_manifest(&self, path: &Path, source: Option<Source>) -> Recordings {
+        let (this, path) = (self.clone(), path.to_owned());
+        let source = source.unwrap_or_else(|| Source::Prefix { bucket: self.bucket.clone(), prefix: String::new() });
+        let uploader = self.uploader(self.upload_prefix(&source));
+        let entries = received(manifest::entries(&path));
+        let looked_up = entries.map(move |entry| {
+            let (this, source, uploader, path) = (this.clone(), source.clone(), uploader.clone(), path.clone());
+            async move {
+                let entry = match entry? {
+                    Ok(entry) => entry,
+                    Err(bad) => {
+                        this.leave_out(&path, bad.line, &bad.what);
+                        return Ok(None);
+                    }
+                };
+                let line = entry.line;
+                let found = match &source {
+                    Source::Prefix { bucket, prefix } => this.look_up(bucket, prefix, entry).await,
+                    Source::Folder(folder) | Source::File(folder) => this.send(&uploader, folder, entry).await,
+                }?;
+                Ok(found.map_err(|what| this.leave_out(&path, line, &what)).ok())
+            }
+        });
+        looked_up.buffered(LOOKS_AT_ONCE).try_filter_map(async |found| Ok(found)).boxed()
+    }
+
+    fn leave_out(&self, path: &Path, line: u64, what: &str) {
+        self.tally.left_out.fetch_add(1, Ordering::Relaxed);
+        self.meter.say(&format!("left out  {}:{line}: {what}", path.display()));
+    }
+
+    /// Finds an entry's object in the bucket.
+    async fn look_up(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        entry: Entry,
+    ) -> Result<Result<Recording, String>, ProducerError> {
+        let full = match entry.key.strip_prefix("s3://").and_then(|place| place.split_once('/')) {
+            Some((named, key)) if named == bucket => key.to_owned(),
+            Some((named, _)) => return Ok(Err(format!("the key is in bucket `{named}`, the source is in `{bucket}`"))),
+            None if prefix.is_empty() || prefix.ends_with('/') => format!("{prefix}{}", entry.key),
+            None => format!("{prefix}/{}", entry.key),
+        };
+        let found = self.patience.with("the S3 store", || self.store.head(bucket, &full)).await?;
+        let Some(object) = found else { return Ok(Err(format!("there is no object s3://{bucket}/{full}"))) };
+        let bucket = bucket.to_owned();
+        Ok(Ok(Recording { bucket, object, call: entry.call, channels: entry.channels }))
+    }
+
+    /// Finds an entry's file below the folder, and uploads it.
+    async fn send(
+        &self,
+        uploader: &Uploader,
+        folder: &Path,
+        entry: Entry,
+    ) -> Result<Result<Recording, String>, ProducerError> {
+        let Entry { key, call, channels, .. } = entry;
+        if Path::new(&key).components().any(|c| !matches!(c, std::path::Component::Normal(_))) {
+            return Ok(Err(format!("`{key}` is no plain path below the folder")));
+        }
+        match local_file(&folder.join(&key), Some(&key)) {
+            Ok(file) => Ok(Ok(self.upload(uploader, &file).await?(call, channels))),
+            Err(absent) => Ok(Err(absent.to_string())),
+        }
+    }
+}
+
+fn local_file(path: &Path, key: Option<&str>) -> Result<LocalFile, ProducerError> {
+    let wrong = |what: &str| ProducerError::input(format!("{}: {what}", path.display()));
+    let found = std::fs::metadata(path).map_err(|e| wrong(&e.to_string()))?;
+    if !found.is_file() {
+        return Err(wrong("is no file"));
+    }
+    let name = || path.file_name().and_then(std::ffi::OsStr::to_str).map(str::to_owned);
+    let key = key.map(str::to_owned).or_else(name).ok_or_else(|| wrong("the name is not UTF-8: rename the file"))?;
+    Ok(LocalFile { path: PathBuf::from(path), key, bytes: found.len() })
+}
+
+fn received<T: Send + 'static>(receiver: mpsc::Receiver<T>) -> impl futures_util::Stream<Item = T> + Send + 'static {
+    stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)))
+}

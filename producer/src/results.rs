@@ -1,0 +1,217 @@
+//! `producer results`: what was heard, one row per recording.
+
+use adapters::postgres::{ChannelSummary, Database, ResultRow, Status};
+use domain::{BatchId, Emotion};
+use std::io::Write;
+
+use crate::cli::{Format, ResultsArgs};
+use crate::error::ProducerError;
+use crate::meter::clock;
+use crate::table::{Side, bar, head, lines, tail};
+
+/// Rows asked for at once.
+const PAGE: u32 = 500;
+/// Rows of a table, unless asked otherwise.
+const TABLE_ROWS: u64 = 100;
+const KEY_CELLS: usize = 44;
+const REASON_CELLS: usize = 70;
+
+/// Writes a batch's results.
+///
+/// # Errors
+/// [`ProducerError::Service`]. An output that is closed early, as by `head`, is none.
+pub async fn write(
+    database: &Database,
+    batch: BatchId,
+    args: &ResultsArgs,
+    out: &mut impl Write,
+) -> Result<(), ProducerError> {
+    let limit = match args.limit {
+        Some(0) => u64::MAX,
+        Some(limit) => limit,
+        None if args.format == Format::Table => TABLE_ROWS,
+        None => u64::MAX,
+    };
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    let mut table = Vec::new();
+    let (mut written, mut more, mut offset) = (0_u64, false, 0_u64);
+    'pages: loop {
+        let rows = database.results(&batch, PAGE, offset).await?;
+        let last = rows.len() < PAGE as usize;
+        offset += rows.len() as u64;
+        for row in rows.into_iter().filter(|r| !args.failed || r.status == Status::Failed) {
+            if written == limit {
+                more = true;
+                break 'pages;
+            }
+            written += 1;
+            let alive = match args.format {
+                Format::Table => {
+                    table.push(cells(&row));
+                    true
+                }
+                Format::Jsonl => writeln!(out, "{}", json(&row)).is_ok(),
+                Format::Csv => flush_csv(&mut csv, &row, written == 1, out),
+            };
+            if !alive {
+                return Ok(());
+            }
+        }
+        if last {
+            break;
+        }
+    }
+    if args.format == Format::Table {
+        let shown = print_table(&table, args.failed, out)
+            .and_then(|()| if more { writeln!(out, "... and more: --limit 0 shows all") } else { Ok(()) });
+        drop(shown);
+    }
+    Ok(())
+}
+
+fn print_table(rows: &[[String; 6]], failed: bool, out: &mut impl Write) -> std::io::Result<()> {
+    if rows.is_empty() {
+        return writeln!(out, "{}", if failed { "nothing failed" } else { "no recordings" });
+    }
+    let header = [
+        ("recording", Side::Left),
+        ("length", Side::Right),
+        ("heard as", Side::Left),
+        ("sure", Side::Right),
+        ("", Side::Left),
+        ("speakers", Side::Left),
+    ];
+    lines(header, rows).iter().try_for_each(|line| writeln!(out, "{line}"))
+}
+
+fn cells(row: &ResultRow) -> [String; 6] {
+    let file = tail(&row.key, KEY_CELLS);
+    let length = row.duration_s.map(clock).unwrap_or_default();
+    match (row.status, row.emotion) {
+        (Status::Done, Some(emotion)) => {
+            let sure = row.confidence.unwrap_or_default();
+            let speakers = row.channels.iter().map(speaker).collect::<Vec<_>>().join(" · ");
+            [file, length, named(emotion), percent(sure), bar(sure, 10), speakers]
+        }
+        (status, _) => {
+            let what =
+                if status == Status::Failed { "✗ failed".to_owned() } else { format!("… {}", status.label()) };
+            let why = row.failure.as_ref().map_or_else(String::new, |f| head(&f.to_string(), REASON_CELLS));
+            [file, length, what, String::new(), String::new(), why]
+        }
+    }
+}
+
+fn speaker(channel: &ChannelSummary) -> String {
+    match (channel.scored, channel.emotion) {
+        (false, _) => format!("{} not scored", channel.role),
+        (true, None) => format!("{} silent", channel.role),
+        (true, Some(emotion)) => {
+            format!("{} {} {}", channel.role, emotion.emoji(), percent(channel.confidence.unwrap_or_default()))
+        }
+    }
+}
+
+/// `😠 生气 angry`.
+fn named(emotion: Emotion) -> String {
+    format!("{} {} {}", emotion.emoji(), emotion.chinese(), emotion.label())
+}
+
+fn percent(share: f32) -> String {
+    format!("{:.0}%", share * 100.0)
+}
+
+fn json(row: &ResultRow) -> serde_json::Value {
+    let channel = |c: &ChannelSummary| {
+        serde_json::json!({
+            "channel": c.channel, "role": c.role, "scored": c.scored, "emotion": c.emotion,
+            "confidence": c.confidence, "speech_s": c.speech_s, "segments": c.segments,
+        })
+    };
+    serde_json::json!({
+        "job_id": row.job_id, "bucket": row.bucket, "key": row.key, "call_id": row.call_id,
+        "status": row.status.label(), "emotion": row.emotion, "confidence": row.confidence,
+        "duration_s": row.duration_s, "failure": row.failure,
+        "channels": row.channels.iter().map(channel).collect::<Vec<_>>(),
+    })
+}
+
+/// Writes one row; false when nobody reads any more.
+fn flush_csv(csv: &mut csv::Writer<Vec<u8>>, row: &ResultRow, first: bool, out: &mut impl Write) -> bool {
+    const HEADER: [&str; 10] = [
+        "job_id",
+        "bucket",
+        "key",
+        "call_id",
+        "status",
+        "emotion",
+        "confidence",
+        "duration_s",
+        "failure_code",
+        "failure",
+    ];
+    let text = |value: Option<String>| value.unwrap_or_default();
+    let fields = [
+        row.job_id.to_string(),
+        row.bucket.clone(),
+        row.key.clone(),
+        text(row.call_id.clone()),
+        row.status.label().to_owned(),
+        text(row.emotion.map(|e| e.label().to_owned())),
+        text(row.confidence.map(|c| c.to_string())),
+        text(row.duration_s.map(|d| d.to_string())),
+        text(row.failure.as_ref().map(|f| f.code.code().to_owned())),
+        text(row.failure.as_ref().map(|f| f.message.clone())),
+    ];
+    let header = if first { csv.write_record(HEADER) } else { Ok(()) };
+    let written = header.and_then(|()| csv.write_record(fields)).is_ok() && csv.flush().is_ok();
+    let sent = written && out.write_all(csv.get_ref()).is_ok();
+    *csv = csv::Writer::from_writer(Vec::new());
+    sent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::{Failure, FailureCode, JobId, Role};
+
+    fn row(status: Status) -> ResultRow {
+        let channel = |role, scored, emotion| ChannelSummary {
+            channel: Some(0),
+            role,
+            scored,
+            emotion,
+            confidence: emotion.map(|_| 0.83),
+            speech_s: 3.0,
+            segments: 1,
+        };
+        ResultRow {
+            job_id: JobId(uuid::Uuid::nil()),
+            bucket: "b".into(),
+            key: "通话/1.wav".into(),
+            call_id: None,
+            status,
+            failure: None,
+            emotion: Some(Emotion::Angry),
+            confidence: Some(0.83),
+            duration_s: Some(65.0),
+            channels: vec![channel(Role::Agent, false, None), channel(Role::Customer, true, Some(Emotion::Angry))],
+        }
+    }
+
+    #[test]
+    fn a_row_says_what_was_heard_and_on_whom() {
+        let cells = cells(&row(Status::Done));
+        assert_eq!(cells[..4], ["通话/1.wav", "1:05", "😠 生气 angry", "83%"]);
+        assert_eq!(cells[5], "agent not scored · customer 😠 83%");
+    }
+
+    #[test]
+    fn a_failed_row_says_why() {
+        let mut failed = row(Status::Failed);
+        failed.emotion = None;
+        failed.failure = Some(Failure::new(FailureCode::AudioEmpty, "the file has no bytes"));
+        assert_eq!(cells(&failed)[2], "✗ failed");
+        assert_eq!(cells(&failed)[5], "audio.empty: the file has no bytes");
+    }
+}

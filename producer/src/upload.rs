@@ -1,0 +1,79 @@
+//! Local files to the store, leaving out those that are there already.
+
+use adapters::s3::{ObjectInfo, Store};
+use domain::Failure;
+use md5::{Digest, Md5};
+use std::fmt::Write;
+use std::io::Read;
+use std::path::Path;
+
+use crate::folder::LocalFile;
+use crate::services::Patience;
+use crate::source::content_type;
+
+/// Where uploads go.
+#[derive(Debug, Clone)]
+pub(crate) struct Uploader {
+    pub(crate) store: Store,
+    pub(crate) bucket: String,
+    pub(crate) prefix: String,
+    pub(crate) patience: Patience,
+}
+
+/// An uploaded file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Uploaded {
+    pub(crate) object: ObjectInfo,
+    /// False: it was there already.
+    pub(crate) sent: bool,
+}
+
+impl Uploader {
+    pub(crate) fn key(&self, file: &LocalFile) -> String {
+        format!("{}{}", self.prefix, file.key)
+    }
+
+    /// Uploads, unless the same bytes are under that key already.
+    pub(crate) async fn upload(&self, file: &LocalFile) -> Result<Uploaded, Failure> {
+        let key = self.key(file);
+        self.patience.with("the S3 store", || self.try_upload(file, &key)).await
+    }
+
+    async fn try_upload(&self, file: &LocalFile, key: &str) -> Result<Uploaded, Failure> {
+        if let Some(object) = self.store.head(&self.bucket, key).await?
+            && object.bytes == file.bytes
+            && same(&file.path, object.etag.as_deref()).await
+        {
+            return Ok(Uploaded { object, sent: false });
+        }
+        let etag = self.store.put_file(&self.bucket, key, &file.path, content_type(&file.key)).await?;
+        let etag = (!etag.is_empty()).then_some(etag);
+        let object = ObjectInfo { key: key.to_owned(), etag, bytes: file.bytes, modified: None };
+        Ok(Uploaded { object, sent: true })
+    }
+}
+
+/// Whether the file's MD5 is the object's etag, which it is for objects put in one request.
+async fn same(path: &Path, etag: Option<&str>) -> bool {
+    let Some(etag) = etag.filter(|e| e.len() == 32).map(str::to_lowercase) else { return false };
+    let path = path.to_owned();
+    let sum = tokio::task::spawn_blocking(move || md5_of(&path)).await;
+    matches!(sum, Ok(Ok(sum)) if sum == etag)
+}
+
+fn md5_of(path: &Path) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let mut sum = Md5::new();
+    let mut buffer = vec![0; 128 * 1024];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        sum.update(&buffer[..read]);
+    }
+    Ok(sum.finalize().iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    }))
+}
