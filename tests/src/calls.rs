@@ -34,6 +34,9 @@ impl Call {
     }
 
     /// Who, and when.
+    ///
+    /// # Panics
+    /// When the time is not written as RFC 3339.
     #[must_use]
     pub fn by(mut self, team: &str, agent: &str, customer: &str, started_at: &str) -> Self {
         self.data.team = Some(team.into());
@@ -152,11 +155,16 @@ impl Call {
     }
 }
 
-/// Scores with one emotion at `probability`; neutral (or other, for neutral) has the rest.
+/// Scores with one emotion at `probability` (above a third); two others share the rest.
+///
+/// # Panics
+/// When `probability` is none.
 pub fn leaning(emotion: Emotion, probability: f32) -> Scores {
     let mut scores = [0.0; Emotion::COUNT];
-    let rest = if emotion == Emotion::Neutral { Emotion::Other } else { Emotion::Neutral };
+    let others = [Emotion::Neutral, Emotion::Other, Emotion::Unknown].into_iter().filter(|e| *e != emotion);
+    for other in others.take(2) {
+        scores[other.index()] = (1.0 - probability) / 2.0;
+    }
     scores[emotion.index()] = probability;
-    scores[rest.index()] = 1.0 - probability;
-    Scores::from_probabilities(scores).expect("two numbers that sum to one")
+    Scores::from_probabilities(scores).expect("three numbers that sum to one")
 }

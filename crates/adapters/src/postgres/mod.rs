@@ -9,6 +9,7 @@
 mod attempt;
 mod batch;
 mod connect;
+pub mod cookbook;
 mod enroll;
 mod errors;
 mod month;

@@ -92,7 +92,7 @@ fn channels(row: &PgRow) -> Result<Vec<ChannelSummary>, sqlx::Error> {
     let roles: Vec<String> = row.try_get("channel_roles")?;
     let scored: Vec<bool> = row.try_get("channel_scored")?;
     let emotions: Vec<Option<String>> = row.try_get("channel_emotions")?;
-    let scores: Vec<Option<f32>> = row.try_get("channel_scores")?;
+    let confidence: Vec<Option<f32>> = row.try_get("channel_scores")?;
     let speech: Vec<f32> = row.try_get("channel_speech")?;
     let segments: Vec<i32> = row.try_get("channel_segments")?;
     let summary = |i: usize| ChannelSummary {
@@ -100,7 +100,7 @@ fn channels(row: &PgRow) -> Result<Vec<ChannelSummary>, sqlx::Error> {
         role: Role::from_label(&roles[i]).unwrap_or(Role::Speaker),
         scored: scored[i],
         emotion: emotions[i].as_deref().and_then(Emotion::from_label),
-        confidence: scores[i],
+        confidence: confidence[i],
         speech_s: speech[i],
         segments: segments[i].unsigned_abs(),
     };
