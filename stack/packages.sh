@@ -27,7 +27,7 @@ install_now() {
   started="$(date +%s)"
   say "installing Debian's $* (for $what)"
   trap release_services EXIT
-  hold_services
+  hold_services || die "could not keep the new packages from starting services (no write to $POLICY); nothing was installed."
   if ! apt_install "$@"; then
     # New machines have no package lists, old ones have stale ones.
     as_root apt-get update >>"$APT_LOG" 2>&1 || note "the package lists could not be refreshed; see $APT_LOG"
