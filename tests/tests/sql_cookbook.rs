@@ -205,8 +205,8 @@ fn answers() -> Vec<(usize, Value)> {
         (
             19,
             json!([
-            {"model_a": "emofleet-small", "version_a": "1", "model_b": "emotion2vec-plus-base", "version_b": "1", "emotion_a": "angry", "emotion_b": "angry", "calls": 1},
-            {"model_a": "emofleet-small", "version_a": "1", "model_b": "emotion2vec-plus-base", "version_b": "1", "emotion_a": "neutral", "emotion_b": "sad", "calls": 1}]),
+            {"latest_model": "emofleet-small", "latest_version": "1", "earlier_model": "emotion2vec-plus-base", "earlier_version": "1", "latest_emotion": "angry", "earlier_emotion": "angry", "channels": 1},
+            {"latest_model": "emofleet-small", "latest_version": "1", "earlier_model": "emotion2vec-plus-base", "earlier_version": "1", "latest_emotion": "neutral", "earlier_emotion": "sad", "channels": 1}]),
         ),
         (20, json!([{"total": 4, "queued": 2, "done": 2, "failed": 0, "per_minute": 0.4, "time_left": "00:05:00"}])),
         (21, json!([{"rule": "anger", "severity": "warning", "alerts": 2, "reviewed": 2, "confirmed": 1}])),

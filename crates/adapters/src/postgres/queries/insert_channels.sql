@@ -19,7 +19,7 @@ SELECT $1, t.channel, $2, $3, NOT EXISTS (SELECT FROM newer), t.scored, t.role, 
        $9[row * 9 - 3], $9[row * 9 - 2], $9[row * 9 - 1], $9[row * 9],
        c.peak_angry, c.peak_angry_at_s, c.first_third, c.last_third, c.turned_at_s,
        coalesce(c.angry_streak, 0), c.angry_streak_at_s, coalesce(c.negative_streak, 0), c.negative_streak_at_s,
-       r.call_id, r.agent, r.team, r.customer
+       left(r.call_id, 100), left(r.agent, 100), left(r.team, 100), left(r.customer, 100) -- an index entry has a bound
   FROM unnest($4::smallint[], $5::boolean[], $6::text[], $7::real[], $8::text[])
        WITH ORDINALITY AS t (channel, scored, role, speech_s, emotion, row)
   JOIN recordings r ON r.id = $3

@@ -1,0 +1,35 @@
+-- Optional: a role for each program, with no more than it needs. Not a migration: run it by hand as the owner of the
+-- schema, after `producer migrate` and again after each update. It is repeatable.
+--
+--   psql "$OWNER_URL" -f migrations/grants.sql
+--   psql "$OWNER_URL" -c "CREATE ROLE worker1 LOGIN PASSWORD '...' IN ROLE emofleet_worker"
+
+DO $$
+DECLARE
+    role_name text;
+BEGIN
+    FOREACH role_name IN ARRAY ARRAY['emofleet_worker', 'emofleet_producer', 'emofleet_reader'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
+        END IF;
+        EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role_name);
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), role_name);
+        EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO %I', current_schema(), role_name);
+    END LOOP;
+END $$;
+
+-- Workers write results. They delete a job's own timeline when they replace it, and nothing else.
+GRANT INSERT, UPDATE ON recordings, analyses TO emofleet_worker;
+GRANT INSERT, UPDATE ON batches TO emofleet_worker;
+GRANT INSERT, UPDATE, DELETE ON segments, channels TO emofleet_worker;
+GRANT INSERT ON alerts, outbox TO emofleet_worker;
+GRANT EXECUTE ON FUNCTION segments_month(timestamptz) TO emofleet_worker;
+
+-- Producers register jobs, import reviews and prune. `producer migrate` needs the owner's rights instead.
+GRANT INSERT, UPDATE, DELETE ON batches, recordings, analyses, reviews TO emofleet_producer;
+GRANT UPDATE, DELETE ON channels TO emofleet_producer;
+GRANT DELETE ON segments, alerts, outbox TO emofleet_producer;
+GRANT EXECUTE ON FUNCTION segments_drop_empty_months(timestamptz) TO emofleet_producer;
+
+-- Inspectors and dashboards read; what people say of a call they may add.
+GRANT INSERT ON reviews TO emofleet_reader;

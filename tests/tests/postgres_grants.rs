@@ -1,0 +1,48 @@
+//! `migrations/grants.sql`: each program can do its work, and not what is none of its business.
+
+use adapters::config::Settings;
+use adapters::postgres::{Attempt, Database, NewBatch};
+use chrono::Utc;
+use domain::{Emotion, FailureCode};
+use secrecy::ExposeSecret;
+use tests::calls::Call;
+use tests::database::TestDatabase;
+
+async fn as_role(test: &TestDatabase, role: &str) -> anyhow::Result<Database> {
+    let url = test.settings.url.expose_secret();
+    let separator = if url.contains('?') { '&' } else { '?' };
+    let toml = format!("[postgres]\nurl = \"{url}{separator}options[role]={role}\"");
+    Ok(Database::connect(&Settings::from_toml(&toml)?.postgres).await?)
+}
+
+#[tokio::test]
+async fn each_role_does_its_work_and_no_more() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let grants = include_str!("../../migrations/grants.sql");
+    for _ in 0..2 {
+        sqlx::raw_sql(grants).execute(&mut test.connection().await?).await?;
+    }
+    let call = Call::new("a.wav").by("7", "a", "c", "2025-03-14T09:00:00Z").heard(&[(4.0, Emotion::Angry, 0.9)]);
+    let (producer, worker) = (as_role(&test, "emofleet_producer").await?, as_role(&test, "emofleet_worker").await?);
+    let batch = NewBatch { id: call.job().batch_id, name: call.batch.clone(), source: "s3://calls/".into() };
+    assert_eq!(producer.register(&batch, &[call.job()], false).await?.len(), 1);
+    // The month's partition is made by a worker that may not create tables
+    assert_eq!(worker.begin_attempt(&call.job(), "w").await?, Attempt::Begin { number: 1 });
+    worker.record_done(&call.report(), &call.artifacts(), None, "w").await?;
+    worker
+        .record_failed(&Call::new("b.wav").job(), &domain::Failure::new(FailureCode::AudioEmpty, "none"), "w")
+        .await?;
+    assert_eq!(
+        worker.forget(&[call.job().job_id]).await.expect_err("workers delete no calls").code,
+        FailureCode::DatabaseRefused
+    );
+    // Readers see every view and change nothing
+    let reader = as_role(&test, "emofleet_reader").await?;
+    let angry: i64 = sqlx::query_scalar("SELECT count(*) FROM angry_calls").fetch_one(reader.pool()).await?;
+    assert_eq!(angry, 1);
+    assert!(sqlx::query("UPDATE recordings SET team = '9'").execute(reader.pool()).await.is_err());
+    // Producers forget
+    assert_eq!(producer.forget(&[call.job().job_id]).await?.recordings, 1);
+    assert_eq!(producer.drop_empty_months(Utc::now()).await?, 1);
+    Ok(())
+}

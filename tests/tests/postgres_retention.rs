@@ -1,0 +1,199 @@
+//! Deletion by age and by call, and what people say of calls.
+
+use adapters::postgres::{ExpiredCount, Forgotten, NewBatch, Review};
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::{Emotion, Failure, FailureCode};
+use tests::calls::Call;
+use tests::database::TestDatabase;
+
+const HEARD: [(f64, Emotion, f32); 3] =
+    [(4.0, Emotion::Neutral, 0.9), (4.0, Emotion::Angry, 0.8), (4.0, Emotion::Angry, 0.7)];
+
+async fn record(test: &TestDatabase, key: &str, when: &str) -> anyhow::Result<Call> {
+    let call = Call::new(key).by("7", "a1", "c1", when).heard(&HEARD);
+    test.database.begin_attempt(&call.job(), "w").await?;
+    test.database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
+    Ok(call)
+}
+
+fn moment(text: &str) -> DateTime<Utc> {
+    text.parse().expect("RFC 3339")
+}
+
+#[tokio::test]
+async fn calls_before_a_day_are_forgotten_by_batches_and_their_months_dropped() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    for n in 0..7 {
+        record(&test, &format!("old{n}.wav"), "2024-05-20T10:00:00Z").await?;
+    }
+    record(&test, "young.wav", "2024-06-02T10:00:00Z").await?;
+    let waiting = Call::new("waiting.wav").by("7", "a", "c", "2024-05-20T10:00:00Z");
+    test.database.begin_attempt(&waiting.job(), "w").await?;
+    let before = moment("2024-06-01T00:00:00Z");
+    // A dry run counts and deletes nothing
+    let expected = ExpiredCount { analyses: 7, earliest: Some(moment("2024-05-20T10:00:00Z")) };
+    assert_eq!(test.database.count_expired(before).await?, expected);
+    assert_eq!(test.count("SELECT count(*) FROM analyses").await?, 9);
+    // In batches of three, artifacts named first
+    let (mut batches, mut artifacts) = (Vec::new(), 0);
+    loop {
+        let expired = test.database.expired(before, 3).await?;
+        if expired.is_empty() {
+            break;
+        }
+        artifacts += expired.iter().filter(|e| e.artifacts.is_some()).count();
+        let jobs: Vec<_> = expired.iter().map(|e| e.job_id).collect();
+        batches.push(test.database.forget(&jobs).await?);
+    }
+    assert_eq!(batches.iter().map(|b| b.analyses).collect::<Vec<_>>(), [3, 3, 1]);
+    assert_eq!((artifacts, batches.iter().map(|b| b.recordings).sum::<u64>()), (7, 7));
+    assert_eq!(test.database.drop_empty_months(before).await?, 1);
+    for (query, rows) in [
+        ("SELECT count(*) FROM analyses", 2), // the young one, and the one under way
+        ("SELECT count(*) FROM recordings", 2),
+        ("SELECT count(*) FROM segments", 3),
+        ("SELECT count(*) FROM channels", 2),
+        ("SELECT count(*) FROM pg_class WHERE relname = 'segments_2024_05'", 0),
+        ("SELECT count(*) FROM pg_class WHERE relname = 'segments_2024_06'", 1),
+    ] {
+        assert_eq!(test.count(query).await?, rows, "{query}");
+    }
+    // and the month may come back
+    record(&test, "late.wav", "2024-05-21T10:00:00Z").await?;
+    assert_eq!(test.count("SELECT count(*) FROM segments_2024_05").await?, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_is_forgotten_on_request_and_only_that_call() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let call = record(&test, "a.wav", "2024-05-20T10:00:00Z").await?;
+    record(&test, "b.wav", "2024-05-20T10:00:00Z").await?;
+    let found = test.database.analyses_of_call("a").await?;
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].key.as_str(), found[0].artifacts.as_ref()), ("a.wav", Some(&call.artifacts())));
+    assert_eq!(test.database.forget(&[found[0].job_id]).await?, Forgotten { analyses: 1, recordings: 1 });
+    assert!(test.database.analyses_of_call("a").await?.is_empty());
+    assert_eq!(test.count("SELECT count(*) FROM recordings WHERE call_id = 'b'").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn forgetting_one_of_two_analyses_makes_the_other_the_latest() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    record(&test, "a.wav", "2024-05-20T10:00:00Z").await?;
+    let newer = Call::new("a.wav").by("7", "a1", "c1", "2024-05-20T10:00:00Z").heard(&HEARD).with_model("large");
+    let mut report = newer.report();
+    report.timestamp += TimeDelta::days(1);
+    test.database.begin_attempt(&newer.job(), "w").await?;
+    test.database.record_done(&report, &newer.artifacts(), None, "w").await?;
+    assert_eq!(test.database.forget(&[newer.job().job_id]).await?, Forgotten { analyses: 1, recordings: 0 });
+    assert_eq!(test.count("SELECT count(*) FROM channels WHERE latest AND scored").await?, 1);
+    Ok(())
+}
+
+fn review(call_id: &str, emotion: Emotion) -> Review {
+    Review {
+        job_id: None,
+        call_id: Some(call_id.into()),
+        key: None,
+        channel: None,
+        segment: None,
+        at_s: None,
+        reviewer: "rita".into(),
+        reviewed_at: Some(moment("2024-06-01T00:00:00Z")),
+        emotion,
+        note: String::new(),
+    }
+}
+
+#[tokio::test]
+async fn reviews_find_their_call_or_segment_and_keep_what_the_model_had_said() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let call = record(&test, "a.wav", "2024-05-20T10:00:00Z").await?;
+    let whole = review("a", Emotion::Angry);
+    let second = Review { at_s: Some(5.0), ..review("a", Emotion::Sad) };
+    let third = Review { call_id: None, key: Some("a.wav".into()), segment: Some(2), ..review("a", Emotion::Angry) };
+    let by_job = Review {
+        job_id: Some(call.job().job_id),
+        reviewer: "max".into(),
+        channel: Some(1),
+        ..review("a", Emotion::Neutral)
+    };
+    let reviews = [whole, second, third, by_job];
+    for _ in 0..2 {
+        assert_eq!(test.database.import_reviews(&reviews).await?, []);
+    }
+    let rows: Vec<(String, Option<i16>, Option<i32>, String, String)> = sqlx::query_as(
+        "SELECT reviewer, channel, segment, model_emotion, emotion FROM reviews ORDER BY reviewer, segment NULLS FIRST",
+    )
+    .fetch_all(test.database.pool())
+    .await?;
+    let expected = [
+        ("max", Some(1), None, "angry", "neutral"),
+        ("rita", None, None, "angry", "angry"),
+        ("rita", Some(1), Some(1), "angry", "sad"),
+        ("rita", Some(1), Some(2), "angry", "angry"),
+    ];
+    assert_eq!(
+        rows,
+        expected.map(|(who, channel, segment, model, was)| (who.into(), channel, segment, model.into(), was.into()))
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_newer_verdict_replaces_an_older_one_and_never_the_other_way() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    record(&test, "a.wav", "2024-05-20T10:00:00Z").await?;
+    let older = review("a", Emotion::Sad);
+    let newer = Review { reviewed_at: Some(moment("2024-06-09T00:00:00Z")), ..review("a", Emotion::Fearful) };
+    test.database.import_reviews(&[newer, older]).await?;
+    test.database.import_reviews(&[review("a", Emotion::Happy)]).await?;
+    assert_eq!(test.count("SELECT count(*) FROM reviews").await?, 1);
+    assert_eq!(test.count("SELECT count(*) FROM reviews WHERE emotion = 'fearful'").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn reviews_of_nothing_come_back_with_the_reason() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    record(&test, "a.wav", "2024-05-20T10:00:00Z").await?;
+    let failed = Call::new("failed.wav").job();
+    test.database.record_failed(&failed, &Failure::new(FailureCode::AudioEmpty, "no bytes"), "w").await?;
+    let reviews = [
+        review("nobody", Emotion::Sad),
+        review("failed", Emotion::Sad),
+        Review { channel: Some(0), ..review("a", Emotion::Sad) },
+        Review { at_s: Some(4.25), ..review("a", Emotion::Sad) }, // between two stretches
+        review("a", Emotion::Sad),
+    ];
+    let problems = test.database.import_reviews(&reviews).await?;
+    let problems: Vec<_> = problems.iter().map(|u| (u.position, u.problem.as_str())).collect();
+    let unknown = "no finished analysis of such a call";
+    assert_eq!(problems, [(0, unknown), (1, unknown), (2, "no such scored channel"), (3, "nothing was heard there")]);
+    assert_eq!(test.count("SELECT count(*) FROM reviews").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn call_data_of_the_longest_kind_fit_everywhere() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let long = |c: &str| c.repeat(341); // 1,023 bytes of three-byte characters, the most a job may have
+    let mut call = Call::new(&long("键")).heard(&HEARD);
+    call.data.team = Some(long("队"));
+    call.data.agent = Some(long("员"));
+    call.data.customer = Some(long("客"));
+    call.data.call_id = Some(long("号"));
+    call.job().validate()?;
+    test.database.begin_attempt(&call.job(), "w").await?;
+    test.database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
+    assert_eq!(test.count("SELECT count(*) FROM channels WHERE length(team) = 100").await?, 2);
+    assert_eq!(test.count("SELECT count(*) FROM recordings WHERE length(team) = 341").await?, 1);
+    // and so do corrections
+    call.data.team = Some(long("组"));
+    let batch = NewBatch { id: call.job().batch_id, name: call.batch.clone(), source: "s3://calls/".into() };
+    test.database.register(&batch, &[call.job()], false).await?;
+    assert_eq!(test.count("SELECT count(*) FROM channels WHERE team LIKE '组%'").await?, 2);
+    Ok(())
+}
