@@ -31,8 +31,14 @@ pub struct Decoder {
     bad_packets: u64,
     packets: u64,
     longest: u64,
+    /// Samples of encoder's delay still to be left out.
     skip: u64,
+    /// Samples still to be given before the last packet is over.
     keep: u64,
+    /// Samples of padding at the end of the last packet.
+    padding: usize,
+    /// With padding, each packet is held back until the next one shows that it is not the last.
+    held: Vec<Vec<f32>>,
     replication: Replication,
     block: Vec<Vec<f32>>,
     /// Whether `block` holds the first packet, decoded to learn rate and channels.
@@ -51,7 +57,8 @@ impl Decoder {
             if let Some(channels) = &source.params.channels {
                 check_channels(channels.count(), limits)?;
             }
-            if let Some(rate) = source.params.sample_rate {
+            // MP4 has no room for rates above 65 kHz; AAC's own configuration has.
+            if let Some(rate) = source.params.sample_rate.filter(|_| source.params.codec != CODEC_ID_AAC) {
                 check_rate(rate)?;
             }
             let mut registry = CodecRegistry::new();
@@ -71,6 +78,8 @@ impl Decoder {
                 longest: 0,
                 skip: 0,
                 keep: u64::MAX,
+                padding: 0,
+                held: Vec::new(),
                 replication: Replication::default(),
                 block: Vec::new(),
                 ahead: false,
@@ -165,6 +174,7 @@ impl Decoder {
             self.channels = u16::try_from(channels).unwrap_or(u16::MAX);
             self.skip = (self.source.skip_s * f64::from(rate)).round() as u64;
             self.keep = self.source.keep_s.map_or(u64::MAX, |s| (s * f64::from(rate)).round() as u64);
+            self.padding = (self.source.padding_s * f64::from(rate)).round() as usize;
         } else if rate != self.rate {
             return Err(corrupt(&format!("the sample rate changes from {} to {rate} Hz", self.rate)));
         }
@@ -187,25 +197,51 @@ impl Decoder {
         });
     }
 
-    /// Takes the encoder's delay off the beginning and its padding off the end of `block`; gives
-    /// the samples that are left.
+    /// Takes the encoder's delay and padding off `block`, and makes its samples sane; gives how
+    /// many are left.
     fn trim(&mut self) -> usize {
         let held = self.block.first().map_or(0, Vec::len);
-        let skip = (self.skip.min(held as u64)) as usize;
-        let take = (held - skip).min(usize::try_from(self.keep).unwrap_or(usize::MAX));
+        let skip = self.skip.min(held as u64) as usize;
         self.skip -= skip as u64;
+        // ffmpeg, with which counts must agree, lets the packet in which an edit ends play out.
+        let take = if self.keep == 0 { 0 } else { held - skip };
         self.keep = self.keep.saturating_sub(take as u64);
         for samples in &mut self.block {
             samples.truncate(skip + take);
             samples.drain(..skip);
             samples.iter_mut().for_each(|s| *s = if s.is_finite() { s.clamp(-1.0, 1.0) } else { 0.0 });
         }
-        self.frames += take as u64;
-        take
+        if self.padding > 0 && take > 0 {
+            std::mem::swap(&mut self.block, &mut self.held);
+            // Sharing the channels' layout, so that the first packet leaves none behind.
+            self.block.resize(self.held.len(), Vec::new());
+        }
+        self.count()
+    }
+
+    /// Counts the samples in `block` as given.
+    fn count(&mut self) -> usize {
+        let count = self.block.first().map_or(0, Vec::len);
+        self.frames += count as u64;
+        count
+    }
+
+    /// At the end: gives the packet that was held back, without its padding, then judges.
+    fn end(&mut self, limits: &config::Audio) -> Result<bool, Failure> {
+        if !self.held.is_empty() {
+            self.block = std::mem::take(&mut self.held);
+            let padding = std::mem::take(&mut self.padding);
+            self.block.iter_mut().for_each(|samples| samples.truncate(samples.len().saturating_sub(padding)));
+            if self.count() > 0 {
+                return Ok(true);
+            }
+        }
+        self.judge(limits)?;
+        Ok(false)
     }
 
     /// Judges the file once all of it was read.
-    fn end(&self, limits: &config::Audio) -> Result<bool, Failure> {
+    fn judge(&self, limits: &config::Audio) -> Result<(), Failure> {
         let (any, share) = TOLERATED_BAD;
         if self.bad_packets > any + self.packets / share || self.frames == 0 && self.bad_packets > 0 {
             return Err(corrupt(&format!("{} of {} packets can't be decoded", self.bad_packets, self.packets)));
@@ -215,7 +251,7 @@ impl Decoder {
             let seconds = short as f64 / f64::from(self.rate.max(1));
             return Err(probe::truncated(&format!("the file ends {seconds:.1} s before its header says")));
         }
-        Ok(false)
+        Ok(())
     }
 
     fn core_rate(&self) -> u32 {

@@ -1,6 +1,6 @@
 //! What a file is, by its first bytes.
 
-use super::bytes::{be32, le32};
+use super::bytes::be32;
 use super::mpeg;
 
 /// A container that is read.
@@ -138,6 +138,9 @@ pub(super) fn unsupported_in_ogg(head: &[u8]) -> Option<&'static str> {
         (b"PCM     ", "OggPCM"),
         (b"BBCD\0", "Dirac video"),
     ];
+    if packet.starts_with(b"OpusHead") && packet.get(18).is_some_and(|family| *family > 1) {
+        return Some("Opus with a channel mapping of its own");
+    }
     known.into_iter().find(|(magic, _)| packet.starts_with(magic)).map(|(_, name)| name)
 }
 
@@ -149,31 +152,6 @@ pub(super) fn missing_of_ogg(tail: &[u8]) -> u64 {
     let Some(table) = page.get(27..27 + segments) else { return segments as u64 };
     let declared = 27 + segments + table.iter().map(|n| usize::from(*n)).sum::<usize>();
     declared.saturating_sub(page.len()) as u64
-}
-
-/// Where the segment of a Matroska file, whose beginning is `head`, says that it ends.
-pub(super) fn end_of_matroska(head: &[u8]) -> Option<u64> {
-    let (header, at) = element_size(head, 4)?;
-    let segment = at.checked_add(usize::try_from(header?).ok()?)?;
-    if le32(head, segment)? != u32::from_le_bytes([0x18, 0x53, 0x80, 0x67]) {
-        return None;
-    }
-    let (size, body) = element_size(head, segment + 4)?;
-    size?.checked_add(body as u64)
-}
-
-/// An EBML size (`None` when it is "unknown") and where the element's body begins.
-fn element_size(bytes: &[u8], at: usize) -> Option<(Option<u64>, usize)> {
-    let first = *bytes.get(at)?;
-    let length = first.leading_zeros() as usize + 1;
-    if length > 8 {
-        return None;
-    }
-    let rest = bytes.get(at + 1..at + length)?;
-    let marker = u64::from(first) & ((1u64 << (8 - length)) - 1);
-    let size = rest.iter().fold(marker, |value, byte| value << 8 | u64::from(*byte));
-    let unknown = size == (1u64 << (7 * length)) - 1;
-    Some(((!unknown).then_some(size), at + length))
 }
 
 #[cfg(test)]
@@ -195,13 +173,6 @@ mod tests {
         assert_eq!(content(b"", true), Content::Unknown);
         assert_eq!(tag_length(b"ID3\x04\0\0\0\0\x01\x02xxfLaC"), 10 + 130);
         assert_eq!(tag_length(b"fLaC"), 0);
-    }
-
-    #[test]
-    fn the_end_of_a_matroska_segment_is_found() {
-        let head = b"\x1a\x45\xdf\xa3\x82xx\x18\x53\x80\x67\x41\x00body";
-        assert_eq!(end_of_matroska(head), Some(13 + 256));
-        assert_eq!(end_of_matroska(b"\x1a\x45\xdf\xa3\x82xx\x18\x53\x80\x67\xff"), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod aac;
 mod bytes;
 mod decode;
 mod magic;
+mod matroska;
 mod mp4;
 mod mpeg;
 mod opus;

@@ -51,6 +51,20 @@ impl Head {
         }
     }
 
+    /// Where a channel belongs among the others: in family 1 they come in Vorbis's order, and
+    /// every other format's is that of WAV.
+    fn place(self, channel: usize) -> usize {
+        let places: &[usize] = match (self.family, self.channels) {
+            (1, 3) => &[0, 2, 1],
+            (1, 5) => &[0, 2, 1, 3, 4],
+            (1, 6) => &[0, 2, 1, 4, 5, 3],
+            (1, 7) => &[0, 2, 1, 5, 6, 4, 3],
+            (1, 8) => &[0, 2, 1, 6, 7, 4, 5, 3],
+            _ => &[],
+        };
+        places.get(channel).copied().unwrap_or(channel)
+    }
+
     fn streams(self) -> opus_pure::Result<Streams> {
         let channels = usize::from(self.channels);
         if self.family == 0 {
@@ -117,7 +131,7 @@ impl AudioDecoder for Opus {
         let channels = usize::from(self.head.channels);
         self.decoded.render_uninit(Some(frames.min(MAX_PACKET_SAMPLES)));
         for channel in 0..channels {
-            let Some(plane) = self.decoded.plane_mut(channel) else { continue };
+            let Some(plane) = self.decoded.plane_mut(self.head.place(channel)) else { continue };
             let samples = self.interleaved[channel..].iter().step_by(channels);
             plane.iter_mut().zip(samples).for_each(|(to, from)| *to = *from);
         }

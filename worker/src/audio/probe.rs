@@ -2,7 +2,7 @@
 
 use super::magic::{self, Container, Content};
 use super::view::View;
-use super::{aac, bytes, mp4, mpeg, wave};
+use super::{aac, bytes, matroska, mp4, mpeg, wave};
 use adapters::config;
 use domain::{Failure, FailureCode};
 use std::fs::File;
@@ -10,7 +10,7 @@ use std::io;
 use symphonia::default::formats as demux;
 use symphonia_core::codecs::CodecParameters;
 use symphonia_core::codecs::audio::AudioCodecParameters;
-use symphonia_core::codecs::audio::well_known::CODEC_ID_AAC;
+use symphonia_core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_OPUS, CODEC_ID_VORBIS};
 use symphonia_core::errors::Error;
 use symphonia_core::formats::{FormatOptions, FormatReader, Track, TrackType};
 use symphonia_core::io::{MediaSourceStream, ReadBytes};
@@ -27,8 +27,10 @@ pub(super) struct Source {
     pub params: AudioCodecParameters,
     /// Seconds of encoder's delay at the beginning that the demuxer leaves in.
     pub skip_s: f64,
-    /// Seconds to keep after that.
+    /// Seconds after that at which the last packet begins at the latest.
     pub keep_s: Option<f64>,
+    /// Seconds of padding at the end of the last packet.
+    pub padding_s: f64,
     /// Samples per channel that the header promises.
     pub declared: Option<u64>,
     /// Size of the file.
@@ -56,7 +58,7 @@ pub(super) fn open(mut file: File, limits: &config::Audio) -> Result<Source, Fai
         }
     };
     let (mut header, mut from, mut to) = (Vec::new(), start + offset as u64, length);
-    let (mut sound, mut missing) = (None, 0);
+    let (mut sound, mut missing, mut padding_s) = (None, 0, 0.0);
     match container {
         Container::Wav => {
             let wave = wave::read(&mut file, start, length)?;
@@ -82,7 +84,8 @@ pub(super) fn open(mut file: File, limits: &config::Audio) -> Result<Source, Fai
             missing = magic::missing_of_ogg(&read(&mut file, tail, 66_000)?);
         }
         Container::Matroska => {
-            missing = magic::end_of_matroska(&head).map_or(0, |end| (end + start).saturating_sub(length));
+            let segment = matroska::read(&mut file, start, length).map_err(|e| unreadable(&e))?;
+            (missing, padding_s) = (segment.missing, segment.padding_s);
         }
         Container::Aiff => {
             let size = bytes::be32(&head, 4).filter(|size| (1..u32::MAX).contains(size)).map_or(0, u64::from);
@@ -98,11 +101,12 @@ pub(super) fn open(mut file: File, limits: &config::Audio) -> Result<Source, Fai
         .map_err(|e| opening(&e))?;
     let (track, params) = choose(&*reader, sound.as_ref())?;
     refuse_half_band(&params, sound.as_ref())?;
+    refuse_surround_vorbis(&params)?;
     let (declared, id) = (track.num_frames, track.id);
     let (skip_s, keep_s) = trim(container, track, &params, sound.as_ref());
     // The boxes of MP4, not counts of samples, tell whether it is whole.
     let declared = declared.filter(|_| container != Container::Mp4);
-    Ok(Source { container, track: id, params, skip_s, keep_s, declared, bytes: length, reader })
+    Ok(Source { container, track: id, params, skip_s, keep_s, padding_s, declared, bytes: length, reader })
 }
 
 fn demuxer(container: Container, mut stream: MediaSourceStream<'static>) -> Result<Box<dyn FormatReader>, Error> {
@@ -160,6 +164,17 @@ fn refuse_half_band(params: &AudioCodecParameters, sound: Option<&mp4::Sound>) -
     name.map_or(Ok(()), |name| Err(half_band(name)))
 }
 
+/// Symphonia 0.6 undoes the coupling of Vorbis's channels in the wrong order, which shows from
+/// three channels on: speakers would be heard on channels that are not theirs.
+fn refuse_surround_vorbis(params: &AudioCodecParameters) -> Result<(), Failure> {
+    match params.channels.as_ref().map(symphonia_core::audio::Channels::count) {
+        Some(channels @ 3..) if params.codec == CODEC_ID_VORBIS => {
+            Err(unsupported(&format!("the file holds Vorbis with {channels} channels; at most two can be decoded")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The refusal of a codec of which only the lower half could be decoded.
 pub(super) fn half_band(name: &str) -> Failure {
     unsupported(&format!("the file holds {name}, of which only AAC-LC's part could be decoded"))
@@ -178,6 +193,7 @@ fn trim(
         (Container::Caf, _) => {
             (seconds(track.delay.unwrap_or(0).into()), track.num_frames.filter(|_| track.delay.is_some()).map(seconds))
         }
+        (Container::Ogg, _) if params.codec == CODEC_ID_OPUS => (f64::from(track.delay.unwrap_or(0)) / 48_000.0, None),
         (Container::Matroska, _) => match params.extra_data.as_deref() {
             Some(head) if head.starts_with(b"OpusHead") => {
                 (f64::from(bytes::le16(head, 10).unwrap_or(0)) / 48_000.0, None)

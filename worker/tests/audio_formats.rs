@@ -1,0 +1,137 @@
+//! Every format is decoded as ffmpeg decodes it: as many samples, and the same ones.
+
+mod recordings;
+
+use recordings::{agreement, channel, decode, encode, limits, reference, tones};
+use std::path::Path;
+
+/// A format to try.
+struct Format {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    rates: &'static [u32],
+    channels: &'static [usize],
+    /// Samples per channel by which the count may differ from ffmpeg's.
+    slack: usize,
+    /// Agreement with ffmpeg's decoder, dB. The decoders of a lossy codec round differently.
+    agreement: f64,
+}
+
+const ALL_RATES: &[u32] = &[8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000, 192_000];
+const ALL_CHANNELS: &[usize] = &[1, 2, 6, 8];
+
+/// Encodes, decodes with both, compares; all differences of the format are told at once.
+fn compare(format: &Format) {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let mut wrong = Vec::new();
+    for rate in format.rates {
+        for channels in format.channels {
+            // Not a multiple of any codec's frame, so that padding shows.
+            let samples = tones(*rate, *channels, *rate as usize * 2 / 3 + 17);
+            let path = encode(folder.path(), format.name, &samples, *rate, *channels, format.arguments);
+            if let Err(what) = check(&path, *channels, format) {
+                wrong.push(format!("{} at {rate} Hz, {channels} channels: {what}", format.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+fn check(path: &Path, channels: usize, format: &Format) -> Result<(), String> {
+    let wanted = reference(path);
+    let (facts, found) = decode(path, &limits()).map_err(|failure| failure.to_string())?;
+    if usize::from(facts.channels) != channels {
+        return Err(format!("{} channels were found", facts.channels));
+    }
+    let (count, expected) = (found[0].len(), wanted.len() / channels);
+    let least = (0..channels)
+        .map(|number| agreement(&channel(&wanted, channels, number), &found[number]))
+        .fold(f64::INFINITY, f64::min);
+    let line = format!("{count} samples, ffmpeg {expected}; agreement {least:.1} dB; {} in {}", facts.codec, facts.container);
+    println!("{}: {line}", path.display());
+    if count.abs_diff(expected) > format.slack || least < format.agreement {
+        return Err(line);
+    }
+    Ok(())
+}
+
+macro_rules! formats {
+    ($( $test:ident: $name:literal, $arguments:expr, $rates:expr, $channels:expr, $slack:literal, $agreement:literal; )*) => {
+        $( #[test]
+        fn $test() {
+            compare(&Format {
+                name: $name,
+                arguments: &$arguments,
+                rates: $rates,
+                channels: $channels,
+                slack: $slack,
+                agreement: $agreement,
+            });
+        } )*
+    };
+}
+
+formats! {
+    wav_16_bit: "a.wav", ["-c:a", "pcm_s16le"], ALL_RATES, ALL_CHANNELS, 0, 90.0;
+    wav_8_bit: "a.wav", ["-c:a", "pcm_u8"], &[8_000, 48_000], ALL_CHANNELS, 0, 90.0;
+    wav_24_bit: "a.wav", ["-c:a", "pcm_s24le"], &[8_000, 192_000], ALL_CHANNELS, 0, 90.0;
+    wav_32_bit: "a.wav", ["-c:a", "pcm_s32le"], &[44_100], ALL_CHANNELS, 0, 90.0;
+    wav_float: "a.wav", ["-c:a", "pcm_f32le"], &[22_050, 96_000], ALL_CHANNELS, 0, 90.0;
+    wav_double: "a.wav", ["-c:a", "pcm_f64le"], &[16_000], ALL_CHANNELS, 0, 90.0;
+    wav_a_law: "a.wav", ["-c:a", "pcm_alaw"], &[8_000, 16_000], &[1, 2, 6], 0, 90.0;
+    wav_mu_law: "a.wav", ["-c:a", "pcm_mulaw"], &[8_000, 11_025], &[1, 2, 6], 0, 90.0;
+    wav_ima_adpcm: "a.wav", ["-c:a", "adpcm_ima_wav"], &[8_000, 22_050, 44_100], &[1, 2], 0, 60.0;
+    wav_ms_adpcm: "a.wav", ["-c:a", "adpcm_ms"], &[8_000, 22_050, 44_100], &[1, 2], 0, 60.0;
+    wav_past_4_gib_header: "a.wav", ["-c:a", "pcm_s16le", "-rf64", "always"], &[16_000], &[2], 0, 90.0;
+    wav_holding_mp3: "a.wav", ["-c:a", "libmp3lame"], &[44_100], &[2], 0, 60.0;
+    aiff: "a.aiff", ["-c:a", "pcm_s16be"], &[8_000, 44_100], &[1, 2], 0, 90.0;
+    caf: "a.caf", ["-c:a", "pcm_s16le"], &[8_000, 44_100], &[1, 2], 0, 90.0;
+    flac: "a.flac", ["-c:a", "flac"], &[8_000, 44_100, 192_000], ALL_CHANNELS, 0, 90.0;
+    flac_in_ogg: "a.oga", ["-c:a", "flac"], &[16_000, 44_100], &[1, 2], 0, 90.0;
+    alac: "a.m4a", ["-c:a", "alac"], &[8_000, 44_100, 96_000], &[1, 2], 0, 90.0;
+    mp3: "a.mp3", ["-c:a", "libmp3lame"], &[8_000, 11_025, 16_000, 22_050, 44_100, 48_000], &[1, 2], 0, 60.0;
+    mp3_without_its_info_frame: "a.mp3", ["-c:a", "libmp3lame", "-write_xing", "0"], &[16_000, 44_100], &[1, 2], 0, 60.0;
+    mp2: "a.mp2", ["-c:a", "mp2", "-b:a", "128k"], &[16_000, 44_100], &[1, 2], 0, 60.0;
+    aac_in_m4a: "a.m4a", ["-c:a", "aac"], &[8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000], &[1, 2], 0, 60.0;
+    aac_in_adts: "a.aac", ["-c:a", "aac"], &[8_000, 16_000, 44_100, 48_000], &[1, 2], 0, 60.0;
+    aac_in_mov: "a.mov", ["-c:a", "aac"], &[16_000, 48_000], &[1, 2], 0, 60.0;
+    aac_in_fragments: "a.mp4", ["-c:a", "aac", "-movflags", "frag_keyframe+empty_moov"], &[44_100], &[2], 0, 60.0;
+    aac_in_matroska: "a.mka", ["-c:a", "aac"], &[16_000, 44_100], &[1, 2], 0, 60.0;
+    vorbis: "a.ogg", ["-c:a", "libvorbis"], ALL_RATES, &[1, 2], 0, 60.0;
+    vorbis_in_webm: "a.webm", ["-c:a", "libvorbis"], &[16_000, 44_100], &[1, 2], 0, 60.0;
+    opus: "a.opus", ["-c:a", "libopus"], &[8_000, 16_000, 48_000], ALL_CHANNELS, 0, 40.0;
+    opus_for_telephony: "a.opus", ["-c:a", "libopus", "-application", "voip", "-b:a", "16k", "-frame_duration", "60"], &[8_000, 16_000], &[1, 2], 0, 40.0;
+    opus_in_webm: "a.webm", ["-c:a", "libopus"], &[16_000, 48_000], &[1, 2], 0, 40.0;
+    opus_in_mp4: "a.mp4", ["-c:a", "libopus"], &[48_000], &[1, 2], 0, 40.0;
+}
+
+#[test]
+fn the_sound_of_a_video_is_taken() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    for (name, video, sound) in [("v.mp4", "mpeg4", "aac"), ("v.mkv", "mpeg4", "libopus"), ("v.webm", "libvpx", "libvorbis")] {
+        let picture = ["-f", "lavfi", "-i", "testsrc=size=64x64:rate=10:duration=2", "-shortest", "-c:v", video, "-c:a", sound];
+        let path = encode(folder.path(), name, &tones(16_000, 1, 32_000), 16_000, 1, &picture);
+        let format =
+            Format { name: "video", arguments: &[], rates: &[], channels: &[], slack: 0, agreement: 40.0 };
+        check(&path, 1, &format).unwrap_or_else(|what| panic!("{name}: {what}"));
+    }
+}
+
+#[test]
+fn a_wav_of_unknown_length_written_to_a_pipe_is_read_to_its_end() {
+    let samples = tones(8_000, 2, 20_001);
+    let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
+    let piped = recordings::ffmpeg(&["-f", "f32le", "-ar", "8000", "-ac", "2", "-i", "pipe:0", "-f", "wav", "pipe:1"], &bytes);
+    let folder = tempfile::tempdir().expect("temporary folder");
+    for (name, length) in [("ffmpeg.wav", None), ("zero.wav", Some(0u32)), ("sox.wav", Some(0x7fff_f000))] {
+        let mut written = piped.clone();
+        if let Some(length) = length {
+            let data = written.windows(4).position(|bytes| bytes == b"data").expect("a data chunk");
+            written[data + 4..data + 8].copy_from_slice(&length.to_le_bytes());
+        }
+        let path = folder.path().join(name);
+        std::fs::write(&path, written).expect("written");
+        let (facts, found) = decode(&path, &limits()).unwrap_or_else(|failure| panic!("{name}: {failure}"));
+        assert_eq!((facts.channels, found[0].len()), (2, 20_001), "{name}");
+    }
+}
