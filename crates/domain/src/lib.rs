@@ -1,5 +1,6 @@
 //! The nouns of emofleet. Nothing here reads a file, a socket or a clock.
 
+pub mod alert;
 pub mod call;
 pub mod channel;
 pub mod emotion;

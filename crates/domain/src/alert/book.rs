@@ -1,0 +1,40 @@
+//! All rules and destinations of one file.
+
+use super::{Destination, Faults, Finding, Rule, Subject, read};
+
+/// The file that is built in; every kind of condition stands in it, mostly as a comment.
+pub const DEFAULT: &str = include_str!("../../../../config/alerts.toml");
+
+/// The rules of a file, in its order, and where their alerts go.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rulebook {
+    /// The rules.
+    pub rules: Vec<Rule>,
+    /// The webhooks.
+    pub destinations: Vec<Destination>,
+}
+
+impl Rulebook {
+    /// Reads the text of a rules' file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with line and column.
+    pub fn parse(text: &str) -> Result<Self, Faults> {
+        read::rulebook(text)
+    }
+
+    /// The rules that hold of a call.
+    pub fn evaluate<'a>(&'a self, subject: Subject<'_>) -> Vec<(&'a Rule, Finding)> {
+        self.rules.iter().filter_map(|rule| Some((rule, rule.evaluate(subject)?))).collect()
+    }
+
+    /// The rule of this name.
+    pub fn rule(&self, name: &str) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.name == name)
+    }
+
+    /// The destination of this name.
+    pub fn destination(&self, name: &str) -> Option<&Destination> {
+        self.destinations.iter().find(|destination| destination.name == name)
+    }
+}
