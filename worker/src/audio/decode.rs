@@ -64,9 +64,8 @@ impl Decoder {
             let mut registry = CodecRegistry::new();
             symphonia::default::register_enabled_codecs(&mut registry);
             registry.register_audio_decoder::<Opus>();
-            let codec = registry
-                .make_audio_decoder(&source.params, &AudioDecoderOptions::default())
-                .map_err(|e| probe::opening(&e))?;
+            let options = AudioDecoderOptions::default().gapless(source.gapless);
+            let codec = registry.make_audio_decoder(&source.params, &options).map_err(|e| probe::opening(&e))?;
             let mut decoder = Self {
                 source,
                 codec,

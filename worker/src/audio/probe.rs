@@ -31,6 +31,8 @@ pub(super) struct Source {
     pub keep_s: Option<f64>,
     /// Seconds of padding at the end of the last packet.
     pub padding_s: f64,
+    /// Whether to believe the packets on what of them is delay and padding.
+    pub gapless: bool,
     /// Samples per channel that the header promises.
     pub declared: Option<u64>,
     /// Size of the file.
@@ -104,9 +106,12 @@ pub(super) fn open(mut file: File, limits: &config::Audio) -> Result<Source, Fai
     refuse_surround_vorbis(&params)?;
     let (declared, id) = (track.num_frames, track.id);
     let (skip_s, keep_s) = trim(container, track, &params, sound.as_ref());
+    // Of MPEG audio without LAME's tag the demuxer guesses the length, by the first frame's rate,
+    // and would have the decoder cut what goes past it.
+    let guessed = container == Container::Mpeg && track.delay.is_none();
     // The boxes of MP4, not counts of samples, tell whether it is whole.
-    let declared = declared.filter(|_| container != Container::Mp4);
-    Ok(Source { container, track: id, params, skip_s, keep_s, padding_s, declared, bytes: length, reader })
+    let declared = declared.filter(|_| container != Container::Mp4 && !guessed);
+    Ok(Source { container, gapless: !guessed, track: id, params, skip_s, keep_s, padding_s, declared, bytes: length, reader })
 }
 
 fn demuxer(container: Container, mut stream: MediaSourceStream<'static>) -> Result<Box<dyn FormatReader>, Error> {
