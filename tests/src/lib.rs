@@ -3,5 +3,8 @@
 pub mod calls;
 pub mod database;
 pub mod fleet;
+pub mod ledger;
+pub mod proxy;
+pub mod rig;
 pub mod speech;
 pub mod trial;

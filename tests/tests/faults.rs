@@ -1,7 +1,8 @@
 //! Nothing lost, nothing twice: a batch of real jobs through every fault that an operator meets,
 //! on a private stack that this test may break. Prints a table.
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
+use domain::JobId;
 use std::time::{Duration, Instant};
 use tests::ledger::{Audit, Entry, Ledger};
 use tests::proxy::Mode;
@@ -25,10 +26,11 @@ enum Fault {
     S3CutsBodies,
     NetworkCut,
     DiskFull,
+    PoisonousJob,
 }
 
 impl Fault {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::None,
         Self::KillWorkers,
         Self::RestartBroker,
@@ -38,6 +40,7 @@ impl Fault {
         Self::S3CutsBodies,
         Self::NetworkCut,
         Self::DiskFull,
+        Self::PoisonousJob,
     ];
 
     fn name(self) -> &'static str {
@@ -51,11 +54,12 @@ impl Fault {
             Self::S3CutsBodies => "S3 cuts every body, for 6 s",
             Self::NetworkCut => "network cut for 20 s",
             Self::DiskFull => "temporary disk full for 6 s",
+            Self::PoisonousJob => "a job that kills its worker",
         }
     }
 
     /// Breaks something, and mends it again.
-    async fn happen(self, rig: &mut Rig, disk: &SmallDisk) -> Result<()> {
+    async fn happen(self, rig: &mut Rig, disk: &SmallDisk, ledger: &Ledger) -> Result<()> {
         let seconds = Duration::from_secs;
         match self {
             Self::None => {}
@@ -88,9 +92,30 @@ impl Fault {
                 sleep(seconds(6)).await;
                 disk.empty()?;
             }
+            Self::PoisonousJob => {
+                let poison = ledger.job_that_ends_with(POISON).context("the batch holds a poisonous job")?;
+                for attempt in 1..=3 {
+                    until_begun(rig, poison, attempt).await?;
+                    rig.kill_worker_of(poison).await?;
+                    rig.start_worker()?;
+                }
+            }
         }
         Ok(())
     }
+}
+
+/// Waits until the job has begun for the `attempt`th time.
+async fn until_begun(rig: &Rig, job: JobId, attempt: i32) -> Result<()> {
+    let query = "SELECT attempts FROM analyses WHERE job_id = $1";
+    for _ in 0..1200 {
+        let attempts: i32 = sqlx::query_scalar(query).bind(job.0).fetch_one(rig.database.pool()).await?;
+        if attempts >= attempt {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    bail!("attempt {attempt} did not begin within a minute")
 }
 
 async fn during(proxy: &tests::proxy::Proxy, mode: Mode, time: Duration) {
@@ -132,6 +157,18 @@ impl Drop for SmallDisk {
     }
 }
 
+/// What must become of a job on which workers die.
+const POISON: &str = "job.killed_worker";
+
+/// The batch for a fault: with the poisonous one, a recording long enough to be killed over.
+fn batch(fault: Fault, recordings: &[Entry]) -> Result<Vec<Entry>> {
+    let mut entries = recordings.to_vec();
+    if matches!(fault, Fault::PoisonousJob) {
+        entries[JOBS / 2] = Entry { bytes: speech::call(1200)?, code: Some(POISON) };
+    }
+    Ok(entries)
+}
+
 /// Short utterances, and among them files that must fail for their own reason.
 fn recordings() -> Result<Vec<Entry>> {
     let good: Vec<Vec<u8>> = (0..6)
@@ -162,17 +199,17 @@ async fn nothing_is_lost_and_nothing_is_twice() -> Result<()> {
     let disk = SmallDisk::mount()?;
     let mut rig = Rig::bring_up().await?;
     rig.environment.insert("EMOFLEET__WORKER__TEMP_DIR".into(), disk.0.path().to_string_lossy().into_owned());
-    let entries = recordings()?;
+    let recordings = recordings()?;
     let mut table = Vec::new();
     for fault in Fault::ALL {
         let name = format!("{fault:?}").to_lowercase();
-        let ledger = Ledger::hand_in(&rig, &name, &entries).await?;
+        let ledger = Ledger::hand_in(&rig, &name, &batch(fault, &recordings)?).await?;
         let begun = Instant::now();
         for _ in 0..WORKERS {
             rig.start_worker()?;
         }
         ledger.until(&rig, JOBS / 10).await?;
-        fault.happen(&mut rig, &disk).await?;
+        fault.happen(&mut rig, &disk, &ledger).await?;
         // Recovered: at least one job more than when the fault ended.
         let at_end = ledger.ended(&rig).await.unwrap_or_default();
         let recovery = ledger.until(&rig, at_end + 1).await?;

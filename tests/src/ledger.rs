@@ -1,0 +1,181 @@
+//! Books of a batch: what was handed in, what became of it, and whether the two agree.
+
+use adapters::amqp::{DeadLetters, Filter, Lane};
+use adapters::postgres::NewBatch;
+use anyhow::{Context, Result, bail};
+use chrono::Utc;
+use domain::job::JobOptions;
+use domain::{BatchId, CallData, Granularity, Job, JobId, ObjectRef, Report};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use sqlx::Row;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use crate::rig::Rig;
+
+/// Longest that a batch may take after its fault has ended.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// A recording to hand in, and the failure code that must become of it, if any.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// `None`: it must be done.
+    pub code: Option<&'static str>,
+}
+
+/// A batch that was handed in.
+pub struct Ledger {
+    batch: BatchId,
+    expected: BTreeMap<JobId, Option<&'static str>>,
+}
+
+/// What the audit found; all but `jobs` should be zero.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Audit {
+    /// Handed in.
+    pub jobs: usize,
+    /// Neither done nor dead-lettered with the true reason, or artifacts that are missing.
+    pub lost: usize,
+    /// Rows or segments that stand twice, or artifacts that differ from their row.
+    pub duplicated: usize,
+}
+
+impl Ledger {
+    /// Uploads the entries, registers and publishes their jobs.
+    ///
+    /// # Errors
+    /// When a service refuses.
+    pub async fn hand_in(rig: &Rig, name: &str, entries: &[Entry]) -> Result<Self> {
+        let bucket = rig.direct.s3.bucket.clone();
+        let batch = BatchId::from_name(name);
+        let jobs: Vec<(Job, Option<&'static str>)> = stream::iter(entries.iter().enumerate())
+            .map(|(i, entry)| {
+                let key = format!("{name}/{i:04}.wav");
+                let bucket = &bucket;
+                async move {
+                    let etag = rig.store.put_bytes(bucket, &key, entry.bytes.clone(), "audio/wav").await?;
+                    let object = ObjectRef { bucket: bucket.clone(), key, etag: Some(etag) };
+                    let options = JobOptions {
+                        model: rig.direct.model.name.clone(),
+                        channels: None,
+                        granularity: Granularity::Utterance,
+                        embedding: true,
+                    };
+                    let job = Job::new(batch, object, CallData::default(), options, Utc::now());
+                    Ok::<_, anyhow::Error>((job, entry.code))
+                }
+            })
+            .buffer_unordered(8)
+            .try_collect()
+            .await?;
+        let expected = jobs.iter().map(|(job, code)| (job.job_id, *code)).collect();
+        let jobs: Vec<Job> = jobs.into_iter().map(|(job, _)| job).collect();
+        let row = NewBatch { id: batch, name: name.into(), source: name.into() };
+        let wanted = rig.database.register(&row, &jobs, false).await?;
+        for result in rig.publisher.publish_jobs(&jobs, Lane::Bulk).await {
+            result?;
+        }
+        rig.database.mark_published(&wanted).await?;
+        Ok(Self { batch, expected })
+    }
+
+    /// The job of which this code must become.
+    pub fn job_that_ends_with(&self, code: &str) -> Option<JobId> {
+        self.expected.iter().find(|(_, expected)| **expected == Some(code)).map(|(job, _)| *job)
+    }
+
+    /// How many have ended, done or failed.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn ended(&self, rig: &Rig) -> Result<usize> {
+        Ok(rig.database.batch_progress(&self.batch).await?.ended() as usize)
+    }
+
+    /// Waits until at least `count` have ended; the time that took.
+    ///
+    /// # Errors
+    /// When it takes too long; the message has the workers' log.
+    pub async fn until(&self, rig: &Rig, count: usize) -> Result<Duration> {
+        let begun = Instant::now();
+        loop {
+            // The database may be what is broken at the moment.
+            let ended = self.ended(rig).await.unwrap_or_default();
+            if ended >= count.min(self.expected.len()) {
+                return Ok(begun.elapsed());
+            }
+            if begun.elapsed() > PATIENCE {
+                bail!("{ended} of {} ended in {PATIENCE:?}. The workers say:\n{}", self.expected.len(), rig.log_tail());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Compares rows, dead letters and artifacts with what was handed in. Prints what is wrong.
+    ///
+    /// # Errors
+    /// When a service does not answer.
+    pub async fn audit(&self, rig: &Rig) -> Result<Audit> {
+        let mut audit = Audit { jobs: self.expected.len(), ..Audit::default() };
+        let query = "SELECT job_id, status, failure_code, emotion, confidence, result_key, audio_key, embedding_key, \
+            artifact_bucket FROM analyses WHERE batch_id = $1";
+        let rows = sqlx::query(query).bind(self.batch.0).fetch_all(rig.database.pool()).await?;
+        let mut found = BTreeMap::new();
+        for row in &rows {
+            *found.entry(JobId(row.get("job_id"))).or_insert(0_usize) += 1;
+        }
+        audit.duplicated += found.values().filter(|n| **n > 1).count();
+        let letters = DeadLetters::new(&rig.direct.amqp)
+            .list(&Filter { batch: Some(self.batch), ..Filter::default() }, 10_000)
+            .await?
+            .letters;
+        // A worker killed between letter and ack leaves a second letter: harmless, as replays are.
+        let dead: BTreeSet<(String, String)> = letters.iter().map(|l| (l.id.clone(), l.code.clone())).collect();
+        for (job, code) in &self.expected {
+            let row = rows.iter().find(|row| row.get::<uuid::Uuid, _>("job_id") == job.0);
+            let (status, actual) = row.map_or((String::new(), None::<String>), |r| (r.get("status"), r.get("failure_code")));
+            let fine = match code {
+                None => status == "done",
+                Some(code) => {
+                    status == "failed"
+                        && actual.as_deref() == Some(*code)
+                        && dead.contains(&(job.to_string(), (*code).to_owned()))
+                }
+            };
+            if !fine {
+                eprintln!("lost: {job} is `{status}` with {actual:?}; expected {code:?}");
+                audit.lost += 1;
+            }
+        }
+        for row in rows.iter().filter(|row| row.get::<String, _>("status") == "done") {
+            match self.artifacts(rig, row).await {
+                Ok(true) => {}
+                Ok(false) => audit.duplicated += 1,
+                Err(error) => {
+                    eprintln!("lost: {error:#}");
+                    audit.lost += 1;
+                }
+            }
+        }
+        let twice = "SELECT count(*) FROM (SELECT 1 FROM segments s JOIN analyses a USING (job_id) WHERE a.batch_id = $1 \
+            GROUP BY s.job_id, s.channel, s.start_s HAVING count(*) > 1) AS repeated";
+        let twice: i64 = sqlx::query_scalar(twice).bind(self.batch.0).fetch_one(rig.database.pool()).await?;
+        audit.duplicated += twice as usize;
+        Ok(audit)
+    }
+
+    /// Whether the artifacts are there and say the same as the row.
+    async fn artifacts(&self, rig: &Rig, row: &sqlx::postgres::PgRow) -> Result<bool> {
+        let bucket: String = row.get("artifact_bucket");
+        for column in ["audio_key", "embedding_key"] {
+            let key: String = row.get(column);
+            rig.store.head(&bucket, &key).await?.with_context(|| format!("{key} is not there"))?;
+        }
+        let report: Report =
+            serde_json::from_slice(&rig.store.get_bytes(&bucket, row.get("result_key"), 1 << 20).await?)?;
+        Ok(report.emotion.label() == row.get::<String, _>("emotion")
+            && (report.confidence - row.get::<f32, _>("confidence")).abs() < 1e-6)
+    }
+}

@@ -1,0 +1,106 @@
+//! A TCP proxy that misbehaves on demand, between a worker and a service on loopback.
+
+use anyhow::Result;
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// How the proxy treats connections, those there are included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// As if it were not there.
+    Pass,
+    /// Connections break and new ones are refused.
+    Cut,
+    /// Nothing moves, and nobody is told.
+    Stall,
+    /// HTTP: every request is answered 503.
+    Unavailable,
+    /// The service's answers break off after this many bytes.
+    CutAfter(usize),
+}
+
+/// Listens on a free port of loopback and passes on to `upstream`.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Where to connect instead of the service.
+    pub address: SocketAddr,
+    mode: watch::Sender<Mode>,
+}
+
+impl Proxy {
+    /// Begins to pass on. Must be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn to(upstream: SocketAddr) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let (mode, modes) = watch::channel(Mode::Pass);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let modes = modes.clone();
+                tokio::spawn(async move {
+                    // An error is a broken connection, which is what this is for.
+                    let _ = connection(client, upstream, modes).await;
+                });
+            }
+        });
+        Ok(Self { address, mode })
+    }
+
+    /// Changes how connections are treated from now on.
+    pub fn set(&self, mode: Mode) {
+        self.mode.send_replace(mode);
+    }
+}
+
+async fn connection(mut client: TcpStream, upstream: SocketAddr, mut modes: watch::Receiver<Mode>) -> Result<()> {
+    let mode = *modes.borrow_and_update();
+    match mode {
+        Mode::Cut => return Ok(()),
+        Mode::Unavailable => return unavailable(&mut client).await,
+        Mode::Pass | Mode::Stall | Mode::CutAfter(_) => {}
+    }
+    let mut server = TcpStream::connect(upstream).await?;
+    let (mut up, mut down) = (vec![0; 16 << 10], vec![0; 16 << 10]);
+    let mut answered = 0;
+    loop {
+        let mode = *modes.borrow_and_update();
+        if matches!(mode, Mode::Cut | Mode::Unavailable) {
+            return Ok(());
+        }
+        if mode == Mode::Stall {
+            modes.changed().await?;
+            continue;
+        }
+        tokio::select! {
+            changed = modes.changed() => changed?,
+            n = client.read(&mut up) => match n? {
+                0 => return Ok(()),
+                n => server.write_all(&up[..n]).await?,
+            },
+            n = server.read(&mut down) => match n? {
+                0 => return Ok(()),
+                n => {
+                    answered += n;
+                    client.write_all(&down[..n]).await?;
+                    if matches!(mode, Mode::CutAfter(limit) if answered > limit) {
+                        return Ok(());
+                    }
+                }
+            },
+        }
+    }
+}
+
+/// Reads one request's head, says 503 and closes.
+async fn unavailable(client: &mut TcpStream) -> Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") && head.len() < 64 << 10 {
+        head.push(client.read_u8().await?);
+    }
+    client.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await?;
+    Ok(client.shutdown().await?)
+}

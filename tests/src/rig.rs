@@ -1,0 +1,222 @@
+//! A private stack that a fault test may break: services of its own, a misbehaving proxy before
+//! each, and workers as processes that can be killed.
+
+use adapters::amqp::Publisher;
+use adapters::config::Settings;
+use adapters::postgres::Database;
+use adapters::s3::Store;
+use anyhow::{Context, Result, bail};
+use domain::JobId;
+use secrecy::SecretString;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use url::Url;
+
+use crate::proxy::Proxy;
+
+/// Services, proxies and workers. Dropped, it ends all that it started.
+pub struct Rig {
+    /// Settings that lead straight to the services, for the test itself.
+    pub direct: Settings,
+    /// Rows, past the proxy.
+    pub database: Database,
+    /// Objects, past the proxy.
+    pub store: Store,
+    /// Queue, past the proxy.
+    pub publisher: Publisher,
+    /// Between workers and RabbitMQ.
+    pub broker: Proxy,
+    /// Between workers and Postgres.
+    pub postgres: Proxy,
+    /// Between workers and S3.
+    pub s3: Proxy,
+    /// What workers are started with.
+    pub environment: BTreeMap<String, String>,
+    workers: Vec<Child>,
+    folder: PathBuf,
+    // Last, so that it goes last.
+    _folder: tempfile::TempDir,
+}
+
+impl Rig {
+    /// Brings up a private stack and builds the worker. No worker runs yet.
+    ///
+    /// # Errors
+    /// When the stack does not come up; the message has its output.
+    pub async fn bring_up() -> Result<Self> {
+        let temporary = tempfile::Builder::new().prefix("emofleet-rig-").tempdir()?;
+        let folder = temporary.path().join("stack");
+        share_runtime(&folder)?;
+        // Postgres refuses to run as root and must reach its folder as somebody else.
+        command("chmod", &["755", &temporary.path().to_string_lossy()], &folder)?;
+        command(&project("stack/up.sh"), &[], &folder)?;
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+        command(&cargo, &["build", "-q", "-p", "worker", "--manifest-path", &project("Cargo.toml")], &folder)?;
+
+        let mut environment = exported(&folder)?;
+        let get = |name: &str| environment.get(name).cloned().with_context(|| format!("the stack does not tell {name}"));
+        let mut direct = Settings::from_toml("")?;
+        direct.amqp.url = SecretString::from(get("EMOFLEET__AMQP__URL")?);
+        direct.amqp.retry_delays_s = vec![1, 2, 4, 8, 16];
+        direct.postgres.url = SecretString::from(get("EMOFLEET__POSTGRES__URL")?);
+        direct.s3.endpoint = get("EMOFLEET__S3__ENDPOINT")?;
+        direct.s3.access_key = SecretString::from(get("EMOFLEET__S3__ACCESS_KEY")?);
+        direct.s3.secret_key = SecretString::from(get("EMOFLEET__S3__SECRET_KEY")?);
+
+        let broker = proxy(&mut environment, "EMOFLEET__AMQP__URL", 5672).await?;
+        let postgres = proxy(&mut environment, "EMOFLEET__POSTGRES__URL", 5432).await?;
+        let s3 = proxy(&mut environment, "EMOFLEET__S3__ENDPOINT", 80).await?;
+        for (name, value) in [
+            ("EMOFLEET__AMQP__RETRY_DELAYS_S", "[1,2,4,8,16]"),
+            ("EMOFLEET__AMQP__HEARTBEAT_S", "4"),
+            ("EMOFLEET__AMQP__RECONNECT_MAX_S", "2"),
+            ("EMOFLEET__S3__STALL_TIMEOUT_S", "3"),
+            ("EMOFLEET__WORKER__HEALTH_ADDR", "127.0.0.1:0"),
+            ("EMOFLEET__LOG__FILTER", "info,lapin=off,aws=warn,symphonia=off"),
+        ] {
+            environment.insert(name.into(), value.into());
+        }
+        let database = Database::connect(&direct.postgres).await?;
+        database.migrate().await?;
+        let store = Store::connect(&direct.s3)?;
+        let publisher = Publisher::connect(&direct.amqp);
+        publisher.ready().await?;
+        let workers = Vec::new();
+        let rig = Self {
+            direct, database, store, publisher, broker, postgres, s3, environment, workers, folder, _folder: temporary,
+        };
+        Ok(rig)
+    }
+
+    /// One more worker process. Its log goes to the rig's folder.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn start_worker(&mut self) -> Result<()> {
+        let program = std::env::current_exe()?.ancestors().nth(2).context("tests run below target/")?.join("worker");
+        let log = std::fs::File::options().create(true).append(true).open(self.folder.join("workers.log"))?;
+        let mut command = Command::new(program);
+        command.arg("run").current_dir(project("")).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command.env_clear().envs(["PATH", "HOME", "TMPDIR"].into_iter().filter_map(|n| Some((n, std::env::var_os(n)?))));
+        self.workers.push(command.envs(&self.environment).spawn().context("the worker can't be started")?);
+        Ok(())
+    }
+
+    /// Kills a worker with -9; `which` counts round.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn kill_worker(&mut self, which: usize) -> Result<()> {
+        if self.workers.is_empty() {
+            bail!("there is no worker to kill");
+        }
+        let mut worker = self.workers.swap_remove(which % self.workers.len());
+        worker.kill()?;
+        worker.wait()?;
+        Ok(())
+    }
+
+    /// Kills the worker that begun this job last, if it is still running.
+    ///
+    /// # Errors
+    /// When the database does not answer or the worker can't be killed.
+    pub async fn kill_worker_of(&mut self, job: JobId) -> Result<()> {
+        let query = "SELECT worker FROM analyses WHERE job_id = $1";
+        let name: String = sqlx::query_scalar(query).bind(job.0).fetch_one(self.database.pool()).await?;
+        // A worker without a configured name ends its own with its process number.
+        let which = self.workers.iter().position(|w| name.ends_with(&format!("-{}", w.id())));
+        which.map_or(Ok(()), |which| self.kill_worker(which))
+    }
+
+    /// Kills all workers.
+    ///
+    /// # Errors
+    /// When one can't be killed.
+    pub fn kill_workers(&mut self) -> Result<()> {
+        while !self.workers.is_empty() {
+            self.kill_worker(0)?;
+        }
+        Ok(())
+    }
+
+    /// `stop`, `start`, `restart` or `kill` of one service: `rabbitmq`, `postgres` or `s3`.
+    ///
+    /// # Errors
+    /// When its script fails.
+    pub async fn service(&self, name: &str, verb: &'static str) -> Result<()> {
+        let (script, folder) = (project(&format!("stack/{name}.sh")), self.folder.clone());
+        tokio::task::spawn_blocking(move || command(&script, &[verb], &folder)).await?
+    }
+
+    /// The end of the workers' log, for a failed test's message.
+    pub fn log_tail(&self) -> String {
+        let text = std::fs::read_to_string(self.folder.join("workers.log")).unwrap_or_default();
+        let lines: Vec<_> = text.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        let killed = self.kill_workers();
+        let ended = command(&project("stack/down.sh"), &[], &self.folder);
+        if let Err(error) = killed.and(ended) {
+            eprintln!("the rig in {} stays behind: {error:#}", self.folder.display());
+        }
+    }
+}
+
+/// A path in the project.
+fn project(path: &str) -> String {
+    format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The runtime files are fetched once for all stacks.
+fn share_runtime(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let library = std::env::var("EMOFLEET__RUNTIME__ONNXRUNTIME").context("run ./test.sh, which sets up the runtime files")?;
+    let runtime = Path::new(&library).parent().context("the library lies in a folder")?;
+    Ok(std::os::unix::fs::symlink(runtime, folder.join("runtime"))?)
+}
+
+/// Runs a program on the stack in `folder`, with no service named in the environment.
+fn command(program: &str, arguments: &[&str], folder: &Path) -> Result<()> {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("EMOFLEET_")) {
+        command.env_remove(name);
+    }
+    let output = command
+        .env("EMOFLEET_STACK_DIR", folder)
+        .env("EMOFLEET_SERVICES", "native")
+        .output()
+        .with_context(|| format!("{program} can't be run"))?;
+    if !output.status.success() {
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        bail!("{program} {arguments:?} failed:\n{said}");
+    }
+    Ok(())
+}
+
+/// What the stack's `env` file exports.
+fn exported(folder: &Path) -> Result<BTreeMap<String, String>> {
+    let script = format!("set -a; . '{}/env'; env -0", folder.display());
+    let output = Command::new("bash").args(["-c", &script]).env_clear().env("PATH", "/usr/bin:/bin").output()?;
+    let text = String::from_utf8(output.stdout)?;
+    let pairs = text.split('\0').filter_map(|line| line.split_once('='));
+    Ok(pairs.filter(|(name, _)| name.starts_with("EMOFLEET__")).map(|(n, v)| (n.to_owned(), v.to_owned())).collect())
+}
+
+/// Puts a proxy before the service whose URL is in `name`, and its address into the URL.
+async fn proxy(environment: &mut BTreeMap<String, String>, name: &str, port: u16) -> Result<Proxy> {
+    let mut url: Url = environment.get(name).with_context(|| format!("{name} is not told"))?.parse()?;
+    let upstream = ([127, 0, 0, 1], url.port().unwrap_or(port)).into();
+    let proxy = Proxy::to(upstream).await?;
+    if url.set_port(Some(proxy.address.port())).is_err() {
+        bail!("{name} takes no port");
+    }
+    environment.insert(name.into(), url.to_string().trim_end_matches('/').to_owned());
+    Ok(proxy)
+}
+
