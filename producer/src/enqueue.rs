@@ -92,7 +92,7 @@ pub async fn enqueue(
     };
     let recordings = match &args.manifest {
         Some(path) => finder.of_manifest(path, sources.into_iter().next()),
-        None => stream::iter(sources).map(move |source| finder.of_source(source)).flatten().boxed(),
+        None => stream::iter(sources).map(move |source| finder.of_source(&source)).flatten().boxed(),
     };
 
     let counts = Arc::new(Counts::default());

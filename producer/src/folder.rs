@@ -10,18 +10,18 @@ const AHEAD: usize = 256;
 
 /// A local file and its key below the upload prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LocalFile {
+pub(crate) struct LocalFile {
     /// Where it is.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Path below the folder, with `/`.
-    pub key: String,
+    pub(crate) key: String,
     /// Size.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 /// All files below `root`, hidden ones left out; links to folders are not followed, so that
 /// there are no circles. An error is the last item.
-pub fn files(root: &Path) -> mpsc::Receiver<Result<LocalFile, ProducerError>> {
+pub(crate) fn files(root: &Path) -> mpsc::Receiver<Result<LocalFile, ProducerError>> {
     let (send, receive) = mpsc::channel(AHEAD);
     let root = root.to_owned();
     tokio::task::spawn_blocking(move || {

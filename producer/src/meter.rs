@@ -43,7 +43,9 @@ impl Meter {
                 if let Ok(style) = ProgressStyle::with_template(template) {
                     bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
                 }
-                total.into_iter().for_each(|t| bar.set_length(t));
+                if let Some(total) = total {
+                    bar.set_length(total);
+                }
                 bar.set_position(done);
                 bar.set_message(text.to_owned());
             }

@@ -34,7 +34,6 @@ pub(crate) struct Recording {
 /// How recordings are found.
 #[derive(Debug, Clone)]
 pub(crate) struct Finder {
-    /// Absent in a dry run that needs none.
     pub(crate) store: Store,
     pub(crate) patience: Patience,
     /// Bucket of uploads, and of manifests without a source.
@@ -65,16 +64,16 @@ pub(crate) type Recordings = BoxStream<'static, Result<Recording, ProducerError>
 
 impl Finder {
     /// All recordings of a source.
-    pub(crate) fn of_source(&self, source: Source) -> Recordings {
+    pub(crate) fn of_source(&self, source: &Source) -> Recordings {
         match source {
-            Source::Prefix { bucket, prefix } => self.listed(bucket, prefix),
+            Source::Prefix { bucket, prefix } => self.listed(bucket.clone(), prefix),
             Source::Folder(path) => {
-                let prefix = self.upload_prefix(&Source::Folder(path.clone()));
-                self.uploaded(received(folder::files(&path)).boxed(), prefix)
+                let prefix = self.upload_prefix(source);
+                self.uploaded(received(folder::files(path)).boxed(), prefix)
             }
             Source::File(path) => {
-                let prefix = self.upload_prefix(&Source::File(path.clone()));
-                let file = local_file(&path, None);
+                let prefix = self.upload_prefix(source);
+                let file = local_file(path, None);
                 self.uploaded(stream::once(async { file }).boxed(), prefix)
             }
         }
@@ -84,9 +83,9 @@ impl Finder {
         self.prefix.clone().unwrap_or_else(|| source.upload_prefix())
     }
 
-    fn listed(&self, bucket: String, prefix: String) -> Recordings {
+    fn listed(&self, bucket: String, prefix: &str) -> Recordings {
         let this = self.clone();
-        let found = self.store.list(&bucket, &prefix).map_err(ProducerError::from);
+        let found = self.store.list(&bucket, prefix).map_err(ProducerError::from);
         let wanted = found.try_filter_map(move |object| {
             let wanted = this.wanted(&bucket, &object);
             let bucket = bucket.clone();
