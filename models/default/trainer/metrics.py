@@ -1,0 +1,33 @@
+"""Figures for a classifier over KNOWN."""
+
+import numpy as np
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def confusion(targets: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Counts, row = label, column = prediction."""
+    table = np.zeros((classes, classes), np.int64)
+    np.add.at(table, (targets, predicted), 1)
+    return table
+
+
+def unweighted_accuracy(table: np.ndarray) -> float:
+    """Mean recall over the classes that occur."""
+    totals = table.sum(1)
+    return float(np.mean(np.diag(table)[totals > 0] / totals[totals > 0]))
+
+
+def weighted_accuracy(table: np.ndarray) -> float:
+    return float(np.trace(table) / table.sum())
+
+
+def calibration_error(probabilities: np.ndarray, targets: np.ndarray, bins: int = 15) -> float:
+    """Expected calibration error of the top class: mean |confidence - accuracy| over bins of equal width."""
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == targets
+    slot = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = [abs(confidence[slot == b].sum() - right[slot == b].sum()) for b in range(bins)]
+    return float(sum(gaps) / len(targets))
