@@ -8,7 +8,7 @@ DO $$
 DECLARE
     role_name text;
 BEGIN
-    FOREACH role_name IN ARRAY ARRAY['emofleet_worker', 'emofleet_producer', 'emofleet_reader'] LOOP
+    FOREACH role_name IN ARRAY ARRAY['emofleet_worker', 'emofleet_producer', 'emofleet_dispatcher', 'emofleet_reader'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
             EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
         END IF;
@@ -30,6 +30,11 @@ GRANT INSERT, UPDATE, DELETE ON batches, recordings, analyses, reviews TO emofle
 GRANT UPDATE, DELETE ON channels TO emofleet_producer;
 GRANT DELETE ON segments, alerts, outbox TO emofleet_producer;
 GRANT EXECUTE ON FUNCTION segments_drop_empty_months(timestamptz) TO emofleet_producer;
+
+-- Dispatchers (`console alerts`) send what is owed, and close what has gone quiet.
+GRANT INSERT, UPDATE ON outbox TO emofleet_dispatcher;
+GRANT UPDATE ON alerts TO emofleet_dispatcher;
+GRANT INSERT, UPDATE, DELETE ON destinations, destination_sends TO emofleet_dispatcher;
 
 -- Inspectors and dashboards read; what people say of a call they may add.
 GRANT INSERT ON reviews TO emofleet_reader;

@@ -19,9 +19,10 @@ const INTERACTIVE_SLOTS: u16 = 1;
 /// Runs a worker until `stop` says so and its jobs are settled.
 ///
 /// # Errors
-/// When the model can't be loaded or the health address is taken. Services that are away are
+/// When the alert rules are wrong, the model can't be loaded or the health address is taken. Services that are away are
 /// waited for, not errors.
 pub async fn run(settings: Settings, stop: Stop) -> anyhow::Result<()> {
+    let rulebook = Arc::new(settings.alerts.rulebook()?);
     let name = worker_name(&settings.worker.name);
     let metrics = Arc::new(Metrics::default());
     let health = Health::new(metrics.clone(), stop.taking.clone());
@@ -32,7 +33,7 @@ pub async fn run(settings: Settings, stop: Stop) -> anyhow::Result<()> {
     let analyser = Arc::new(tokio::task::spawn_blocking(move || Analyser::load(&loading)).await??);
     let store = Store::connect(&settings.s3)?;
     let bucket = settings.s3.artifact_bucket().to_owned();
-    let database = Database::lazy(&settings.postgres)?;
+    let database = Database::lazy(&settings.postgres)?.alerting(rulebook);
     let services = async {
         until_there("postgres", &stop.taking, || database.check_schema()).await?;
         until_there("s3", &stop.taking, || store.ping(&bucket)).await

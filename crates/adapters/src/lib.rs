@@ -7,3 +7,4 @@ mod pem;
 pub mod postgres;
 pub mod s3;
 pub mod telemetry;
+pub mod webhook;

@@ -1,10 +1,12 @@
 //! Settings: the built-in `config/default.toml`, then the file named in `EMOFLEET_CONFIG`,
 //! then the environment (`EMOFLEET__SECTION__KEY`). An unknown key is an error that names it.
 
+mod rules;
 mod sections;
 
+pub use rules::rules_file;
 pub use sections::{
-    Amqp, Analysis, Audio, Checksums, Log, LogFormat, Model, Postgres, Runtime, S3, Segment, Settings, Worker,
+    Alerts, Amqp, Analysis, Audio, Checksums, Log, LogFormat, Model, Postgres, Runtime, S3, Segment, Settings, Worker,
 };
 
 use figment::Figment;
@@ -22,6 +24,9 @@ pub enum ConfigError {
     /// `EMOFLEET_CONFIG` names a file that is not there.
     #[error("configuration: EMOFLEET_CONFIG names `{0}`, which can't be read")]
     NoFile(String),
+    /// The alert rules: one line per fault, with its place.
+    #[error("alert rules:\n{0}")]
+    Rules(String),
 }
 
 impl Settings {

@@ -22,6 +22,7 @@ pub struct Settings {
     pub analysis: Analysis,
     pub model: Model,
     pub runtime: Runtime,
+    pub alerts: Alerts,
     pub log: Log,
 }
 
@@ -147,6 +148,17 @@ pub struct Runtime {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Alerts {
+    pub rules: PathBuf,
+    pub console_url: String,
+    pub poll_s: u64,
+    pub timeout_s: u64,
+    pub retry_max_s: u64,
+    pub max_attempts: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Log {
     pub filter: String,
     pub format: LogFormat,
@@ -164,8 +176,8 @@ impl Settings {
     pub(super) fn check(&self) -> Result<(), String> {
         let amqp_url = self.amqp.url.expose_secret();
         let postgres_url = self.postgres.url.expose_secret();
-        let (seg, worker) = (&self.segment, &self.worker);
-        let rules: [(&str, bool, &str); 17] = [
+        let (seg, worker, alerts) = (&self.segment, &self.worker, &self.alerts);
+        let rules: [(&str, bool, &str); 21] = [
             ("amqp.url", amqp_url.starts_with("amqp://") || amqp_url.starts_with("amqps://"), "must begin with amqp:// or amqps://"),
             ("amqp.prefix", !self.amqp.prefix.is_empty(), "must not be empty"),
             ("amqp.prefetch", self.amqp.prefetch > 0, "must be at least 1: 0 means no limit to RabbitMQ"),
@@ -183,6 +195,10 @@ impl Settings {
             ("segment.target_max_s", seg.target_min_s <= seg.target_max_s && seg.target_max_s <= seg.hard_max_s, "must lie between target_min_s and hard_max_s"),
             ("segment.hard_max_s", (1.0..=30.0).contains(&seg.hard_max_s), "must be 1 to 30"),
             ("model.batch_items", self.model.batch_items > 0, "must be at least 1"),
+            ("alerts.console_url", alerts.console_url.is_empty() || alerts.console_url.starts_with("http://") || alerts.console_url.starts_with("https://"), "must begin with http:// or https://, or be empty"),
+            ("alerts.poll_s", (1..=60).contains(&alerts.poll_s), "must be 1 to 60: an alert is sent within a minute"),
+            ("alerts.timeout_s", (1..=60).contains(&alerts.timeout_s), "must be 1 to 60"),
+            ("alerts.max_attempts", (1..=1000).contains(&alerts.max_attempts), "must be 1 to 1000"),
         ];
         match rules.into_iter().find(|(_, holds, _)| !holds) {
             Some((key, _, what)) => Err(format!("`{key}` {what}")),

@@ -6,6 +6,7 @@
 //! a job is one row of `analyses`; `done` is never undone by a failure; the timeline of a job is
 //! replaced as a whole, in the transaction that sets it `done`.
 
+mod alerts;
 mod attempt;
 mod batch;
 mod connect;
@@ -13,11 +14,14 @@ pub mod cookbook;
 mod enroll;
 mod errors;
 mod month;
+mod news;
+mod outbox;
 mod progress;
 mod prune;
 mod record;
 mod results;
 mod reviews;
+mod settle;
 mod status;
 mod text;
 mod timeline;
@@ -26,8 +30,11 @@ pub use attempt::Attempt;
 pub use batch::NewBatch;
 pub use connect::Database;
 pub use domain::report::Artifacts;
+pub use news::News;
+pub use outbox::{Budget, Claim, Letter, Order, Turn};
 pub use progress::{BatchSummary, Progress};
 pub use prune::{Expired, ExpiredCount, Forgotten};
 pub use results::{ChannelSummary, ResultRow};
 pub use reviews::{Review, Unplaced};
+pub use settle::{Delivery, Settlement};
 pub use status::Status;

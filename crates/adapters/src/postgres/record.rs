@@ -7,10 +7,11 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::timeline::{ChannelColumns, SegmentColumns};
-use super::{Database, enroll, errors, text};
+use super::{Database, alerts, enroll, errors, text};
 
 impl Database {
-    /// Records what was heard: the analysis `done`, its segments and channels, in one transaction.
+    /// Records what was heard: the analysis `done`, its segments and channels, and the alerts of
+    /// [`Database::alerting`], in one transaction.
     /// Repeating it replaces the same rows by the same rows.
     ///
     /// # Errors
@@ -29,6 +30,8 @@ impl Database {
             let mut transaction = self.pool().begin().await?;
             write_analysis(&mut transaction, report, artifacts, embedding, worker).await?;
             write_timeline(&mut transaction, report, called_at).await?;
+            let recording = enroll::recording_id(&report.object);
+            alerts::fire(&mut transaction, &self.rulebook, report, recording).await?;
             transaction.commit().await
         }
         .await;

@@ -11,6 +11,7 @@ mod heard;
 mod notice;
 mod read;
 mod rule;
+mod wording;
 
 pub use book::{DEFAULT, Rulebook};
 pub use condition::{Condition, DataField};
@@ -20,6 +21,7 @@ pub use heard::{Extent, Heard, Third};
 pub use notice::{Kind, Notice, TellOf};
 pub use read::{Fault, Faults};
 pub use rule::{Grouping, Rule, Severity};
+pub use wording::clock;
 
 use crate::report::ChannelReport;
 use crate::{CallData, Report};

@@ -1,0 +1,84 @@
+//! One POST: over TLS, within a time limit, without following redirects, with a bounded answer.
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use hyper::{Method, Request};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client as Pool;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use std::time::Duration;
+use url::Url;
+
+/// Largest answer that is read; services answer with some hundred bytes.
+const LARGEST_REPLY: usize = 64 * 1024;
+/// Below what servers keep an idle connection for, so that none is used at the moment it is closed.
+const IDLE: Duration = Duration::from_secs(4);
+
+/// What a service answered.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) retry_after: Option<String>,
+    pub(super) body: Vec<u8>,
+}
+
+/// Makes requests.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    pool: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    timeout: Duration,
+}
+
+impl Client {
+    /// A client that trusts the system's authorities.
+    pub(super) fn new(timeout: Duration) -> Result<Self, String> {
+        let connector = HttpsConnectorBuilder::new()
+            .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
+            .map_err(|e| format!("the system's certificate authorities can't be read: {e}"))?
+            .https_or_http()
+            .enable_http1()
+            .build();
+        let pool = Pool::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).build(connector);
+        Ok(Self { pool, timeout })
+    }
+
+    /// Posts JSON. Errors are sentences without the URL, which may hold a token.
+    pub(super) async fn post(&self, url: &Url, headers: &[(&str, String)], body: Vec<u8>) -> Result<Reply, String> {
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(url.as_str())
+            .header(CONTENT_TYPE, "application/json; charset=utf-8")
+            .header(USER_AGENT, concat!("emofleet/", env!("CARGO_PKG_VERSION")));
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let request = request.body(Full::new(Bytes::from(body))).map_err(|e| format!("no valid request: {e}"))?;
+        match tokio::time::timeout(self.timeout, self.exchange(request)).await {
+            Ok(reply) => reply,
+            Err(_) => Err(format!("no answer within {} s", self.timeout.as_secs())),
+        }
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Reply, String> {
+        let reply = self.pool.request(request).await.map_err(|e| reason(&e))?;
+        let status = reply.status().as_u16();
+        let retry_after = reply.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        // The status says enough when the rest of the answer is too long or breaks off.
+        let body = match Limited::new(reply.into_body(), LARGEST_REPLY).collect().await {
+            Ok(body) => body.to_bytes().to_vec(),
+            Err(_) => Vec::new(),
+        };
+        Ok(Reply { status, retry_after, body })
+    }
+}
+
+/// The innermost cause says most: "connection refused" rather than "client error".
+fn reason(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    format!("can't be reached: {cause}")
+}
