@@ -11,7 +11,7 @@ const LIBRARY: &str = "libonnxruntime.so";
 const VAD_MODEL: &str = "silero_vad.onnx";
 /// Where `stack/runtime.sh` puts both, below the checkout.
 const FETCHED: &str = ".stack/runtime";
-/// Where the system keeps shared libraries, after LD_LIBRARY_PATH.
+/// Where the system keeps shared libraries, after `LD_LIBRARY_PATH`.
 const SYSTEM_FOLDERS: [&str; 6] =
     ["/usr/local/lib", "/usr/lib", "/usr/lib64", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/lib"];
 

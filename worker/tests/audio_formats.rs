@@ -48,7 +48,8 @@ fn check(path: &Path, channels: usize, format: &Format) -> Result<(), String> {
     let least = (0..channels)
         .map(|number| agreement(&channel(&wanted, channels, number), &found[number]))
         .fold(f64::INFINITY, f64::min);
-    let line = format!("{count} samples, ffmpeg {expected}; agreement {least:.1} dB; {} in {}", facts.codec, facts.container);
+    let line =
+        format!("{count} samples, ffmpeg {expected}; agreement {least:.1} dB; {} in {}", facts.codec, facts.container);
     println!("{}: {line}", path.display());
     if count.abs_diff(expected) > format.slack || least < format.agreement {
         return Err(line);
@@ -110,11 +111,13 @@ formats! {
 #[test]
 fn the_sound_of_a_video_is_taken() {
     let folder = tempfile::tempdir().expect("temporary folder");
-    for (name, video, sound) in [("v.mp4", "mpeg4", "aac"), ("v.mkv", "mpeg4", "libopus"), ("v.webm", "libvpx", "libvorbis")] {
-        let picture = ["-f", "lavfi", "-i", "testsrc=size=64x64:rate=10:duration=2", "-shortest", "-c:v", video, "-c:a", sound];
+    for (name, video, sound) in
+        [("v.mp4", "mpeg4", "aac"), ("v.mkv", "mpeg4", "libopus"), ("v.webm", "libvpx", "libvorbis")]
+    {
+        let picture =
+            ["-f", "lavfi", "-i", "testsrc=size=64x64:rate=10:duration=2", "-shortest", "-c:v", video, "-c:a", sound];
         let path = encode(folder.path(), name, &tones(16_000, 1, 32_000), 16_000, 1, &picture);
-        let format =
-            Format { name: "video", arguments: &[], rates: &[], channels: &[], slack: 0, agreement: 40.0 };
+        let format = Format { name: "video", arguments: &[], rates: &[], channels: &[], slack: 0, agreement: 40.0 };
         check(&path, 1, &format).unwrap_or_else(|what| panic!("{name}: {what}"));
     }
 }
@@ -123,7 +126,8 @@ fn the_sound_of_a_video_is_taken() {
 fn a_wav_of_unknown_length_written_to_a_pipe_is_read_to_its_end() {
     let samples = tones(8_000, 2, 20_001);
     let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
-    let piped = recordings::ffmpeg(&["-f", "f32le", "-ar", "8000", "-ac", "2", "-i", "pipe:0", "-f", "wav", "pipe:1"], &bytes);
+    let piped =
+        recordings::ffmpeg(&["-f", "f32le", "-ar", "8000", "-ac", "2", "-i", "pipe:0", "-f", "wav", "pipe:1"], &bytes);
     let folder = tempfile::tempdir().expect("temporary folder");
     for (name, length) in [("ffmpeg.wav", None), ("zero.wav", Some(0u32)), ("sox.wav", Some(0x7fff_f000))] {
         let mut written = piped.clone();

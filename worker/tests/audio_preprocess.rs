@@ -82,7 +82,8 @@ fn run(path: &Path, layout: Option<&ChannelLayout>, keep: &mut Keep) -> Result<P
 /// seconds at which the customer begins and ends.
 fn call(folder: &Path, name: &str, arguments: &[&str]) -> (std::path::PathBuf, f64, f64) {
     let (question, complaint) = (say(QUESTION), say(SENTENCE));
-    let left = [silence(0.5), question, silence(1.5), silence(complaint.len() as f64 / f64::from(SPOKEN) + 1.0)].concat();
+    let left =
+        [silence(0.5), question, silence(1.5), silence(complaint.len() as f64 / f64::from(SPOKEN) + 1.0)].concat();
     let begins = left.len() - silence(1.0).len() - complaint.len();
     let mut right = vec![0.0; begins];
     right.extend(&complaint);
@@ -114,7 +115,11 @@ fn only_the_customer_of_a_call_is_listened_to() {
         assert_eq!(found.speech_samples[0], 0);
         let (first, last) = (keep.segments.first().expect("speech"), keep.segments.last().expect("speech"));
         assert!(keep.segments.iter().all(|segment| segment.track == 1));
-        assert!((seconds(first.start_sample) - begins).abs() < 0.4, "{name}: begins at {begins}, {first:?}", first = first.start_sample);
+        assert!(
+            (seconds(first.start_sample) - begins).abs() < 0.4,
+            "{name}: begins at {begins}, {first:?}",
+            first = first.start_sample
+        );
         assert!((seconds(last.end_sample) - ends).abs() < 0.6, "{name}: ends at {ends}, {}", last.end_sample);
         let length = keep.blocks[0].len() as f64 / f64::from(SAMPLE_RATE);
         assert!((length - found.facts.duration_s).abs() < 1e-3, "{name}: {length} s of {}", found.facts.duration_s);
@@ -124,7 +129,8 @@ fn only_the_customer_of_a_call_is_listened_to() {
 #[test]
 fn a_segment_holds_what_was_recorded_there() {
     let folder = tempfile::tempdir().expect("temporary folder");
-    let talk = [say(SENTENCE), silence(2.0), say(QUESTION), silence(0.4), say(SENTENCE), silence(0.7), say(QUESTION)].concat();
+    let talk =
+        [say(SENTENCE), silence(2.0), say(QUESTION), silence(0.4), say(SENTENCE), silence(0.7), say(QUESTION)].concat();
     let path = encode(folder.path(), "talk.flac", &talk, SPOKEN, 1, &["-c:a", "flac"]);
     let mut keep = Keep::default();
     let found = run(&path, None, &mut keep).expect("speech");
@@ -173,7 +179,8 @@ fn a_short_answer_is_one_segment_and_silence_none() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let answer = [silence(0.3), say("No, never again!"), silence(0.3)].concat();
     let mut keep = Keep::default();
-    run(&encode(folder.path(), "answer.ogg", &answer, SPOKEN, 1, &["-c:a", "libvorbis"]), None, &mut keep).expect("speech");
+    run(&encode(folder.path(), "answer.ogg", &answer, SPOKEN, 1, &["-c:a", "libvorbis"]), None, &mut keep)
+        .expect("speech");
     assert_eq!(keep.segments.len(), 1);
     let mut keep = Keep::default();
     let quiet = encode(folder.path(), "quiet.wav", &silence(5.0), SPOKEN, 1, &["-c:a", "pcm_s16le"]);

@@ -56,7 +56,7 @@ fn an_empty_file_is_empty() {
 #[test]
 fn text_and_noise_are_not_audio() {
     refused(b"Agent: hello, how can I help you?\nCustomer: ...\n", FailureCode::AudioNotAudio, "no audio format");
-    refused(&[0; 100_000], FailureCode::AudioNotAudio, "no audio format");
+    refused(&vec![0; 100_000], FailureCode::AudioNotAudio, "no audio format");
     let mut state = 5u32;
     let noise: Vec<u8> = std::iter::repeat_with(|| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

@@ -178,9 +178,11 @@ impl Decoder {
             return Err(corrupt(&format!("the sample rate changes from {} to {rate} Hz", self.rate)));
         }
         decoded.copy_to_vecs_planar(&mut self.block);
-        // A stream that falls back to mono for a while keeps its layout.
-        let last = self.block.last().cloned().unwrap_or_default();
-        self.block.resize(usize::from(self.channels), last);
+        if channels != usize::from(self.channels) {
+            // A stream that falls back to mono for a while keeps its layout.
+            let last = self.block.last().cloned().unwrap_or_default();
+            self.block.resize(usize::from(self.channels), last);
+        }
         self.longest = self.longest.max(self.block.first().map_or(0, Vec::len) as u64);
         Ok(true)
     }
@@ -188,7 +190,8 @@ impl Decoder {
     /// Puts silence in the place of a bad packet, so that what follows keeps its time.
     fn conceal(&mut self, packet: &Packet) {
         let track = self.source.reader.tracks().iter().find(|track| track.id == packet.track_id);
-        let seconds = track.and_then(|track| track.time_base?.calc_duration(packet.dur)).map_or(0.0, |t| t.as_secs_f64());
+        let seconds =
+            track.and_then(|track| track.time_base?.calc_duration(packet.dur)).map_or(0.0, |t| t.as_secs_f64());
         let frames = if self.frames == 0 { 0 } else { (seconds.clamp(0.0, 1.0) * f64::from(self.rate)) as usize };
         self.block.iter_mut().for_each(|samples| {
             samples.clear();
@@ -208,12 +211,12 @@ impl Decoder {
         for samples in &mut self.block {
             samples.truncate(skip + take);
             samples.drain(..skip);
-            samples.iter_mut().for_each(|s| *s = if s.is_finite() { s.clamp(-1.0, 1.0) } else { 0.0 });
+            for s in samples {
+                *s = if s.is_finite() { s.clamp(-1.0, 1.0) } else { 0.0 };
+            }
         }
         if self.padding > 0 && take > 0 {
             std::mem::swap(&mut self.block, &mut self.held);
-            // Sharing the channels' layout, so that the first packet leaves none behind.
-            self.block.resize(self.held.len(), Vec::new());
         }
         self.count()
     }
@@ -284,4 +287,3 @@ fn check_channels(channels: usize, limits: &config::Audio) -> Result<(), Failure
     let what = format!("the recording has {channels} channels; at most {} are taken", limits.max_channels);
     Err(Failure::new(FailureCode::AudioTooManyChannels, what))
 }
-

@@ -118,7 +118,7 @@ pub(super) fn content(head: &[u8], whole: bool) -> Content {
     }
 }
 
-/// Bytes of the ID3v2 tag that `head` begins with, 0 without one. Any format may have some in front.
+/// Bytes of the tag (`ID3`) that `head` begins with, 0 without one. Any format may have some in front.
 pub(super) fn tag_length(head: &[u8]) -> u64 {
     let Some(size) = be32(head, 6).filter(|_| head.starts_with(b"ID3")) else { return 0 };
     let seven_bits = (size & 0x7f) | (size >> 1 & 0x3f80) | (size >> 2 & 0x1f_c000) | (size >> 3 & 0xfe0_0000);

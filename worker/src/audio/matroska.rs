@@ -1,5 +1,5 @@
-//! What the demuxer passes over in Matroska and WebM: where the file should end, and the padding
-//! behind its last sound.
+//! What the demuxer passes over in Matroska (`.mkv`, `.webm`): where the file should end, and the
+//! padding behind its last sound.
 
 use super::bytes::{be32, read_at};
 use std::fs::File;
@@ -28,14 +28,21 @@ pub(super) struct Segment {
 pub(super) fn read(file: &mut File, base: u64, length: u64) -> std::io::Result<Segment> {
     let mut found = Segment::default();
     let Some(header) = element(file, base)? else { return Ok(found) };
-    let Some(segment) = (match header.end { Some(end) => element(file, end)?, None => None }) else { return Ok(found) };
+    let Some(segment) = (match header.end {
+        Some(end) => element(file, end)?,
+        None => None,
+    }) else {
+        return Ok(found);
+    };
     if segment.id != SEGMENT {
         return Ok(found);
     }
     found.missing = segment.end.map_or(0, |end| end.saturating_sub(length));
     let end = segment.end.unwrap_or(length).min(length);
     let Some(cluster) = last(file, segment.body, end, CLUSTER)? else { return Ok(found) };
-    let Some(group) = last(file, cluster.body, cluster.end.unwrap_or(end).min(end), BLOCK_GROUP)? else { return Ok(found) };
+    let Some(group) = last(file, cluster.body, cluster.end.unwrap_or(end).min(end), BLOCK_GROUP)? else {
+        return Ok(found);
+    };
     let last_of_group = group.end.unwrap_or(end).min(end);
     if let Some(padding) = last(file, group.body, last_of_group, DISCARD_PADDING)? {
         let size = padding.end.map_or(0, |end| end - padding.body).min(8) as usize;

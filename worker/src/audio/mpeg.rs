@@ -44,10 +44,10 @@ fn frame(bytes: &[u8]) -> Option<(Stream, u32, usize)> {
     if header >> 21 != 0x7ff {
         return None;
     }
-    if header >> 17 & 3 == 0 {
+    let (version, layer) = (header >> 19 & 3, 4 - (header >> 17 & 3));
+    if layer == 4 {
         return adts_frame(bytes, header);
     }
-    let (version, layer) = (header >> 19 & 3, 4 - (header >> 17 & 3));
     let (rate_index, bitrate_index, padding) = (header >> 10 & 3, header >> 12 & 15, header >> 9 & 1);
     if version == 1 || rate_index == 3 || bitrate_index == 0 || bitrate_index == 15 {
         return None;

@@ -11,7 +11,7 @@ use symphonia_core::packet::PacketRef;
 use symphonia_core::support_audio_codec;
 
 /// Opus always decodes at this rate, Hz, whatever the recorder's was.
-const RATE: u32 = 48_000;
+const RATE: i32 = 48_000;
 
 /// Decodes Opus, mono to 7.1.
 pub(super) struct Opus {
@@ -68,11 +68,11 @@ impl Head {
     fn streams(self) -> opus_pure::Result<Streams> {
         let channels = usize::from(self.channels);
         if self.family == 0 {
-            let mut decoder = OpusDecoder::new(RATE as i32, channels)?;
+            let mut decoder = OpusDecoder::new(RATE, channels)?;
             decoder.gain_q8 = i32::from(self.gain_q8);
             return Ok(Streams::One(decoder));
         }
-        let mut decoder = OpusMSDecoder::new(RATE as i32, channels, self.family)?;
+        let mut decoder = OpusMSDecoder::new(RATE, channels, self.family)?;
         for stream in decoder.streams_mut() {
             stream.gain_q8 = i32::from(self.gain_q8);
         }
@@ -88,9 +88,9 @@ impl Opus {
             _ => Channels::Discrete(u16::from(head.channels)),
         };
         let Ok(streams) = head.streams() else { return unsupported_error("opus: channel mapping") };
-        let decoded = AudioBuffer::new(AudioSpec::new(RATE, channels.clone()), MAX_PACKET_SAMPLES);
+        let decoded = AudioBuffer::new(AudioSpec::new(RATE.unsigned_abs(), channels.clone()), MAX_PACKET_SAMPLES);
         let mut params = params.clone();
-        params.with_sample_rate(RATE).with_channels(channels);
+        params.with_sample_rate(RATE.unsigned_abs()).with_channels(channels);
         Ok(Self {
             streams,
             head,

@@ -13,7 +13,7 @@ use symphonia_core::codecs::audio::AudioCodecParameters;
 use symphonia_core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_OPUS, CODEC_ID_VORBIS};
 use symphonia_core::errors::Error;
 use symphonia_core::formats::{FormatOptions, FormatReader, Track, TrackType};
-use symphonia_core::io::{MediaSourceStream, ReadBytes};
+use symphonia_core::io::{MediaSourceStream, MediaSourceStreamOptions, ReadBytes};
 
 /// Bytes looked at to tell what a file is.
 const HEAD: usize = mpeg::SEARCH + 16 * 1024;
@@ -99,7 +99,7 @@ pub(super) fn open(mut file: File, limits: &config::Audio) -> Result<Source, Fai
         return Err(truncated(&format!("the file ends {missing} bytes before its header says")));
     }
     let view = View::new(header, file, from, to);
-    let reader = demuxer(container, MediaSourceStream::new(Box::new(view), Default::default()))
+    let reader = demuxer(container, MediaSourceStream::new(Box::new(view), MediaSourceStreamOptions::default()))
         .map_err(|e| opening(&e))?;
     let (track, params) = choose(&*reader, sound.as_ref())?;
     refuse_half_band(&params, sound.as_ref())?;
@@ -111,7 +111,18 @@ pub(super) fn open(mut file: File, limits: &config::Audio) -> Result<Source, Fai
     let guessed = container == Container::Mpeg && track.delay.is_none();
     // The boxes of MP4, not counts of samples, tell whether it is whole.
     let declared = declared.filter(|_| container != Container::Mp4 && !guessed);
-    Ok(Source { container, gapless: !guessed, track: id, params, skip_s, keep_s, padding_s, declared, bytes: length, reader })
+    Ok(Source {
+        container,
+        gapless: !guessed,
+        track: id,
+        params,
+        skip_s,
+        keep_s,
+        padding_s,
+        declared,
+        bytes: length,
+        reader,
+    })
 }
 
 fn demuxer(container: Container, mut stream: MediaSourceStream<'static>) -> Result<Box<dyn FormatReader>, Error> {

@@ -157,7 +157,9 @@ impl Segmenter {
                 self.emit(pause, out);
             } else if full && self.current.is_some() {
                 self.split(begin, out);
-            } else if self.current.is_none() && (end - begin > self.rules.most || self.position - end >= self.rules.pause) {
+            } else if self.current.is_none()
+                && (end - begin > self.rules.most || self.position - end >= self.rules.pause)
+            {
                 self.emit(self.stretches.len() - 1, out);
             } else {
                 return;
@@ -204,7 +206,8 @@ impl Segmenter {
             .min_by(|(_, a), (_, b)| loudness(a).total_cmp(&loudness(b)))
             .map_or(0, |(n, _)| n * (QUIET / 4) + QUIET / 2);
         let to = self.base + (at(CUT_WINDOW.0) + quietest) as u64;
-        self.current = Some(Current { start: to, dip: self.current.and_then(|current| current.dip).filter(|dip| *dip > to) });
+        self.current =
+            Some(Current { start: to, dip: self.current.and_then(|current| current.dip).filter(|dip| *dip > to) });
         self.give(from, to, out);
     }
 

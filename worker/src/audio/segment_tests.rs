@@ -74,8 +74,9 @@ fn talk_is_cut_at_its_longest_pause() {
 
 #[test]
 fn a_long_monologue_gives_pieces_of_the_wanted_length() {
-    let parts: Vec<(f64, bool)> =
-        (0..120).flat_map(|n| [(0.7 + f64::from(n * 7 % 23) / 10.0, true), (0.35 + f64::from(n % 5) / 10.0, false)]).collect();
+    let parts: Vec<(f64, bool)> = (0..120)
+        .flat_map(|n| [(0.7 + f64::from(n * 7 % 23) / 10.0, true), (0.35 + f64::from(n % 5) / 10.0, false)])
+        .collect();
     let pieces = cut(&script(&parts), &settings());
     let wanted = pieces.iter().filter(|p| (48_000..=163_200).contains(&p.samples.len())).count();
     assert!(wanted * 10 >= pieces.len() * 9, "{:?}", spans(&pieces));
@@ -118,8 +119,9 @@ fn any_probabilities_keep_the_invariants() {
         state >> 8
     };
     for _ in 0..40 {
-        let parts: Vec<(f64, bool)> =
-            (0..30).map(|n| (f64::from(next() % 1000) / 1000.0 * if next() % 9 == 0 { 40.0 } else { 1.5 }, n % 2 == 0)).collect();
+        let parts: Vec<(f64, bool)> = (0..30)
+            .map(|n| (f64::from(next() % 1000) / 1000.0 * if next() % 9 == 0 { 40.0 } else { 1.5 }, n % 2 == 0))
+            .collect();
         cut(&script(&parts), &settings());
     }
 }

@@ -53,7 +53,11 @@ pub(super) fn read(file: &mut File, base: u64, length: u64) -> Result<Wave, Fail
                 };
                 let available = length.saturating_sub(body);
                 let endless = declared == 0 || declared >= ENDLESS && long_length.is_none();
-                let held = if endless { available.min(if declared == 0 { u64::MAX } else { declared }) } else { declared.min(available) };
+                let held = if endless {
+                    available.min(if declared == 0 { u64::MAX } else { declared })
+                } else {
+                    declared.min(available)
+                };
                 let missing = if endless { 0 } else { declared - held };
                 let whole = held - held % u64::from(block);
                 return Ok(Wave { coding, start: body, end: body + whole, missing });

@@ -54,7 +54,14 @@ pub(crate) fn ffmpeg(arguments: &[&str], input: &[u8]) -> Vec<u8> {
 }
 
 /// Encodes interleaved samples into `folder/name`.
-pub(crate) fn encode(folder: &Path, name: &str, samples: &[f32], rate: u32, channels: usize, arguments: &[&str]) -> PathBuf {
+pub(crate) fn encode(
+    folder: &Path,
+    name: &str,
+    samples: &[f32],
+    rate: u32,
+    channels: usize,
+    arguments: &[&str],
+) -> PathBuf {
     let path = folder.join(name);
     let (rate, channels) = (rate.to_string(), channels.to_string());
     let mut all = vec!["-f", "f32le", "-ar", &rate, "-ac", &channels, "-i", "pipe:0"];
