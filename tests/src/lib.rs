@@ -5,6 +5,7 @@ pub mod database;
 pub mod fleet;
 pub mod ledger;
 pub mod proxy;
+pub mod receiver;
 pub mod rig;
 pub mod speech;
 pub mod trial;

@@ -1,0 +1,262 @@
+//! From the outbox to receivers that check signatures, enforce limits and misbehave.
+
+use adapters::postgres::{Database, NewBatch};
+use anyhow::Result;
+use console::alerting::Dispatcher;
+use domain::alert::Rulebook;
+use domain::{BatchId, Emotion};
+use lapin::options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use secrecy::ExposeSecret;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tests::calls::Call;
+use tests::receiver::{Mishap, Receiver, SECRET};
+use tests::trial::Trial;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const SERVICES: [&str; 5] = ["webhook", "slack", "dingtalk", "wecom", "feishu"];
+const SOON: Duration = Duration::from_secs(30);
+
+/// A database, a receiver and rules with one destination per service, named like it.
+struct Stage {
+    trial: Trial,
+    database: Database,
+    receiver: Receiver,
+    folder: tempfile::TempDir,
+    dispatchers: Vec<(CancellationToken, JoinHandle<Result<()>>)>,
+    calls: usize,
+}
+
+impl Stage {
+    /// `extra` is added to each destination.
+    async fn set(services: &[&str], extra: &str) -> Result<Self> {
+        let mut rules = "[[rule]]\nname = \"customer-angry\"\nseverity = \"critical\"\n\
+            when = { role = \"customer\", emotion = \"angry\", score = 0.6 }\n"
+            .to_owned();
+        for name in services {
+            let service = if SERVICES.contains(name) { name } else { "webhook" };
+            rules += &format!("[[destination]]\nname = \"{name}\"\nservice = \"{service}\"\nurl_env = \"URL_{name}\"\n{extra}\n");
+            if !["slack", "wecom"].contains(&service) {
+                rules += "secret_env = \"SECRET\"\n";
+            }
+        }
+        let (mut trial, folder) = (Trial::new()?, tempfile::tempdir()?);
+        let path = folder.path().join("alerts.toml");
+        std::fs::write(&path, &rules)?;
+        trial.settings.alerts.rules = path;
+        trial.settings.alerts.console_url = "https://console.example/".into();
+        trial.settings.alerts.timeout_s = 1;
+        trial.settings.alerts.retry_max_s = 3;
+        trial.settings.postgres.max_connections = 8;
+        let database = trial.database().await?.alerting(Arc::new(Rulebook::parse(&rules)?));
+        let receiver = Receiver::start().await?;
+        Ok(Self { trial, database, receiver, folder, dispatchers: Vec::new(), calls: 0 })
+    }
+
+    fn dispatcher(&self) -> Result<Dispatcher> {
+        let base = self.receiver.url.clone();
+        Dispatcher::open(&self.trial.settings, move |name| match name.strip_prefix("URL_") {
+            Some("dead") => Some("http://127.0.0.1:9/nobody".into()),
+            Some(name) => {
+                let service = if SERVICES.contains(&name) { name } else { "webhook" };
+                Some(format!("{base}/{service}/{name}?access_token=t"))
+            }
+            None => Some(SECRET.into()),
+        })
+    }
+
+    fn dispatch(&mut self) -> Result<()> {
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(self.dispatcher()?.run(stop.clone()));
+        self.dispatchers.push((stop, task));
+        Ok(())
+    }
+
+    /// Records so many angry calls; their call ids, which messages carry.
+    async fn angry_calls(&mut self, count: usize) -> Result<Vec<String>> {
+        let mut ids = Vec::new();
+        for n in self.calls..self.calls + count {
+            let id = format!("call{n:04}x");
+            let call = Call::new(&format!("{id}.wav")).heard(&[(5.0, Emotion::Neutral, 0.9), (5.0, Emotion::Angry, 0.8)]);
+            let batch = NewBatch { id: BatchId::from_name("night"), name: "night".into(), source: "test".into() };
+            self.database.register(&batch, &[call.job()], false).await?;
+            self.database.record_done(&call.report(), &call.artifacts(), None, "w1").await?;
+            ids.push(id);
+        }
+        self.calls += count;
+        Ok(ids)
+    }
+
+    async fn end(self) -> Result<()> {
+        for (stop, task) in self.dispatchers {
+            stop.cancel();
+            task.await??;
+        }
+        self.database.close().await;
+        drop(self.folder);
+        self.trial.end().await
+    }
+}
+
+#[tokio::test]
+async fn every_service_gets_its_own_format_signed_within_seconds() -> Result<()> {
+    let mut stage = Stage::set(&SERVICES, "").await?;
+    stage.dispatch()?;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let recorded = Instant::now();
+    let ids = stage.angry_calls(1).await?;
+    stage.receiver.until(SOON, |r| SERVICES.iter().all(|s| !r.arrivals(s).is_empty())).await?;
+    println!("five services told {:?} after the commit began", recorded.elapsed());
+    assert!(recorded.elapsed() < Duration::from_secs(5));
+    assert_eq!(stage.receiver.offences(), Vec::<String>::new());
+
+    let text = |service: &str| stage.receiver.arrivals(service)[0].body.to_string();
+    let job = Call::new(&format!("{}.wav", ids[0])).job().job_id;
+    for service in SERVICES {
+        let text = text(service);
+        assert!(text.contains(&ids[0]), "{service} names the call: {text}");
+        assert!(text.contains(&format!("https://console.example/calls/{job}?t=5")), "{service} leads to the second: {text}");
+    }
+    assert!(text("dingtalk").contains("生气") && text("slack").contains("angry"));
+    let alert = &stage.receiver.arrivals("webhook")[0].body["alerts"][0];
+    assert_eq!((&alert["rule"], &alert["severity"]), (&"customer-angry".into(), &"critical".into()));
+    assert_eq!(alert["evidence"][0]["found"], "in_a_row");
+    assert!(alert["text"]["zh"].as_str().is_some_and(|t| t.contains("生气")));
+    stage.end().await
+}
+
+#[tokio::test]
+async fn through_errors_stalls_and_two_dispatchers_every_alert_arrives_exactly_once() -> Result<()> {
+    let mut stage = Stage::set(&["webhook", "slack", "feishu", "dead"], "").await?;
+    stage.receiver.mishaps("webhook", &[Mishap::Status(500), Mishap::Stall, Mishap::RetryAfter(1), Mishap::Status(503)]);
+    stage.receiver.mishaps("slack", &[Mishap::RetryAfter(2), Mishap::Status(500)]);
+    stage.receiver.mishaps("feishu", &[Mishap::Stall, Mishap::Status(502)]);
+    stage.dispatch()?;
+    stage.dispatch()?;
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        ids.extend(stage.angry_calls(5).await?);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    // In Slack's messages the first alert stands twice: in the blocks, and in what notifications show.
+    let all = |r: &Receiver, s: &str| r.mentions(s, &ids).iter().all(|n| *n >= 1);
+    let patience = Duration::from_secs(90);
+    stage.receiver.until(patience, |r| ["webhook", "slack", "feishu"].iter().all(|s| all(r, s))).await?;
+    // Whatever is sent twice would be by now.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for service in ["webhook", "feishu"] {
+        let mentions = stage.receiver.mentions(service, &ids);
+        assert!(mentions.iter().all(|n| *n == 1), "{service}: {mentions:?}");
+    }
+    let blocks = |a: &tests::receiver::Arrival| a.body["blocks"].to_string();
+    let slack: String = stage.receiver.arrivals("slack").iter().map(blocks).collect();
+    assert!(ids.iter().all(|id| slack.matches(id.as_str()).count() == 1));
+    assert_eq!(stage.receiver.offences(), Vec::<String>::new());
+    let waiting = stage.database.deliveries().await?;
+    let of = |name: &str| waiting.iter().find(|d| d.destination == name).map_or(-1, |d| d.waiting);
+    assert_eq!((of("webhook"), of("amqp")), (0, 0));
+    assert!(of("dead") > 0, "the dead one still waits, and has held up nobody");
+    stage.end().await
+}
+
+#[tokio::test]
+async fn limits_hold_across_dispatchers_and_what_waits_becomes_a_digest() -> Result<()> {
+    const PER_MINUTE: usize = 3;
+    let services = ["slack", "dingtalk", "wecom", "feishu"];
+    let mut stage = Stage::set(&services, &format!("per_minute = {PER_MINUTE}")).await?;
+    for service in services {
+        stage.receiver.limit(service, PER_MINUTE);
+    }
+    stage.dispatch()?;
+    stage.dispatch()?;
+    let mut ids = stage.angry_calls(2).await?;
+    stage.receiver.until(SOON, |r| services.iter().all(|s| r.arrivals(s).len() >= 2)).await?;
+    ids.extend(stage.angry_calls(20).await?);
+    let all = |r: &Receiver, s: &str| r.mentions(s, &ids).iter().all(|n| *n >= 1);
+    stage.receiver.until(Duration::from_secs(150), |r| services.iter().all(|s| all(r, s))).await?;
+    assert_eq!(stage.receiver.offences(), Vec::<String>::new(), "no limit was ever passed");
+    for service in services {
+        let arrivals = stage.receiver.arrivals(service);
+        assert!(arrivals.len() <= 2 * PER_MINUTE, "{service}: 22 alerts in {} messages", arrivals.len());
+    }
+    stage.end().await
+}
+
+#[tokio::test]
+async fn what_fails_too_often_is_given_up_visibly_and_can_be_tried_again() -> Result<()> {
+    let mut stage = Stage::set(&["webhook"], "").await?;
+    stage.trial.settings.alerts.max_attempts = 2;
+    stage.trial.settings.alerts.retry_max_s = 2;
+    stage.receiver.mishaps("webhook", &[Mishap::Status(500), Mishap::Status(500)]);
+    let ids = stage.angry_calls(1).await?;
+    for _ in 0..3 {
+        stage.dispatcher()?.once().await?;
+        tokio::time::sleep(Duration::from_millis(2100)).await;
+    }
+    let delivery = |list: Vec<adapters::postgres::Delivery>| list.into_iter().find(|d| d.destination == "webhook");
+    let found = delivery(stage.database.deliveries().await?).expect("it is listed");
+    assert_eq!((found.waiting, found.given_up), (0, 1));
+    assert!(found.last_error.is_some_and(|e| e.contains("HTTP 500")));
+    assert_eq!(stage.receiver.requests(), 2, "given up means left alone");
+
+    assert_eq!(stage.database.revive("webhook").await?, 1);
+    stage.dispatcher()?.once().await?;
+    assert_eq!(stage.receiver.mentions("webhook", &ids), [1]);
+    let found = delivery(stage.database.deliveries().await?).expect("it is listed");
+    assert_eq!((found.waiting, found.given_up, found.delivered_today, found.last_error), (0, 0, 1, None));
+    stage.end().await
+}
+
+#[tokio::test]
+async fn one_message_that_is_refused_does_not_take_its_digest_along() -> Result<()> {
+    let mut stage = Stage::set(&["webhook"], "per_minute = 4").await?;
+    // The digest is refused; then the first of its alerts is, alone, and the others arrive.
+    stage.receiver.mishaps("webhook", &[Mishap::Status(400), Mishap::Status(422)]);
+    stage.trial.settings.alerts.max_attempts = 2;
+    let ids = stage.angry_calls(6).await?;
+    stage.dispatcher()?.once().await?;
+    let mentions = stage.receiver.mentions("webhook", &ids);
+    assert_eq!(mentions, [0, 1, 1, 0, 0, 0], "one by one, within the limit of four");
+    let found = stage.database.deliveries().await?;
+    let webhook = found.iter().find(|d| d.destination == "webhook").expect("it is listed");
+    assert_eq!((webhook.given_up, webhook.waiting), (1, 3));
+    stage.end().await
+}
+
+#[tokio::test]
+async fn programs_can_subscribe_to_the_exchange_by_severity_and_rule() -> Result<()> {
+    let mut stage = Stage::set(&[], "").await?;
+    let url = stage.trial.settings.amqp.url.expose_secret();
+    let broker = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await?;
+    let channel = broker.create_channel().await?;
+    adapters::amqp::Topology::new(&stage.trial.settings.amqp).declare(&channel).await?;
+    let exchange = adapters::amqp::Topology::new(&stage.trial.settings.amqp).alerts_exchange();
+    let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+    let queue = channel.queue_declare("".into(), options, FieldTable::default()).await?.name().clone();
+    let (bind, none) = (QueueBindOptions::default(), FieldTable::default());
+    channel.queue_bind(queue.clone(), exchange.as_str().into(), "critical.*".into(), bind, none).await?;
+
+    let ids = stage.angry_calls(2).await?;
+    stage.dispatcher()?.once().await?;
+    let mut heard = Vec::new();
+    while let Some(message) = channel.basic_get(queue.clone(), BasicGetOptions { no_ack: true }).await? {
+        assert_eq!(message.routing_key.as_str(), "critical.customer-angry");
+        let notice: domain::alert::Notice = serde_json::from_slice(&message.data)?;
+        heard.push(notice.call["call_id"].clone());
+    }
+    assert_eq!(heard, ids);
+    broker.close(200, "done".into()).await?;
+    stage.end().await
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_destinations_is_said_at_the_start_without_secrets() -> Result<()> {
+    let stage = Stage::set(&["webhook", "slack"], "").await?;
+    let open = |value: &'static str| Dispatcher::open(&stage.trial.settings, move |_| Some(value.into())).err();
+    let error = open("http://hunter2.example/").map(|e| e.to_string()).unwrap_or_default();
+    assert!(error.contains("`webhook`") && error.contains("`slack`") && error.contains("https://"), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
+    stage.end().await
+}

@@ -1,0 +1,186 @@
+//! Alerts are written with the scores that they are about, once per job, and owe their messages
+//! once per cool-down.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use adapters::postgres::{Database, NewBatch};
+use anyhow::Result;
+use domain::alert::Rulebook;
+use domain::{BatchId, Emotion, FailureCode};
+use sqlx::Row;
+use std::sync::Arc;
+use tests::calls::Call;
+use tests::database::TestDatabase;
+
+const RULES: &str = r#"
+[[rule]]
+name = "customer-angry"
+severity = "critical"
+when = { role = "customer", emotion = "angry", score = 0.6, in_a_row = 2 }
+group_by = "customer"
+cooldown = "1h"
+resolve_after = "2h"
+
+[[rule]]
+name = "team-seven"
+severity = "info"
+when = { team = "7" }
+notify = ["tickets"]
+
+[[destination]]
+name = "tickets"
+service = "webhook"
+url_env = "U"
+secret_env = "S"
+
+[[destination]]
+name = "chat"
+service = "wecom"
+url_env = "U"
+min_severity = "warning"
+"#;
+
+fn angry(key: &str, customer: &str) -> Call {
+    let heard = [(5.0, Emotion::Neutral, 0.9), (5.0, Emotion::Angry, 0.8), (6.0, Emotion::Angry, 0.7)];
+    Call::new(key).by("8", "a1", customer, "2026-11-20T08:00:00Z").heard(&heard)
+}
+
+async fn start() -> Result<(TestDatabase, Database)> {
+    let test = TestDatabase::create().await?;
+    let database = test.database.clone().alerting(Arc::new(Rulebook::parse(RULES)?));
+    Ok((test, database))
+}
+
+async fn known(database: &Database, calls: &[Call]) -> Result<()> {
+    let jobs: Vec<_> = calls.iter().map(Call::job).collect();
+    let batch = NewBatch { id: BatchId::from_name("night"), name: "night".into(), source: "test".into() };
+    database.register(&batch, &jobs, false).await?;
+    Ok(())
+}
+
+async fn record(database: &Database, call: &Call) -> Result<()> {
+    known(database, std::slice::from_ref(call)).await?;
+    Ok(database.record_done(&call.report(), &call.artifacts(), None, "w1").await?)
+}
+
+#[tokio::test]
+async fn an_alert_says_where_to_listen_and_who_is_to_be_told() -> Result<()> {
+    let (test, database) = start().await?;
+    record(&database, &angry("a.wav", "c1")).await?;
+    let alert = sqlx::query("SELECT * FROM alerts").fetch_one(database.pool()).await?;
+    assert_eq!(alert.get::<String, _>("rule"), "customer-angry");
+    assert_eq!((alert.get::<i16, _>("channel"), alert.get::<i32, _>("segment")), (1, 1));
+    assert!((alert.get::<f32, _>("start_s") - 5.5).abs() < 1e-3);
+    assert_eq!(alert.get::<String, _>("group_key"), "customer:c1");
+    assert_eq!(alert.get::<String, _>("message"), "customer: angry 0.75, 2 segments in a row from 0:05");
+    let told: Vec<String> =
+        sqlx::query_scalar("SELECT destination FROM outbox ORDER BY destination").fetch_all(database.pool()).await?;
+    assert_eq!(told, ["amqp", "chat", "tickets"]);
+    let payload: serde_json::Value = sqlx::query_scalar("SELECT payload FROM outbox LIMIT 1").fetch_one(database.pool()).await?;
+    assert_eq!(payload["call"], serde_json::json!({ "call_id": "a", "team": "8" }), "no more than the rule tells");
+    assert_eq!(payload["kind"], "fired");
+    drop(test);
+    Ok(())
+}
+
+#[tokio::test]
+async fn destinations_are_chosen_by_name_and_severity() -> Result<()> {
+    let (_test, database) = start().await?;
+    record(&database, &Call::new("calm.wav").by("7", "a1", "c1", "2026-11-20T08:00:00Z").heard(&[(5.0, Emotion::Happy, 0.9)])).await?;
+    let told: Vec<String> =
+        sqlx::query_scalar("SELECT destination FROM outbox ORDER BY destination").fetch_all(database.pool()).await?;
+    assert_eq!(told, ["amqp", "tickets"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_job_repeated_five_times_fires_once_even_at_the_same_moment() -> Result<()> {
+    let (test, database) = start().await?;
+    let call = angry("a.wav", "c1");
+    known(&database, std::slice::from_ref(&call)).await?;
+    let again = (0..5).map(|_| {
+        let (database, call) = (database.clone(), call.clone());
+        tokio::spawn(async move { database.record_done(&call.report(), &call.artifacts(), None, "w1").await })
+    });
+    for done in again.collect::<Vec<_>>() {
+        done.await??;
+    }
+    assert_eq!(test.count("SELECT count(*) FROM alerts").await?, 1);
+    assert_eq!(test.count("SELECT count(*) FROM outbox").await?, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_customers_calls_at_the_same_moment_owe_one_message() -> Result<()> {
+    let (test, database) = start().await?;
+    let calls: Vec<_> = (0..12).map(|n| angry(&format!("{n}.wav"), if n % 2 == 0 { "even" } else { "odd" })).collect();
+    known(&database, &calls).await?;
+    let done = calls.into_iter().map(|call| {
+        let database = database.clone();
+        tokio::spawn(async move { database.record_done(&call.report(), &call.artifacts(), None, "w1").await })
+    });
+    for done in done.collect::<Vec<_>>() {
+        done.await??;
+    }
+    assert_eq!(test.count("SELECT count(*) FROM alerts").await?, 12, "every alert is on record");
+    assert_eq!(test.count("SELECT count(*) FROM alerts WHERE notified_at IS NOT NULL").await?, 2);
+    assert_eq!(test.count("SELECT count(*) FROM outbox").await?, 2 * 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn after_the_cool_down_it_is_said_again_with_what_was_held_back() -> Result<()> {
+    let (test, database) = start().await?;
+    for key in ["1.wav", "2.wav", "3.wav"] {
+        record(&database, &angry(key, "c1")).await?;
+    }
+    assert_eq!(test.count("SELECT count(*) FROM outbox").await?, 3);
+    sqlx::raw_sql("UPDATE alerts SET fired_at = fired_at - interval '61 minutes', notified_at = notified_at - interval '61 minutes'")
+        .execute(database.pool())
+        .await?;
+    record(&database, &angry("4.wav", "c1")).await?;
+    let payload: serde_json::Value =
+        sqlx::query_scalar("SELECT payload FROM outbox WHERE kind = 'again' LIMIT 1").fetch_one(database.pool()).await?;
+    assert_eq!(payload["held_back"], 2);
+    assert_eq!(test.count("SELECT count(*) FROM outbox WHERE kind = 'again'").await?, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_has_gone_quiet_is_resolved_once_for_those_who_were_told() -> Result<()> {
+    let (test, database) = start().await?;
+    let rules = Rulebook::parse(RULES)?;
+    record(&database, &angry("1.wav", "c1")).await?;
+    record(&database, &angry("2.wav", "c1")).await?;
+    record(&database, &angry("3.wav", "c2")).await?;
+    assert_eq!(database.resolve_quiet(&rules).await?, 0, "nothing is quiet yet");
+    sqlx::raw_sql("UPDATE alerts SET fired_at = fired_at - interval '3 hours', notified_at = notified_at - interval '3 hours'
+        WHERE group_key = 'customer:c1'")
+        .execute(database.pool())
+        .await?;
+    let (one, two) = tokio::join!(database.resolve_quiet(&rules), database.resolve_quiet(&rules));
+    assert_eq!(one? + two?, 1, "two dispatchers close it once");
+    assert_eq!(test.count("SELECT count(*) FROM alerts WHERE resolved_at IS NOT NULL").await?, 2);
+    assert_eq!(test.count("SELECT count(*) FROM outbox WHERE kind = 'resolved'").await?, 3);
+    // A matter that was closed begins anew.
+    record(&database, &angry("4.wav", "c1")).await?;
+    let kind: String = sqlx::query_scalar("SELECT kind FROM outbox ORDER BY id DESC LIMIT 1").fetch_one(database.pool()).await?;
+    assert_eq!(kind, "fired");
+    Ok(())
+}
+
+#[tokio::test]
+async fn scores_and_alerts_are_written_together_or_not_at_all() -> Result<()> {
+    let (test, database) = start().await?;
+    let refuse = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION refuse()";
+    sqlx::raw_sql(refuse).execute(database.pool()).await?;
+    let call = angry("a.wav", "c1");
+    let failure = record(&database, &call).await.unwrap_err();
+    assert_eq!(failure.downcast::<domain::Failure>().unwrap().code, FailureCode::DatabaseRefused);
+    assert_eq!(test.count("SELECT count(*) FROM analyses WHERE status = 'done'").await?, 0);
+    assert_eq!(test.count("SELECT count(*) FROM alerts").await?, 0);
+    sqlx::raw_sql("DROP TRIGGER refuse ON outbox").execute(database.pool()).await?;
+    record(&database, &call).await?;
+    assert_eq!(test.count("SELECT count(*) FROM alerts").await?, 1);
+    Ok(())
+}
