@@ -11,8 +11,8 @@ WITH made AS (
                             sample_rate, channels, duration_s, bytes)
     SELECT recording_id, 'calls', to_char(called_at, 'YYYY/MM/DD/') || n || '.wav', 'e1', 'call-' || n,
            'agent-' || h % $5 || '-' || h / 64 % 20, 'team-' || h % $5,
-           'customer-' || CASE WHEN h % 5 = 0 THEN h / 5 % 2000 ELSE n END, called_at,
-           jsonb_build_object('vip', CASE WHEN h % 50 = 1 THEN 'yes' ELSE 'no' END),
+           'customer-' || CASE WHEN h / 11 % 5 = 0 THEN h / 55 % 2000 ELSE n END, called_at,
+           jsonb_build_object('vip', CASE WHEN h / 7 % 50 = 1 THEN 'yes' ELSE 'no' END),
            'wav', 'pcm_alaw', 8000, 2, $4 * 5.5, $4 * 88000
       FROM made
     ON CONFLICT DO NOTHING

@@ -25,3 +25,5 @@ SELECT job_id, called_at, 1, i, 'customer', i * 5.5, i * 5.5 + 5,
        greatest(angry, sad, happy, neutral),
        angry, rest * 0.05, rest * 0.05, happy, neutral, rest * 0.04, sad, rest * 0.04, rest * 0.02
   FROM nine
+ -- As workers write them: the calls of a time together, and each in one piece.
+ ORDER BY called_at, job_id, i
