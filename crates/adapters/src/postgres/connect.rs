@@ -94,12 +94,14 @@ impl Database {
     /// # Errors
     /// `database.refused`, with the advice to migrate; `database.unreachable`.
     pub async fn check_schema(&self) -> Result<(), Failure> {
-        let newest = MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0);
-        let applied: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
-            .fetch_one(&self.pool)
-            .await
-            .map_err(|e| errors::failure(&e))?;
-        if applied >= Some(newest) {
+        let known: Vec<i64> = MIGRATIONS.iter().map(|m| m.version).collect();
+        let applied: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations WHERE success AND version = ANY($1)")
+                .bind(&known)
+                .fetch_one(&self.pool)
+                .await
+                .map_err(|e| errors::failure(&e))?;
+        if usize::try_from(applied) == Ok(known.len()) {
             return Ok(());
         }
         Err(Failure::new(FailureCode::DatabaseRefused, "the schema is older than this program: run `producer migrate`"))
