@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from .architecture import Architecture
 from .checkpoint import CheckpointFiles
 from .labels import EMOTIONS
 from .reference import Reference
@@ -32,7 +31,7 @@ class Finding:
         return self.value <= self.limit
 
 
-def compare(model: Model, reference: Reference, architecture: Architecture, recordings: list[Recording]) -> list[Finding]:
+def compare(model: Model, reference: Reference, recordings: list[Recording]) -> list[Finding]:
     """The model against FunASR's `generate()` on each recording, and a batch of all of them against the singles."""
     singles = [model.run([recording.waveform]) for recording in recordings]
     answers = [reference.answer_file(recording.path) for recording in recordings]

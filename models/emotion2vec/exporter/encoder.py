@@ -7,7 +7,7 @@ from .architecture import Architecture
 from .checkpoint import Weights
 from .graph_writer import MICROSOFT, GraphWriter
 from .lengths import FrameMask
-from .linear import PaddedLinear, PlainLinear
+from .linear import Linear
 
 # Score of a key that must not be attended to: its weight is exactly 0 after the softmax.
 MASKED = -1e30
@@ -16,7 +16,9 @@ MASKED = -1e30
 NEGLIGIBLE = -64.0
 
 
-def write_encoder(graph: GraphWriter, architecture: Architecture, weights: Weights, features: str, mask: FrameMask) -> str:
+def write_encoder(
+    graph: GraphWriter, architecture: Architecture, weights: Weights, linear: Linear, features: str, mask: FrameMask
+) -> str:
     """f32 [batch, frames, width] -> the last block's output for the same frames (extra tokens dropped)."""
     bias = write_attention_bias(graph, architecture, weights, features)
     value = _prepend_extra_tokens(graph, architecture, weights, features)
@@ -26,7 +28,6 @@ def write_encoder(graph: GraphWriter, architecture: Architecture, weights: Weigh
                        axis=-1, epsilon=architecture.norm_eps, name="encoder.norm")
     sources = [f"{prefix}.blocks.{index}" for index in range(architecture.prenet_depth)]
     sources += [f"blocks.{index}" for index in range(architecture.depth)]
-    linear = PaddedLinear(graph, value)
     for index, source in enumerate(sources):
         value = _write_block(graph, architecture, weights, linear, source, f"block{index}", value, bias, keys)
     last = graph.dimension(value, 1, name="tokens_total")

@@ -5,18 +5,21 @@ import logging
 import os
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
-from .architecture import read_architecture
+from .architecture import Architecture, read_architecture
 from .card import sha256, write_card
 from .check import check_example, compare, recordings_to_check, table
-from .checkpoint import Weights, locate, read_config
+from .checkpoint import CheckpointFiles, Weights, locate, read_config
+from .comparison import Contestant, real_speech, run
 from .hub import OWNERS, obtain
 from .labels import read_labels
 from .network import write_network
 from .reference import Reference
 from .refusal import Refusal
 from .runtime import Model
+from .speech import SAMPLE_RATE
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,43 +33,75 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+@dataclass(frozen=True)
+class Source:
+    """Everything that is read from the checkpoint."""
+
+    files: CheckpointFiles
+    labels: list[str]
+    architecture: Architecture
+    weights: Weights
+
+
 def export(options: argparse.Namespace) -> None:
-    """Raises `Refusal`; model.json appears only after every check has passed, and the worker loads no folder without it."""
+    """Raises `Refusal`; a folder gets its model.json only after every check has passed, and the worker loads none without it."""
     files = locate(obtain(options.source, options.hub))
     labels = read_labels(files.tokens)
+    # Asked for before the long work: it would be a pity to refuse after it.
+    speech = real_speech(options.check_audio, options.data) if options.int8 else []
     config = read_config(files)
-    architecture = read_architecture(config)
-    weights = Weights(files.weights, config.get("scope_map") or [])
-    network = write_network(architecture, weights, len(labels))
-    parameters = weights.taken()
+    source = Source(files, labels, read_architecture(config), Weights(files.weights, config.get("scope_map") or []))
 
-    options.out.mkdir(parents=True, exist_ok=True)
-    target = options.out / "model.onnx"
+    target = _write(source, options.out, "fp32")
+    print(f"left {source.weights.left_behind():,} training parameters behind")
+    model, reference = Model(target, options.threads), Reference(files.folder, options.threads)
+    _check(source, model, reference, options)
+    _describe(source, target, options, "fp32")
+
+    if options.int8:
+        small = _write(source, options.out / "int8", "int8")
+        quantised = Model(small, options.threads)
+        comparison = run(
+            [
+                Contestant("FunASR", reference.score),
+                Contestant("fp32", lambda waveform: model.run([waveform]).scores[0]),
+                Contestant("int8", lambda waveform: quantised.run([waveform]).scores[0]),
+            ],
+            speech,
+        )
+        print(f"\n{comparison}\n")
+        small.with_name("comparison.md").write_text(comparison + "\n", encoding="utf-8")
+        _describe(source, small, options, "int8")
+
+
+def _write(source: Source, folder: Path, precision: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / "model.onnx"
     target.with_name("model.json").unlink(missing_ok=True)
-    target.write_bytes(network.SerializeToString())
-    del network
-    print(f"wrote {target}: {parameters:,} parameters, {target.stat().st_size / 1e6:.0f} MB; left {weights.left_behind():,} training parameters behind")
+    target.write_bytes(write_network(source.architecture, source.weights, len(source.labels), precision).SerializeToString())
+    print(f"wrote {target}: {source.weights.taken():,} parameters, {precision}, {target.stat().st_size / 1e6:.0f} MB")
+    return target
 
-    model = Model(target, options.threads)
-    reference = Reference(files.folder, options.threads)
+
+def _check(source: Source, model: Model, reference: Reference, options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         recordings = recordings_to_check(options.check_audio, Path(folder))
-        findings = compare(model, reference, architecture, recordings)
-    findings += check_example(model, files)
-    print(f"checked on {len(recordings)} recordings of {min(map(_seconds, recordings)):.3f} to {max(map(_seconds, recordings)):.1f} s, largest difference:")
+        findings = compare(model, reference, recordings)
+    findings += check_example(model, source.files)
+    seconds = [len(recording.waveform) / SAMPLE_RATE for recording in recordings]
+    print(f"checked on {len(recordings)} recordings of {min(seconds):.3f} to {max(seconds):.1f} s, largest difference:")
     print(table(findings))
-    if not files.example.is_file():
+    if not source.files.example.is_file():
         print("  note  the folder has no example/test.wav, so the published weights' known answer was not asked for")
     if not all(finding.passed for finding in findings):
-        raise Refusal(f"{target} does not answer as FunASR does (see FAIL above). No model.json was written; please report this with the table.")
-
-    name = options.name or files.folder.resolve().name
-    version = options.version or sha256(files.weights)[:12]
-    print(f"wrote {write_card(target, name, version, labels, architecture, parameters, 'fp32')}")
+        raise Refusal("the exported model does not answer as FunASR does (see FAIL above). No model.json was written; please report this with the table.")
 
 
-def _seconds(recording) -> float:
-    return len(recording.waveform) / 16_000
+def _describe(source: Source, target: Path, options: argparse.Namespace, precision: str) -> None:
+    name = options.name or source.files.folder.resolve().name
+    version = options.version or sha256(source.files.weights)[:12]
+    name = name if precision == "fp32" else f"{name}_{precision}"
+    print(f"wrote {write_card(target, name, version, source.labels, source.architecture, source.weights.taken(), precision)}")
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -77,6 +112,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--name", help="name in model.json (default: the checkpoint folder's)")
     parser.add_argument("--version", help="version in model.json (default: the first 12 digits of the SHA-256 of model.pt)")
     parser.add_argument("--check-audio", type=Path, nargs="*", default=[], metavar="FILE", help="recordings to check on, besides synthetic ones")
+    parser.add_argument("--int8", action="store_true", help="also write OUT/int8, with a table of its speed and agreement on real speech")
+    parser.add_argument("--data", type=Path, default=os.environ.get("EMOFLEET_DATA"), metavar="DIR", help="folder of real speech for --int8 (default: EMOFLEET_DATA)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads for the checks")
     return parser.parse_args(arguments)
 

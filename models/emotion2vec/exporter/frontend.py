@@ -6,6 +6,7 @@ from onnx import TensorProto
 from .architecture import Architecture, Convolution
 from .checkpoint import Weights
 from .graph_writer import MICROSOFT, GraphWriter
+from .linear import Linear
 
 # F.layer_norm over the waveform, and FunASR's LayerNorm helper, both use this default.
 NORM_EPS = 1e-5
@@ -33,7 +34,7 @@ def write_normalisation(graph: GraphWriter, architecture: Architecture, waveform
     return graph.node("Div", centred, deviation, name="waveform_normalised")
 
 
-def write_convolutions(graph: GraphWriter, architecture: Architecture, weights: Weights, waveform: str) -> str:
+def write_convolutions(graph: GraphWriter, architecture: Architecture, weights: Weights, linear: Linear, waveform: str) -> str:
     """The seven convolutions, each with LayerNorm over channels and GELU. f32 [batch, samples] -> [batch, frames, channels].
 
     Channels last makes LayerNorm and GELU work on contiguous rows, and a convolution one large MatMul. The frames of a
@@ -47,7 +48,11 @@ def write_convolutions(graph: GraphWriter, architecture: Architecture, weights: 
         # Conv1d's [out, in, kernel] -> [kernel * in, out], matching rows of `kernel` consecutive frames.
         kernel = np.transpose(weights[f"{prefix}.{index}.0.weight"], (2, 1, 0)).reshape(layer.kernel * channels, layer.channels)
         windows = _windows(graph, layer, value, channels, name)
-        value = graph.node("MatMul", windows, graph.weight(f"{name}.weight", kernel), name=name)
+        if channels == 1:
+            # A handful of inputs for each output: nothing to gain from fewer bits, and the samples deserve all of theirs.
+            value = graph.node("MatMul", windows, graph.weight(f"{name}.weight", kernel), name=name)
+        else:
+            value = linear.convolve(windows, kernel, name)
         scale = graph.weight(f"{name}.norm.weight", weights[f"{prefix}.{index}.2.1.weight"])
         bias = graph.weight(f"{name}.norm.bias", weights[f"{prefix}.{index}.2.1.bias"])
         value = graph.node("LayerNormalization", value, scale, bias, axis=-1, epsilon=NORM_EPS, name=f"{name}.norm")

@@ -26,9 +26,10 @@ class GraphWriter:
         return results[0] if outputs == 1 else results
 
     def weight(self, name: str, values: np.ndarray) -> str:
-        """A float32 constant under its own name."""
+        """A constant under its own name; floats are kept as float32."""
         name = self._unique(name)
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(values, dtype=np.float32), name))
+        values = values.astype(np.float32) if values.dtype.kind == "f" else values
+        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
 
     def integers(self, *values: int, scalar: bool = False) -> str:

@@ -20,61 +20,53 @@ CARRIER = 8.0
 class Linear(Protocol):
     """Writes linear layers on values [batch, rows, columns]; weights come as PyTorch keeps them, [out, in]."""
 
-    def prepare(self, value: str, name: str) -> str:
+    def prepare(self, value: str, name: str):
         """The form of a value that `apply` takes; prepare once where several layers share an input."""
 
-    def apply(self, prepared: str, weight: np.ndarray, bias: np.ndarray, name: str) -> str:
+    def apply(self, prepared, weight: np.ndarray, bias: np.ndarray, name: str) -> str:
         """`value @ weight.T + bias`."""
 
     def feed_forward(self, value: str, up: tuple[np.ndarray, np.ndarray], down: tuple[np.ndarray, np.ndarray], name: str) -> str:
         """Linear, exact GELU, linear."""
 
+    def convolve(self, windows: str, kernel: np.ndarray, name: str) -> str:
+        """`windows @ kernel`, kernel [in, out], without bias."""
+
 
 class PaddedLinear:
-    """For fp32: padded columns, bias inside the weight."""
+    """For fp32: padded columns, bias inside the weight. All prepared values must have the same batch and rows."""
 
-    def __init__(self, graph: GraphWriter, like: str) -> None:
-        """`like` is a value [batch, rows, anything] that has the batch and rows of all inputs to come."""
+    def __init__(self, graph: GraphWriter) -> None:
         self._graph = graph
-        rows = graph.node("Shape", like, start=0, end=2, name="padding.rows")
-        shape = graph.node("Concat", rows, graph.integers(1), axis=0, name="padding.shape")
-        columns = np.zeros((1, 1, PADDING))
-        columns[..., 0] = 1.0
-        self._columns = graph.node("Expand", graph.weight("padding.columns", columns), shape, name="padding")
+        self._columns = ""
 
     def prepare(self, value: str, name: str) -> str:
+        self._columns = self._columns or self._write_columns(value)
         return self._graph.node("Concat", value, self._columns, axis=2, name=f"{name}.padded")
 
     def apply(self, prepared: str, weight: np.ndarray, bias: np.ndarray, name: str) -> str:
         return self._graph.node("MatMul", prepared, self._graph.weight(f"{name}.weight", _padded(weight, bias, 1.0)), name=name)
 
-    def feed_forward(self, value, up, down, name):
+    def feed_forward(self, value: str, up: tuple[np.ndarray, np.ndarray], down: tuple[np.ndarray, np.ndarray], name: str) -> str:
         weight = _padded(*up, 1.0)
-        carrier = np.zeros((len(weight), PADDING))
+        carrier = np.zeros((len(weight), PADDING), dtype=np.float32)
         carrier[up[0].shape[1], 0] = CARRIER
         weight = self._graph.weight(f"{name}.up.weight", np.concatenate([weight, carrier], axis=1))
         hidden = self._graph.node("MatMul", self.prepare(value, f"{name}.up"), weight, name=f"{name}.up")
         hidden = self._graph.node("Gelu", hidden, domain=MICROSOFT, name=f"{name}.gelu")
         return self._graph.node("MatMul", hidden, self._graph.weight(f"{name}.down.weight", _padded(*down, CARRIER)), name=f"{name}.down")
 
+    def convolve(self, windows: str, kernel: np.ndarray, name: str) -> str:
+        # Rows of three frames of 512 are no multiple of 4 KiB; there is nothing to pad.
+        return self._graph.node("MatMul", windows, self._graph.weight(f"{name}.weight", kernel), name=name)
 
-class PlainLinear:
-    """For quantisation: the bias stays out of the weight, whose range it would widen."""
-
-    def __init__(self, graph: GraphWriter) -> None:
-        self._graph = graph
-
-    def prepare(self, value: str, name: str) -> str:
-        return value
-
-    def apply(self, prepared, weight, bias, name):
-        product = self._graph.node("MatMul", prepared, self._graph.weight(f"{name}.weight", weight.T), name=name)
-        return self._graph.node("Add", product, self._graph.weight(f"{name}.bias", bias), name=f"{name}.biased")
-
-    def feed_forward(self, value, up, down, name):
-        hidden = self.apply(value, *up, f"{name}.up")
-        hidden = self._graph.node("Gelu", hidden, domain=MICROSOFT, name=f"{name}.gelu")
-        return self.apply(hidden, *down, f"{name}.down")
+    def _write_columns(self, like: str) -> str:
+        """f32 [batch, rows, PADDING], a 1 in the first column; written once and shared by all layers."""
+        rows = self._graph.node("Shape", like, start=0, end=2, name="padding.rows")
+        shape = self._graph.node("Concat", rows, self._graph.integers(1), axis=0, name="padding.shape")
+        columns = np.zeros((1, 1, PADDING))
+        columns[..., 0] = 1.0
+        return self._graph.node("Expand", self._graph.weight("padding.columns", columns), shape, name="padding")
 
 
 def _padded(weight: np.ndarray, bias: np.ndarray, constant: float) -> np.ndarray:

@@ -12,20 +12,27 @@ from .encoder import write_encoder
 from .frontend import write_convolutions, write_normalisation
 from .graph_writer import GraphWriter
 from .head import write_head
+from .int8 import Int8Linear
 from .lengths import write_frame_mask
+from .linear import PaddedLinear
 from .positions import write_positions
 
 PRODUCER = "emofleet emotion2vec exporter"
 
 
-def write_network(architecture: Architecture, weights: Weights, labels: int) -> ModelProto:
+# How the linear layers are written, by the name that model.json gives for the precision.
+PRECISIONS = {"fp32": PaddedLinear, "int8": Int8Linear}
+
+
+def write_network(architecture: Architecture, weights: Weights, labels: int, precision: str = "fp32") -> ModelProto:
     """Inputs `waveform` f32 [batch, samples], `lengths` i64 [batch]; outputs `logits`, `embedding`, `frames`, `frame_logits`."""
     graph = GraphWriter()
+    linear = PRECISIONS[precision](graph)
     waveform = write_normalisation(graph, architecture, "waveform", "lengths")
-    features = write_convolutions(graph, architecture, weights, waveform)
+    features = write_convolutions(graph, architecture, weights, linear, waveform)
     mask = write_frame_mask(graph, architecture, features, "lengths")
     features = write_positions(graph, architecture, weights, features, mask)
-    frames = write_encoder(graph, architecture, weights, features, mask)
+    frames = write_encoder(graph, architecture, weights, linear, features, mask)
     write_head(graph, weights, frames, mask)
     width = architecture.width
     inputs = [_tensor("waveform", "batch", "samples"), _tensor("lengths", "batch", kind=TensorProto.INT64)]

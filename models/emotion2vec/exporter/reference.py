@@ -27,6 +27,11 @@ class Reference:
 
             self._model = AutoModel(model=str(folder), device="cpu", ncpu=threads, disable_update=True, disable_pbar=True, log_level="ERROR")
 
+    @property
+    def network(self):
+        """FunASR's own torch module, with the checkpoint's weights."""
+        return self._model.model
+
     def answer(self, waveform: np.ndarray) -> Answer:
         """Mono samples at 16 kHz, shape [samples]."""
         result = self._generate(waveform, "frame")

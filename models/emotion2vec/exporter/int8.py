@@ -1,0 +1,43 @@
+"""Linear layers as 8-bit integer products; everything between them stays in fp32.
+
+Weights have one scale for each output channel and 7 bits, because older processors (AVX2 without VNNI) add two products
+in 16 bits, which 8 could overflow. Activations are measured at run time, with one scale for a whole tensor: in a batch, the
+loudest row sets the scale of all, so that int8 answers of a batch and of its singles differ slightly.
+"""
+
+import numpy as np
+
+from .graph_writer import MICROSOFT, GraphWriter
+
+WEIGHT_LEVELS = 63
+
+
+class Int8Linear:
+    """The `Linear` of a quantised network; a prepared value is the names of its integers, scale and zero point."""
+
+    def __init__(self, graph: GraphWriter) -> None:
+        self._graph = graph
+
+    def prepare(self, value: str, name: str) -> list[str]:
+        return self._graph.node("DynamicQuantizeLinear", value, outputs=3, name=f"{name}.quantised")
+
+    def apply(self, prepared: list[str], weight: np.ndarray, bias: np.ndarray, name: str) -> str:
+        return self._product(prepared, weight.T, self._graph.weight(f"{name}.bias", bias), name)
+
+    def feed_forward(self, value: str, up: tuple[np.ndarray, np.ndarray], down: tuple[np.ndarray, np.ndarray], name: str) -> str:
+        hidden = self.apply(self.prepare(value, f"{name}.up"), *up, f"{name}.up")
+        hidden = self._graph.node("Gelu", hidden, domain=MICROSOFT, name=f"{name}.gelu")
+        return self.apply(self.prepare(hidden, f"{name}.down"), *down, f"{name}.down")
+
+    def convolve(self, windows: str, kernel: np.ndarray, name: str) -> str:
+        return self._product(self.prepare(windows, name), kernel, "", name)
+
+    def _product(self, prepared: list[str], weight: np.ndarray, bias: str, name: str) -> str:
+        """`prepared @ weight + bias`, weight [in, out]."""
+        integers, scale, zero = prepared
+        weight_scale = np.maximum(np.abs(weight).max(axis=0), np.finfo(np.float32).tiny) / WEIGHT_LEVELS
+        levels = np.rint(weight / weight_scale).astype(np.int8)
+        return self._graph.node(
+            "MatMulIntegerToFloat", integers, self._graph.weight(f"{name}.weight", levels), scale,
+            self._graph.weight(f"{name}.scale", weight_scale), zero, "", bias, domain=MICROSOFT, name=name,
+        )

@@ -1,0 +1,1 @@
+"""Measuring instruments for the exporter's README; not needed to export."""
