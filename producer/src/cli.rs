@@ -53,6 +53,9 @@ pub enum Command {
     /// Look at jobs that were set aside, try them again, or drop them.
     #[command(subcommand)]
     Dlq(DlqCommand),
+    /// Try alert rules on the calls already heard.
+    #[command(subcommand)]
+    Alerts(crate::alerts::AlertsCommand),
 }
 
 const ENQUEUE_EXAMPLES: &str = "\

@@ -1,5 +1,6 @@
 //! The producer: enqueues recordings, follows batches, keeps the dead letters.
 
+pub mod alerts;
 mod arguments;
 pub mod cli;
 pub mod dlq;
@@ -63,6 +64,7 @@ pub async fn run(settings: &Settings, cli: &Cli, out: &mut impl Write) -> Result
             Ok(Outcome::Done)
         }
         Command::Dlq(command) => dlq::run(settings, command, patience, out).await,
+        Command::Alerts(command) => alerts::run(settings, command, patience, out).await,
     }
 }
 

@@ -1,6 +1,6 @@
 //! From the outbox to receivers that check signatures, enforce limits and misbehave.
 
-use adapters::postgres::{Database, NewBatch};
+use adapters::postgres::{Database, NewBatch, Order, Turn};
 use anyhow::Result;
 use console::alerting::Dispatcher;
 use domain::alert::Rulebook;
@@ -258,5 +258,20 @@ async fn what_is_wrong_with_destinations_is_said_at_the_start_without_secrets() 
     let error = open("http://hunter2.example/").map(|e| e.to_string()).unwrap_or_default();
     assert!(error.contains("`webhook`") && error.contains("`slack`") && error.contains("https://"), "{error}");
     assert!(!error.contains("hunter2"), "{error}");
+    stage.end().await
+}
+
+#[tokio::test]
+async fn what_a_dead_dispatcher_had_in_hand_is_taken_over() -> Result<()> {
+    let mut stage = Stage::set(&["webhook"], "").await?;
+    let ids = stage.angry_calls(1).await?;
+    let lease = Duration::from_secs(2);
+    let order = Order { destination: "webhook", budget: None, most: 5, lease, owner: "dead" };
+    let Turn::Send(_in_hand) = stage.database.claim_messages(&order).await? else { panic!("a message waits") };
+    stage.dispatcher()?.once().await?;
+    assert!(stage.receiver.arrivals("webhook").is_empty(), "the claim still holds");
+    tokio::time::sleep(lease + Duration::from_millis(200)).await;
+    stage.dispatcher()?.once().await?;
+    assert_eq!(stage.receiver.mentions("webhook", &ids), [1]);
     stage.end().await
 }

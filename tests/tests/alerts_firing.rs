@@ -146,6 +146,21 @@ async fn after_the_cool_down_it_is_said_again_with_what_was_held_back() -> Resul
 }
 
 #[tokio::test]
+async fn an_archive_scored_late_is_on_record_and_tells_nobody() -> Result<()> {
+    let (test, _) = start().await?;
+    let rules = RULES.replacen("cooldown = \"1h\"", "cooldown = \"1h\"\nmax_age = \"1d\"", 1);
+    let database = test.database.clone().alerting(Arc::new(Rulebook::parse(&rules)?));
+    record(&database, &angry("old.wav", "c1")).await?;
+    assert_eq!(test.count("SELECT count(*) FROM alerts").await?, 1);
+    assert_eq!(test.count("SELECT count(*) FROM outbox").await?, 0);
+    let mut fresh = angry("new.wav", "c1");
+    fresh.data.started_at = Some(chrono::Utc::now() - chrono::TimeDelta::hours(1));
+    record(&database, &fresh).await?;
+    assert_eq!(test.count("SELECT count(*) FROM outbox").await?, 3);
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_has_gone_quiet_is_resolved_once_for_those_who_were_told() -> Result<()> {
     let (test, database) = start().await?;
     let rules = Rulebook::parse(RULES)?;

@@ -23,6 +23,11 @@ const INTERACTIVE_SLOTS: u16 = 1;
 /// waited for, not errors.
 pub async fn run(settings: Settings, stop: Stop) -> anyhow::Result<()> {
     let rulebook = Arc::new(settings.alerts.rulebook()?);
+    for rule in &rulebook.rules {
+        for role in rule.roles().into_iter().filter(|role| !settings.analysis.score_roles.contains(role)) {
+            tracing::warn!(rule = rule.name, %role, "the rule asks for a role that analysis.score_roles leaves out");
+        }
+    }
     let name = worker_name(&settings.worker.name);
     let metrics = Arc::new(Metrics::default());
     let health = Health::new(metrics.clone(), stop.taking.clone());

@@ -98,7 +98,7 @@ fn conditions_that_make_no_sense_are_refused() {
         (r#"{ team = 7 }"#, "text in quotes"),
         (r#"{ team = [] }"#, "at least one value"),
         (r#"{ emotions = ["angry", "angry"] }"#, "twice"),
-        (r#"{ min_speech = 20 }"#, "text in quotes"),
+        (r#"{ min_speech = 20 }"#, "a time in quotes"),
         (r#""angry""#, "must be a table"),
     ] {
         let faults = faults(&format!("[[rule]]\nname = \"r\"\nwhen = {when}"));

@@ -106,6 +106,7 @@ async fn fire_one(
         .bind(text::clean(&sentences.join("; "), 2000))
         .bind(json!(finding.evidence))
         .bind(rule.cooldown.as_secs_f64())
+        .bind(rule.max_age.map(|age| age.as_secs_f64()))
         .fetch_optional(connection)
         .await?;
     let Some(row) = row.filter(|row| row.get("tell")) else { return Ok(None) };

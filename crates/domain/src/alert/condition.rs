@@ -73,6 +73,19 @@ impl Condition {
     }
 }
 
+impl Condition {
+    /// The roles that it asks for by name.
+    pub(super) fn roles(&self) -> Vec<Role> {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().flat_map(Self::roles).collect(),
+            Self::Not(part) => part.roles(),
+            Self::Heard(heard) => heard.role.into_iter().collect(),
+            Self::MinSpeech { role, .. } => role.iter().copied().collect(),
+            Self::Data { .. } => Vec::new(),
+        }
+    }
+}
+
 impl DataField {
     fn of<'a>(&self, subject: Subject<'a>) -> Option<&'a str> {
         let call = subject.call;

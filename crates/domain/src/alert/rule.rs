@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use super::notice::TellOf;
+use crate::Role;
 use super::{Condition, Finding, Subject};
 
 /// How much it matters. In order: `Info < Warning < Critical`.
@@ -89,6 +90,8 @@ pub struct Rule {
     pub cooldown: Duration,
     /// The matter is closed when nothing of its group fired for this long.
     pub resolve_after: Option<Duration>,
+    /// Nobody is told of calls that began longer ago than this when they are heard.
+    pub max_age: Option<Duration>,
     /// Names of the destinations; `None`: all.
     pub notify: Option<Vec<String>>,
     /// Call data that messages carry.
@@ -100,6 +103,11 @@ impl Rule {
     pub fn evaluate(&self, subject: Subject<'_>) -> Option<Finding> {
         let evidence = self.when.holds(subject)?;
         Some(Finding { evidence })
+    }
+
+    /// The roles that it asks for by name: on a channel that is not scored it never holds.
+    pub fn roles(&self) -> Vec<Role> {
+        self.when.roles()
     }
 
     /// What the cool-down counts by, for this call: `customer:c-17`. A call that lacks the datum

@@ -11,10 +11,10 @@ const LONGEST_S: u64 = 10 * 365 * 86_400;
 impl Keys<'_> {
     /// A time like `30s`, `15m`, `1h` or `7d`.
     pub(super) fn duration(&mut self, sheet: &mut Sheet, key: &str) -> Option<Duration> {
-        let Placed { at, value } = self.text(sheet, key)?;
-        let duration = parse(&value);
+        let Placed { at, value } = self.item(key)?;
+        let duration = value.as_str().and_then(parse);
         if duration.is_none() {
-            sheet.fault(at, format!("`{key}` must be a time like \"30s\", \"15m\", \"1h\" or \"7d\""));
+            sheet.fault(at, format!("`{key}` must be a time in quotes, like \"30s\", \"15m\", \"1h\" or \"7d\""));
         }
         duration
     }

@@ -33,7 +33,7 @@ impl<'a> Keys<'a> {
         table.map(|table| Self::of(table, at))
     }
 
-    fn item(&mut self, key: &str) -> Option<Placed<&'a Item>> {
+    pub(super) fn item(&mut self, key: &str) -> Option<Placed<&'a Item>> {
         self.asked.insert(key.to_owned());
         let (key, item) = self.table.get_key_value(key)?;
         let at = item.span().or_else(|| key.span()).map_or(self.at, |span| span.start);

@@ -19,11 +19,12 @@ pub(super) fn read(sheet: &mut Sheet, keys: &mut Keys<'_>, groups: &Groups) -> O
     let group_by = group_by(sheet, keys);
     let cooldown = keys.duration(sheet, "cooldown").unwrap_or(COOLDOWN);
     let resolve_after = keys.duration(sheet, "resolve_after");
+    let max_age = keys.duration(sheet, "max_age");
     let notify = keys.texts(sheet, "notify").map(|list| list.value.into_iter().map(|v| v.value).collect());
     let tell = tell(sheet, keys);
     let when = when(sheet, keys, groups);
     keys.end(sheet);
-    Some(Rule { name: name?, severity, when: when?, group_by, cooldown, resolve_after, notify, tell })
+    Some(Rule { name: name?, severity, when: when?, group_by, cooldown, resolve_after, max_age, notify, tell })
 }
 
 /// A name that is fit for routing keys and columns.

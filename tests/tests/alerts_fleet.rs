@@ -1,0 +1,101 @@
+//! The whole way: real workers, killed with -9 while they work, dispatchers side by side, receivers
+//! that answer 429 and 500, stall, check signatures and enforce limits. Every alert arrives, once.
+
+use anyhow::Result;
+use console::alerting::Dispatcher;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tests::ledger::{Entry, Ledger};
+use tests::receiver::{Mishap, Receiver, SECRET};
+use tests::rig::Rig;
+use tests::speech;
+use tokio_util::sync::CancellationToken;
+
+const JOBS: usize = 80;
+
+/// Fires on every call; each call stands for itself.
+const RULES: &str = r#"
+[[rule]]
+name = "heard"
+severity = "info"
+when = { min_speech = "0s" }
+
+[[destination]]
+name = "webhook"
+service = "webhook"
+url_env = "URL_webhook"
+secret_env = "SECRET"
+
+[[destination]]
+name = "dingtalk"
+service = "dingtalk"
+url_env = "URL_dingtalk"
+secret_env = "SECRET"
+per_minute = 20
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_alert_arrives_once_while_workers_are_killed_and_receivers_misbehave() -> Result<()> {
+    let mut rig = Rig::bring_up().await?;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("alerts.toml");
+    std::fs::write(&path, RULES)?;
+    rig.environment.insert("EMOFLEET__ALERTS__RULES".into(), path.to_string_lossy().into_owned());
+    rig.direct.alerts.rules = path;
+    rig.direct.alerts.console_url = "https://console.example".into();
+    rig.direct.alerts.timeout_s = 1;
+    rig.direct.alerts.retry_max_s = 5;
+
+    let receiver = Receiver::start().await?;
+    // DingTalk's own limit, and its ban in effect: an offence fails the test.
+    receiver.limit("dingtalk", 20);
+    let trouble = [Mishap::Status(500), Mishap::Stall, Mishap::RetryAfter(1), Mishap::Status(503), Mishap::Stall];
+    receiver.mishaps("webhook", &trouble.repeat(2));
+    receiver.mishaps("dingtalk", &trouble[..2]);
+    let stop = CancellationToken::new();
+    let mut dispatchers = Vec::new();
+    for _ in 0..2 {
+        let base = receiver.url.clone();
+        let variable = move |name: &str| match name.strip_prefix("URL_") {
+            Some(service) => Some(format!("{base}/{service}/{service}")),
+            None => Some(SECRET.to_owned()),
+        };
+        dispatchers.push(tokio::spawn(Dispatcher::open(&rig.direct, variable)?.run(stop.clone())));
+    }
+
+    let speech = speech::encoded("a.wav", &["-ar", "16000", "-bitexact", "-af", "atrim=0:1.6"])?;
+    let entries = vec![Entry { bytes: speech, code: None }; JOBS];
+    let ledger = Ledger::hand_in(&rig, "alerts", &entries).await?;
+    for _ in 0..2 {
+        rig.start_worker()?;
+    }
+    for kill in 0..6 {
+        ledger.until(&rig, (kill + 1) * JOBS / 10).await?;
+        rig.kill_worker(kill)?;
+        rig.start_worker()?;
+    }
+    ledger.until(&rig, JOBS).await?;
+    rig.kill_workers()?;
+    let audit = ledger.audit(&rig).await?;
+    assert!(audit.repeated > 0, "the killing was not felt");
+
+    let jobs: Vec<String> = sqlx::query_scalar("SELECT job_id::text FROM analyses").fetch_all(rig.database.pool()).await?;
+    let all = |receiver: &Receiver, name: &str| receiver.mentions(name, &jobs).iter().all(|n| *n >= 1);
+    receiver.until(Duration::from_secs(240), |r| all(r, "webhook") && all(r, "dingtalk")).await?;
+    let mut told: BTreeMap<String, usize> = BTreeMap::new();
+    for arrival in receiver.arrivals("webhook") {
+        for alert in arrival.body["alerts"].as_array().into_iter().flatten() {
+            *told.entry(alert["job_id"].to_string()).or_default() += 1;
+        }
+    }
+    assert_eq!((told.len(), told.values().copied().max()), (JOBS, Some(1)));
+    assert!(receiver.mentions("dingtalk", &jobs).iter().all(|n| *n == 1));
+    assert_eq!(receiver.offences(), Vec::<String>::new());
+    let messages = receiver.arrivals("dingtalk").len();
+    println!("{JOBS} alerts, {} jobs begun more than once; DingTalk had {messages} messages", audit.repeated);
+    stop.cancel();
+    for dispatcher in dispatchers {
+        dispatcher.await??;
+    }
+    Ok(())
+}
