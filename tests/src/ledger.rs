@@ -31,7 +31,7 @@ pub struct Ledger {
     expected: BTreeMap<JobId, Option<&'static str>>,
 }
 
-/// What the audit found; all but `jobs` should be zero.
+/// What the audit found; `lost` and `duplicated` should be zero.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Audit {
     /// Handed in.
@@ -40,6 +40,8 @@ pub struct Audit {
     pub lost: usize,
     /// Rows or segments that stand twice, or artifacts that differ from their row.
     pub duplicated: usize,
+    /// Jobs that needed more than one attempt: without any, the fault was not felt.
+    pub repeated: usize,
 }
 
 impl Ledger {
@@ -163,6 +165,9 @@ impl Ledger {
             GROUP BY s.job_id, s.channel, s.start_s HAVING count(*) > 1) AS repeated";
         let twice: i64 = sqlx::query_scalar(twice).bind(self.batch.0).fetch_one(rig.database.pool()).await?;
         audit.duplicated += twice as usize;
+        let repeated = "SELECT count(*) FROM analyses WHERE batch_id = $1 AND (attempts > 1 OR retries > 0)";
+        let repeated: i64 = sqlx::query_scalar(repeated).bind(self.batch.0).fetch_one(rig.database.pool()).await?;
+        audit.repeated = repeated as usize;
         Ok(audit)
     }
 

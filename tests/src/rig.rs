@@ -129,6 +129,13 @@ impl Rig {
         which.map_or(Ok(()), |which| self.kill_worker(which))
     }
 
+    /// Resident memory of the first worker, MiB.
+    pub fn resident_mib(&self) -> Option<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.workers.first()?.id())).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+        Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
+    }
+
     /// Kills all workers.
     ///
     /// # Errors
@@ -168,7 +175,7 @@ impl Drop for Rig {
 }
 
 /// A path in the project.
-fn project(path: &str) -> String {
+pub(crate) fn project(path: &str) -> String {
     format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -181,7 +188,7 @@ fn share_runtime(folder: &Path) -> Result<()> {
 }
 
 /// Runs a program on the stack in `folder`, with no service named in the environment.
-fn command(program: &str, arguments: &[&str], folder: &Path) -> Result<()> {
+pub(crate) fn command(program: &str, arguments: &[&str], folder: &Path) -> Result<()> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("EMOFLEET_")) {

@@ -1,0 +1,140 @@
+//! Starting before the services, saying what is missing, and stopping in stages.
+
+use anyhow::{Context, Result, bail};
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::Row;
+use std::time::{Duration, Instant};
+use tests::fleet::{Fleet, Wish};
+use tests::proxy::{Mode, Proxy};
+use tests::speech;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::sleep;
+use url::Url;
+
+/// Puts a proxy before the service in `url`; gives it and the new URL.
+async fn behind(url: &str) -> Result<(Proxy, String)> {
+    let mut url: Url = url.parse()?;
+    let port = url.port().context("the test stack's URLs have ports")?;
+    let proxy = Proxy::to(([127, 0, 0, 1], port).into()).await?;
+    if url.set_port(Some(proxy.address.port())).is_err() {
+        bail!("{url} takes no port");
+    }
+    Ok((proxy, url.to_string()))
+}
+
+/// Status and body of a page.
+async fn get(port: u16, path: &str) -> Result<(u16, String)> {
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let status = answer.split(' ').nth(1).context("an HTTP answer")?.parse()?;
+    Ok((status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()))
+}
+
+/// Asks until the page answers with this status; gives the body.
+async fn until(port: u16, path: &str, status: u16) -> Result<String> {
+    let begun = Instant::now();
+    loop {
+        let answer = get(port, path).await;
+        match answer {
+            Ok((found, body)) if found == status => return Ok(body),
+            answer if begun.elapsed() > Duration::from_secs(60) => bail!("{path} is not {status}: {answer:?}"),
+            _ => sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_waits_for_its_services_and_says_which_one_is_missing() -> Result<()> {
+    // given services that are not there yet
+    let mut fleet = Fleet::without_worker().await?;
+    let port = free_port()?;
+    let settings = &mut fleet.trial.settings;
+    settings.worker.health_addr = ([127, 0, 0, 1], port).into();
+    settings.amqp.reconnect_max_s = 1;
+    let (postgres, url) = behind(settings.postgres.url.expose_secret()).await?;
+    settings.postgres.url = SecretString::from(url);
+    let (broker, url) = behind(settings.amqp.url.expose_secret()).await?;
+    settings.amqp.url = SecretString::from(url);
+    postgres.set(Mode::Cut);
+    // when a worker starts
+    fleet.start_worker();
+    // then it is live, not ready, and does not end
+    until(port, "/live", 200).await?;
+    let body = until(port, "/ready", 503).await?;
+    assert!(body.contains("\"start\""), "{body}");
+    // and goes on when they come
+    postgres.set(Mode::Pass);
+    until(port, "/ready", 200).await?;
+    let row = fleet.put_through("a.wav", speech::encoded("a.wav", &[])?, Wish::default()).await?;
+    assert_eq!(row.get::<String, _>("status"), "done");
+    // and tells which one went away
+    broker.set(Mode::Cut);
+    let body = until(port, "/ready", 503).await?;
+    assert!(body.contains("rabbitmq") && !body.contains("postgres"), "{body}");
+    broker.set(Mode::Pass);
+    postgres.set(Mode::Cut);
+    let body = until(port, "/ready", 503).await?;
+    assert!(body.contains("postgres") || body.contains("rabbitmq"), "{body}");
+    postgres.set(Mode::Pass);
+    until(port, "/ready", 200).await?;
+    let page = get(port, "/metrics").await?.1;
+    assert!(page.contains("emofleet_worker_jobs_done_total 1"), "{page}");
+    assert!(page.contains("emofleet_worker_jobs_in_hand 0"), "{page}");
+    fleet.end().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drained_worker_finishes_what_it_has_and_leaves_the_rest() -> Result<()> {
+    let mut fleet = Fleet::without_worker().await?;
+    fleet.trial.settings.worker.drain_timeout_s = 60;
+    let sound = speech::encoded("a.wav", &["-ar", "16000"])?;
+    let mut jobs = Vec::new();
+    for i in 0..40 {
+        jobs.push(fleet.job(fleet.upload(&format!("{i}.wav"), sound.clone()).await?, Wish::default()));
+    }
+    fleet.enqueue(&jobs).await?;
+    fleet.start_worker();
+    fleet.ended(jobs[0].job_id).await?;
+    fleet.stop_worker().await?;
+    // Nothing is left half done, and not everything was waited for.
+    assert_eq!(fleet.count("SELECT count(*) FROM analyses WHERE status NOT IN ('queued', 'done')").await?, 0);
+    let left = fleet.count("SELECT count(*) FROM analyses WHERE status = 'queued'").await?;
+    assert!(left > 0, "the worker should have stopped before the batch's end");
+    // Another worker does the rest, each once.
+    fleet.start_worker();
+    for job in &jobs {
+        fleet.ended(job.job_id).await?;
+    }
+    assert_eq!(fleet.count("SELECT count(*) FROM analyses WHERE status = 'done' AND attempts = 1").await?, 40);
+    fleet.end().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn past_the_drain_deadline_jobs_in_hand_are_handed_back_whole() -> Result<()> {
+    let mut fleet = Fleet::without_worker().await?;
+    fleet.trial.settings.worker.drain_timeout_s = 0;
+    let job = fleet.job(fleet.upload("long.wav", speech::call(480)?).await?, Wish::default());
+    fleet.enqueue(std::slice::from_ref(&job)).await?;
+    fleet.start_worker();
+    let running = "SELECT count(*) FROM analyses WHERE status = 'running'";
+    while fleet.count(running).await? == 0 {
+        sleep(Duration::from_millis(20)).await;
+    }
+    let begun = Instant::now();
+    fleet.stop_worker().await?;
+    assert!(begun.elapsed() < Duration::from_secs(20), "handed back in {:?}", begun.elapsed());
+    assert_eq!(fleet.count(running).await?, 0);
+    assert_eq!(fleet.count("SELECT count(*) FROM segments").await?, 0);
+    // The interrupted attempt is not held against the job.
+    assert_eq!(fleet.count("SELECT unfinished::bigint FROM analyses").await?, 0);
+    fleet.start_worker();
+    let row = fleet.ended(job.job_id).await?;
+    assert_eq!(row.get::<String, _>("status"), "done");
+    fleet.end().await
+}
