@@ -37,7 +37,8 @@ if __name__ == "__main__":
     student.load_state_dict(torch.load(arguments.work / "best.pt"))
     student.eval()
     clips, audio = read_clips(data_dir(arguments.data)), Audio(arguments.work)
-    clean, line = (validate(student, clips, audio, over_line) for over_line in (False, True))
+    # Half of the clips are plenty for one number.
+    clean, line = (validate(student, clips, audio, over_line, stride=2) for over_line in (False, True))
     logits, targets = np.concatenate([clean[0], line[0]]), np.concatenate([clean[1], line[1]])
     temperature = best_temperature(logits, targets)
     errors = {

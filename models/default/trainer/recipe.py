@@ -9,14 +9,14 @@ class Recipe:
     # The student's encoder: how many of Whisper-base's blocks, and their feed-forward width.
     depth: int = 1
     hidden: int = 2048
-    # Changed copies of the training set that the warm start learns from, and epochs of end-to-end tuning after it.
+    # Changed copies of the training set that the warm start learns from, and the end-to-end tuning after it.
     variants: int = 1
     warm_epochs: int = 8
-    epochs: int = 2
+    cycle_epochs: int = 2
     batch: int = 32
-    # Peak learning rates of the tuned half block and of the new layers.
-    encoder_rate: float = 1e-4
-    new_rate: float = 5e-4
+    # Peak learning rates of the tuned half block and of the new layers, by cycle.
+    encoder_rates: tuple[float, ...] = (1e-4, 2e-4, 1e-4)
+    new_rates: tuple[float, ...] = (5e-4, 8e-4, 5e-4)
     weight_decay: float = 0.05
     drop: float = 0.1
     smoothing: float = 0.05

@@ -36,17 +36,23 @@ class Run:
         self.average = copy.deepcopy(self.student).requires_grad_(False)
         tuned = [p for p in self.student.encoder.parameters() if p.requires_grad]
         new = [*self.student.projection.parameters(), *self.student.head.parameters()]
-        self.trained = tuned + new
-        self.optimiser = torch.optim.AdamW([{"params": tuned}, {"params": new}], weight_decay=recipe.weight_decay)
+        self.groups = [tuned, new]
         self.steps = -(-len(epoch_clips(clips, np.random.default_rng(0), recipe)) // recipe.batch)
+        self.begin_cycle()
+        if not fresh:
+            self.resume()
+
+    def begin_cycle(self) -> None:
+        """A new optimiser whose rates rise and fall once over the cycle's epochs."""
+        cycle = min(self.epoch // self.recipe.cycle_epochs, len(self.recipe.new_rates) - 1)
+        self.optimiser = torch.optim.AdamW([{"params": group} for group in self.groups], weight_decay=self.recipe.weight_decay)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, [recipe.encoder_rate, recipe.new_rate], total_steps=recipe.epochs * self.steps, pct_start=0.1
+            self.optimiser, [self.recipe.encoder_rates[cycle], self.recipe.new_rates[cycle]],
+            total_steps=self.recipe.cycle_epochs * self.steps, pct_start=0.1,
         )
         self.parts = {
             "student": self.student, "average": self.average, "optimiser": self.optimiser, "schedule": self.schedule,
         }
-        if not fresh:
-            self.resume()
 
     def start_warm(self) -> None:
         variants = [np.load(self.work / f"variant-{n}.npz") for n in range(self.recipe.variants)]
@@ -69,7 +75,7 @@ class Run:
         loss = (each * self.weights[batch]).sum() / self.weights[batch].sum()
         self.optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.trained, 1.0)
+        nn.utils.clip_grad_norm_([p for group in self.groups for p in group], 1.0)
         self.optimiser.step()
         self.schedule.step()
         with torch.no_grad():
@@ -79,6 +85,8 @@ class Run:
 
     def run_epoch(self) -> None:
         started, losses = time.time(), []
+        if self.epoch and self.epoch % self.recipe.cycle_epochs == 0:
+            self.begin_cycle()
         for batch, waves in self.batches():
             losses.append(self.step(batch, waves))
             if len(losses) % 20 == 0:
@@ -118,5 +126,5 @@ if __name__ == "__main__":
     run = Run(read_clips(data_dir(arguments.data)), arguments.work, Recipe())
     if run.epoch == 0:
         run.judge("warm start")
-    while run.epoch < run.recipe.epochs:
+    while run.epoch < len(run.recipe.new_rates) * run.recipe.cycle_epochs:
         run.run_epoch()
