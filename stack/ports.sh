@@ -19,18 +19,32 @@ port() {
   printf '%s' "${kept:-${DEFAULT_PORT[$1]}}"
 }
 
+# Stacks that start at the same moment must not choose the same port: a choice is claimed in a folder that all stacks of
+# this account share, for the two minutes in which its service comes to listen there.
+CLAIMS="${TMPDIR:-/tmp}/emofleet-ports-$EUID"
+
+claimed_by_another() {
+  [[ -n "$(find "$CLAIMS/$1" -mmin -2 2>/dev/null)" && "$(cat "$CLAIMS/$1" 2>/dev/null)" != "$STACK" ]]
+}
+
 # choose_port NAME: called before a service starts, so whoever holds the port is a stranger.
 choose_port() {
   local name="$1" wanted candidate used
   touch "$PORTS_FILE"
+  (umask 077 && mkdir -p "$CLAIMS")
+  exec 8>"$CLAIMS/lock"
+  flock 8
   wanted="$(port "$name")"
   candidate="$wanted"
   used=" $(sed -n 's/^[a-z0-9_]*=//p' "$PORTS_FILE" | tr '\n' ' ') ${DEFAULT_PORT[*]} "
-  while port_taken "$candidate" || { [[ "$candidate" != "$wanted" ]] && [[ "$used" == *" $candidate "* ]]; }; do
+  while port_taken "$candidate" || claimed_by_another "$candidate" ||
+    { [[ "$candidate" != "$wanted" ]] && [[ "$used" == *" $candidate "* ]]; }; do
     candidate=$((candidate + 1))
     ((candidate < wanted + 500)) || die "no free port near $wanted for $name on 127.0.0.1."
   done
   [[ "$candidate" == "$wanted" ]] || note "port $wanted is taken; $name uses $candidate"
+  echo "$STACK" >"$CLAIMS/$candidate"
+  exec 8>&-
   { grep -v "^$name=" "$PORTS_FILE" || true; echo "$name=$candidate"; } >"$PORTS_FILE.new"
   mv "$PORTS_FILE.new" "$PORTS_FILE"
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The private PostgreSQL: start | stop | restart | status.
+# The private PostgreSQL: start | stop | restart | kill | status.
 #
 # Own data folder, own port, loopback and TCP only (a socket's path would be too long in a deep checkout).
 # Debian's programs, but none of Debian's clusters.
@@ -127,6 +127,7 @@ case "${1:-}" in
   start) start ;;
   stop) stop ;;
   restart) stop && start ;;
+  kill) end postgres QUIT 10 ;; # for fault tests: no flush, no goodbye, recovery at the next start
   status) running postgres && find_server && answers ;;
-  *) die "usage: stack/postgres.sh start|stop|restart|status" ;;
+  *) die "usage: stack/postgres.sh start|stop|restart|kill|status" ;;
 esac

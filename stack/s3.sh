@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The private S3 server (SeaweedFS, one program from PyPI): start | stop | restart | status.
+# The private S3 server (SeaweedFS, one program from PyPI): start | stop | restart | kill | status.
 #
 # Master, volume, filer and S3 gateway in one process, all on loopback. The S3 port asks for the key; the inner ports
 # do not, which is why they stay on 127.0.0.1. Its usage reports to its makers are switched off.
@@ -36,7 +36,7 @@ start() {
     wait_until s3 60 answers
     return
   fi
-  unpack_wheel weed "$STACK/bin/weed"
+  unpack_wheel weed "$RUNTIME/weed"
   for name in "${S3_PORTS[@]}"; do choose_port "$name"; done
   say "starting the S3 server on 127.0.0.1:$(port s3)"
   mkdir -p "$DATA/volumes"
@@ -44,7 +44,7 @@ start() {
   # and with an old memory refuses writes for a quarter of a minute after the start.
   rm -rf "$DATA"/volumes/m[0-9]*
   write_identity
-  launch s3 "$STACK/bin/weed" -logtostderr=true server -dir="$DATA/volumes" -ip=127.0.0.1 -ip.bind=127.0.0.1 \
+  launch s3 "$RUNTIME/weed" -logtostderr=true server -dir="$DATA/volumes" -ip=127.0.0.1 -ip.bind=127.0.0.1 \
     -master.telemetry=false -master.port="$(port s3_master)" -master.port.grpc="$(port s3_master_grpc)" \
     -master.volumeSizeLimitMB=512 -master.electionTimeout=1s -master.heartbeatInterval=200ms -volume.max=0 -volume.preStopSeconds=1 \
     -volume.port="$(port s3_volume)" -volume.port.grpc="$(port s3_volume_grpc)" \
@@ -66,6 +66,7 @@ case "${1:-}" in
   start) start ;;
   stop) stop ;;
   restart) stop && start ;;
+  kill) end s3 KILL 10 ;; # for fault tests
   status) running s3 && answers ;;
-  *) die "usage: stack/s3.sh start|stop|restart|status" ;;
+  *) die "usage: stack/s3.sh start|stop|restart|kill|status" ;;
 esac

@@ -6,6 +6,7 @@ need_test_programs() {
   need ffmpeg ffmpeg
   need espeak-ng espeak-ng
   need sox sox
+  need openssl openssl
 }
 
 # Packages for the model's contract test in Python, in a folder of their own: no Python installation is touched.
