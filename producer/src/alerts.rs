@@ -114,8 +114,13 @@ impl Test {
 
     fn lines(&self, since: DateTime<Utc>) -> Vec<String> {
         let fired: u64 = self.tallies.values().map(|tally| tally.fired).sum();
-        let header =
-            [("began", Side::Left), ("rule", Side::Left), ("call", Side::Left), ("at", Side::Right), ("why", Side::Left)];
+        let header = [
+            ("began", Side::Left),
+            ("rule", Side::Left),
+            ("call", Side::Left),
+            ("at", Side::Right),
+            ("why", Side::Left),
+        ];
         let mut text = Vec::new();
         if !self.rows.is_empty() {
             text.extend(lines(header, &self.rows));
@@ -131,7 +136,8 @@ impl Test {
             let tally = self.tallies.get(&rule.name).unwrap_or(&none);
             [rule.name.clone(), rule.severity.label().into(), tally.fired.to_string(), tally.messages.to_string()]
         });
-        let header = [("rule", Side::Left), ("severity", Side::Left), ("alerts", Side::Right), ("messages", Side::Right)];
+        let header =
+            [("rule", Side::Left), ("severity", Side::Left), ("alerts", Side::Right), ("messages", Side::Right)];
         text.extend(lines(header, &counts.collect::<Vec<_>>()));
         text
     }

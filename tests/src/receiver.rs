@@ -83,7 +83,9 @@ impl Receiver {
 
     /// The next requests to this destination go wrong so.
     pub fn mishaps(&self, destination: &str, mishaps: &[Mishap]) {
-        self.with(|book| book.manners.entry(destination.into()).or_default().mishaps = mishaps.iter().copied().collect());
+        self.with(|book| {
+            book.manners.entry(destination.into()).or_default().mishaps = mishaps.iter().copied().collect()
+        });
     }
 
     /// More requests in any sixty seconds are an offence, and answered as the service answers them.

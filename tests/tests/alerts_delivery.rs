@@ -37,7 +37,9 @@ impl Stage {
             .to_owned();
         for name in services {
             let service = if SERVICES.contains(name) { name } else { "webhook" };
-            rules += &format!("[[destination]]\nname = \"{name}\"\nservice = \"{service}\"\nurl_env = \"URL_{name}\"\n{extra}\n");
+            rules += &format!(
+                "[[destination]]\nname = \"{name}\"\nservice = \"{service}\"\nurl_env = \"URL_{name}\"\n{extra}\n"
+            );
             if !["slack", "wecom"].contains(&service) {
                 rules += "secret_env = \"SECRET\"\n";
             }
@@ -79,7 +81,8 @@ impl Stage {
         let mut ids = Vec::new();
         for n in self.calls..self.calls + count {
             let id = format!("call{n:04}x");
-            let call = Call::new(&format!("{id}.wav")).heard(&[(5.0, Emotion::Neutral, 0.9), (5.0, Emotion::Angry, 0.8)]);
+            let call =
+                Call::new(&format!("{id}.wav")).heard(&[(5.0, Emotion::Neutral, 0.9), (5.0, Emotion::Angry, 0.8)]);
             let batch = NewBatch { id: BatchId::from_name("night"), name: "night".into(), source: "test".into() };
             self.database.register(&batch, &[call.job()], false).await?;
             self.database.record_done(&call.report(), &call.artifacts(), None, "w1").await?;
@@ -117,7 +120,10 @@ async fn every_service_gets_its_own_format_signed_within_seconds() -> Result<()>
     for service in SERVICES {
         let text = text(service);
         assert!(text.contains(&ids[0]), "{service} names the call: {text}");
-        assert!(text.contains(&format!("https://console.example/calls/{job}?t=5")), "{service} leads to the second: {text}");
+        assert!(
+            text.contains(&format!("https://console.example/calls/{job}?t=5")),
+            "{service} leads to the second: {text}"
+        );
     }
     assert!(text("dingtalk").contains("生气") && text("slack").contains("angry"));
     let alert = &stage.receiver.arrivals("webhook")[0].body["alerts"][0];
@@ -130,7 +136,9 @@ async fn every_service_gets_its_own_format_signed_within_seconds() -> Result<()>
 #[tokio::test]
 async fn through_errors_stalls_and_two_dispatchers_every_alert_arrives_exactly_once() -> Result<()> {
     let mut stage = Stage::set(&["webhook", "slack", "feishu", "dead"], "").await?;
-    stage.receiver.mishaps("webhook", &[Mishap::Status(500), Mishap::Stall, Mishap::RetryAfter(1), Mishap::Status(503)]);
+    stage
+        .receiver
+        .mishaps("webhook", &[Mishap::Status(500), Mishap::Stall, Mishap::RetryAfter(1), Mishap::Status(503)]);
     stage.receiver.mishaps("slack", &[Mishap::RetryAfter(2), Mishap::Status(500)]);
     stage.receiver.mishaps("feishu", &[Mishap::Stall, Mishap::Status(502)]);
     stage.dispatch()?;

@@ -75,7 +75,8 @@ async fn an_alert_says_where_to_listen_and_who_is_to_be_told() -> Result<()> {
     let told: Vec<String> =
         sqlx::query_scalar("SELECT destination FROM outbox ORDER BY destination").fetch_all(database.pool()).await?;
     assert_eq!(told, ["amqp", "chat", "tickets"]);
-    let payload: serde_json::Value = sqlx::query_scalar("SELECT payload FROM outbox LIMIT 1").fetch_one(database.pool()).await?;
+    let payload: serde_json::Value =
+        sqlx::query_scalar("SELECT payload FROM outbox LIMIT 1").fetch_one(database.pool()).await?;
     assert_eq!(payload["call"], serde_json::json!({ "call_id": "a", "team": "8" }), "no more than the rule tells");
     assert_eq!(payload["kind"], "fired");
     drop(test);
@@ -85,7 +86,11 @@ async fn an_alert_says_where_to_listen_and_who_is_to_be_told() -> Result<()> {
 #[tokio::test]
 async fn destinations_are_chosen_by_name_and_severity() -> Result<()> {
     let (_test, database) = start().await?;
-    record(&database, &Call::new("calm.wav").by("7", "a1", "c1", "2026-11-20T08:00:00Z").heard(&[(5.0, Emotion::Happy, 0.9)])).await?;
+    record(
+        &database,
+        &Call::new("calm.wav").by("7", "a1", "c1", "2026-11-20T08:00:00Z").heard(&[(5.0, Emotion::Happy, 0.9)]),
+    )
+    .await?;
     let told: Vec<String> =
         sqlx::query_scalar("SELECT destination FROM outbox ORDER BY destination").fetch_all(database.pool()).await?;
     assert_eq!(told, ["amqp", "tickets"]);
@@ -138,8 +143,9 @@ async fn after_the_cool_down_it_is_said_again_with_what_was_held_back() -> Resul
         .execute(database.pool())
         .await?;
     record(&database, &angry("4.wav", "c1")).await?;
-    let payload: serde_json::Value =
-        sqlx::query_scalar("SELECT payload FROM outbox WHERE kind = 'again' LIMIT 1").fetch_one(database.pool()).await?;
+    let payload: serde_json::Value = sqlx::query_scalar("SELECT payload FROM outbox WHERE kind = 'again' LIMIT 1")
+        .fetch_one(database.pool())
+        .await?;
     assert_eq!(payload["held_back"], 2);
     assert_eq!(test.count("SELECT count(*) FROM outbox WHERE kind = 'again'").await?, 3);
     Ok(())
@@ -168,17 +174,20 @@ async fn what_has_gone_quiet_is_resolved_once_for_those_who_were_told() -> Resul
     record(&database, &angry("2.wav", "c1")).await?;
     record(&database, &angry("3.wav", "c2")).await?;
     assert_eq!(database.resolve_quiet(&rules).await?, 0, "nothing is quiet yet");
-    sqlx::raw_sql("UPDATE alerts SET fired_at = fired_at - interval '3 hours', notified_at = notified_at - interval '3 hours'
-        WHERE group_key = 'customer:c1'")
-        .execute(database.pool())
-        .await?;
+    sqlx::raw_sql(
+        "UPDATE alerts SET fired_at = fired_at - interval '3 hours', notified_at = notified_at - interval '3 hours'
+        WHERE group_key = 'customer:c1'",
+    )
+    .execute(database.pool())
+    .await?;
     let (one, two) = tokio::join!(database.resolve_quiet(&rules), database.resolve_quiet(&rules));
     assert_eq!(one? + two?, 1, "two dispatchers close it once");
     assert_eq!(test.count("SELECT count(*) FROM alerts WHERE resolved_at IS NOT NULL").await?, 2);
     assert_eq!(test.count("SELECT count(*) FROM outbox WHERE kind = 'resolved'").await?, 3);
     // A matter that was closed begins anew.
     record(&database, &angry("4.wav", "c1")).await?;
-    let kind: String = sqlx::query_scalar("SELECT kind FROM outbox ORDER BY id DESC LIMIT 1").fetch_one(database.pool()).await?;
+    let kind: String =
+        sqlx::query_scalar("SELECT kind FROM outbox ORDER BY id DESC LIMIT 1").fetch_one(database.pool()).await?;
     assert_eq!(kind, "fired");
     Ok(())
 }

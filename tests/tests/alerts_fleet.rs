@@ -79,7 +79,8 @@ async fn every_alert_arrives_once_while_workers_are_killed_and_receivers_misbeha
     let audit = ledger.audit(&rig).await?;
     assert!(audit.repeated > 0, "the killing was not felt");
 
-    let jobs: Vec<String> = sqlx::query_scalar("SELECT job_id::text FROM analyses").fetch_all(rig.database.pool()).await?;
+    let jobs: Vec<String> =
+        sqlx::query_scalar("SELECT job_id::text FROM analyses").fetch_all(rig.database.pool()).await?;
     let all = |receiver: &Receiver, name: &str| receiver.mentions(name, &jobs).iter().all(|n| *n >= 1);
     receiver.until(Duration::from_secs(240), |r| all(r, "webhook") && all(r, "dingtalk")).await?;
     let mut told: BTreeMap<String, usize> = BTreeMap::new();

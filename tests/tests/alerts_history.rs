@@ -86,7 +86,8 @@ async fn rules_are_tried_on_the_history_page_by_page_and_nothing_is_written() ->
 #[tokio::test]
 async fn wrong_rules_are_told_by_line_before_anything_is_read() -> Result<()> {
     let test = TestDatabase::create_empty().await?;
-    let error = alerts_test(&test, "[[rule]]\nname = \"x\"\nwhen = { emotion = \"furious\" }\ncooldown = 3\n", &[]).await;
+    let error =
+        alerts_test(&test, "[[rule]]\nname = \"x\"\nwhen = { emotion = \"furious\" }\ncooldown = 3\n", &[]).await;
     let error = error.err().unwrap_or_default();
     assert!(error.contains("mine.toml:3:20: `furious` is no emotion"), "{error}");
     assert!(error.contains("mine.toml:4:12: `cooldown` must be a time in quotes"), "{error}");

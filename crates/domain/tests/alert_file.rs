@@ -11,7 +11,10 @@ fn faults(text: &str) -> Vec<String> {
 fn with_examples() -> String {
     let on = |line: &str| {
         let body = line.strip_prefix("# ").unwrap_or(line);
-        let toml = body.starts_with('[') || body.starts_with("  {") || body == "]" || body.split_once(" = ").is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
+        let toml = body.starts_with('[')
+            || body.starts_with("  {")
+            || body == "]"
+            || body.split_once(" = ").is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
         if toml { body.to_owned() } else { line.to_owned() }
     };
     DEFAULT.lines().map(on).collect::<Vec<_>>().join("\n")
@@ -21,7 +24,10 @@ fn with_examples() -> String {
 fn the_default_is_one_rule_and_no_webhook() {
     let book = Rulebook::parse(DEFAULT).expect("config/alerts.toml is valid");
     let [rule] = &book.rules[..] else { panic!("one rule") };
-    assert_eq!((rule.name.as_str(), rule.severity, rule.group_by), ("customer-angry", Severity::Critical, Grouping::Customer));
+    assert_eq!(
+        (rule.name.as_str(), rule.severity, rule.group_by),
+        ("customer-angry", Severity::Critical, Grouping::Customer)
+    );
     assert_eq!(rule.cooldown, Duration::from_secs(3600));
     assert!(book.destinations.is_empty());
 }

@@ -114,13 +114,17 @@ fn a_shift_points_at_the_segment_where_it_turned() {
     let mut better = turned;
     better.reverse();
     assert!(!fires(r#"{ group = "negative", shift = 0.1 }"#, &customer(&better)));
-    assert!(!fires(r#"{ group = "negative", shift = 0.5, score = 0.95 }"#, &customer(&turned)), "the end is not that bad");
+    assert!(
+        !fires(r#"{ group = "negative", shift = 0.5, score = 0.95 }"#, &customer(&turned)),
+        "the end is not that bad"
+    );
     assert!(!fires(r#"{ group = "negative", shift = 0.0 }"#, &customer(&turned[..2])), "two segments are no course");
 }
 
 #[test]
 fn only_the_role_asked_for_and_only_scored_channels_count() {
-    let mut call = vec![channel(0, Role::Agent, &[(5.0, Angry, 0.9)]), channel(1, Role::Customer, &[(5.0, Happy, 0.9)])];
+    let mut call =
+        vec![channel(0, Role::Agent, &[(5.0, Angry, 0.9)]), channel(1, Role::Customer, &[(5.0, Happy, 0.9)])];
     assert!(!fires(r#"{ role = "customer", emotion = "angry" }"#, &call));
     assert!(fires(r#"{ role = "agent", emotion = "angry" }"#, &call));
     assert_eq!(at(r#"{ emotion = "angry" }"#, &call).map(|e| e.role), Some(Role::Agent));
@@ -164,7 +168,8 @@ fn and_or_and_not_nest() {
 
 #[test]
 fn the_cool_down_counts_by_group_and_a_call_without_the_datum_stands_for_itself() {
-    let book = Rulebook::parse("[[rule]]\nname = \"r\"\ngroup_by = \"customer\"\nwhen = { team = \"7\" }").expect("valid");
+    let book =
+        Rulebook::parse("[[rule]]\nname = \"r\"\ngroup_by = \"customer\"\nwhen = { team = \"7\" }").expect("valid");
     let key = |call: CallData| book.rules[0].group_key(Subject { call: &call, channels: &[] }, "rec-1");
     let call = CallData { customer: Some("c1".into()), call_id: Some("k".into()), ..CallData::default() };
     assert_eq!(key(call.clone()), "customer:c1");

@@ -131,6 +131,7 @@ fn add(timelines: &mut HashMap<Uuid, Vec<ChannelReport>>, row: &PgRow) -> Result
 
 /// A value that this program does not know: a newer one wrote it.
 fn unreadable(column: &str) -> sqlx::Error {
-    let failure = Failure::new(FailureCode::DatabaseRefused, format!("column {column} holds what this program can't read"));
+    let failure =
+        Failure::new(FailureCode::DatabaseRefused, format!("column {column} holds what this program can't read"));
     sqlx::Error::ColumnDecode { index: column.into(), source: Box::new(failure) }
 }

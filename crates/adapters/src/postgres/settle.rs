@@ -78,7 +78,8 @@ impl Database {
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn deliveries(&self) -> Result<Vec<Delivery>, Failure> {
-        const DELIVERIES: &str = "SELECT destination, waiting, oldest_waiting, delivered_today, given_up, blocked_until,
+        const DELIVERIES: &str =
+            "SELECT destination, waiting, oldest_waiting, delivered_today, given_up, blocked_until,
             last_error FROM alert_deliveries ORDER BY destination";
         sqlx::query_as(DELIVERIES).fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
     }
@@ -136,7 +137,8 @@ async fn note_letters(
     max_attempts: u32,
 ) -> Result<u64, sqlx::Error> {
     // Whoever holds the claim by now: what arrived has arrived.
-    const DELIVERED: &str = "UPDATE outbox SET delivered_at = clock_timestamp(), claimed_by = NULL, claimed_until = NULL,
+    const DELIVERED: &str =
+        "UPDATE outbox SET delivered_at = clock_timestamp(), claimed_by = NULL, claimed_until = NULL,
         last_error = NULL, given_up_at = NULL WHERE id = ANY($1) AND delivered_at IS NULL";
     const FAIL: &str = include_str!("queries/alerts/fail.sql");
     let ids: Vec<i64> = claim.letters.iter().map(|letter| letter.id).collect();

@@ -53,7 +53,8 @@ impl Webhook {
             signature::standard_key(secret).map_err(|e| wrong(format!("the secret in the environment {e}")))?;
         }
         let client = Client::new(timeout).map_err(wrong)?;
-        let phrase = Phrase { console_url: console_url.trim_end_matches('/').to_owned(), language: destination.language };
+        let phrase =
+            Phrase { console_url: console_url.trim_end_matches('/').to_owned(), language: destination.language };
         Ok(Self { destination: destination.clone(), url, secret, client, phrase })
     }
 

@@ -1,8 +1,8 @@
 //! What must hold for a rule to fire.
 
+use super::Subject;
 use super::evidence::Evidence;
 use super::heard::Heard;
-use super::Subject;
 use crate::Role;
 
 /// A condition; conditions nest.

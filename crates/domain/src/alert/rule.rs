@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use super::notice::TellOf;
-use crate::Role;
 use super::{Condition, Finding, Subject};
+use crate::Role;
 
 /// How much it matters. In order: `Info < Warning < Critical`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

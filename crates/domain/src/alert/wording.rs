@@ -132,6 +132,9 @@ mod tests {
 
     #[test]
     fn a_clock_cuts_and_never_runs_backwards() {
-        assert_eq!((clock(59.99), clock(60.0), clock(-1.0), clock(3725.0)), ("0:59".into(), "1:00".into(), "0:00".into(), "62:05".into()));
+        assert_eq!(
+            (clock(59.99), clock(60.0), clock(-1.0), clock(3725.0)),
+            ("0:59".into(), "1:00".into(), "0:00".into(), "62:05".into())
+        );
     }
 }
