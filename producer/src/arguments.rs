@@ -1,8 +1,7 @@
 //! Values of the command line.
 
 use adapters::amqp::Lane;
-use domain::{ChannelLayout, Granularity, Role};
-use std::collections::BTreeMap;
+use domain::{Granularity, Role};
 use std::time::Duration;
 
 pub(crate) fn granularity(text: &str) -> Result<Granularity, String> {
@@ -15,23 +14,6 @@ pub(crate) fn granularity(text: &str) -> Result<Granularity, String> {
 
 pub(crate) fn lane(text: &str) -> Result<Lane, String> {
     Lane::from_label(text).ok_or_else(|| "must be bulk or interactive".into())
-}
-
-/// `mix`, or `0=agent,1=customer`.
-pub(crate) fn channels(text: &str) -> Result<ChannelLayout, String> {
-    if text == "mix" {
-        return Ok(ChannelLayout::Mix);
-    }
-    let mut roles = BTreeMap::new();
-    for pair in text.split(',') {
-        let (channel, name) =
-            pair.split_once('=').ok_or_else(|| format!("`{pair}` is not like 0=agent; or write mix"))?;
-        let channel: u16 = channel.trim().parse().map_err(|_| format!("`{channel}` is not a channel number"))?;
-        if roles.insert(channel, role(name.trim())?).is_some() {
-            return Err(format!("channel {channel} is named twice"));
-        }
-    }
-    Ok(ChannelLayout::Roles(roles))
 }
 
 /// A role that a channel can have.
@@ -60,16 +42,6 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn channels_are_mixed_or_named() {
-        assert_eq!(channels("mix"), Ok(ChannelLayout::Mix));
-        let roles = BTreeMap::from([(0, Role::Agent), (1, Role::Customer)]);
-        assert_eq!(channels("0=agent,1=customer"), Ok(ChannelLayout::Roles(roles)));
-        for wrong in ["", "stereo", "0=boss", "x=agent", "0=agent,0=customer", "0=mixed"] {
-            assert!(channels(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn times_have_units() {

@@ -6,7 +6,7 @@ use domain::{ChannelLayout, Granularity};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::arguments::{channels, duration, granularity, lane};
+use crate::arguments::{duration, granularity, lane};
 
 /// Enqueues recordings, follows batches, keeps the dead letters.
 #[derive(Debug, Parser)]
@@ -85,7 +85,7 @@ pub struct EnqueueArgs {
     #[arg(long, default_value = "utterance", value_parser = granularity)]
     pub granularity: Granularity,
     /// Who is on which channel, like 0=agent,1=customer; or mix, to average the channels.
-    #[arg(long, value_parser = channels)]
+    #[arg(long)]
     pub channels: Option<ChannelLayout>,
     /// Write no embedding.npy.
     #[arg(long)]

@@ -92,11 +92,14 @@ impl std::str::FromStr for ChannelLayout {
         }
         let mut roles = BTreeMap::new();
         for part in text.split(',') {
-            let pair = part
-                .split_once('=')
-                .and_then(|(channel, role)| Some((channel.trim().parse().ok()?, Role::from_label(role.trim())?)));
+            let pair = part.split_once('=').and_then(|(channel, role)| {
+                let role = Role::from_label(&role.trim().to_lowercase()).filter(|r| *r != Role::Mixed)?;
+                Some((channel.trim().parse().ok()?, role))
+            });
             let Some((channel, role)) = pair else { return Err(format!("`{part}` is no channel role; {wanted}")) };
-            roles.insert(channel, role);
+            if roles.insert(channel, role).is_some() {
+                return Err(format!("channel {channel} is named twice"));
+            }
         }
         Ok(Self::Roles(roles))
     }
@@ -181,7 +184,7 @@ mod tests {
         assert_eq!("mix".parse(), Ok(ChannelLayout::Mix));
         let roles = BTreeMap::from([(0, Role::Agent), (1, Role::Customer)]);
         assert_eq!("0=agent, 1=customer".parse(), Ok(ChannelLayout::Roles(roles)));
-        for bad in ["", "stereo", "0=boss", "left=agent"] {
+        for bad in ["", "stereo", "0=boss", "left=agent", "0=agent,0=customer", "0=mixed"] {
             assert!(bad.parse::<ChannelLayout>().is_err(), "{bad}");
         }
     }
