@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::link;
 use super::message::{self, Message, Obituary, header};
 use super::publisher::Publisher;
 use super::topology::Lane;
@@ -96,7 +97,7 @@ impl Lease {
     /// Publishes the job to wait for the next delay, confirmed, then lets go of this delivery.
     ///
     /// # Errors
-    /// `broker.unreachable`: the job is handed back instead.
+    /// `broker.unreachable`: the job is handed back instead, or the lease was lost.
     pub async fn retry(mut self, failure: &Failure) -> Result<Retry, Failure> {
         let topology = self.session.publisher.topology().clone();
         let Some(delay_s) = topology.delay_s(self.retries) else { return Ok(Retry::Exhausted(Box::new(self))) };
@@ -134,7 +135,12 @@ impl Lease {
         self.acker = None;
     }
 
+    /// Publishes in the job's name; not when somebody else has it by now.
     async fn publish(&self, message: Message) -> Result<(), Failure> {
+        if self.session.lost.is_cancelled() {
+            self.note_loss("the connection broke");
+            return Err(link::unreachable(LeaseLost.to_string()));
+        }
         self.session.publisher.publish(vec![message]).await.remove(0)
     }
 
@@ -145,9 +151,13 @@ impl Lease {
             Ok(false) => "the channel is closed".to_owned(),
             Err(e) => e.to_string(),
         };
-        self.session.lost_leases.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(job = self.message_id, why = lost, "lease lost: the job is delivered again");
+        self.note_loss(&lost);
         Err(LeaseLost)
+    }
+
+    fn note_loss(&self, why: &str) {
+        self.session.lost_leases.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(job = self.message_id, why, "lease lost: the job is delivered again");
     }
 }
 
