@@ -1,0 +1,141 @@
+//! What the store's client does when the store misbehaves.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use adapters::config::S3;
+use adapters::s3::Store;
+use domain::{FailureCode, ObjectRef};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tests::proxy::{Mode, Proxy};
+use tests::tls::Authority;
+use tests::trial::Trial;
+use tokio::time::timeout;
+
+const MIB: usize = 1024 * 1024;
+const SOON: Duration = Duration::from_secs(40);
+
+struct Setting {
+    trial: Trial,
+    object: ObjectRef,
+    folder: tempfile::TempDir,
+    body: Vec<u8>,
+}
+
+impl Setting {
+    async fn new() -> Self {
+        let trial = Trial::new().unwrap();
+        let store = Store::connect(&trial.settings.s3).unwrap();
+        let bucket = trial.settings.s3.bucket.clone();
+        store.ensure_bucket(&bucket).await.unwrap();
+        let key = format!("{}call.wav", trial.keys);
+        let body: Vec<u8> = (0..2 * MIB).map(|i| (i / 7) as u8).collect();
+        let etag = store.put_bytes(&bucket, &key, body.clone(), "audio/wav").await.unwrap();
+        let object = ObjectRef { bucket, key, etag: Some(etag) };
+        Self { trial, object, folder: tempfile::tempdir().unwrap(), body }
+    }
+
+    async fn proxy(&self) -> (Proxy, S3) {
+        let proxy = Proxy::to(upstream(&self.trial.settings.s3)).await.unwrap();
+        let s3 = S3 {
+            endpoint: format!("http://{}", proxy.address),
+            stall_timeout_s: 1,
+            connect_timeout_s: 1,
+            attempts: 2,
+            ..self.trial.settings.s3.clone()
+        };
+        (proxy, s3)
+    }
+
+    async fn fetch(&self, s3: &S3) -> Result<Vec<u8>, domain::Failure> {
+        let dest = self.folder.path().join("call.wav");
+        let fetch = Store::connect(s3).unwrap().fetch(&self.object, &dest, u64::MAX).await.map(|_| ());
+        fetch.map(|()| std::fs::read(&dest).unwrap())
+    }
+}
+
+fn upstream(s3: &S3) -> SocketAddr {
+    s3.endpoint.trim_start_matches("http://").parse().expect("the stack's store is on loopback, by address")
+}
+
+#[tokio::test]
+async fn a_body_that_is_cut_is_taken_up_where_it_ended() {
+    let setting = Setting::new().await;
+    let (proxy, s3) = setting.proxy().await;
+    proxy.set(Mode::CutAfter(600 * 1024));
+    let cut = setting.fetch(&s3).await.unwrap_err();
+    assert_eq!(cut.code, FailureCode::StoreUnreachable, "two attempts are not enough: {cut}");
+    let whole = setting.fetch(&S3 { attempts: 6, ..s3 }).await.unwrap();
+    assert!(whole == setting.body, "the parts make the whole");
+    setting.trial.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_store_that_stalls_or_says_503_is_unreachable_within_its_time() {
+    let setting = Setting::new().await;
+    let (proxy, s3) = setting.proxy().await;
+    for mode in [Mode::Unavailable, Mode::Stall, Mode::Cut] {
+        proxy.set(mode);
+        let begun = Instant::now();
+        let failure = timeout(SOON, setting.fetch(&s3)).await.expect("it ends").unwrap_err();
+        println!("{mode:?}: {failure}, after {:?}", begun.elapsed());
+        assert_eq!(failure.code, FailureCode::StoreUnreachable, "{mode:?}: {failure}");
+        let store = Store::connect(&s3).unwrap();
+        let put = store.put_bytes(&s3.bucket, "x", b"x".as_slice(), "text/plain");
+        let failure = timeout(SOON, put).await.expect("it ends").unwrap_err();
+        assert_eq!(failure.code, FailureCode::StoreUnreachable, "{mode:?}: {failure}");
+    }
+    proxy.set(Mode::Pass);
+    assert!(setting.fetch(&s3).await.unwrap() == setting.body);
+    setting.trial.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_upload_in_parts_that_fails_leaves_no_object() {
+    let setting = Setting::new().await;
+    let (proxy, s3) = setting.proxy().await;
+    let s3 = S3 { part_mib: 5, ..s3 };
+    let file = setting.folder.path().join("large.wav");
+    std::fs::write(&file, vec![7; 12 * MIB]).unwrap();
+    let key = format!("{}large.wav", setting.trial.keys);
+    let breaking = async {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        proxy.set(Mode::Cut);
+    };
+    let store = Store::connect(&s3).unwrap();
+    let (uploaded, ()) = tokio::join!(store.put_file(&s3.bucket, &key, &file, "audio/wav"), breaking);
+    let direct = Store::connect(&setting.trial.settings.s3).unwrap();
+    let found = direct.head(&s3.bucket, &key).await.unwrap();
+    assert_eq!(uploaded.is_ok(), found.is_some(), "an object is there whole or not at all");
+    proxy.set(Mode::Pass);
+    store.put_file(&s3.bucket, &key, &file, "audio/wav").await.unwrap();
+    assert_eq!(direct.head(&s3.bucket, &key).await.unwrap().unwrap().bytes, 12 * MIB as u64);
+    setting.trial.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn tls_is_spoken_to_the_named_authority_only() {
+    let setting = Setting::new().await;
+    let (ours, strangers) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let plain = setting.trial.settings.s3.clone();
+    let front = ours.front("IP:127.0.0.1", upstream(&plain)).await.unwrap();
+    let misnamed = ours.front("DNS:store.example", upstream(&plain)).await.unwrap();
+    let secured = |port: u16, ca_file| S3 {
+        endpoint: format!("https://127.0.0.1:{port}"),
+        ca_file,
+        attempts: 1,
+        ..plain.clone()
+    };
+
+    assert!(setting.fetch(&secured(front.port(), ours.file())).await.unwrap() == setting.body);
+    let stranger = setting.fetch(&secured(front.port(), strangers.file())).await.unwrap_err();
+    assert_eq!(stranger.code, FailureCode::StoreUnreachable);
+    assert!(stranger.message.contains("certificate"), "{stranger}");
+    let other_name = setting.fetch(&secured(misnamed.port(), ours.file())).await.unwrap_err();
+    assert!(other_name.message.contains("certificate"), "{other_name}");
+    for wrong in ["/no/such/ca.pem", file!()] {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(wrong);
+        let failure = Store::connect(&secured(front.port(), path)).unwrap_err();
+        assert!(failure.message.contains("s3.ca_file"), "{failure}");
+    }
+    setting.trial.end().await.unwrap();
+}
