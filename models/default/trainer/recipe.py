@@ -12,7 +12,7 @@ class Recipe:
     # Changed copies of the training set that the warm start learns from, and the end-to-end tuning after it.
     variants: int = 1
     warm_epochs: int = 8
-    cycle_epochs: int = 2
+    cycle_epochs: tuple[int, ...] = (2, 2, 1)
     batch: int = 32
     # Peak learning rates of the tuned half block and of the new layers, by cycle.
     encoder_rates: tuple[float, ...] = (1e-4, 2e-4, 1e-4)

@@ -44,11 +44,12 @@ class Run:
 
     def begin_cycle(self) -> None:
         """A new optimiser whose rates rise and fall once over the cycle's epochs."""
-        cycle = min(self.epoch // self.recipe.cycle_epochs, len(self.recipe.new_rates) - 1)
+        ends = np.cumsum(self.recipe.cycle_epochs)
+        cycle = min(int(np.searchsorted(ends, self.epoch, side="right")), len(ends) - 1)
         self.optimiser = torch.optim.AdamW([{"params": group} for group in self.groups], weight_decay=self.recipe.weight_decay)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser, [self.recipe.encoder_rates[cycle], self.recipe.new_rates[cycle]],
-            total_steps=self.recipe.cycle_epochs * self.steps, pct_start=0.1,
+            total_steps=self.recipe.cycle_epochs[cycle] * self.steps, pct_start=0.1,
         )
         self.parts = {
             "student": self.student, "average": self.average, "optimiser": self.optimiser, "schedule": self.schedule,
@@ -85,7 +86,7 @@ class Run:
 
     def run_epoch(self) -> None:
         started, losses = time.time(), []
-        if self.epoch and self.epoch % self.recipe.cycle_epochs == 0:
+        if self.epoch in np.cumsum(self.recipe.cycle_epochs):
             self.begin_cycle()
         for batch, waves in self.batches():
             losses.append(self.step(batch, waves))
@@ -126,5 +127,5 @@ if __name__ == "__main__":
     run = Run(read_clips(data_dir(arguments.data)), arguments.work, Recipe())
     if run.epoch == 0:
         run.judge("warm start")
-    while run.epoch < len(run.recipe.new_rates) * run.recipe.cycle_epochs:
+    while run.epoch < sum(run.recipe.cycle_epochs):
         run.run_epoch()
