@@ -43,6 +43,7 @@ start() {
   mark >"$STACK/run/$name.mark"
   EMOFLEET__WORKER__HEALTH_ADDR="127.0.0.1:$(port "$port_name")"
   export EMOFLEET__WORKER__HEALTH_ADDR
+  export NO_COLOR=1 # the log is a file
   launch "$name" "$program" run
   wait_until "$name" 120 ready
   say "$name is ready (pid $(pid_of "$name"), http://$EMOFLEET__WORKER__HEALTH_ADDR/ready, log $STACK/log/$name.log)"
