@@ -50,7 +50,10 @@ start() {
 }
 
 # SIGTERM drains: jobs in hand are finished, for up to worker.drain_timeout_s (45 s), the others handed back.
-stop() { end "$name" TERM 60; }
+stop() {
+  end "$name" TERM 60
+  rm -f "$STACK/run/$name.mark"
+}
 
 case "$verb" in
   start) start ;;
