@@ -76,7 +76,9 @@ pub async fn run(
         if calls.is_empty() {
             break;
         }
-        calls.iter().for_each(|call| test.look_at(call));
+        for call in &calls {
+            test.look_at(call);
+        }
         place = next;
     }
     let _ = test.lines(since).iter().try_for_each(|line| writeln!(out, "{line}"));

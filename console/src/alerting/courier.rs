@@ -15,7 +15,7 @@ use super::pause;
 /// Time beyond a request's own limit until its claim expires.
 const MARGIN: Duration = Duration::from_secs(30);
 /// Longest that one claim for the exchange is worked on.
-const PUBLISHING: Duration = Duration::from_secs(60);
+const PUBLISHING: Duration = Duration::from_mins(1);
 /// Messages claimed at once for the exchange, which has no limit.
 const PUBLISHED_AT_ONCE: u32 = 100;
 /// With `once`, a limit per second is waited for.
@@ -139,7 +139,7 @@ impl Courier {
     /// Publishes one after the other; what comes after a failure is given back.
     async fn publish(&self, publisher: &Publisher, claim: &mut Claim) -> Settlement {
         let begun = Instant::now();
-        let mut published = 0;
+        let mut confirmed = 0;
         let mut failed = None;
         for letter in &claim.letters {
             let notice = &letter.notice;
@@ -147,7 +147,7 @@ impl Courier {
             let body = serde_json::to_vec(notice).expect("a notice has only string keys and finite numbers");
             let left = PUBLISHING.saturating_sub(begun.elapsed());
             match tokio::time::timeout(left, publisher.publish_alert(&key, &body)).await {
-                Ok(Ok(())) => published += 1,
+                Ok(Ok(())) => confirmed += 1,
                 Ok(Err(failure)) => failed = Some(failure.to_string()),
                 Err(_) => failed = Some("RabbitMQ did not confirm in time".to_owned()),
             }
@@ -156,12 +156,12 @@ impl Courier {
             }
         }
         match failed {
-            Some(why) if published == 0 => {
+            Some(why) if confirmed == 0 => {
                 let pause = pause::after(claim.failures, Duration::from_secs(30));
                 Settlement::Failed { pause, why }
             }
             _ => {
-                if let Err(failure) = self.database.give_back(claim, published).await {
+                if let Err(failure) = self.database.give_back(claim, confirmed).await {
                     tracing::warn!(%failure, "what was not published waits until the claim expires");
                 }
                 Settlement::Delivered

@@ -42,7 +42,7 @@ impl Settings {
             }
             figment = figment.merge(Toml::file_exact(path));
         }
-        Self::extract(figment.merge(Env::prefixed("EMOFLEET__").split("__")))
+        Self::extract(&figment.merge(Env::prefixed("EMOFLEET__").split("__")))
     }
 
     /// The built-in defaults with TOML text on top; the environment is not looked at.
@@ -50,10 +50,10 @@ impl Settings {
     /// # Errors
     /// [`ConfigError`], with the key.
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
-        Self::extract(Figment::from(Toml::string(DEFAULTS)).merge(Toml::string(text)))
+        Self::extract(&Figment::from(Toml::string(DEFAULTS)).merge(Toml::string(text)))
     }
 
-    fn extract(figment: Figment) -> Result<Self, ConfigError> {
+    fn extract(figment: &Figment) -> Result<Self, ConfigError> {
         let settings: Self = figment.extract().map_err(|errors| ConfigError::Invalid(describe(errors)))?;
         settings.check().map_err(ConfigError::Invalid)?;
         Ok(settings)
@@ -68,10 +68,10 @@ fn describe(errors: figment::Error) -> String {
         let mut path = error.path.join(".");
         let what = match &error.kind {
             Kind::UnknownField(field, known) => {
-                if !path.is_empty() {
-                    path.push('.');
+                // The path ends in the key or in its section, as the unknown key came last or not.
+                if error.path.last() != Some(field) {
+                    path = error.path.iter().chain([field]).map(String::as_str).collect::<Vec<_>>().join(".");
                 }
-                path.push_str(field);
                 format!("unknown key; the keys here are {}", known.join(", "))
             }
             Kind::MissingField(field) => format!("`{field}` is missing"),

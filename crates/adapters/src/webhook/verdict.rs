@@ -34,11 +34,11 @@ pub enum Outcome {
 }
 
 /// Longest pause that a service may ask for.
-const LONGEST: Duration = Duration::from_secs(3600);
+const LONGEST: Duration = Duration::from_hours(1);
 /// Windows of a minute are over by then.
-const MINUTE: Duration = Duration::from_secs(60);
-/// `DingTalk` bans for about ten minutes.
-const BAN: Duration = Duration::from_secs(600);
+const MINUTE: Duration = Duration::from_mins(1);
+/// DingTalk bans for about ten minutes.
+const BAN: Duration = Duration::from_mins(10);
 
 pub(super) fn judge(service: Service, reply: &Reply) -> Outcome {
     if let Some(outcome) = by_code(service, reply) {
@@ -71,11 +71,11 @@ fn by_code(service: Service, reply: &Reply) -> Option<Outcome> {
     Some(match (service, code) {
         (_, 0) => Outcome::Delivered,
         (Service::DingTalk, 130_101 | 410_100) => Outcome::Busy { pause: BAN, why },
-        (Service::WeCom, 45_009 | 45_033) => Outcome::Busy { pause: MINUTE, why },
-        (Service::Feishu, 9_499 | 11_232) => Outcome::Busy { pause: MINUTE, why },
+        (Service::WeCom, 45_009 | 45_033) | (Service::Feishu, 9_499 | 11_232) => Outcome::Busy { pause: MINUTE, why },
         // Too long, malformed: this message, no other.
-        (Service::DingTalk, 40_035 | 460_101) | (Service::WeCom, 40_058 | 44_004 | 45_002) => Outcome::Refused { why },
-        (Service::Feishu, 9_499..=9_999 | 19_002 | 11_246) => Outcome::Refused { why },
+        (Service::DingTalk, 40_035 | 460_101)
+        | (Service::WeCom, 40_058 | 44_004 | 45_002)
+        | (Service::Feishu, 9_500..=9_999 | 11_246 | 19_002) => Outcome::Refused { why },
         // Token, signature, keyword, address of origin, a trouble of theirs.
         _ => Outcome::Failed { pause: None, why },
     })
@@ -91,12 +91,11 @@ fn said(body: &[u8]) -> String {
 /// Seconds, or a date.
 fn retry_after(text: &str) -> Option<Duration> {
     let text = text.trim();
-    let seconds = match text.parse::<u64>() {
-        Ok(seconds) => seconds,
-        Err(_) => {
-            let until = DateTime::parse_from_rfc2822(text).ok()?;
-            u64::try_from((until.with_timezone(&Utc) - Utc::now()).num_seconds()).unwrap_or(0)
-        }
+    let seconds = if let Ok(seconds) = text.parse::<u64>() {
+        seconds
+    } else {
+        let until = DateTime::parse_from_rfc2822(text).ok()?;
+        u64::try_from((until.with_timezone(&Utc) - Utc::now()).num_seconds()).unwrap_or(0)
     };
     Some(Duration::from_secs(seconds.max(1)).min(LONGEST))
 }

@@ -101,12 +101,12 @@ impl Heard {
     }
 
     fn shift(&self, channel: &ChannelReport, least: f64) -> Option<(f64, Evidence)> {
-        let first = part(&channel.segments, Some(Third::First));
-        let last = part(&channel.segments, Some(Third::Last));
-        if first.is_empty() || last.is_empty() || channel.segments.len() < 3 {
+        let beginning = part(&channel.segments, Some(Third::First));
+        let ending = part(&channel.segments, Some(Third::Last));
+        if beginning.is_empty() || ending.is_empty() || channel.segments.len() < 3 {
             return None;
         }
-        let (before, after) = (self.mean(&first), self.mean(&last));
+        let (before, after) = (self.mean(&beginning), self.mean(&ending));
         let enough = after - before + 1e-6 >= least && self.score.is_none_or(|score| after + 1e-6 >= score);
         enough.then(|| {
             let turn = self.turn(&channel.segments);

@@ -60,10 +60,10 @@ impl Notice {
             let evidence: Vec<_> = self.evidence.iter().map(Evidence::in_english).collect();
             line.push_str(&joined(" — ", &evidence.join("; ")));
         }
-        if self.held_back > 0 {
-            line.push_str(&format!(" ({} more were held back since the last message)", self.held_back));
+        match self.held_back {
+            0 => line,
+            more => format!("{line} ({more} more were held back since the last message)"),
         }
-        line
     }
 
     /// The same in Chinese.
@@ -78,10 +78,10 @@ impl Notice {
             let evidence: Vec<_> = self.evidence.iter().map(Evidence::in_chinese).collect();
             line.push_str(&joined("：", &evidence.join("；")));
         }
-        if self.held_back > 0 {
-            line.push_str(&format!("（上次通知后另有 {} 条未发）", self.held_back));
+        match self.held_back {
+            0 => line,
+            more => format!("{line}（上次通知后另有 {more} 条未发）"),
         }
-        line
     }
 }
 

@@ -43,8 +43,7 @@ fn fits(service: Service, body: &Value) -> bool {
     match service {
         Service::Webhook => whole <= 256 * 1024,
         Service::Slack => whole <= 30_000,
-        Service::DingTalk => whole <= 19_000,
         Service::WeCom => body["markdown"]["content"].as_str().is_some_and(|text| text.len() <= 4096),
-        Service::Feishu => whole <= 19_000,
+        Service::DingTalk | Service::Feishu => whole <= 19_000,
     }
 }

@@ -58,13 +58,11 @@ impl<'a> Keys<'a> {
     /// A text that is not empty.
     pub(super) fn text(&mut self, sheet: &mut Sheet, key: &str) -> Option<Placed<String>> {
         let Placed { at, value } = self.item(key)?;
-        match value.as_str().filter(|text| !text.trim().is_empty()) {
-            Some(text) => Some(Placed { at, value: text.to_owned() }),
-            None => {
-                sheet.fault(at, format!("`{key}` must be a text in quotes, not empty"));
-                None
-            }
+        let text = value.as_str().filter(|text| !text.trim().is_empty());
+        if text.is_none() {
+            sheet.fault(at, format!("`{key}` must be a text in quotes, not empty"));
         }
+        text.map(|text| Placed { at, value: text.to_owned() })
     }
 
     /// A text that must be there.
@@ -103,13 +101,11 @@ impl<'a> Keys<'a> {
     ) -> Option<Placed<f64>> {
         let Placed { at, value } = self.item(key)?;
         let number = value.as_float().or_else(|| value.as_integer().map(|n| n as f64));
-        match number.filter(|n| range.contains(n)) {
-            Some(value) => Some(Placed { at, value }),
-            None => {
-                sheet.fault(at, format!("`{key}` must be a number from {} to {}", range.start(), range.end()));
-                None
-            }
+        let number = number.filter(|n| range.contains(n));
+        if number.is_none() {
+            sheet.fault(at, format!("`{key}` must be a number from {} to {}", range.start(), range.end()));
         }
+        number.map(|value| Placed { at, value })
     }
 
     /// A whole number in this range.
@@ -121,13 +117,11 @@ impl<'a> Keys<'a> {
     ) -> Option<Placed<u32>> {
         let Placed { at, value } = self.item(key)?;
         let number = value.as_integer().and_then(|n| u32::try_from(n).ok());
-        match number.filter(|n| range.contains(n)) {
-            Some(value) => Some(Placed { at, value }),
-            None => {
-                sheet.fault(at, format!("`{key}` must be a whole number from {} to {}", range.start(), range.end()));
-                None
-            }
+        let number = number.filter(|n| range.contains(n));
+        if number.is_none() {
+            sheet.fault(at, format!("`{key}` must be a whole number from {} to {}", range.start(), range.end()));
         }
+        number.map(|value| Placed { at, value })
     }
 
     /// A table under this key.

@@ -9,7 +9,7 @@ use super::sheet::Sheet;
 use crate::alert::{Condition, Grouping, Rule, Severity, TellOf};
 
 /// An hour: time enough to act on the first message.
-const COOLDOWN: Duration = Duration::from_secs(3600);
+const COOLDOWN: Duration = Duration::from_hours(1);
 /// Names are part of routing keys, where RabbitMQ counts bytes.
 const LONGEST_NAME: usize = 64;
 
@@ -62,12 +62,11 @@ fn tell(sheet: &mut Sheet, keys: &mut Keys<'_>) -> Vec<TellOf> {
     let Some(list) = keys.texts(sheet, "tell") else { return vec![TellOf::CallId, TellOf::Team] };
     let mut tell = Vec::new();
     for Placed { at, value } in list.value {
-        match TellOf::from_label(&value) {
-            Some(datum) => tell.push(datum),
-            None => {
-                let known = "call_id, agent, team, customer, started_at, attributes.NAME";
-                sheet.fault(at, format!("`{value}` is no call data; known are {known}"));
-            }
+        if let Some(datum) = TellOf::from_label(&value) {
+            tell.push(datum);
+        } else {
+            let known = "call_id, agent, team, customer, started_at, attributes.NAME";
+            sheet.fault(at, format!("`{value}` is no call data; known are {known}"));
         }
     }
     tell
