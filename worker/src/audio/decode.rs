@@ -3,6 +3,7 @@
 use super::aac::Replication;
 use super::opus::Opus;
 use super::probe::{self, Source};
+use super::trim::Trim;
 use adapters::config;
 use domain::report::AudioFacts;
 use domain::{Failure, FailureCode};
@@ -31,14 +32,7 @@ pub struct Decoder {
     bad_packets: u64,
     packets: u64,
     longest: u64,
-    /// Samples of encoder's delay still to be left out.
-    skip: u64,
-    /// Samples still to be given before the last packet is over.
-    keep: u64,
-    /// Samples of padding at the end of the last packet.
-    padding: usize,
-    /// With padding, each packet is held back until the next one shows that it is not the last.
-    held: Vec<Vec<f32>>,
+    trim: Trim,
     replication: Replication,
     block: Vec<Vec<f32>>,
     /// Whether `block` holds the first packet, decoded to learn rate and channels.
@@ -75,10 +69,7 @@ impl Decoder {
                 bad_packets: 0,
                 packets: 0,
                 longest: 0,
-                skip: 0,
-                keep: u64::MAX,
-                padding: 0,
-                held: Vec::new(),
+                trim: Trim::default(),
                 replication: Replication::default(),
                 block: Vec::new(),
                 ahead: false,
@@ -130,6 +121,7 @@ impl Decoder {
             let packet = match self.source.reader.next_packet() {
                 Ok(Some(packet)) if packet.track_id == self.source.track => packet,
                 Ok(Some(_)) => continue,
+                Err(Error::IoError(error)) if error.raw_os_error().is_some() => return Err(probe::unreadable(&error)),
                 // Demuxers report an end in the middle of a packet like this; whether that is too
                 // early is judged by the header.
                 Ok(None) | Err(Error::IoError(_)) => return self.end(limits),
@@ -147,13 +139,17 @@ impl Decoder {
                 self.bad_packets += 1;
                 self.conceal(&packet);
             }
-            if self.trim() > 0 {
+            self.trim.apply(&mut self.block);
+            if self.count() > 0 {
                 let limit = limits.max_seconds * f64::from(self.rate);
                 if self.frames as f64 > limit {
                     let what = format!("the recording is longer than {} seconds", limits.max_seconds);
                     return Err(Failure::new(FailureCode::AudioTooLong, what));
                 }
                 return Ok(true);
+            }
+            if self.trim.over() {
+                return self.end(limits);
             }
         }
         Err(corrupt("the packets hold no sound"))
@@ -171,9 +167,7 @@ impl Decoder {
             check_rate(rate)?;
             self.rate = rate;
             self.channels = u16::try_from(channels).unwrap_or(u16::MAX);
-            self.skip = (self.source.skip_s * f64::from(rate)).round() as u64;
-            self.keep = self.source.keep_s.map_or(u64::MAX, |s| (s * f64::from(rate)).round() as u64);
-            self.padding = (self.source.padding_s * f64::from(rate)).round() as usize;
+            self.trim = Trim::new(&self.source, rate);
         } else if rate != self.rate {
             return Err(corrupt(&format!("the sample rate changes from {} to {rate} Hz", self.rate)));
         }
@@ -199,28 +193,6 @@ impl Decoder {
         });
     }
 
-    /// Takes the encoder's delay and padding off `block`, and makes its samples sane; gives how
-    /// many are left.
-    fn trim(&mut self) -> usize {
-        let held = self.block.first().map_or(0, Vec::len);
-        let skip = self.skip.min(held as u64) as usize;
-        self.skip -= skip as u64;
-        // ffmpeg, with which counts must agree, lets the packet in which an edit ends play out.
-        let take = if self.keep == 0 { 0 } else { held - skip };
-        self.keep = self.keep.saturating_sub(take as u64);
-        for samples in &mut self.block {
-            samples.truncate(skip + take);
-            samples.drain(..skip);
-            for s in samples {
-                *s = if s.is_finite() { s.clamp(-1.0, 1.0) } else { 0.0 };
-            }
-        }
-        if self.padding > 0 && take > 0 {
-            std::mem::swap(&mut self.block, &mut self.held);
-        }
-        self.count()
-    }
-
     /// Counts the samples in `block` as given.
     fn count(&mut self) -> usize {
         let count = self.block.first().map_or(0, Vec::len);
@@ -230,10 +202,8 @@ impl Decoder {
 
     /// At the end: gives the packet that was held back, without its padding, then judges.
     fn end(&mut self, limits: &config::Audio) -> Result<bool, Failure> {
-        if !self.held.is_empty() {
-            self.block = std::mem::take(&mut self.held);
-            let padding = std::mem::take(&mut self.padding);
-            self.block.iter_mut().for_each(|samples| samples.truncate(samples.len().saturating_sub(padding)));
+        if let Some(last) = self.trim.last() {
+            self.block = last;
             if self.count() > 0 {
                 return Ok(true);
             }

@@ -15,6 +15,8 @@ mod preprocess;
 mod probe;
 mod resample;
 mod segment;
+mod speech;
+mod trim;
 mod vad;
 mod view;
 mod wave;

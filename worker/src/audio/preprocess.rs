@@ -1,10 +1,9 @@
 //! The stages in a row: decode, keep the scored channels apart, resample, find speech, cut.
 
+use super::VoiceDetector;
 use super::decode::Decoder;
 use super::resample::To16k;
-use super::segment::{Piece, Segmenter};
-use super::vad::{Borrowed, CHUNK, Hearing};
-use super::{SAMPLE_RATE, VoiceDetector};
+use super::speech::Speech;
 use adapters::config;
 use domain::channel::Track;
 use domain::report::AudioFacts;
@@ -99,13 +98,13 @@ impl Preprocess<'_> {
         }
         resampler.finish(&mut at_16k)?;
         speech.take(&mut at_16k, sink)?;
-        if speech.position < LEAST {
-            let what = format!("the recording holds {} samples at 16 kHz; {LEAST} are the least", speech.position);
+        if speech.position() < LEAST {
+            let what = format!("the recording holds {} samples at 16 kHz; {LEAST} are the least", speech.position());
             return Err(Failure::new(FailureCode::AudioTooShort, what));
         }
         let mut speech_samples = vec![0; tracks.len()];
-        for track in speech.finish(sink)? {
-            speech_samples[track.track] = track.speech;
+        for (track, samples) in speech.finish(sink)? {
+            speech_samples[track] = samples;
         }
         Ok(Preprocessed { facts: decoder.facts(), tracks, speech_samples, bad_packets: decoder.bad_packets() })
     }
@@ -124,91 +123,3 @@ fn choose(channels: &[Vec<f32>], number: Option<u16>, samples: &mut Vec<f32>) {
         }
     }
 }
-
-/// Finds and cuts speech in all scored tracks.
-struct Speech<'a> {
-    vad: Borrowed<'a>,
-    tracks: Vec<Listening>,
-    pieces: Vec<Piece>,
-    /// Samples at 16 kHz taken in, per track.
-    position: u64,
-}
-
-/// One track.
-struct Listening {
-    track: usize,
-    hearing: Hearing,
-    segmenter: Segmenter,
-    /// Samples short of a chunk.
-    rest: Vec<f32>,
-    /// Segments given.
-    index: u32,
-    /// Samples in them.
-    speech: u64,
-}
-
-impl<'a> Speech<'a> {
-    fn new(scored: &[usize], settings: &config::Segment, vad: Borrowed<'a>) -> Self {
-        let listening = |track: &usize| Listening {
-            track: *track,
-            hearing: Hearing::new(),
-            segmenter: Segmenter::new(settings),
-            rest: Vec::new(),
-            index: 0,
-            speech: 0,
-        };
-        Self { vad, tracks: scored.iter().map(listening).collect(), pieces: Vec::new(), position: 0 }
-    }
-
-    /// Hands the samples on, listens to them, and leaves `at_16k` empty.
-    fn take(&mut self, at_16k: &mut [Vec<f32>], sink: &mut dyn Sink) -> Result<(), Failure> {
-        let count = at_16k.first().map_or(0, Vec::len);
-        if count == 0 {
-            return Ok(());
-        }
-        self.position += count as u64;
-        // The resampler's filter overshoots a little at full scale.
-        at_16k.iter_mut().flatten().for_each(|s| *s = s.clamp(-1.0, 1.0));
-        sink.block(at_16k)?;
-        for (track, samples) in self.tracks.iter_mut().zip(at_16k) {
-            track.rest.append(samples);
-            let whole = track.rest.len() - track.rest.len() % CHUNK;
-            for chunk in track.rest[..whole].as_chunks().0 {
-                let probability = self.vad.probability(&mut track.hearing, chunk)?;
-                track.segmenter.push(probability, chunk, &mut self.pieces);
-            }
-            track.rest.drain(..whole);
-            track.give(&mut self.pieces, sink)?;
-        }
-        Ok(())
-    }
-
-    fn finish(mut self, sink: &mut dyn Sink) -> Result<Vec<Listening>, Failure> {
-        for track in &mut self.tracks {
-            if !track.rest.is_empty() {
-                let mut chunk = [0.0; CHUNK];
-                chunk[..track.rest.len()].copy_from_slice(&track.rest);
-                let probability = self.vad.probability(&mut track.hearing, &chunk)?;
-                track.segmenter.push(probability, &track.rest, &mut self.pieces);
-            }
-            track.segmenter.finish(&mut self.pieces);
-            track.give(&mut self.pieces, sink)?;
-        }
-        Ok(self.tracks)
-    }
-}
-
-impl Listening {
-    fn give(&mut self, pieces: &mut Vec<Piece>, sink: &mut dyn Sink) -> Result<(), Failure> {
-        for Piece { start, samples } in pieces.drain(..) {
-            let end = start + samples.len() as u64;
-            self.speech += samples.len() as u64;
-            let index = self.index;
-            self.index += 1;
-            sink.segment(SpeechSegment { track: self.track, index, start_sample: start, end_sample: end, samples })?;
-        }
-        Ok(())
-    }
-}
-
-const _: () = assert!(SAMPLE_RATE == 16_000, "Silero's chunk and the least length are counted at 16 kHz");

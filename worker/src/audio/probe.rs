@@ -95,7 +95,9 @@ pub(super) fn open(mut file: File, limits: &config::Audio) -> Result<Source, Fai
         }
         Container::Caf | Container::Flac | Container::Mpeg | Container::Adts => {}
     }
-    if missing > 0 && !limits.accept_truncated {
+    // The demuxers of MP4, AIFF and CAF take nothing of a file that is not all there.
+    let acceptable = !matches!(container, Container::Mp4 | Container::Aiff | Container::Caf);
+    if missing > 0 && !(limits.accept_truncated && acceptable) {
         return Err(truncated(&format!("the file ends {missing} bytes before its header says")));
     }
     let view = View::new(header, file, from, to);
@@ -109,8 +111,9 @@ pub(super) fn open(mut file: File, limits: &config::Audio) -> Result<Source, Fai
     // Of MPEG audio without LAME's tag the demuxer guesses the length, by the first frame's rate,
     // and would have the decoder cut what goes past it.
     let guessed = container == Container::Mpeg && track.delay.is_none();
-    // The boxes of MP4, not counts of samples, tell whether it is whole.
-    let declared = declared.filter(|_| container != Container::Mp4 && !guessed);
+    // Elsewhere the end is told by the container, or only estimated.
+    let counted = matches!(container, Container::Flac | Container::Aiff | Container::Caf | Container::Mpeg);
+    let declared = declared.filter(|_| counted && !guessed);
     Ok(Source {
         container,
         gapless: !guessed,
@@ -224,7 +227,8 @@ fn read(file: &mut File, at: u64, count: usize) -> Result<Vec<u8>, Failure> {
     bytes::read_at(file, at, count).map_err(|e| unreadable(&e))
 }
 
-fn unreadable(error: &io::Error) -> Failure {
+/// The failure of the worker's own disk.
+pub(super) fn unreadable(error: &io::Error) -> Failure {
     Failure::new(FailureCode::WorkerInternal, format!("the local copy of the recording can't be read: {error}"))
 }
 

@@ -1,0 +1,98 @@
+//! Listening to the scored tracks: samples at 16 kHz in, segments of speech out.
+
+use super::preprocess::{Sink, SpeechSegment};
+use super::segment::{Piece, Segmenter};
+use super::vad::{Borrowed, CHUNK, Hearing};
+use adapters::config;
+use domain::Failure;
+
+/// Finds and cuts speech in all scored tracks.
+pub(super) struct Speech<'a> {
+    vad: Borrowed<'a>,
+    tracks: Vec<Listening>,
+    pieces: Vec<Piece>,
+    position: u64,
+}
+
+/// One track.
+struct Listening {
+    track: usize,
+    hearing: Hearing,
+    segmenter: Segmenter,
+    /// Samples short of a chunk.
+    rest: Vec<f32>,
+    /// Segments given.
+    index: u32,
+    /// Samples in them.
+    speech: u64,
+}
+
+impl<'a> Speech<'a> {
+    pub(super) fn new(scored: &[usize], settings: &config::Segment, vad: Borrowed<'a>) -> Self {
+        let listening = |track: &usize| Listening {
+            track: *track,
+            hearing: Hearing::new(),
+            segmenter: Segmenter::new(settings),
+            rest: Vec::new(),
+            index: 0,
+            speech: 0,
+        };
+        Self { vad, tracks: scored.iter().map(listening).collect(), pieces: Vec::new(), position: 0 }
+    }
+
+    /// Hands the samples on, listens to them, and leaves `at_16k` empty.
+    pub(super) fn take(&mut self, at_16k: &mut [Vec<f32>], sink: &mut dyn Sink) -> Result<(), Failure> {
+        let count = at_16k.first().map_or(0, Vec::len);
+        if count == 0 {
+            return Ok(());
+        }
+        self.position += count as u64;
+        // The resampler's filter overshoots a little at full scale.
+        at_16k.iter_mut().flatten().for_each(|s| *s = s.clamp(-1.0, 1.0));
+        sink.block(at_16k)?;
+        for (track, samples) in self.tracks.iter_mut().zip(at_16k) {
+            track.rest.append(samples);
+            let whole = track.rest.len() - track.rest.len() % CHUNK;
+            for chunk in track.rest[..whole].as_chunks().0 {
+                let probability = self.vad.probability(&mut track.hearing, chunk)?;
+                track.segmenter.push(probability, chunk, &mut self.pieces);
+            }
+            track.rest.drain(..whole);
+            track.give(&mut self.pieces, sink)?;
+        }
+        Ok(())
+    }
+
+    /// Samples at 16 kHz taken in, per track.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Gives the last segments; then the tracks, each with its samples of speech.
+    pub(super) fn finish(mut self, sink: &mut dyn Sink) -> Result<Vec<(usize, u64)>, Failure> {
+        for track in &mut self.tracks {
+            if !track.rest.is_empty() {
+                let mut chunk = [0.0; CHUNK];
+                chunk[..track.rest.len()].copy_from_slice(&track.rest);
+                let probability = self.vad.probability(&mut track.hearing, &chunk)?;
+                track.segmenter.push(probability, &track.rest, &mut self.pieces);
+            }
+            track.segmenter.finish(&mut self.pieces);
+            track.give(&mut self.pieces, sink)?;
+        }
+        Ok(self.tracks.iter().map(|track| (track.track, track.speech)).collect())
+    }
+}
+
+impl Listening {
+    fn give(&mut self, pieces: &mut Vec<Piece>, sink: &mut dyn Sink) -> Result<(), Failure> {
+        for Piece { start, samples } in pieces.drain(..) {
+            let end = start + samples.len() as u64;
+            self.speech += samples.len() as u64;
+            let index = self.index;
+            self.index += 1;
+            sink.segment(SpeechSegment { track: self.track, index, start_sample: start, end_sample: end, samples })?;
+        }
+        Ok(())
+    }
+}
