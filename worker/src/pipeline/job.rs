@@ -106,7 +106,9 @@ impl Workshop {
             Err(failure) => return failed_or_interrupted(failure, cancel),
         };
         let limit = self.settings.worker.max_attempts_unfinished;
-        if number > limit {
+        // Copies of one job that begin together count too, but only the broker's word says that
+        // a worker had the job and did not settle it.
+        if number > limit && lease.redelivered {
             let message = format!("{limit} attempts began and never ended: the worker died each time");
             return Outcome::Failed(Failure::new(FailureCode::JobKilledWorker, message));
         }
@@ -149,8 +151,17 @@ impl Workshop {
         let mut report = compose(job, analysed, model, timings);
         let artifacts = self.upload(job, &mut report, folder.path(), begun).await?;
         let embedding = job.embedding.then_some(embedding.as_slice());
-        patiently(DATABASE_PATIENCE, cancel, || self.database.record_done(&report, &artifacts, embedding, &self.name))
-            .await?;
+        let record = || self.database.record_done(&report, &artifacts, embedding, &self.name);
+        match patiently(DATABASE_PATIENCE, cancel, record).await {
+            Err(failure) if failure.code == FailureCode::JobCancelled => {
+                // Somebody deleted the call meanwhile: nothing of it may stay.
+                tracing::info!(job_id = %job.job_id, %failure, "not recorded");
+                let Artifacts { bucket, result_key, audio_key, embedding_key } = artifacts;
+                let keys: Vec<_> = [result_key, audio_key].into_iter().chain(embedding_key).collect();
+                return self.store.delete(&bucket, &keys).await;
+            }
+            recorded => recorded?,
+        }
         self.metrics.heard(&report.audio, &report.timings);
         let (emotion, confidence) = (report.emotion, report.confidence);
         tracing::info!(job_id = %job.job_id, %emotion, confidence, audio_s = report.audio.duration_s, "done");
