@@ -80,7 +80,12 @@ impl Finder {
     }
 
     fn upload_prefix(&self, source: &Source) -> String {
-        self.prefix.clone().unwrap_or_else(|| source.upload_prefix())
+        let mut prefix = self.prefix.clone().unwrap_or_else(|| source.upload_prefix());
+        // `--prefix monday` means a folder of that name, not keys like `mondaycall.wav`.
+        if !prefix.is_empty() && !prefix.ends_with('/') {
+            prefix.push('/');
+        }
+        prefix
     }
 
     fn listed(&self, bucket: String, prefix: &str) -> Recordings {

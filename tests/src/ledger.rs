@@ -137,7 +137,8 @@ impl Ledger {
         let dead: BTreeSet<(String, String)> = letters.iter().map(|l| (l.id.clone(), l.code.clone())).collect();
         for (job, code) in &self.expected {
             let row = rows.iter().find(|row| row.get::<uuid::Uuid, _>("job_id") == job.0);
-            let (status, actual) = row.map_or((String::new(), None::<String>), |r| (r.get("status"), r.get("failure_code")));
+            let (status, actual) =
+                row.map_or((String::new(), None::<String>), |r| (r.get("status"), r.get("failure_code")));
             let fine = match code {
                 None => status == "done",
                 Some(code) => {

@@ -55,7 +55,8 @@ impl Rig {
         command(&cargo, &["build", "-q", "-p", "worker", "--manifest-path", &project("Cargo.toml")], &folder)?;
 
         let mut environment = exported(&folder)?;
-        let get = |name: &str| environment.get(name).cloned().with_context(|| format!("the stack does not tell {name}"));
+        let get =
+            |name: &str| environment.get(name).cloned().with_context(|| format!("the stack does not tell {name}"));
         let mut direct = Settings::from_toml("")?;
         direct.amqp.url = SecretString::from(get("EMOFLEET__AMQP__URL")?);
         direct.amqp.retry_delays_s = vec![1, 2, 4, 8, 16];
@@ -84,7 +85,17 @@ impl Rig {
         publisher.ready().await?;
         let workers = Vec::new();
         let rig = Self {
-            direct, database, store, publisher, broker, postgres, s3, environment, workers, folder, _folder: temporary,
+            direct,
+            database,
+            store,
+            publisher,
+            broker,
+            postgres,
+            s3,
+            environment,
+            workers,
+            folder,
+            _folder: temporary,
         };
         Ok(rig)
     }
@@ -98,7 +109,9 @@ impl Rig {
         let log = std::fs::File::options().create(true).append(true).open(self.folder.join("workers.log"))?;
         let mut command = Command::new(program);
         command.arg("run").current_dir(project("")).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        command.env_clear().envs(["PATH", "HOME", "TMPDIR"].into_iter().filter_map(|n| Some((n, std::env::var_os(n)?))));
+        command
+            .env_clear()
+            .envs(["PATH", "HOME", "TMPDIR"].into_iter().filter_map(|n| Some((n, std::env::var_os(n)?))));
         self.workers.push(command.envs(&self.environment).spawn().context("the worker can't be started")?);
         Ok(())
     }
@@ -182,7 +195,8 @@ pub(crate) fn project(path: &str) -> String {
 /// The runtime files are fetched once for all stacks.
 fn share_runtime(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder)?;
-    let library = std::env::var("EMOFLEET__RUNTIME__ONNXRUNTIME").context("run ./test.sh, which sets up the runtime files")?;
+    let library =
+        std::env::var("EMOFLEET__RUNTIME__ONNXRUNTIME").context("run ./test.sh, which sets up the runtime files")?;
     let runtime = Path::new(&library).parent().context("the library lies in a folder")?;
     Ok(std::os::unix::fs::symlink(runtime, folder.join("runtime"))?)
 }
@@ -226,4 +240,3 @@ async fn proxy(environment: &mut BTreeMap<String, String>, name: &str, port: u16
     environment.insert(name.into(), url.to_string().trim_end_matches('/').to_owned());
     Ok(proxy)
 }
-

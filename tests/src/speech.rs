@@ -65,8 +65,21 @@ pub fn call(seconds: u32) -> Result<Vec<u8>> {
     run(
         "ffmpeg",
         &[
-            "-v", "error", "-i", text(&agent)?, "-i", text(&customer)?, "-filter_complex", graph, "-map", "[o]",
-            "-t", &seconds, "-c:a", "pcm_mulaw", text(&out)?,
+            "-v",
+            "error",
+            "-i",
+            text(&agent)?,
+            "-i",
+            text(&customer)?,
+            "-filter_complex",
+            graph,
+            "-map",
+            "[o]",
+            "-t",
+            &seconds,
+            "-c:a",
+            "pcm_mulaw",
+            text(&out)?,
         ],
     )?;
     Ok(std::fs::read(out)?)

@@ -227,7 +227,10 @@ async fn nothing_is_lost_and_nothing_is_twice() -> Result<()> {
         table.push((fault, audit, recovery, took));
     }
     let head = ["jobs", "lost", "duplicated", "repeated", "time to recover", "whole"];
-    println!("\n{:<36} {:>5} {:>5} {:>11} {:>9} {:>16} {:>8}", "fault", head[0], head[1], head[2], head[3], head[4], head[5]);
+    println!(
+        "\n{:<36} {:>5} {:>5} {:>11} {:>9} {:>16} {:>8}",
+        "fault", head[0], head[1], head[2], head[3], head[4], head[5]
+    );
     for (fault, audit, recovery, took) in &table {
         println!("{}", row(fault.name(), *audit, *recovery, *took));
     }

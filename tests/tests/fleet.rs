@@ -26,7 +26,12 @@ async fn every_format_goes_the_whole_way() -> Result<()> {
         // when a recording of this format is enqueued
         let row = fleet.put_through(name, speech::encoded(name, options)?, Wish::default()).await?;
         // then its row is done, with scores that sum to one
-        assert_eq!(row.get::<String, _>("status"), "done", "{name}: {:?}", row.get::<Option<String>, _>("failure_message"));
+        assert_eq!(
+            row.get::<String, _>("status"),
+            "done",
+            "{name}: {:?}",
+            row.get::<Option<String>, _>("failure_message")
+        );
         let sum: f32 = Emotion::ALL.iter().map(|e| row.get::<f32, _>(format!("score_{e}").as_str())).sum();
         assert!((sum - 1.0).abs() < 1e-4, "{name}: {sum}");
         // and the artifacts say the same
@@ -103,7 +108,8 @@ async fn call_data_becomes_columns() -> Result<()> {
     wish.call.started_at = Some("2026-11-02T08:15:30Z".parse()?);
     wish.call.attributes = BTreeMap::from([("vip".into(), "true".into())]);
     fleet.put_through("通话 1 (a+b).wav", speech::encoded("a.wav", &[])?, wish).await?;
-    let row = sqlx::query("SELECT *, attributes->>'vip' AS vip FROM recordings").fetch_one(fleet.database.pool()).await?;
+    let row =
+        sqlx::query("SELECT *, attributes->>'vip' AS vip FROM recordings").fetch_one(fleet.database.pool()).await?;
     assert_eq!(row.get::<String, _>("call_id"), "c-7");
     assert_eq!(row.get::<String, _>("team"), "七队");
     assert_eq!(row.get::<String, _>("vip"), "true");
@@ -141,15 +147,22 @@ async fn the_same_job_five_times_is_one_row() -> Result<()> {
     assert_eq!(last.get::<String, _>("status"), "done");
     assert_eq!(fleet.count("SELECT count(*) FROM analyses").await?, 2);
     assert_eq!(fleet.count("SELECT count(*) FROM recordings").await?, 2);
-    assert_eq!(fleet.count("SELECT count(*) FROM segments s GROUP BY job_id, channel, segment ORDER BY 1 DESC LIMIT 1").await?, 1);
+    assert_eq!(
+        fleet
+            .count("SELECT count(*) FROM segments s GROUP BY job_id, channel, segment ORDER BY 1 DESC LIMIT 1")
+            .await?,
+        1
+    );
     fleet.end().await
 }
 
 /// The shape in a `.npy` file's header, which `numpy.load` goes by.
 fn npy_shape(file: &[u8]) -> Vec<usize> {
     assert_eq!(&file[..6], b"\x93NUMPY");
-    let header = String::from_utf8_lossy(&file[10..10 + usize::from(u16::from_le_bytes([file[8], file[9]]))]).into_owned();
+    let header =
+        String::from_utf8_lossy(&file[10..10 + usize::from(u16::from_le_bytes([file[8], file[9]]))]).into_owned();
     assert!(header.contains("'<f4'"), "{header}");
-    let inside = header.split_once("'shape': (").and_then(|(_, rest)| rest.split_once(')')).map_or("", |(inside, _)| inside);
+    let inside =
+        header.split_once("'shape': (").and_then(|(_, rest)| rest.split_once(')')).map_or("", |(inside, _)| inside);
     inside.split(',').filter_map(|number| number.trim().parse().ok()).collect()
 }

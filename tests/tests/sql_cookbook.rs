@@ -186,11 +186,14 @@ fn answers() -> Vec<(usize, Value)> {
             json!([
             {"customer": "kim", "calls": 3, "first_angry": 0.00, "last_angry": 0.61, "last_call": "2025-03-14T11:00:00+00:00"}]),
         ),
-        (14, json!([
+        (
+            14,
+            json!([
             {"day": "2025-03-10", "calls": 1, "segments": 6, "unsure": 0, "share": 0.00},
             {"day": "2025-03-11", "calls": 1, "segments": 6, "unsure": 0, "share": 0.00},
             {"day": "2025-03-12", "calls": 2, "segments": 6, "unsure": 0, "share": 0.00},
-            {"day": "2025-03-14", "calls": 2, "segments": 3, "unsure": 2, "share": 0.67}])),
+            {"day": "2025-03-14", "calls": 2, "segments": 3, "unsure": 2, "share": 0.67}]),
+        ),
         (15, json!([{"call_id": "c6", "agent": "bob", "called_at": "2025-03-14T16:00:00+00:00", "role": "customer"}])),
         (
             16,

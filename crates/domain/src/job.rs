@@ -153,6 +153,9 @@ impl Job {
     }
 
     /// The message body.
+    ///
+    /// # Panics
+    /// Never: a job has only string keys and finite numbers.
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a job has only string keys and finite numbers")
     }

@@ -89,25 +89,11 @@ impl Press {
     /// # Errors
     /// The connection failed or did not confirm in time: any of the messages may have arrived.
     pub(super) async fn print(&self, messages: &[Message]) -> Result<Vec<Outcome>, Failure> {
-        let all = async {
-            let mut confirms = Vec::with_capacity(messages.len());
-            for message in messages {
-                let options = BasicPublishOptions { mandatory: message.mandatory, ..BasicPublishOptions::default() };
-                let confirm = self
-                    .channel
-                    .basic_publish(
-                        short(&message.exchange),
-                        short(&message.routing_key),
-                        options,
-                        &message.body,
-                        message.properties.clone(),
-                    )
-                    .await?;
-                confirms.push(confirm);
-            }
-            join_all(confirms).await.into_iter().collect::<Result<Vec<Confirmation>, lapin::Error>>()
-        };
-        let confirmations = self.in_time(all).await?.map_err(|e| link::failure("publishing", &e))?;
+        // All are under way before any is waited for: to wait for each to be written would cost a
+        // change of threads per message.
+        let all: Vec<_> = messages.iter().map(|message| self.print_one(message)).collect();
+        let confirmations: Result<Vec<Confirmation>, _> = self.in_time(join_all(all)).await?.into_iter().collect();
+        let confirmations = confirmations.map_err(|e| link::failure("publishing", &e))?;
 
         let mut refused = Vec::with_capacity(confirmations.len());
         let mut returned = HashSet::new();
@@ -123,6 +109,13 @@ impl Press {
             false => Outcome::Confirmed,
         };
         Ok(messages.iter().zip(refused).map(outcome).collect())
+    }
+
+    async fn print_one(&self, message: &Message) -> Result<Confirmation, lapin::Error> {
+        let options = BasicPublishOptions { mandatory: message.mandatory, ..BasicPublishOptions::default() };
+        let (exchange, routing_key) = (short(&message.exchange), short(&message.routing_key));
+        let properties = message.properties.clone();
+        self.channel.basic_publish(exchange, routing_key, options, &message.body, properties).await?.await
     }
 
     /// Waits for `work`, at most the confirm timeout, not counting the time that the broker

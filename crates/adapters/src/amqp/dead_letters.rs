@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::{BatchId, Failure, FailureCode, Job};
+use futures_util::future::try_join_all;
 use lapin::Acker;
 use lapin::options::{BasicAckOptions, BasicGetOptions};
 use lapin::{BasicProperties, Channel, Connection};
@@ -175,11 +176,11 @@ impl DeadLetters {
             prepare(&letters).await?;
             let again = |l: DeadLetter| Message::replayed(l.body, l.properties, l.lane, publisher.topology());
             let results = publisher.publish(letters.into_iter().map(again).collect()).await;
-            for (result, acker) in results.into_iter().zip(ackers) {
-                result?;
-                settle(&acker).await?;
-                sent += 1;
-            }
+            let confirmed: Vec<_> =
+                ackers.iter().zip(&results).filter(|(_, r)| r.is_ok()).map(|(a, _)| settle(a)).collect();
+            sent += confirmed.len();
+            try_join_all(confirmed).await?;
+            results.into_iter().collect::<Result<(), Failure>>()?;
         }
         pass.end().await;
         Ok(sent)

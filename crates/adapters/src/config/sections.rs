@@ -178,24 +178,46 @@ impl Settings {
         let postgres_url = self.postgres.url.expose_secret();
         let (seg, worker, alerts) = (&self.segment, &self.worker, &self.alerts);
         let rules: [(&str, bool, &str); 21] = [
-            ("amqp.url", amqp_url.starts_with("amqp://") || amqp_url.starts_with("amqps://"), "must begin with amqp:// or amqps://"),
+            (
+                "amqp.url",
+                amqp_url.starts_with("amqp://") || amqp_url.starts_with("amqps://"),
+                "must begin with amqp:// or amqps://",
+            ),
             ("amqp.prefix", !self.amqp.prefix.is_empty(), "must not be empty"),
             ("amqp.prefetch", self.amqp.prefetch > 0, "must be at least 1: 0 means no limit to RabbitMQ"),
             ("amqp.retry_delays_s", (1..=10).contains(&self.amqp.retry_delays_s.len()), "must name one to ten delays"),
             ("amqp.retry_delays_s", self.amqp.retry_delays_s.iter().all(|s| *s > 0), "must be positive"),
             ("s3.bucket", !self.s3.bucket.is_empty(), "must not be empty"),
             ("s3.part_mib", (5..=5120).contains(&self.s3.part_mib), "must be 5 to 5120, by S3's own rule"),
-            ("postgres.url", postgres_url.starts_with("postgres://") || postgres_url.starts_with("postgresql://"), "must begin with postgres://"),
+            (
+                "postgres.url",
+                postgres_url.starts_with("postgres://") || postgres_url.starts_with("postgresql://"),
+                "must begin with postgres://",
+            ),
             ("postgres.max_connections", self.postgres.max_connections > 0, "must be at least 1"),
             ("worker.slots", worker.slots > 0, "must be at least 1"),
             ("worker.max_attempts_unfinished", worker.max_attempts_unfinished > 0, "must be at least 1"),
-            ("worker.job_timeout_s", (1..1800).contains(&worker.job_timeout_s), "must be 1 to 1799, below RabbitMQ's consumer_timeout"),
+            (
+                "worker.job_timeout_s",
+                (1..1800).contains(&worker.job_timeout_s),
+                "must be 1 to 1799, below RabbitMQ's consumer_timeout",
+            ),
             ("audio.max_channels", self.audio.max_channels > 0, "must be at least 1"),
             ("segment.vad_threshold", (0.16..1.0).contains(&seg.vad_threshold), "must be between 0.16 and 1"),
-            ("segment.target_max_s", seg.target_min_s <= seg.target_max_s && seg.target_max_s <= seg.hard_max_s, "must lie between target_min_s and hard_max_s"),
+            (
+                "segment.target_max_s",
+                seg.target_min_s <= seg.target_max_s && seg.target_max_s <= seg.hard_max_s,
+                "must lie between target_min_s and hard_max_s",
+            ),
             ("segment.hard_max_s", (1.0..=30.0).contains(&seg.hard_max_s), "must be 1 to 30"),
             ("model.batch_items", self.model.batch_items > 0, "must be at least 1"),
-            ("alerts.console_url", alerts.console_url.is_empty() || alerts.console_url.starts_with("http://") || alerts.console_url.starts_with("https://"), "must begin with http:// or https://, or be empty"),
+            (
+                "alerts.console_url",
+                alerts.console_url.is_empty()
+                    || alerts.console_url.starts_with("http://")
+                    || alerts.console_url.starts_with("https://"),
+                "must begin with http:// or https://, or be empty",
+            ),
             ("alerts.poll_s", (1..=60).contains(&alerts.poll_s), "must be 1 to 60: an alert is sent within a minute"),
             ("alerts.timeout_s", (1..=60).contains(&alerts.timeout_s), "must be 1 to 60"),
             ("alerts.max_attempts", (1..=1000).contains(&alerts.max_attempts), "must be 1 to 1000"),
