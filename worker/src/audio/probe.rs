@@ -95,8 +95,8 @@ pub(super) fn open(mut file: File, limits: &config::Audio) -> Result<Source, Fai
         }
         Container::Caf | Container::Flac | Container::Mpeg | Container::Adts => {}
     }
-    // The demuxers of MP4, AIFF and CAF take nothing of a file that is not all there.
-    let acceptable = !matches!(container, Container::Mp4 | Container::Aiff | Container::Caf);
+    // The demuxers of MP4, Matroska and AIFF take nothing of a file that is not all there.
+    let acceptable = !matches!(container, Container::Mp4 | Container::Matroska | Container::Aiff);
     if missing > 0 && !(limits.accept_truncated && acceptable) {
         return Err(truncated(&format!("the file ends {missing} bytes before its header says")));
     }
