@@ -34,18 +34,13 @@ pub(super) async fn open(config: &config::Amqp, name: &str) -> Result<Connection
         uri,
         runtime,
         async move |uri, runtime| {
+            // No time limits in here: this runs on the client's own thread, where Tokio's timers
+            // panic once the runtime is ending. The limit around all of it serves.
             let to = runtime.to_socket_addrs((uri.authority.host.clone(), uri.authority.port));
-            let stream = tokio::time::timeout(OPEN_TIMEOUT, AsyncTcpStream::connect(&runtime, to))
-                .await
-                .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+            let stream = AsyncTcpStream::connect(&runtime, to).await?;
             match &tls {
                 None => Ok(stream),
-                Some(connector) => {
-                    tokio::time::timeout(OPEN_TIMEOUT, stream.into_rustls(connector, &uri.authority.host))
-                        .await
-                        .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
-                        .map_err(Into::into)
-                }
+                Some(connector) => stream.into_rustls(connector, &uri.authority.host).await.map_err(Into::into),
             }
         },
         properties,
