@@ -84,7 +84,7 @@ impl Receiver {
     /// The next requests to this destination go wrong so.
     pub fn mishaps(&self, destination: &str, mishaps: &[Mishap]) {
         self.with(|book| {
-            book.manners.entry(destination.into()).or_default().mishaps = mishaps.iter().copied().collect()
+            book.manners.entry(destination.into()).or_default().mishaps = mishaps.iter().copied().collect();
         });
     }
 

@@ -125,9 +125,9 @@ impl Rig {
             bail!("there is no worker to kill");
         }
         let mut worker = self.workers.swap_remove(which % self.workers.len());
-        worker.kill()?;
+        let killed = worker.kill();
         worker.wait()?;
-        Ok(())
+        Ok(killed?)
     }
 
     /// Kills the worker that begun this job last, if it is still running.

@@ -37,9 +37,9 @@ impl Stage {
             .to_owned();
         for name in services {
             let service = if SERVICES.contains(name) { name } else { "webhook" };
-            rules += &format!(
+            rules.push_str(&format!(
                 "[[destination]]\nname = \"{name}\"\nservice = \"{service}\"\nurl_env = \"URL_{name}\"\n{extra}\n"
-            );
+            ));
             if !["slack", "wecom"].contains(&service) {
                 rules += "secret_env = \"SECRET\"\n";
             }

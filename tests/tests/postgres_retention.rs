@@ -20,6 +20,9 @@ fn moment(text: &str) -> DateTime<Utc> {
     text.parse().expect("RFC 3339")
 }
 
+/// Reviewer, channel, segment, what the model heard, what the person heard.
+type Verdict = (String, Option<i16>, Option<i32>, String, String);
+
 #[tokio::test]
 async fn calls_before_a_day_are_forgotten_by_batches_and_their_months_dropped() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
@@ -124,7 +127,7 @@ async fn reviews_find_their_call_or_segment_and_keep_what_the_model_had_said() -
     for _ in 0..2 {
         assert_eq!(test.database.import_reviews(&reviews).await?, []);
     }
-    let rows: Vec<(String, Option<i16>, Option<i32>, String, String)> = sqlx::query_as(
+    let rows: Vec<Verdict> = sqlx::query_as(
         "SELECT reviewer, channel, segment, model_emotion, emotion FROM reviews ORDER BY reviewer, segment NULLS FIRST",
     )
     .fetch_all(test.database.pool())

@@ -97,6 +97,7 @@ async fn seed(test: &TestDatabase) -> anyhow::Result<()> {
 }
 
 /// The answer to each question, by its number, as rows of JSON.
+#[expect(clippy::too_many_lines, reason = "a table of questions and answers")]
 fn answers() -> Vec<(usize, Value)> {
     vec![
         (

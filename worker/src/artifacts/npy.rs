@@ -3,6 +3,7 @@
 
 use domain::Failure;
 use ndarray::Array1;
+use ndarray_npy::WriteNpyExt as _;
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -26,7 +27,6 @@ impl EmbeddingFile {
     pub fn write_vector(path: &Path, vector: &[f32]) -> Result<(), Failure> {
         let io = |e: std::io::Error| disk_failure(NAME, &e);
         let file = BufWriter::new(File::create(path).map_err(io)?);
-        use ndarray_npy::WriteNpyExt as _;
         Array1::from(vector.to_vec()).write_npy(file).map_err(|e| disk_failure(NAME, &std::io::Error::other(e)))
     }
 

@@ -117,8 +117,8 @@ fn check_names(session: &OrtSession) -> Result<(), ContractError> {
         Some(missing) => Err(ContractError::Graph(format!("it has no {kind} `{missing}`, only {}", found.join(", ")))),
         None => Ok(()),
     };
-    require("input", &INPUTS, session.inputs().iter().map(|i| i.name()).collect())?;
-    require("output", &OUTPUTS, session.outputs().iter().map(|o| o.name()).collect())
+    require("input", &INPUTS, session.inputs().iter().map(ort::value::Outlet::name).collect())?;
+    require("output", &OUTPUTS, session.outputs().iter().map(ort::value::Outlet::name).collect())
 }
 
 /// Splits the outputs into one answer per segment, checking every shape.
