@@ -58,10 +58,10 @@ impl Fault {
         }
     }
 
-    /// Whether it must show in the attempts that jobs needed. The rest may be waited out: a
-    /// restarted Postgres by the worker, a stalled connection by the S3 client.
+    /// Whether it must show in the attempts that jobs needed. The others may be waited out by the
+    /// worker or by the S3 client, or fall between two jobs.
     fn costs_attempts(self) -> bool {
-        !matches!(self, Self::None | Self::RestartPostgres | Self::S3Stalls)
+        matches!(self, Self::KillWorkers | Self::NetworkCut | Self::PoisonousJob)
     }
 
     /// Breaks something, and mends it again.
