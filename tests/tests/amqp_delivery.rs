@@ -239,3 +239,20 @@ async fn after_the_stop_no_job_comes_and_those_in_hand_can_still_be_settled() {
     assert_eq!(waiting(&trial, ".jobs.bulk").await, 5);
     trial.end().await.unwrap();
 }
+
+#[tokio::test]
+async fn leases_that_nobody_wants_any_more_stop_by_themselves() {
+    let trial = Trial::new().unwrap();
+    let publisher = Publisher::connect(&trial.settings.amqp);
+    publisher.publish_job(&job("a"), Lane::Bulk).await.unwrap();
+    let stop = CancellationToken::new();
+    let mut dropped_leases = consume(&trial.settings.amqp, Lane::Bulk, 2, stop.clone());
+    let in_hand = next(&mut dropped_leases).await;
+    drop(dropped_leases);
+    in_hand.hand_back().await;
+    let mut others = consume(&trial.settings.amqp, Lane::Bulk, 2, CancellationToken::new());
+    next(&mut others).await.ack().await.unwrap();
+    assert!(!stop.is_cancelled(), "the caller's own token is left alone");
+    drop(others);
+    trial.end().await.unwrap();
+}

@@ -46,9 +46,12 @@ pub struct Leases {
 
 /// Begins to consume a lane, with at most `prefetch` jobs unacknowledged.
 ///
-/// When `stop` fires no new leases come; the connection stays open until all leases are settled.
+/// When `stop` fires, or the leases are dropped, no new ones come; the connection stays open until all leases are settled.
 /// Must be called within a Tokio runtime.
+#[expect(clippy::needless_pass_by_value, reason = "a token is handed over like a sender, as a clone")]
 pub fn consume(config: &config::Amqp, lane: Lane, prefetch: u16, stop: CancellationToken) -> Leases {
+    // Ours, so that leases which nobody wants any more stop too, and nothing else with them.
+    let stop = stop.child_token();
     let (leases, incoming) = mpsc::channel(usize::from(prefetch.max(1)));
     let (tell, link) = watch::channel(Link::Connecting { why: "not connected yet".into() });
     let lost_leases = Arc::new(AtomicU64::new(0));
@@ -105,6 +108,12 @@ impl Leases {
     /// Waits, after the stop, until all leases are settled and the connection is closed.
     pub async fn closed(&self) {
         self.done.wait().await;
+    }
+}
+
+impl Drop for Leases {
+    fn drop(&mut self) {
+        self.stop.cancel();
     }
 }
 
