@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use crate::model::Session;
+use crate::model::{Precision, Session};
 use crate::runtime::Runtime;
 
 /// Lengths that are timed, seconds of audio.
@@ -25,12 +25,18 @@ pub(super) fn run(settings: &Settings, dir: &Path) -> anyhow::Result<ExitCode> {
         println!("never says   {}", card.cannot_predict.join(" "));
     }
     println!("sha256       {} (verified)", card.sha256);
-    println!(
-        "parameters   {}",
-        card.parameters.map_or("not told".into(), |n| format!("{:.1} million", n as f64 / 1e6))
-    );
+    println!("parameters   {}", card.parameters.map_or("not told".into(), parameters));
     println!("embedding    {} numbers; {} frames a second", card.embedding_dim, card.frame_rate);
-    println!("loaded in    {:.2} s; warm-up passed, batch and single agree", loaded.load_s);
+    println!("loaded in    {:.2} s; warm-up passed", loaded.load_s);
+    let change = loaded.batch_difference;
+    match card.precision {
+        Precision::Fp32 => {
+            println!("batches      fp32: a segment's scores change by {change:.1e} with the batch it is in")
+        }
+        Precision::Int8 => println!(
+            "batches      int8: segments are heard one at a time, for a batch would change their scores (here by {change:.1e})"
+        ),
+    }
     for seconds in LENGTHS {
         let took = median_run(&mut session, seconds)?;
         println!(
@@ -43,6 +49,10 @@ pub(super) fn run(settings: &Settings, dir: &Path) -> anyhow::Result<ExitCode> {
     println!("memory       {:.0} MiB more than before loading", resident_mib() - before);
     println!("The fleet can run this model.");
     Ok(ExitCode::SUCCESS)
+}
+
+fn parameters(n: u64) -> String {
+    if n < 1_000_000 { n.to_string() } else { format!("{:.1} million", n as f64 / 1e6) }
 }
 
 fn median_run(session: &mut Session, seconds: usize) -> anyhow::Result<f64> {

@@ -71,6 +71,17 @@ pub enum ContractError {
     Runtime(String),
 }
 
+/// What a graph computes with, and so whether the segments of a batch stay out of each other's way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Floats: an answer does not depend on the batch, which is verified.
+    #[default]
+    Fp32,
+    /// Activations in 8 bits, with one scale for all that is in a run: segments are heard one at a time.
+    Int8,
+}
+
 /// `model.json`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ModelCard {
@@ -96,6 +107,9 @@ pub struct ModelCard {
     /// How many weights.
     #[serde(default)]
     pub parameters: Option<u64>,
+    /// Of the arithmetic; weights may be stored in fewer bits.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 impl ModelCard {
@@ -182,6 +196,7 @@ mod tests {
             ("labels", serde_json::json!(["angry"]), "Export the model again"),
             ("sample_rate", serde_json::json!(8000), "it must be 16000"),
             ("name", serde_json::json!(3), "is no model card"),
+            ("precision", serde_json::json!("int3"), "expected `fp32` or `int8`"),
         ] {
             let mut wrong = card();
             wrong[key] = value;

@@ -5,7 +5,7 @@ mod contract;
 mod session;
 
 pub use batch::{Heard, Inference, Listener, Request};
-pub use contract::{ContractError, ModelCard};
+pub use contract::{ContractError, ModelCard, Precision};
 pub use session::{Loaded, Session};
 
 /// Fewest samples (25 ms at 16 kHz) that give one frame.

@@ -1,12 +1,12 @@
 //! ONNX Runtime's session over one model folder: load, verify, run a batch.
 
 use adapters::config;
-use domain::{Emotion, Failure, FailureCode};
+use domain::{Emotion, Failure, FailureCode, Scores};
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session as OrtSession, SessionOutputs};
 use ort::value::TensorRef;
 use std::path::Path;
 
-use super::{ContractError, Heard, MIN_SAMPLES, ModelCard};
+use super::{ContractError, Heard, MIN_SAMPLES, ModelCard, Precision};
 use crate::runtime::Runtime;
 
 const INPUTS: [&str; 2] = ["waveform", "lengths"];
@@ -27,7 +27,12 @@ pub struct Loaded {
     pub card: ModelCard,
     /// Seconds to load the file into a session.
     pub load_s: f64,
+    /// How much a segment's scores changed when it was run together with a longer one.
+    pub batch_difference: f32,
 }
+
+/// Most that a segment's scores may depend on the batch it is in.
+const BATCH_LIMIT: f32 = 1e-4;
 
 impl Session {
     /// Loads the model in `dir`, verifies contract and hash, and runs it once on silence and once
@@ -44,8 +49,8 @@ impl Session {
         let options = |outputs: &[&str]| run_options(outputs).map_err(|e| ContractError::Runtime(e.to_string()));
         let (utterance, frame) = (options(&OUTPUTS[..2])?, options(&OUTPUTS)?);
         let mut this = Self { session, card, utterance, frame };
-        this.warm_up()?;
-        let loaded = Loaded { card: this.card.clone(), load_s };
+        let batch_difference = this.warm_up()?;
+        let loaded = Loaded { card: this.card.clone(), load_s, batch_difference };
         Ok((this, loaded))
     }
 
@@ -60,6 +65,16 @@ impl Session {
     /// # Errors
     /// `model.failed` when ONNX Runtime fails or an answer has the wrong shape.
     pub fn run(&mut self, batch: &[&[f32]], frames: bool) -> Result<Vec<Heard>, Failure> {
+        match self.card.precision {
+            Precision::Fp32 => self.run_together(batch, frames),
+            Precision::Int8 => {
+                let one = |samples: &&[f32]| Ok(self.run_together(&[samples], frames)?.remove(0));
+                batch.iter().map(one).collect()
+            }
+        }
+    }
+
+    fn run_together(&mut self, batch: &[&[f32]], frames: bool) -> Result<Vec<Heard>, Failure> {
         let failed = |why: String| Failure::new(FailureCode::ModelFailed, why);
         let longest = batch.iter().map(|s| s.len()).max().unwrap_or(0);
         if batch.iter().any(|s| s.len() < MIN_SAMPLES) {
@@ -80,16 +95,27 @@ impl Session {
         unpack(&outputs, batch, self.card.embedding_dim, frames).map_err(failed)
     }
 
-    fn warm_up(&mut self) -> Result<(), ContractError> {
+    /// The largest change of a score with the batch; refuses one that the card's precision does not excuse.
+    fn warm_up(&mut self) -> Result<f32, ContractError> {
         let tone: Vec<f32> = (0..32_000_u16).map(|i| (f32::from(i) * 0.05).sin() * 0.3).collect();
+        let short = &tone[..MIN_SAMPLES];
         let broken = |failure: Failure| ContractError::Graph(failure.message);
-        let single = self.run(&[&tone[..MIN_SAMPLES]], true).map_err(broken)?;
-        let pair = self.run(&[&tone, &tone[..MIN_SAMPLES]], true).map_err(broken)?;
-        let worst = single[0].logits.iter().zip(pair[1].logits).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        if worst.is_nan() || worst > 1e-3 {
-            return Err(ContractError::Graph(format!("a segment's logits change by {worst} with the batch it is in")));
+        let single = self.run_together(&[short], true).map_err(broken)?;
+        let pair = self.run_together(&[&tone, short], true).map_err(broken)?;
+        let scores = |heard: &Heard| {
+            Scores::from_logits(&heard.logits)
+                .map_err(|e| ContractError::Graph(format!("its logits have no softmax: {e}")))
+        };
+        let (alone, among_others) = (scores(&single[0])?, scores(&pair[1])?);
+        let differences = alone.as_array().iter().zip(among_others.as_array()).map(|(a, b)| (a - b).abs());
+        let worst = differences.fold(0.0, f32::max);
+        if self.card.precision == Precision::Fp32 && worst > BATCH_LIMIT {
+            return Err(ContractError::Graph(format!(
+                "a segment's scores change by {worst:.1e} with the batch it is in, and {BATCH_LIMIT:.0e} is allowed. Export it \
+                 with padding masks, or, if its arithmetic is quantised, say \"precision\": \"int8\" in model.json"
+            )));
         }
-        Ok(())
+        Ok(worst)
     }
 }
 
@@ -128,7 +154,9 @@ fn unpack(outputs: &SessionOutputs<'_>, batch: &[&[f32]], dim: usize, frames: bo
         let view = array.try_extract_array::<f32>().map_err(|e| format!("output `{name}`: {e}"))?;
         let fits =
             view.ndim() == shape.len() && view.shape().iter().zip(shape).all(|(a, b)| a == b || *b == usize::MAX);
-        if fits { Ok(view) } else { Err(format!("output `{name}` has shape {:?}", view.shape())) }
+        let any = |n: &usize| if *n == usize::MAX { "?".into() } else { n.to_string() };
+        let wanted = || shape.iter().map(any).collect::<Vec<String>>().join(", ");
+        if fits { Ok(view) } else { Err(format!("output `{name}` has shape {:?}, not [{}]", view.shape(), wanted())) }
     };
     let n = batch.len();
     let logits = tensor("logits", &[n, Emotion::COUNT])?;
