@@ -39,6 +39,20 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
 }
 
+/// An age from which on something may be deleted: `90d` or `36h`, at least a day. A bare number is refused,
+/// since whoever forgets the unit means days and would get seconds.
+pub(crate) fn age(text: &str) -> Result<Duration, String> {
+    if text.parse::<u64>().is_ok() {
+        return Err(format!("`{text}` has no unit: {text}d?"));
+    }
+    let age = duration(text).map_err(|_| format!("`{text}` is no age like 90d"))?;
+    match age.as_secs() / 86_400 {
+        0 => Err("must be at least 1d: what is younger may still be at work (--call deletes one call)".into()),
+        1..=36_500 => Ok(age),
+        _ => Err("must be at most 36500d: there were no recordings a hundred years ago".into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +63,23 @@ mod tests {
         assert_eq!(duration("2h"), Ok(Duration::from_hours(2)));
         for wrong in ["", "h", "2 h", "-1s", "1.5h", "99999999999999999999d", "999999999999999999d"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+    #[test]
+    fn an_age_that_would_delete_too_much_is_refused() {
+        assert_eq!(age("90d"), Ok(Duration::from_hours(90 * 24)));
+        assert_eq!(age("48h"), Ok(Duration::from_hours(48)));
+        for (wrong, said) in [
+            ("90", "90d?"),
+            ("0d", "at least 1d"),
+            ("23h", "at least 1d"),
+            ("90000d", "at most"),
+            ("-1d", "no age"),
+            ("90 d", "no age"),
+            ("", "no age"),
+        ] {
+            let error = age(wrong).expect_err(wrong);
+            assert!(error.contains(said), "{wrong}: {error}");
         }
     }
 }

@@ -29,6 +29,7 @@ Examples:
   producer status                                       what is going on
   producer results --failed                             what failed in the latest batch, and why
   producer dlq replay --code store.unreachable --yes    try these again
+  producer prune --older-than 90d --dry-run             what retention would delete
 
 Exit codes: 0 all well; 1 a service failed; 2 wrong input or usage; 3 some recordings failed
 (with --wait or wait); 4 the time to wait ran out; 130 interrupted.
@@ -56,7 +57,21 @@ pub enum Command {
     /// Try alert rules on the calls already heard.
     #[command(subcommand)]
     Alerts(crate::alerts::AlertsCommand),
+    /// Forget old calls, or one call: their artifacts, then their rows, alerts and reviews. Recordings only with
+    /// --recordings. Never asks; jobs that have not ended are left alone. After an interruption, run the same
+    /// command again.
+    #[command(after_help = PRUNE_EXAMPLES)]
+    Prune(crate::prune::PruneArgs),
 }
+
+const PRUNE_EXAMPLES: &str = "\
+Examples:
+  producer prune --older-than 90d --dry-run     how much would go
+  producer prune --older-than 90d               once a night, say
+  producer prune --call c-17 --recordings       everything of one call, for whoever asks to be forgotten
+
+Exit codes: 0 all gone; 1 a service failed, or the store refused to delete some objects, whose rows
+stay; 2 wrong usage, or with --call jobs of it have not ended.";
 
 const ENQUEUE_EXAMPLES: &str = "\
 Examples:

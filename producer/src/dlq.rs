@@ -95,6 +95,7 @@ impl FilterArgs {
         let batch = self.batch.as_ref().map(|b| Uuid::parse_str(b).map_or_else(|_| BatchId::from_name(b), BatchId));
         Ok(Filter {
             id: self.id.clone(),
+            jobs: None,
             code: self.code.clone(),
             batch,
             before: ago(self.older_than),

@@ -10,6 +10,7 @@ mod folder;
 pub mod follow;
 pub mod manifest;
 pub mod meter;
+pub mod prune;
 mod recordings;
 pub mod results;
 pub mod services;
@@ -65,6 +66,7 @@ pub async fn run(settings: &Settings, cli: &Cli, out: &mut impl Write) -> Result
         }
         Command::Dlq(command) => dlq::run(settings, command, patience, out).await,
         Command::Alerts(command) => alerts::run(settings, command, patience, out).await,
+        Command::Prune(args) => prune::run(settings, args, patience, out).await,
     }
 }
 

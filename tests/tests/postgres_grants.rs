@@ -1,7 +1,7 @@
 //! `migrations/grants.sql`: each program can do its work, and not what is none of its business.
 
 use adapters::config::Settings;
-use adapters::postgres::{Attempt, Database, NewBatch};
+use adapters::postgres::{Attempt, Database, NewBatch, Unfinished};
 use chrono::Utc;
 use domain::{Emotion, FailureCode};
 use secrecy::ExposeSecret;
@@ -33,7 +33,7 @@ async fn each_role_does_its_work_and_no_more() -> anyhow::Result<()> {
         .record_failed(&Call::new("b.wav").job(), &domain::Failure::new(FailureCode::AudioEmpty, "none"), "w")
         .await?;
     assert_eq!(
-        worker.forget(&[call.job().job_id]).await.expect_err("workers delete no calls").code,
+        worker.forget(&[call.job().job_id], Unfinished::Stay).await.expect_err("workers delete no calls").code,
         FailureCode::DatabaseRefused
     );
     // Readers see every view and change nothing
@@ -42,7 +42,7 @@ async fn each_role_does_its_work_and_no_more() -> anyhow::Result<()> {
     assert_eq!(angry, 1);
     assert!(sqlx::query("UPDATE recordings SET team = '9'").execute(reader.pool()).await.is_err());
     // Producers forget
-    assert_eq!(producer.forget(&[call.job().job_id]).await?.recordings, 1);
+    assert_eq!(producer.forget(&[call.job().job_id], Unfinished::Stay).await?.recordings, 1);
     assert_eq!(producer.drop_empty_months(Utc::now()).await?, 1);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Deletion by age and by call, and what people say of calls.
 
-use adapters::postgres::{ExpiredCount, Forgotten, NewBatch, Review};
+use adapters::postgres::{ExpiredCount, Forgotten, NewBatch, Review, Unfinished};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Emotion, Failure, FailureCode};
 use tests::calls::Call;
@@ -34,7 +34,8 @@ async fn calls_before_a_day_are_forgotten_by_batches_and_their_months_dropped() 
     test.database.begin_attempt(&waiting.job(), "w").await?;
     let before = moment("2024-06-01T00:00:00Z");
     // A dry run counts and deletes nothing
-    let expected = ExpiredCount { analyses: 7, earliest: Some(moment("2024-05-20T10:00:00Z")) };
+    let earliest = Some(moment("2024-05-20T10:00:00Z"));
+    let expected = ExpiredCount { analyses: 7, earliest, unfinished: 1, ..ExpiredCount::default() };
     assert_eq!(test.database.count_expired(before).await?, expected);
     assert_eq!(test.count("SELECT count(*) FROM analyses").await?, 9);
     // In batches of three, artifacts named first
@@ -46,7 +47,7 @@ async fn calls_before_a_day_are_forgotten_by_batches_and_their_months_dropped() 
         }
         artifacts += expired.iter().filter(|e| e.artifacts.is_some()).count();
         let jobs: Vec<_> = expired.iter().map(|e| e.job_id).collect();
-        batches.push(test.database.forget(&jobs).await?);
+        batches.push(test.database.forget(&jobs, Unfinished::Stay).await?);
     }
     assert_eq!(batches.iter().map(|b| b.analyses).collect::<Vec<_>>(), [3, 3, 1]);
     assert_eq!((artifacts, batches.iter().map(|b| b.recordings).sum::<u64>()), (7, 7));
@@ -72,11 +73,12 @@ async fn a_call_is_forgotten_on_request_and_only_that_call() -> anyhow::Result<(
     let test = TestDatabase::create().await?;
     let call = record(&test, "a.wav", "2024-05-20T10:00:00Z").await?;
     record(&test, "b.wav", "2024-05-20T10:00:00Z").await?;
-    let found = test.database.analyses_of_call("a").await?;
+    let found = test.database.analyses_of_call("a", Unfinished::Go).await?;
     assert_eq!(found.len(), 1);
-    assert_eq!((found[0].key.as_str(), found[0].artifacts.as_ref()), ("a.wav", Some(&call.artifacts())));
-    assert_eq!(test.database.forget(&[found[0].job_id]).await?, Forgotten { analyses: 1, recordings: 1 });
-    assert!(test.database.analyses_of_call("a").await?.is_empty());
+    assert_eq!((found[0].recording.key.as_str(), found[0].artifacts.as_ref()), ("a.wav", Some(&call.artifacts())));
+    let gone = test.database.forget(&[found[0].job_id], Unfinished::Stay).await?;
+    assert_eq!(gone, Forgotten { analyses: 1, recordings: 1, ..Forgotten::default() });
+    assert!(test.database.analyses_of_call("a", Unfinished::Go).await?.is_empty());
     assert_eq!(test.count("SELECT count(*) FROM recordings WHERE call_id = 'b'").await?, 1);
     Ok(())
 }
@@ -90,7 +92,8 @@ async fn forgetting_one_of_two_analyses_makes_the_other_the_latest() -> anyhow::
     report.timestamp += TimeDelta::days(1);
     test.database.begin_attempt(&newer.job(), "w").await?;
     test.database.record_done(&report, &newer.artifacts(), None, "w").await?;
-    assert_eq!(test.database.forget(&[newer.job().job_id]).await?, Forgotten { analyses: 1, recordings: 0 });
+    let gone = test.database.forget(&[newer.job().job_id], Unfinished::Stay).await?;
+    assert_eq!(gone, Forgotten { analyses: 1, recordings: 0, ..Forgotten::default() });
     assert_eq!(test.count("SELECT count(*) FROM channels WHERE latest AND scored").await?, 1);
     Ok(())
 }

@@ -195,7 +195,8 @@ impl Workshop {
         let uploading = Instant::now();
         let s3 = &self.settings.s3;
         let bucket = s3.artifact_bucket();
-        let key = |name: &str| format!("{}/{}/{name}", s3.artifact_prefix, job.job_id);
+        let keys = s3.artifact_folder(job.job_id);
+        let key = |name: &str| format!("{keys}{name}");
         for (name, content_type) in [AUDIO, EMBEDDING] {
             let path = folder.join(name);
             if path.is_file() {

@@ -1,11 +1,12 @@
 //! The jobs that were set aside: looked at, sent again, or dropped.
 
 use chrono::{DateTime, Utc};
-use domain::{BatchId, Failure, FailureCode, Job};
+use domain::{BatchId, Failure, FailureCode, Job, JobId};
 use futures_util::future::try_join_all;
 use lapin::Acker;
 use lapin::options::{BasicAckOptions, BasicGetOptions};
 use lapin::{BasicProperties, Channel, Connection};
+use std::collections::HashSet;
 
 use super::link;
 use super::message::{self, Message, header};
@@ -43,6 +44,8 @@ pub struct DeadLetter {
 pub struct Filter {
     /// This identity.
     pub id: Option<String>,
+    /// One of these jobs.
+    pub jobs: Option<HashSet<JobId>>,
     /// This failure code.
     pub code: Option<String>,
     /// This batch.
@@ -99,7 +102,9 @@ impl Filter {
         let time = |wanted: Option<DateTime<Utc>>, holds: fn(&DateTime<Utc>, &DateTime<Utc>) -> bool| {
             wanted.is_none_or(|w| letter.failed_at.is_some_and(|at| holds(&at, &w)))
         };
+        let among = |jobs: &HashSet<JobId>| letter.id.parse().is_ok_and(|id| jobs.contains(&JobId(id)));
         is(&self.id, &letter.id)
+            && self.jobs.as_ref().is_none_or(among)
             && is(&self.code, &letter.code)
             && self.batch.is_none_or(|batch| letter.job().is_some_and(|job| job.batch_id == batch))
             && time(self.before, DateTime::lt)

@@ -1,7 +1,7 @@
 //! The sections of `config/default.toml`, where each key is explained.
 #![expect(missing_docs, reason = "each key is documented once, in config/default.toml")]
 
-use domain::Role;
+use domain::{JobId, Role};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -62,6 +62,11 @@ impl S3 {
     /// Where artifacts go.
     pub fn artifact_bucket(&self) -> &str {
         if self.artifact_bucket.is_empty() { &self.bucket } else { &self.artifact_bucket }
+    }
+
+    /// Prefix of the keys of one job's artifacts; ends in `/`.
+    pub fn artifact_folder(&self, job: JobId) -> String {
+        format!("{}/{job}/", self.artifact_prefix)
     }
 }
 

@@ -35,7 +35,7 @@ pub use history::{Bookmark, PastCall};
 pub use news::News;
 pub use outbox::{Budget, Claim, Letter, Order, Turn};
 pub use progress::{BatchSummary, Progress};
-pub use prune::{Expired, ExpiredCount, Forgotten};
+pub use prune::{Expired, ExpiredCount, Forgotten, Unfinished};
 pub use results::{ChannelSummary, ResultRow};
 pub use reviews::{Review, Unplaced};
 pub use settle::{Delivery, Settlement};

@@ -3,9 +3,10 @@
 
 use chrono::{DateTime, Utc};
 use domain::report::Artifacts;
-use domain::{Failure, JobId};
+use domain::{Failure, JobId, ObjectRef};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
+use std::ops::AddAssign;
 use uuid::Uuid;
 
 use super::{Database, errors};
@@ -19,10 +20,10 @@ pub struct Expired {
     pub called_at: DateTime<Utc>,
     /// What the analysis wrote; `None` when it failed or has not ended.
     pub artifacts: Option<Artifacts>,
-    /// Bucket of the recording itself, which is the operator's: delete it only where asked to.
-    pub bucket: String,
-    /// Its key.
-    pub key: String,
+    /// The recording itself, which is the operator's: delete it only where asked to.
+    pub recording: ObjectRef,
+    /// An analysis that is not to be forgotten needs the recording.
+    pub recording_stays: bool,
 }
 
 /// How much there is to forget.
@@ -32,6 +33,12 @@ pub struct ExpiredCount {
     pub analyses: u64,
     /// The earliest call among them.
     pub earliest: Option<DateTime<Utc>>,
+    /// Analyses as old that have not ended.
+    pub unfinished: u64,
+    /// Alerts of the ended ones.
+    pub alerts: u64,
+    /// What people said of them.
+    pub reviews: u64,
 }
 
 /// How much was forgotten.
@@ -41,6 +48,32 @@ pub struct Forgotten {
     pub analyses: u64,
     /// Recordings that had no analysis left.
     pub recordings: u64,
+    /// Alerts of those analyses.
+    pub alerts: u64,
+    /// Messages of those alerts that had not been delivered, and never will be.
+    pub unsent: u64,
+    /// What people said of them.
+    pub reviews: u64,
+}
+
+impl AddAssign for Forgotten {
+    fn add_assign(&mut self, other: Self) {
+        self.analyses += other.analyses;
+        self.recordings += other.recordings;
+        self.alerts += other.alerts;
+        self.unsent += other.unsent;
+        self.reviews += other.reviews;
+    }
+}
+
+/// What becomes of jobs that have not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfinished {
+    /// They are left alone.
+    Stay,
+    /// They go too. A worker that has one in hand records nothing of it; one whose message still waits in
+    /// the queue comes back when a worker takes it.
+    Go,
 }
 
 impl Database {
@@ -49,12 +82,15 @@ impl Database {
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn count_expired(&self, before: DateTime<Utc>) -> Result<ExpiredCount, Failure> {
-        const COUNT: &str =
-            "SELECT count(*), min(called_at) FROM analyses WHERE called_at < $1 AND status IN ('done', 'failed')";
-        let counted =
-            sqlx::query_as::<_, (i64, Option<DateTime<Utc>>)>(COUNT).bind(before).fetch_one(self.pool()).await;
-        let (analyses, earliest) = counted.map_err(|e| errors::failure(&e))?;
-        Ok(ExpiredCount { analyses: analyses.unsigned_abs(), earliest })
+        self.count_meant(Some(before), None).await
+    }
+
+    /// How much is known of one call.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn count_of_call(&self, call_id: &str) -> Result<ExpiredCount, Failure> {
+        self.count_meant(None, Some(call_id)).await
     }
 
     /// The oldest ended analyses of calls before `before`, at most `limit`. Delete their artifacts,
@@ -63,15 +99,15 @@ impl Database {
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn expired(&self, before: DateTime<Utc>, limit: u32) -> Result<Vec<Expired>, Failure> {
-        self.select_expired(Some(before), None, i64::from(limit)).await
+        self.select_expired(Some(before), None, Unfinished::Stay, i64::from(limit)).await
     }
 
-    /// Everything known of one call, ended or not, for deletion on request.
+    /// Everything known of one call, for deletion on request.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
-    pub async fn analyses_of_call(&self, call_id: &str) -> Result<Vec<Expired>, Failure> {
-        self.select_expired(None, Some(call_id), i64::MAX).await
+    pub async fn analyses_of_call(&self, call_id: &str, unfinished: Unfinished) -> Result<Vec<Expired>, Failure> {
+        self.select_expired(None, Some(call_id), unfinished, i64::MAX).await
     }
 
     /// Deletes these analyses and what hangs on them; recordings go with their last analysis.
@@ -79,12 +115,20 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`; nothing is deleted then.
-    pub async fn forget(&self, jobs: &[JobId]) -> Result<Forgotten, Failure> {
+    pub async fn forget(&self, jobs: &[JobId], unfinished: Unfinished) -> Result<Forgotten, Failure> {
         const FORGET: &str = include_str!("queries/forget.sql");
         let ids: Vec<Uuid> = jobs.iter().map(|id| id.0).collect();
-        let counted = sqlx::query_as::<_, (i64, i64)>(FORGET).bind(ids).fetch_one(self.pool()).await;
-        let (analyses, recordings) = counted.map_err(|e| errors::failure(&e))?;
-        Ok(Forgotten { analyses: analyses.unsigned_abs(), recordings: recordings.unsigned_abs() })
+        let row = sqlx::query(FORGET).bind(ids).bind(unfinished == Unfinished::Go).fetch_one(self.pool()).await;
+        let counted = row.and_then(|row| {
+            Ok(Forgotten {
+                analyses: count(&row, "analyses")?,
+                recordings: count(&row, "recordings")?,
+                alerts: count(&row, "alerts")?,
+                unsent: count(&row, "unsent")?,
+                reviews: count(&row, "reviews")?,
+            })
+        });
+        counted.map_err(|e| errors::failure(&e))
     }
 
     /// After the last [`Self::forget`]: drops months of the timeline that are empty now, and batches without
@@ -107,16 +151,36 @@ impl Database {
         Ok(dropped.unsigned_abs())
     }
 
+    async fn count_meant(&self, before: Option<DateTime<Utc>>, call_id: Option<&str>) -> Result<ExpiredCount, Failure> {
+        const COUNT: &str = include_str!("queries/count_expired.sql");
+        let row = sqlx::query(COUNT).bind(before).bind(call_id).fetch_one(self.pool()).await;
+        let counted = row.and_then(|row| {
+            Ok(ExpiredCount {
+                analyses: count(&row, "analyses")?,
+                earliest: row.try_get("earliest")?,
+                unfinished: count(&row, "unfinished")?,
+                alerts: count(&row, "alerts")?,
+                reviews: count(&row, "reviews")?,
+            })
+        });
+        counted.map_err(|e| errors::failure(&e))
+    }
+
     async fn select_expired(
         &self,
         before: Option<DateTime<Utc>>,
         call_id: Option<&str>,
+        unfinished: Unfinished,
         limit: i64,
     ) -> Result<Vec<Expired>, Failure> {
         const EXPIRED: &str = include_str!("queries/expired.sql");
-        let rows = sqlx::query_as(EXPIRED).bind(before).bind(call_id).bind(limit).fetch_all(self.pool()).await;
-        rows.map_err(|e| errors::failure(&e))
+        let query = sqlx::query_as(EXPIRED).bind(before).bind(call_id).bind(unfinished == Unfinished::Go).bind(limit);
+        query.fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
     }
+}
+
+fn count(row: &PgRow, column: &str) -> Result<u64, sqlx::Error> {
+    row.try_get::<i64, _>(column).map(i64::unsigned_abs)
 }
 
 impl FromRow<'_, PgRow> for Expired {
@@ -131,12 +195,17 @@ impl FromRow<'_, PgRow> for Expired {
             }
             _ => None,
         };
+        let etag: String = row.try_get("etag")?;
         Ok(Self {
             job_id: JobId(row.try_get("job_id")?),
             called_at: row.try_get("called_at")?,
             artifacts,
-            bucket: row.try_get("bucket")?,
-            key: row.try_get("key")?,
+            recording: ObjectRef {
+                bucket: row.try_get("bucket")?,
+                key: row.try_get("key")?,
+                etag: Some(etag).filter(|etag| !etag.is_empty()),
+            },
+            recording_stays: row.try_get("recording_stays")?,
         })
     }
 }

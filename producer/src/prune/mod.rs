@@ -1,0 +1,177 @@
+//! `producer prune`: retention by age, and erasure of one call. Objects go first, rows after: ended
+//! anywhere in between, the same command finds by its rows what is left to do.
+
+mod account;
+mod objects;
+
+use adapters::amqp::{DeadLetters, Filter};
+use adapters::config::Settings;
+use adapters::postgres::{Database, Expired, Unfinished};
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::{ArgGroup, Args};
+use domain::{Failure, FailureCode, JobId};
+use std::collections::HashSet;
+use std::io::Write;
+use std::time::Duration;
+
+use crate::arguments::age;
+use crate::error::{Outcome, ProducerError};
+use crate::meter::Meter;
+use crate::services::Patience;
+use account::Account;
+use objects::Objects;
+
+/// Jobs whose objects the store may refuse to delete, before pruning ends.
+const MOST_REFUSED: usize = 1000;
+
+/// What to forget.
+#[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("which").required(true))]
+pub struct PruneArgs {
+    /// Calls that began longer ago than this, like 90d; at least 1d. A call whose beginning nobody told
+    /// counts from when it was enqueued.
+    #[arg(long, value_name = "AGE", group = "which", value_parser = age)]
+    pub older_than: Option<Duration>,
+    /// Everything of the call with this call id: its dead letters too, whatever its age.
+    #[arg(long, value_name = "CALL_ID", group = "which")]
+    pub call: Option<String>,
+    /// Delete the recordings from the store as well, unless another analysis that stays needs them.
+    #[arg(long)]
+    pub recordings: bool,
+    /// With --call: also jobs that have not ended. One that still waits in the queue comes back when
+    /// a worker takes it: then run this again.
+    #[arg(long, conflicts_with = "older_than")]
+    pub even_unfinished: bool,
+    /// Only say what would go.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Jobs forgotten in one transaction.
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub batch_size: u32,
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// [`ProducerError::Service`]: also when the store refused to delete objects; their rows stay.
+pub async fn run(
+    settings: &Settings,
+    args: &PruneArgs,
+    patience: Patience,
+    out: &mut impl Write,
+) -> Result<Outcome, ProducerError> {
+    let before = args.older_than.map(|age| long_ago(Utc::now(), age)).transpose()?;
+    let database = patience.database(settings).await?;
+    if args.dry_run {
+        let count = match (before, &args.call) {
+            (Some(before), _) => patience.with("Postgres", || database.count_expired(before)).await?,
+            (None, call) => database.count_of_call(call.as_deref().unwrap_or_default()).await?,
+        };
+        say(out, &account::forecast(&count, before, args));
+        return Ok(Outcome::Done);
+    }
+    patience.store(settings, settings.s3.artifact_bucket()).await?;
+    let mut pruning = Pruning {
+        database,
+        objects: Objects::open(settings, args.recordings)?,
+        patience,
+        account: Account::default(),
+        refused: HashSet::new(),
+        refusal: None,
+        unfinished: if args.even_unfinished { Unfinished::Go } else { Unfinished::Stay },
+    };
+    let outcome = match (before, &args.call) {
+        (Some(before), _) => pruning.by_age(before, args.batch_size).await,
+        (None, call) => pruning.one_call(settings, call.as_deref().unwrap_or_default()).await,
+    };
+    // What was done is told however it ended.
+    say(out, &pruning.account.lines(before));
+    outcome?;
+    if let Some(failure) = pruning.refusal {
+        say(out, &[format!("kept      {} jobs whose objects the store did not delete", pruning.refused.len())]);
+        return Err(failure.into());
+    }
+    Ok(if args.call.is_some() && pruning.account.unfinished > 0 { Outcome::Incomplete } else { Outcome::Done })
+}
+
+struct Pruning {
+    database: Database,
+    objects: Objects,
+    patience: Patience,
+    account: Account,
+    refused: HashSet<JobId>,
+    /// Why the first of those was refused.
+    refusal: Option<Failure>,
+    unfinished: Unfinished,
+}
+
+impl Pruning {
+    async fn by_age(&mut self, before: DateTime<Utc>, batch: u32) -> Result<(), ProducerError> {
+        let (database, patience) = (self.database.clone(), self.patience);
+        let count = patience.with("Postgres", || database.count_expired(before)).await?;
+        self.account.unfinished = count.unfinished;
+        let meter = Meter::new();
+        loop {
+            // Those that were refused are still the oldest.
+            let limit = batch.saturating_add(u32::try_from(self.refused.len()).unwrap_or(u32::MAX));
+            let mut expired = patience.with("Postgres", || database.expired(before, limit)).await?;
+            expired.retain(|job| !self.refused.contains(&job.job_id));
+            if expired.is_empty() {
+                break;
+            }
+            self.forget(&expired).await?;
+            meter.at(self.account.forgotten.analyses, Some(count.analyses), "analyses forgotten");
+            if self.refused.len() > MOST_REFUSED {
+                meter.clear();
+                return Ok(());
+            }
+        }
+        meter.clear();
+        self.account.months = patience.with("Postgres", || database.drop_empty_months(before)).await?;
+        Ok(())
+    }
+
+    async fn one_call(&mut self, settings: &Settings, call: &str) -> Result<(), ProducerError> {
+        let (database, patience) = (self.database.clone(), self.patience);
+        let known = patience.with("Postgres", || database.analyses_of_call(call, self.unfinished)).await?;
+        // The message holds the call's data. The row goes last, since it is what is found again.
+        let jobs = Some(known.iter().map(|job| job.job_id).collect());
+        let (dead, filter) = (DeadLetters::new(&settings.amqp), Filter { jobs, ..Filter::default() });
+        self.account.letters = patience.with("RabbitMQ", || dead.discard(&filter)).await?;
+        self.forget(&known).await?;
+        self.account.unfinished = patience.with("Postgres", || database.count_of_call(call)).await?.unfinished;
+        Ok(())
+    }
+
+    /// Objects, then rows; the rows of jobs whose objects could not be deleted stay.
+    async fn forget(&mut self, jobs: &[Expired]) -> Result<(), ProducerError> {
+        let mut gone = Vec::with_capacity(jobs.len());
+        let mut away = None;
+        for (job, outcome) in self.objects.delete(jobs, self.patience).await {
+            match outcome {
+                Ok(deleted) => {
+                    self.account.deleted += deleted;
+                    gone.push(job);
+                }
+                Err(failure) if failure.code == FailureCode::StoreUnreachable => away = Some(failure),
+                Err(failure) => {
+                    self.refused.insert(job);
+                    self.refusal.get_or_insert(failure);
+                }
+            }
+        }
+        let (database, unfinished) = (&self.database, self.unfinished);
+        self.account.forgotten += self.patience.with("Postgres", || database.forget(&gone, unfinished)).await?;
+        away.map_or(Ok(()), |failure| Err(failure.into()))
+    }
+}
+
+fn long_ago(now: DateTime<Utc>, age: Duration) -> Result<DateTime<Utc>, ProducerError> {
+    let before = TimeDelta::from_std(age).ok().and_then(|age| now.checked_sub_signed(age));
+    before.ok_or_else(|| ProducerError::input("--older-than reaches back too far"))
+}
+
+fn say(out: &mut impl Write, lines: &[String]) {
+    // Nobody reading is no failure.
+    let _ = lines.iter().try_for_each(|line| writeln!(out, "{line}"));
+}

@@ -1,0 +1,112 @@
+//! The objects of jobs that are to be forgotten.
+
+use adapters::config::{S3, Settings};
+use adapters::postgres::Expired;
+use adapters::s3::Store;
+use domain::{Failure, JobId};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use std::collections::{BTreeSet, HashSet};
+use std::ops::AddAssign;
+
+use crate::services::Patience;
+
+/// Jobs whose objects are deleted at once.
+const JOBS_AT_ONCE: usize = 8;
+
+/// Where the objects are, and which of them go.
+pub(super) struct Objects {
+    store: Store,
+    settings: S3,
+    recordings: bool,
+}
+
+/// What was deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Deleted {
+    /// Artifacts.
+    pub(super) artifacts: u64,
+    /// Their bytes.
+    pub(super) bytes: u64,
+    /// Recordings.
+    pub(super) recordings: u64,
+    /// Recordings that are another version now than what was heard: they stay.
+    pub(super) changed: u64,
+}
+
+impl AddAssign for Deleted {
+    fn add_assign(&mut self, other: Self) {
+        self.artifacts += other.artifacts;
+        self.bytes += other.bytes;
+        self.recordings += other.recordings;
+        self.changed += other.changed;
+    }
+}
+
+impl Objects {
+    pub(super) fn open(settings: &Settings, recordings: bool) -> Result<Self, Failure> {
+        Ok(Self { store: Store::connect(&settings.s3)?, settings: settings.s3.clone(), recordings })
+    }
+
+    /// Deletes what belongs to these jobs, each by itself; a store that is away is waited for.
+    pub(super) async fn delete(&self, jobs: &[Expired], patience: Patience) -> Vec<(JobId, Result<Deleted, Failure>)> {
+        let mut seen = HashSet::new();
+        let deletions: Vec<_> = jobs
+            .iter()
+            .map(|job| {
+                // Two analyses of one recording delete it once.
+                let recording =
+                    self.recordings && !job.recording_stays && seen.insert((&job.recording.bucket, &job.recording.key));
+                async move {
+                    let outcome = patience.with("the S3 store", || self.delete_of(job, recording)).await;
+                    (job.job_id, outcome)
+                }
+            })
+            .collect();
+        stream::iter(deletions).buffer_unordered(JOBS_AT_ONCE).collect().await
+    }
+
+    async fn delete_of(&self, job: &Expired, recording: bool) -> Result<Deleted, Failure> {
+        let (bucket, folder) = self.folder(job);
+        let mut deleted = Deleted::default();
+        let mut keys = BTreeSet::new();
+        // An attempt that failed may have left files of which no row tells.
+        let mut found = self.store.list(bucket, &folder);
+        while let Some(object) = found.try_next().await? {
+            deleted.artifacts += 1;
+            deleted.bytes += object.bytes;
+            keys.insert(object.key);
+        }
+        if let Some(artifacts) = &job.artifacts {
+            keys.extend([artifacts.result_key.clone(), artifacts.audio_key.clone()]);
+            keys.extend(artifacts.embedding_key.clone());
+        }
+        self.store.delete(bucket, &keys.into_iter().collect::<Vec<_>>()).await?;
+        if recording {
+            self.delete_recording(job, &mut deleted).await?;
+        }
+        Ok(deleted)
+    }
+
+    /// Bucket and prefix of the job's artifacts: as they were when it was done, whatever the settings say now.
+    fn folder<'a>(&'a self, job: &'a Expired) -> (&'a str, String) {
+        let id = job.job_id.to_string();
+        let recorded = job.artifacts.as_ref().and_then(|artifacts| {
+            let (folder, _) = artifacts.result_key.rsplit_once('/')?;
+            // Never a prefix that others share.
+            folder.ends_with(&id).then(|| (artifacts.bucket.as_str(), format!("{folder}/")))
+        });
+        recorded.unwrap_or_else(|| (self.settings.artifact_bucket(), self.settings.artifact_folder(job.job_id)))
+    }
+
+    async fn delete_recording(&self, job: &Expired, deleted: &mut Deleted) -> Result<(), Failure> {
+        let recording = &job.recording;
+        let Some(there) = self.store.head(&recording.bucket, &recording.key).await? else { return Ok(()) };
+        if recording.etag.is_some() && there.etag.is_some() && recording.etag != there.etag {
+            deleted.changed += 1;
+            return Ok(());
+        }
+        self.store.delete(&recording.bucket, std::slice::from_ref(&recording.key)).await?;
+        deleted.recordings += 1;
+        Ok(())
+    }
+}
