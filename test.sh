@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sets up what the tests need and runs them all: formatting, lints, the model's contract, then the Rust tests on real
-# services. Ends with the test runner's own summary. What ran before keeps running; what this started is stopped.
+# Sets up what the tests need and runs them all: formatting, lints, the model's contract, the exporter's tests, then the
+# Rust tests on real services. Ends with the test runner's own summary. What ran before keeps running; what this started is stopped.
 #
 #   ./test.sh                  everything
 #   ./test.sh NAME...          only Rust tests whose names contain NAME, without the checks before them
@@ -60,6 +60,13 @@ check_model() {
   PYTHONPATH="$PYTHON_FOLDER" python3 -m pytest -q -p no:cacheprovider models/default/tests || die "the model breaks its contract."
 }
 
+# The exporter is proven against FunASR itself, on narrow networks: no download of weights.
+check_exporter() {
+  need_python_venv
+  say "the emotion2vec+ exporter, against FunASR"
+  EMOFLEET_EXPORT_VENV="${EMOFLEET_EXPORT_VENV:-$STACK/exporter}" models/emotion2vec/test.sh || die "the exporter's tests fail."
+}
+
 need_rust
 need_test_programs
 LOCKED=()
@@ -73,7 +80,10 @@ trap stop_what_we_started EXIT
 if [[ $# -eq 0 ]]; then check_source; fi
 EMOFLEET_STARTED_LIST="$started" "$stack/up.sh" # not exported: a service that a test restarts was not started by us
 load_environment
-if [[ $# -eq 0 ]]; then check_model; fi
+if [[ $# -eq 0 ]]; then
+  check_model
+  check_exporter
+fi
 
 say "building the tests, then running them on: $EMOFLEET_STACK_KINDS"
 status=0

@@ -25,3 +25,8 @@ need_python_packages() {
     die "pip could not install ${PYTHON_PACKAGES[*]}." "$STACK/log/pip.log"
   echo "$wanted" >"$PYTHON_FOLDER/wanted"
 }
+
+# The exporter's tests bring their own Python environment; only the means to make one can be missing.
+need_python_venv() {
+  python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || install_packages "Python's venv" python3-venv
+}
