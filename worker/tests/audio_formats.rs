@@ -141,3 +141,45 @@ fn a_wav_of_unknown_length_written_to_a_pipe_is_read_to_its_end() {
         assert_eq!((facts.channels, found[0].len()), (2, 20_001), "{name}");
     }
 }
+
+#[test]
+fn streams_that_stand_one_behind_the_other_in_ogg_are_all_heard() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let cases: [(&str, u32, usize, &[&str]); 4] = [
+        ("a.ogg", 44_100, 2, &["-c:a", "libvorbis"]),
+        ("a.ogg", 8_000, 1, &["-c:a", "libvorbis"]),
+        ("a.opus", 48_000, 1, &["-c:a", "libopus"]),
+        ("a.oga", 16_000, 2, &["-c:a", "flac"]),
+    ];
+    for (name, rate, channels, arguments) in cases {
+        let mut chained = Vec::new();
+        let mut wanted = vec![Vec::new(); channels];
+        for (link, seconds) in [1.5, 2.25, 0.8].into_iter().enumerate() {
+            // Not the same sound, and each with a stream number of its own, as the standard has it.
+            let samples = tones(rate, channels, (f64::from(rate) * seconds) as usize);
+            let serial = format!("{}", 7 + link);
+            let arguments = [arguments, &["-serial_offset", serial.as_str()]].concat();
+            let path = encode(folder.path(), name, &samples, rate, channels, &arguments);
+            let (_, alone) = decode(&path, &limits()).unwrap_or_else(|failure| panic!("{name}: {failure}"));
+            wanted.iter_mut().zip(alone).for_each(|(all, link)| all.extend(link));
+            chained.extend(std::fs::read(&path).expect("readable"));
+        }
+        let path = folder.path().join(format!("chained_{name}"));
+        std::fs::write(&path, &chained).expect("written");
+        let (facts, found) = decode(&path, &limits()).unwrap_or_else(|failure| panic!("{name}: {failure}"));
+        println!("{name}: {} samples of {}", found[0].len(), wanted[0].len());
+        assert!(found == wanted, "{name}: {} samples of {}", found[0].len(), wanted[0].len());
+        assert!((facts.duration_s - 4.55).abs() < 0.05, "{name}: {} s", facts.duration_s);
+
+        // A link of another rate can't be told in one report, and is never left out silently.
+        let other = if name == "a.opus" { "other.ogg" } else { name };
+        let codec = if name == "a.opus" { &["-c:a", "libvorbis"] } else { arguments };
+        let odd = encode(folder.path(), other, &tones(22_050, channels, 22_050), 22_050, channels, codec);
+        let mut mixed = chained.clone();
+        mixed.extend(std::fs::read(odd).expect("readable"));
+        std::fs::write(&path, &mixed).expect("written");
+        let failure = decode(&path, &limits()).expect_err("the rate or codec changes");
+        assert_eq!(failure.code, domain::FailureCode::AudioCorrupt, "{name}: {failure}");
+        assert!(failure.message.contains("changes"), "{name}: {failure}");
+    }
+}

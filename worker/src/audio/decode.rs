@@ -55,11 +55,7 @@ impl Decoder {
             if let Some(rate) = source.params.sample_rate.filter(|_| source.params.codec != CODEC_ID_AAC) {
                 check_rate(rate)?;
             }
-            let mut registry = CodecRegistry::new();
-            symphonia::default::register_enabled_codecs(&mut registry);
-            registry.register_audio_decoder::<Opus>();
-            let options = AudioDecoderOptions::default().gapless(source.gapless);
-            let codec = registry.make_audio_decoder(&source.params, &options).map_err(|e| probe::opening(&e))?;
+            let codec = codec(&source)?;
             let mut decoder = Self {
                 source,
                 codec,
@@ -125,7 +121,10 @@ impl Decoder {
                 // Demuxers report an end in the middle of a packet like this; whether that is too
                 // early is judged by the header.
                 Ok(None) | Err(Error::IoError(_)) => return self.end(limits),
-                Err(Error::ResetRequired) => return Err(corrupt("the format changes within the file")),
+                Err(Error::ResetRequired) => {
+                    self.follow()?;
+                    continue;
+                }
                 Err(_) => {
                     (self.packets, self.bad_packets) = (self.packets + 1, self.bad_packets + 1);
                     continue;
@@ -153,6 +152,21 @@ impl Decoder {
             }
         }
         Err(corrupt("the packets hold no sound"))
+    }
+
+    /// Goes on with the next of several streams that stand one behind the other in a file, as Ogg allows:
+    /// what is heard is all of them.
+    fn follow(&mut self) -> Result<(), Failure> {
+        let before = self.source.params.codec;
+        self.source.follow()?;
+        if self.source.params.codec != before {
+            return Err(corrupt("the codec changes within the file"));
+        }
+        self.codec = codec(&self.source)?;
+        if self.rate > 0 {
+            self.trim = Trim::new(&self.source, self.rate);
+        }
+        Ok(())
     }
 
     /// Decodes a packet into `block`; false when it is bad.
@@ -229,6 +243,14 @@ impl Decoder {
     fn core_rate(&self) -> u32 {
         if self.rate > 0 { self.rate } else { self.source.params.sample_rate.unwrap_or(u32::MAX) }
     }
+}
+
+fn codec(source: &Source) -> Result<Box<dyn AudioDecoder>, Failure> {
+    let mut registry = CodecRegistry::new();
+    symphonia::default::register_enabled_codecs(&mut registry);
+    registry.register_audio_decoder::<Opus>();
+    let options = AudioDecoderOptions::default().gapless(source.gapless);
+    registry.make_audio_decoder(&source.params, &options).map_err(|e| probe::opening(&e))
 }
 
 /// Runs what reads bytes that anybody may have written: a decoder's panic is that file's failure.

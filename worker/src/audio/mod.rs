@@ -6,6 +6,7 @@
 mod aac;
 mod bytes;
 mod decode;
+mod listener;
 mod magic;
 mod matroska;
 mod mp4;
@@ -23,6 +24,7 @@ mod wave;
 
 pub use decode::Decoder;
 pub use preprocess::{Preprocess, Preprocessed, Sink, SpeechSegment};
+pub use resample::To16k;
 pub use vad::VoiceDetector;
 
 /// Samples a second of everything past the resampler.

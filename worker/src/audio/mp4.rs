@@ -7,6 +7,9 @@ use std::fs::File;
 /// Most bytes of a `moov` box: the tables of a day of sound take a fifth of this.
 const MAX_MOOV: u64 = 64 * 1024 * 1024;
 
+/// Outermost boxes walked over at most: a day of fragments of a second, two boxes each.
+const MAX_BOXES: usize = 200_000;
+
 /// What the boxes say.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Mp4 {
@@ -34,7 +37,10 @@ pub(super) struct Sound {
 /// Reads the boxes of `file`, `length` bytes long.
 pub(super) fn read(file: &mut File, length: u64) -> std::io::Result<Mp4> {
     let (mut found, mut position) = (Mp4::default(), 0u64);
-    while position < length {
+    for _ in 0..MAX_BOXES {
+        if position >= length {
+            break;
+        }
         let header = read_at(file, position, 16)?;
         let (Some(size), Some(kind)) = (be32(&header, 0), header.get(4..8)) else { break };
         let (size, body) = match size {

@@ -18,6 +18,9 @@ use symphonia_core::io::{MediaSourceStream, MediaSourceStreamOptions, ReadBytes}
 /// Bytes looked at to tell what a file is.
 const HEAD: usize = mpeg::SEARCH + 16 * 1024;
 
+/// Tags in a row that are passed over: more are no recording but somebody's joke, gigabytes long.
+const MOST_TAGS: usize = 8;
+
 /// A file's sound, packet by packet.
 pub(super) struct Source {
     pub container: Container,
@@ -39,6 +42,18 @@ pub(super) struct Source {
     pub bytes: u64,
 }
 
+impl Source {
+    /// Takes up the stream that the demuxer has come to.
+    pub(super) fn follow(&mut self) -> Result<(), Failure> {
+        let (track, params) = choose(&*self.reader, None)?;
+        refuse_surround_vorbis(&params)?;
+        (self.skip_s, self.keep_s) = trim(self.container, track, &params, None);
+        self.track = track.id;
+        self.params = params;
+        Ok(())
+    }
+}
+
 /// Opens `file`, whatever it is.
 pub(super) fn open(mut file: File, limits: &config::Audio) -> Result<Source, Failure> {
     let length = file.metadata().map_err(|e| unreadable(&e))?.len();
@@ -46,8 +61,8 @@ pub(super) fn open(mut file: File, limits: &config::Audio) -> Result<Source, Fai
         return Err(Failure::new(FailureCode::AudioEmpty, "the file has no bytes"));
     }
     let mut start = 0;
-    while let tag @ 1.. = magic::tag_length(&read(&mut file, start, 10)?) {
-        start += tag;
+    for _ in 0..MOST_TAGS {
+        start += magic::tag_length(&read(&mut file, start, 10)?);
     }
     let head = read(&mut file, start, HEAD)?;
     let whole = start + head.len() as u64 >= length;

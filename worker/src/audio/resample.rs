@@ -10,7 +10,7 @@ const CHUNK: usize = 4096;
 
 /// Resamples all channels in step. What comes out is neither shifted nor shorter than what went
 /// in: `round(input x 16000 / rate)` samples.
-pub(super) struct To16k {
+pub struct To16k {
     rate: u64,
     input: u64,
     output: u64,
@@ -28,13 +28,19 @@ struct Transform {
 
 impl To16k {
     /// For `channels` channels at `rate` Hz.
-    pub(super) fn new(rate: u32, channels: usize) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// `worker.internal` for a rate that no transform can be made for.
+    pub fn new(rate: u32, channels: usize) -> Result<Self, Failure> {
         let transform = if rate == SAMPLE_RATE { None } else { Some(Transform::new(rate, channels)?) };
         Ok(Self { rate: u64::from(rate), input: 0, output: 0, transform })
     }
 
     /// Takes in the next samples, equally many per channel, and appends what is ready to `out`.
-    pub(super) fn push(&mut self, samples: &[Vec<f32>], out: &mut [Vec<f32>]) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// `worker.internal`: a defect.
+    pub fn push(&mut self, samples: &[Vec<f32>], out: &mut [Vec<f32>]) -> Result<(), Failure> {
         self.input += samples.first().map_or(0, Vec::len) as u64;
         let Some(transform) = &mut self.transform else {
             out.iter_mut().zip(samples).for_each(|(to, from)| to.extend_from_slice(from));
@@ -47,7 +53,10 @@ impl To16k {
     }
 
     /// Appends the rest to `out`.
-    pub(super) fn finish(&mut self, out: &mut [Vec<f32>]) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// `worker.internal`: a defect.
+    pub fn finish(&mut self, out: &mut [Vec<f32>]) -> Result<(), Failure> {
         let Some(transform) = &mut self.transform else { return Ok(()) };
         let wanted = (self.input * u64::from(SAMPLE_RATE) + self.rate / 2) / self.rate;
         while self.output < wanted {
