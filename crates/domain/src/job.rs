@@ -1,6 +1,6 @@
 //! The job message: one recording to analyse. Versioned; golden files pin each version.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -14,6 +14,10 @@ pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 pub const MAX_KEY_BYTES: usize = 1024;
 /// Longest value of a call-data field, in bytes of UTF-8.
 pub const MAX_FIELD_BYTES: usize = 1024;
+/// Longest name of a bucket, in bytes: what the oldest of S3's rules allowed.
+pub const MAX_BUCKET_BYTES: usize = 255;
+/// Longest etag, in bytes; stores write 32 to about 70.
+pub const MAX_ETAG_BYTES: usize = 256;
 /// Most free attributes of a call.
 pub const MAX_ATTRIBUTES: usize = 64;
 
@@ -200,7 +204,19 @@ impl Job {
         if self.object.key.len() > MAX_KEY_BYTES {
             return invalid(format!("the key has {} bytes; S3 allows {MAX_KEY_BYTES}", self.object.key.len()));
         }
+        let etag = self.object.etag.as_deref().unwrap_or_default();
+        if self.object.bucket.len() > MAX_BUCKET_BYTES || etag.len() > MAX_ETAG_BYTES {
+            return invalid(format!(
+                "the bucket's name or the etag has more than {MAX_BUCKET_BYTES} or {MAX_ETAG_BYTES} bytes"
+            ));
+        }
         let call = &self.call;
+        for (field, time) in [("call.started_at", call.started_at), ("submitted_at", Some(self.submitted_at))] {
+            // What Postgres can't hold, and no telephone ever knew.
+            if time.is_some_and(|time| !(1..=9999).contains(&time.year())) {
+                return invalid(format!("{field} is in a year that no calendar of calls has"));
+            }
+        }
         if call.attributes.len() > MAX_ATTRIBUTES {
             return invalid(format!("{} attributes; at most {MAX_ATTRIBUTES}", call.attributes.len()));
         }
@@ -260,5 +276,13 @@ mod tests {
         assert_eq!(refused(&vec![b' '; MAX_MESSAGE_BYTES + 1]), FailureCode::JobUnreadable);
         assert_eq!(refused(&job("a\0b", Granularity::Frame).to_json()), FailureCode::JobInvalid);
         assert_eq!(refused(&job(&"x".repeat(1025), Granularity::Frame).to_json()), FailureCode::JobInvalid);
+        for year in [-9999, 0, 10_000] {
+            let mut ancient = job("a", Granularity::Frame);
+            ancient.call.started_at = DateTime::UNIX_EPOCH.with_year(year);
+            assert_eq!(refused(&ancient.to_json()), FailureCode::JobInvalid, "{year}");
+        }
+        let mut wide = job("a", Granularity::Frame);
+        wide.object.etag = Some("e".repeat(MAX_ETAG_BYTES + 1));
+        assert_eq!(refused(&wide.to_json()), FailureCode::JobInvalid);
     }
 }

@@ -259,9 +259,19 @@ impl Workshop {
     async fn give_up(&self, job: &Job, lease: Lease, failure: &Failure) {
         let never = CancellationToken::new();
         let recorded = patiently(DATABASE_PATIENCE, &never, || self.database.record_failed(job, failure, &self.name));
-        if let Err(error) = recorded.await {
-            tracing::error!(job_id = %job.job_id, %failure, %error, "the failure can't be recorded; left to the broker");
-            return lease.hand_back().await;
+        match recorded.await {
+            Ok(_) => {}
+            // Postgres will have no row of this job, however often it is asked: the dead letter says so.
+            Err(error) if error.code == FailureCode::DatabaseRefused => {
+                tracing::error!(job_id = %job.job_id, %failure, %error, "set aside without a row");
+                self.metrics.failed(failure.code);
+                let message = format!("{}; it could not be recorded either: {}", failure.message, error.message);
+                return self.set_aside(lease, &Failure::new(failure.code, message)).await;
+            }
+            Err(error) => {
+                tracing::error!(job_id = %job.job_id, %failure, %error, "the failure can't be recorded; left to the broker");
+                return lease.hand_back().await;
+            }
         }
         tracing::warn!(job_id = %job.job_id, %failure, "failed");
         self.metrics.failed(failure.code);
