@@ -5,6 +5,7 @@ pub mod database;
 pub mod fleet;
 pub mod ledger;
 pub mod own_broker;
+pub mod own_postgres;
 pub mod proxy;
 pub mod receiver;
 pub mod rig;

@@ -37,8 +37,12 @@ impl Authority {
         self.folder.path().join("ca.pem")
     }
 
-    /// A server's certificate and key for these subject alternative names, like `IP:127.0.0.1`.
-    fn issue(&self, names: &str) -> Result<ServerConfig> {
+    /// Files of a server's certificate and key for these subject alternative names, like `IP:127.0.0.1`.
+    /// The next call replaces them.
+    ///
+    /// # Errors
+    /// When openssl refuses.
+    pub fn certify(&self, names: &str) -> Result<(PathBuf, PathBuf)> {
         let folder = self.folder.path();
         let extensions = format!("subjectAltName={names}\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n");
         std::fs::write(folder.join("server.ext"), extensions)?;
@@ -46,8 +50,12 @@ impl Authority {
             "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=server -keyout server.key -out server.csr",
         )?;
         self.openssl("x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile server.ext -out server.pem")?;
-        let certificate = CertificateDer::from_pem_file(folder.join("server.pem"))?;
-        let key = PrivateKeyDer::from_pem_file(folder.join("server.key"))?;
+        Ok((folder.join("server.pem"), folder.join("server.key")))
+    }
+
+    fn issue(&self, names: &str) -> Result<ServerConfig> {
+        let (certificate, key) = self.certify(names)?;
+        let (certificate, key) = (CertificateDer::from_pem_file(certificate)?, PrivateKeyDer::from_pem_file(key)?);
         let provider = Arc::new(ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         Ok(config.with_no_client_auth().with_single_cert(vec![certificate], key)?)

@@ -15,9 +15,15 @@ pub(super) fn failure(error: &Error) -> Failure {
             let object = database.constraint().or_else(|| database.table());
             by_sqlstate(&state, object)
         }
+        Error::Io(e) if e.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()) => unreachable(format!(
+            "TLS with Postgres failed ({e}): check sslmode, sslrootcert and the host's name in `postgres.url`"
+        )),
+        Error::Io(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            unreachable("a file that `postgres.url` names is not there: sslrootcert for TLS, or a socket".into())
+        }
         Error::Io(e) => unreachable(format!("the connection to Postgres broke: {}", e.kind())),
-        Error::Tls(_) => {
-            unreachable("TLS with Postgres failed: check sslmode and certificates in `postgres.url`".into())
+        Error::Tls(e) => {
+            unreachable(format!("TLS with Postgres failed ({e}): check sslmode and sslrootcert in `postgres.url`"))
         }
         Error::PoolTimedOut => unreachable("no connection to Postgres within `postgres.connect_timeout_s`".into()),
         Error::PoolClosed | Error::WorkerCrashed => unreachable("the connections to Postgres are closed".into()),

@@ -1,0 +1,107 @@
+//! A Postgres of its own, for tests that change how the server is reached.
+
+use adapters::config::{Postgres, Settings};
+use anyhow::{Context, Result};
+use secrecy::SecretString;
+use sqlx::{Connection, PgConnection};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use url::Url;
+
+use crate::rig::{command, project};
+
+/// A private server on a free port of loopback. Dropped, it ends.
+#[derive(Debug)]
+pub struct OwnPostgres {
+    folder: PathBuf,
+    _temporary: tempfile::TempDir,
+}
+
+impl OwnPostgres {
+    /// Starts a server. Takes a few seconds.
+    ///
+    /// # Errors
+    /// When it does not come up; the message has its output.
+    pub fn start() -> Result<Self> {
+        let temporary = tempfile::Builder::new().prefix("emofleet-postgres-").tempdir()?;
+        let folder = temporary.path().join("stack");
+        std::fs::create_dir_all(&folder)?;
+        // Postgres refuses to run as root and must reach its folder as somebody else.
+        std::fs::set_permissions(temporary.path(), std::fs::Permissions::from_mode(0o755))?;
+        std::fs::write(folder.join("kinds"), "POSTGRES=native\n")?;
+        let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        std::fs::write(folder.join("ports"), format!("postgres={free}\n"))?;
+        let server = Self { folder, _temporary: temporary };
+        command(&project("stack/postgres.sh"), &["start"], &server.folder)?;
+        Ok(server)
+    }
+
+    /// Turns TLS on for connections from now on, with this certificate and key.
+    ///
+    /// # Errors
+    /// When the server can't read them.
+    pub async fn turn_on_tls(&self, certificate: &Path, key: &Path) -> Result<()> {
+        let data = self.folder.join("postgres").canonicalize()?;
+        let owner = std::fs::metadata(&data)?;
+        for (from, name) in [(certificate, "trial.pem"), (key, "trial.key")] {
+            let to = data.join(name);
+            std::fs::copy(from, &to)?;
+            std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o600))?;
+            chown(&to, Some(owner.uid()), Some(owner.gid()))?;
+        }
+        let mut admin =
+            PgConnection::connect(self.url("postgres", "POSTGRES_ADMIN_PASSWORD", "postgres")?.as_str()).await?;
+        for statement in [
+            "ALTER SYSTEM SET ssl_cert_file = 'trial.pem'",
+            "ALTER SYSTEM SET ssl_key_file = 'trial.key'",
+            "ALTER SYSTEM SET ssl = on",
+            "SELECT pg_reload_conf()",
+        ] {
+            sqlx::raw_sql(statement).execute(&mut admin).await?;
+        }
+        for _ in 0..100 {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            let on: String = sqlx::query_scalar("SHOW ssl").fetch_one(&mut admin).await?;
+            if on == "on" {
+                return Ok(());
+            }
+        }
+        anyhow::bail!(
+            "Postgres does not turn TLS on: {}",
+            std::fs::read_to_string(self.folder.join("log/postgres.log"))?
+        )
+    }
+
+    /// The default settings, leading here by this name of the host, with these parameters of the URL.
+    ///
+    /// # Errors
+    /// When the server's port or password is not told.
+    pub fn settings(&self, host: &str, parameters: &[(&str, &str)]) -> Result<Postgres> {
+        let mut url = self.url("emofleet", "POSTGRES_PASSWORD", "emofleet")?;
+        url.set_host(Some(host))?;
+        url.query_pairs_mut().extend_pairs(parameters);
+        let mut postgres = Settings::from_toml("")?.postgres;
+        postgres.url = SecretString::from(url.to_string());
+        Ok(postgres)
+    }
+
+    fn url(&self, user: &str, secret: &str, database: &str) -> Result<Url> {
+        let (port, password) = (self.fact("ports", "postgres")?, self.fact("secrets", secret)?);
+        Ok(format!("postgres://{user}:{password}@127.0.0.1:{port}/{database}").parse()?)
+    }
+
+    fn fact(&self, file: &str, name: &str) -> Result<String> {
+        let text = std::fs::read_to_string(self.folder.join(file))?;
+        let begin = format!("{name}=");
+        let value = text.lines().rev().find_map(|line| line.strip_prefix(&begin));
+        value.map(str::to_owned).with_context(|| format!("{file} has no {name}"))
+    }
+}
+
+impl Drop for OwnPostgres {
+    fn drop(&mut self) {
+        if let Err(error) = command(&project("stack/down.sh"), &[], &self.folder) {
+            eprintln!("the Postgres in {} stays behind: {error:#}", self.folder.display());
+        }
+    }
+}
