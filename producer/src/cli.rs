@@ -57,6 +57,9 @@ pub enum Command {
     /// Try alert rules on the calls already heard.
     #[command(subcommand)]
     Alerts(crate::alerts::AlertsCommand),
+    /// Take in what people say of what the model heard.
+    #[command(subcommand)]
+    Review(crate::review::ReviewCommand),
     /// Forget old calls, or one call: their artifacts, then their rows, alerts and reviews. Recordings only with
     /// --recordings. Never asks; jobs that have not ended are left alone. After an interruption, run the same
     /// command again.

@@ -13,10 +13,13 @@ pub mod meter;
 pub mod prune;
 mod recordings;
 pub mod results;
+pub mod review;
 pub mod services;
+mod sheet;
 pub mod source;
 pub mod status;
 pub mod table;
+mod times;
 mod upload;
 
 pub use enqueue::Summary;
@@ -66,6 +69,7 @@ pub async fn run(settings: &Settings, cli: &Cli, out: &mut impl Write) -> Result
         }
         Command::Dlq(command) => dlq::run(settings, command, patience, out).await,
         Command::Alerts(command) => alerts::run(settings, command, patience, out).await,
+        Command::Review(command) => review::run(settings, command, patience, out).await,
         Command::Prune(args) => prune::run(settings, args, patience, out).await,
     }
 }

@@ -1,7 +1,7 @@
 //! `migrations/grants.sql`: each program can do its work, and not what is none of its business.
 
 use adapters::config::Settings;
-use adapters::postgres::{Attempt, Database, NewBatch, Unfinished};
+use adapters::postgres::{Attempt, Database, Import, NewBatch, Review, Unfinished};
 use chrono::Utc;
 use domain::{Emotion, FailureCode};
 use secrecy::ExposeSecret;
@@ -41,7 +41,23 @@ async fn each_role_does_its_work_and_no_more() -> anyhow::Result<()> {
     let angry: i64 = sqlx::query_scalar("SELECT count(*) FROM angry_calls").fetch_one(reader.pool()).await?;
     assert_eq!(angry, 1);
     assert!(sqlx::query("UPDATE recordings SET team = '9'").execute(reader.pool()).await.is_err());
-    // Producers forget
+    // Producers import reviews, and forget
+    let review = Review {
+        job_id: Some(call.job().job_id),
+        call_id: None,
+        key: None,
+        channel: None,
+        segment: None,
+        at_s: None,
+        reviewer: "rita".into(),
+        reviewed_at: None,
+        emotion: Emotion::Sad,
+        note: String::new(),
+    };
+    for new in [1, 0] {
+        assert_eq!(producer.import_reviews(std::slice::from_ref(&review), Import::Whole).await?.new, new);
+    }
+    assert_eq!(producer.count_expired(Utc::now()).await?.reviews, 1);
     assert_eq!(producer.forget(&[call.job().job_id], Unfinished::Stay).await?.recordings, 1);
     assert_eq!(producer.drop_empty_months(Utc::now()).await?, 1);
     Ok(())

@@ -1,6 +1,6 @@
 //! Deletion by age and by call, and what people say of calls.
 
-use adapters::postgres::{ExpiredCount, Forgotten, NewBatch, Review, Unfinished};
+use adapters::postgres::{ExpiredCount, Forgotten, Import, NewBatch, Review, Unfinished};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Emotion, Failure, FailureCode};
 use tests::calls::Call;
@@ -128,7 +128,7 @@ async fn reviews_find_their_call_or_segment_and_keep_what_the_model_had_said() -
     };
     let reviews = [whole, second, third, by_job];
     for _ in 0..2 {
-        assert_eq!(test.database.import_reviews(&reviews).await?, []);
+        assert_eq!(test.database.import_reviews(&reviews, Import::Whole).await?.unplaced, []);
     }
     let rows: Vec<Verdict> = sqlx::query_as(
         "SELECT reviewer, channel, segment, model_emotion, emotion FROM reviews ORDER BY reviewer, segment NULLS FIRST",
@@ -154,8 +154,8 @@ async fn a_newer_verdict_replaces_an_older_one_and_never_the_other_way() -> anyh
     record(&test, "a.wav", "2024-05-20T10:00:00Z").await?;
     let older = review("a", Emotion::Sad);
     let newer = Review { reviewed_at: Some(moment("2024-06-09T00:00:00Z")), ..review("a", Emotion::Fearful) };
-    test.database.import_reviews(&[newer, older]).await?;
-    test.database.import_reviews(&[review("a", Emotion::Happy)]).await?;
+    test.database.import_reviews(&[newer, older], Import::Whole).await?;
+    test.database.import_reviews(&[review("a", Emotion::Happy)], Import::Whole).await?;
     assert_eq!(test.count("SELECT count(*) FROM reviews").await?, 1);
     assert_eq!(test.count("SELECT count(*) FROM reviews WHERE emotion = 'fearful'").await?, 1);
     Ok(())
@@ -174,8 +174,14 @@ async fn reviews_of_nothing_come_back_with_the_reason() -> anyhow::Result<()> {
         Review { at_s: Some(4.25), ..review("a", Emotion::Sad) }, // between two stretches
         review("a", Emotion::Sad),
     ];
-    let problems = test.database.import_reviews(&reviews).await?;
-    let problems: Vec<_> = problems.iter().map(|u| (u.position, u.problem.as_str())).collect();
+    // All or nothing, unless one asks for what can be placed
+    for (import, rows) in [(Import::Nothing, 0), (Import::Whole, 0), (Import::Placed, 1)] {
+        assert_eq!(test.database.import_reviews(&reviews, import).await?.new, 1);
+        assert_eq!(test.count("SELECT count(*) FROM reviews").await?, rows, "{import:?}");
+    }
+    let imported = test.database.import_reviews(&reviews, Import::Placed).await?;
+    assert_eq!((imported.new, imported.known), (0, 1));
+    let problems: Vec<_> = imported.unplaced.iter().map(|u| (u.position, u.problem.as_str())).collect();
     let unknown = "no finished analysis of such a call";
     assert_eq!(problems, [(0, unknown), (1, unknown), (2, "no such scored channel"), (3, "nothing was heard there")]);
     assert_eq!(test.count("SELECT count(*) FROM reviews").await?, 1);

@@ -4,12 +4,10 @@ use chrono::Utc;
 use domain::{BatchId, CallData, ChannelLayout, Granularity, Job, ObjectRef};
 use std::collections::BTreeMap;
 
-use super::times::time;
 use super::{BadLine, Entry};
 use crate::arguments::role;
-
-/// A line's fields: name and value.
-pub(super) type Fields = Vec<(String, String)>;
+use crate::sheet::Fields;
+use crate::times::time;
 
 /// An entry out of a line's fields.
 pub(super) fn entry(line: u64, fields: Fields) -> Result<Entry, BadLine> {

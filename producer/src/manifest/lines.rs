@@ -5,61 +5,39 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use super::columns::{Fields, entry};
+use super::columns::entry;
 use super::{BadLine, Entry};
 use crate::error::ProducerError;
+use crate::sheet::{Fields, Row, Sheet};
 
 /// Longest line, bytes: what is longer is no table.
 const MAX_LINE: usize = 256 * 1024;
 
 /// Reads until the end, or until `take` answers false.
 pub(super) fn read(path: &Path, take: impl FnMut(Result<Entry, BadLine>) -> bool) -> Result<(), ProducerError> {
-    let file = File::open(path).map_err(|e| ProducerError::input(format!("{}: {e}", path.display())))?;
     let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
     match ending.as_str() {
-        "jsonl" | "ndjson" | "json" => read_json(path, BufReader::new(file), take),
-        _ => read_csv(path, BufReader::new(file), take),
+        "jsonl" | "ndjson" | "json" => {
+            let file = File::open(path).map_err(|e| ProducerError::input(format!("{}: {e}", path.display())))?;
+            read_json(path, BufReader::new(file), take)
+        }
+        _ => read_csv(path, take),
     }
 }
 
-fn read_csv(
-    path: &Path,
-    mut file: BufReader<File>,
-    mut take: impl FnMut(Result<Entry, BadLine>) -> bool,
-) -> Result<(), ProducerError> {
-    let wrong = |what: String| ProducerError::input(format!("{}: {what}", path.display()));
-    let delimiter = delimiter(file.fill_buf().map_err(|e| wrong(e.to_string()))?);
-    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(file);
-    let header: Vec<String> = reader
-        .headers()
-        .map_err(|e| wrong(e.to_string()))?
-        .iter()
-        .map(|name| name.trim().trim_start_matches('\u{feff}').to_owned())
-        .collect();
-    if !header.iter().any(|name| name.eq_ignore_ascii_case("key")) {
-        return Err(wrong(format!("the header has no column `key`; it has: {}", header.join(", "))));
+fn read_csv(path: &Path, mut take: impl FnMut(Result<Entry, BadLine>) -> bool) -> Result<(), ProducerError> {
+    let mut sheet = Sheet::open(path)?;
+    if !sheet.header().iter().any(|name| name.eq_ignore_ascii_case("key")) {
+        let has = sheet.header().join(", ");
+        return Err(ProducerError::input(format!("{}: the header has no column `key`; it has: {has}", path.display())));
     }
-    let mut seen = std::collections::HashSet::new();
-    if let Some(twice) = header.iter().find(|name| !seen.insert(name.to_lowercase())) {
-        return Err(wrong(format!("the header has column `{twice}` twice")));
-    }
-    let mut record = csv::StringRecord::new();
-    loop {
-        let before = reader.position().line();
-        let read = match reader.read_record(&mut record) {
-            Ok(false) => return Ok(()),
-            Ok(true) => {
-                let line = record.position().map_or(before, csv::Position::line);
-                let fields: Fields = header.iter().cloned().zip(record.iter().map(str::to_owned)).collect();
-                entry(line, fields)
-            }
-            Err(e) if e.is_io_error() => return Err(wrong(e.to_string())),
-            Err(e) => Err(BadLine { line: e.position().map_or(before, csv::Position::line), what: plain(&e) }),
-        };
+    while let Some(Row { line, fields }) = sheet.next()? {
+        let read = fields.map_err(|what| BadLine { line, what }).and_then(|fields| entry(line, fields));
         if !take(read) {
-            return Ok(());
+            break;
         }
     }
+    Ok(())
 }
 
 fn read_json(
@@ -112,21 +90,4 @@ fn flat(object: serde_json::Map<String, Value>) -> Result<Fields, String> {
         }
     }
     Ok(fields)
-}
-
-/// Comma, semicolon (as spreadsheets of half of Europe write) or tab: whichever the header has most of.
-fn delimiter(beginning: &[u8]) -> u8 {
-    let header = beginning.split(|b| *b == b'\n').next().unwrap_or_default();
-    let count = |d: u8| header.split(|b| *b == d).count();
-    [b',', b';', b'\t'].into_iter().rev().max_by_key(|d| count(*d)).unwrap_or(b',')
-}
-
-fn plain(error: &csv::Error) -> String {
-    match error.kind() {
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("it has {len} fields; the header has {expected_len}")
-        }
-        csv::ErrorKind::Utf8 { .. } => "it is not UTF-8".into(),
-        _ => error.to_string(),
-    }
 }

@@ -3,7 +3,6 @@
 
 mod columns;
 mod lines;
-mod times;
 
 use domain::{CallData, ChannelLayout};
 use std::path::Path;

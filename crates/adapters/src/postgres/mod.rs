@@ -37,6 +37,6 @@ pub use outbox::{Budget, Claim, Letter, Order, Turn};
 pub use progress::{BatchSummary, Progress};
 pub use prune::{Expired, ExpiredCount, Forgotten, Unfinished};
 pub use results::{ChannelSummary, ResultRow};
-pub use reviews::{Review, Unplaced};
-pub use settle::{Delivery, Settlement};
+pub use reviews::{Import, Imported, Review, Unplaced};
+pub use settle::{Backlog, Delivery, Settlement};
 pub use status::Status;

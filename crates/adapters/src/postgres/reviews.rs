@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::{Emotion, Failure, JobId};
+use sqlx::PgConnection;
 
 use super::{Database, errors, text};
 
@@ -42,35 +43,84 @@ pub struct Unplaced {
     pub problem: String,
 }
 
+/// What is to be written of a file of verdicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Import {
+    /// All of them, or none when one can't be placed.
+    Whole,
+    /// Those that can be placed.
+    Placed,
+    /// None: only look.
+    Nothing,
+}
+
+/// What became of verdicts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// New ones, and newer ones in the place of older.
+    pub new: u64,
+    /// Those that stood there already, or were outdone by a newer one of the same person.
+    pub known: u64,
+    /// Those that found nothing to be about.
+    pub unplaced: Vec<Unplaced>,
+}
+
 impl Database {
-    /// Writes verdicts; those whose call, channel or segment can't be found come back. Safe to repeat.
+    /// Writes verdicts in one transaction; those whose call, channel or segment can't be found come back,
+    /// and with [`Import::Whole`] nothing is written then. Safe to repeat.
     ///
     /// # Errors
-    /// `database.unreachable`, `database.refused`; what was written until then stays.
-    pub async fn import_reviews(&self, reviews: &[Review]) -> Result<Vec<Unplaced>, Failure> {
-        const IMPORT: &str = include_str!("queries/import_reviews.sql");
-        let mut unplaced = Vec::new();
-        for (number, chunk) in reviews.chunks(CHUNK).enumerate() {
-            let mut query = sqlx::query_as::<_, (i64, Option<String>)>(IMPORT);
-            query = query
-                .bind(column(chunk, |r| r.job_id.map(|id| id.0)))
-                .bind(column(chunk, |r| r.call_id.as_deref().map(|t| text::clean(t, 1024))))
-                .bind(column(chunk, |r| r.key.as_deref().map(|t| text::clean(t, 1024))))
-                .bind(column(chunk, |r| r.channel.map(|c| i16::try_from(c).unwrap_or(i16::MAX))))
-                .bind(column(chunk, |r| r.segment.map(|s| i32::try_from(s).unwrap_or(i32::MAX))))
-                .bind(column(chunk, |r| r.at_s))
-                .bind(column(chunk, |r| text::clean(&r.reviewer, 200)))
-                .bind(column(chunk, |r| r.reviewed_at))
-                .bind(column(chunk, |r| r.emotion.label()))
-                .bind(column(chunk, |r| text::clean(&r.note, 2000)));
-            let rows = query.fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))?;
-            unplaced.extend(rows.into_iter().filter_map(|(row, problem)| {
-                let position = number * CHUNK + usize::try_from(row).unwrap_or(1) - 1;
-                Some(Unplaced { position, problem: problem? })
-            }));
+    /// `database.unreachable`, `database.refused`; nothing is written then.
+    pub async fn import_reviews(&self, reviews: &[Review], import: Import) -> Result<Imported, Failure> {
+        let imported: Result<Imported, sqlx::Error> = async {
+            let mut transaction = self.pool().begin().await?;
+            let mut imported = Imported::default();
+            for (number, chunk) in reviews.chunks(CHUNK).enumerate() {
+                for (row, problem, known) in write(&mut transaction, chunk).await? {
+                    let position = number * CHUNK + usize::try_from(row).unwrap_or(1) - 1;
+                    match problem {
+                        Some(problem) => imported.unplaced.push(Unplaced { position, problem }),
+                        None if known => imported.known += 1,
+                        None => imported.new += 1,
+                    }
+                }
+            }
+            let keep = match import {
+                Import::Whole => imported.unplaced.is_empty(),
+                Import::Placed => true,
+                Import::Nothing => false,
+            };
+            if keep {
+                transaction.commit().await?
+            } else {
+                transaction.rollback().await?
+            }
+            Ok(imported)
         }
-        Ok(unplaced)
+        .await;
+        imported.map_err(|e| errors::failure(&e))
     }
+}
+
+/// Each row's number from 1, what is wrong with it, and whether it says nothing new.
+async fn write(
+    connection: &mut PgConnection,
+    chunk: &[Review],
+) -> Result<Vec<(i64, Option<String>, bool)>, sqlx::Error> {
+    const IMPORT: &str = include_str!("queries/import_reviews.sql");
+    sqlx::query_as(IMPORT)
+        .bind(column(chunk, |r| r.job_id.map(|id| id.0)))
+        .bind(column(chunk, |r| r.call_id.as_deref().map(|t| text::clean(t, 1024))))
+        .bind(column(chunk, |r| r.key.as_deref().map(|t| text::clean(t, 1024))))
+        .bind(column(chunk, |r| r.channel.map(|c| i16::try_from(c).unwrap_or(i16::MAX))))
+        .bind(column(chunk, |r| r.segment.map(|s| i32::try_from(s).unwrap_or(i32::MAX))))
+        .bind(column(chunk, |r| r.at_s))
+        .bind(column(chunk, |r| text::clean(&r.reviewer, 200)))
+        .bind(column(chunk, |r| r.reviewed_at))
+        .bind(column(chunk, |r| r.emotion.label()))
+        .bind(column(chunk, |r| text::clean(&r.note, 2000)))
+        .fetch_all(connection)
+        .await
 }
 
 fn column<'r, T>(reviews: &'r [Review], value: impl Fn(&'r Review) -> T) -> Vec<T> {

@@ -54,7 +54,29 @@ pub struct Delivery {
     pub last_error: Option<String>,
 }
 
+/// What waits for a destination.
+#[derive(Debug, Clone, PartialEq, FromRow)]
+pub struct Backlog {
+    /// Its name.
+    pub destination: String,
+    /// How many messages.
+    pub messages: i64,
+    /// For how long the oldest of them has waited, seconds.
+    pub oldest_s: f64,
+}
+
 impl Database {
+    /// What waits for each destination; those for which nothing waits are left out.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn backlog(&self) -> Result<Vec<Backlog>, Failure> {
+        const BACKLOG: &str = "SELECT destination, count(*) AS messages,
+                extract(epoch FROM clock_timestamp() - min(created_at))::float8 AS oldest_s
+            FROM outbox WHERE delivered_at IS NULL AND given_up_at IS NULL GROUP BY destination";
+        sqlx::query_as(BACKLOG).fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
+    }
+
     /// Writes down how a claim ended. Returns how many messages were given up: those that failed
     /// `max_attempts` times. Repeating it does no harm.
     ///

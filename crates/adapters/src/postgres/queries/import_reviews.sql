@@ -1,6 +1,7 @@
 -- Verdicts of people: one array per column. A row finds its analysis by job, or by call id or key (the latest one);
 -- its channel by number, or as the only scored one; its segment by number, or by a second that lies in it.
--- Answers with each row's number (from 1) and what is wrong with it, NULL when it was written.
+-- Answers with each row's number (from 1), what is wrong with it (or NULL), and whether it says nothing new: the same
+-- stands there already, or a newer verdict of the same person does, there or in a later row.
 WITH input AS (
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::integer[], $6::real[], $7::text[],
                          $8::timestamptz[], $9::text[], $10::text[])
@@ -44,14 +45,23 @@ WITH input AS (
               AND (t.at_s IS NULL OR t.at_s BETWEEN s.start_s AND s.end_s)
             ORDER BY s.segment DESC LIMIT 1
       ) s ON true
+), ranked AS (
+    SELECT p.*, coalesce(p.reviewed_at, now()) AS said_at, coalesce(p.segment_heard, p.channel_heard, p.heard) AS model_emotion,
+           row_number() OVER (PARTITION BY p.job_id, p.channel, p.segment, p.reviewer
+                              ORDER BY coalesce(p.reviewed_at, now()) DESC, p.row DESC) AS place
+      FROM placed p WHERE p.problem IS NULL
+), judged AS (
+    -- Without a time of its own, a verdict that repeats what stands there is no newer one.
+    SELECT k.*, k.place > 1 OR coalesce(v.reviewed_at > k.said_at
+                OR (v.emotion = k.emotion AND v.note = k.note AND (k.reviewed_at IS NULL OR v.reviewed_at = k.reviewed_at)), false) AS known
+      FROM ranked k
+      LEFT JOIN reviews v ON v.job_id = k.job_id AND v.channel IS NOT DISTINCT FROM k.channel
+                         AND v.segment IS NOT DISTINCT FROM k.segment AND v.reviewer = k.reviewer
 ), written AS (
     INSERT INTO reviews (job_id, channel, segment, reviewer, reviewed_at, model_emotion, emotion, note)
-    SELECT DISTINCT ON (job_id, channel, segment, reviewer)
-           job_id, channel, segment, reviewer, coalesce(reviewed_at, now()), coalesce(segment_heard, channel_heard, heard), emotion, note
-      FROM placed WHERE problem IS NULL
-     ORDER BY job_id, channel, segment, reviewer, reviewed_at DESC NULLS LAST, row DESC
+    SELECT job_id, channel, segment, reviewer, said_at, model_emotion, emotion, note FROM judged WHERE NOT known
     ON CONFLICT ON CONSTRAINT reviews_one_verdict DO UPDATE
        SET reviewed_at = excluded.reviewed_at, model_emotion = excluded.model_emotion, emotion = excluded.emotion, note = excluded.note
      WHERE reviews.reviewed_at <= excluded.reviewed_at
 )
-SELECT row, problem FROM placed ORDER BY row
+SELECT p.row, p.problem, coalesce(j.known, false) AS known FROM placed p LEFT JOIN judged j USING (row) ORDER BY p.row

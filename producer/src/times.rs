@@ -7,7 +7,7 @@ const WITHOUT_ZONE: &[&str] =
     &["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S"];
 
 /// RFC 3339 and its usual relatives; without a zone, UTC.
-pub(super) fn time(text: &str) -> Result<DateTime<Utc>, String> {
+pub(crate) fn time(text: &str) -> Result<DateTime<Utc>, String> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.to_utc());
     }

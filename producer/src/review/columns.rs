@@ -1,0 +1,161 @@
+//! What the columns of a table of verdicts mean.
+
+use adapters::postgres::Review;
+use domain::{Emotion, JobId};
+
+use crate::sheet::Fields;
+use crate::times::time;
+
+const KNOWN: [&str; 10] =
+    ["job_id", "call_id", "key", "channel", "segment", "at_s", "emotion", "reviewer", "reviewed_at", "note"];
+/// Those that say which call is meant.
+const CALL: [&str; 3] = ["job_id", "call_id", "key"];
+/// A day: no recording is longer.
+const LONGEST_S: f32 = 86_400.0;
+
+/// The columns of one table, known to suffice.
+#[derive(Debug)]
+pub(super) struct Columns {
+    /// For lines that don't say.
+    reviewer: Option<String>,
+}
+
+impl Columns {
+    /// Checks the header; says what is wrong with it.
+    pub(super) fn of(header: &[String], reviewer: Option<&str>) -> Result<Self, String> {
+        let has = |column: &str| header.iter().any(|name| name.eq_ignore_ascii_case(column));
+        if let Some(name) = header.iter().find(|name| !KNOWN.contains(&name.to_lowercase().as_str())) {
+            return Err(format!("unknown column `{name}`; the columns are {}", KNOWN.join(", ")));
+        }
+        if !has("emotion") {
+            return Err("the header has no column `emotion`".into());
+        }
+        if !CALL.iter().any(|column| has(column)) {
+            return Err("the header has none of the columns job_id, call_id, key: which call is meant?".into());
+        }
+        let reviewer = reviewer.map(str::trim).filter(|name| !name.is_empty());
+        if reviewer.is_none() && !has("reviewer") {
+            return Err("the header has no column `reviewer`; --reviewer names one for the whole file".into());
+        }
+        Ok(Self { reviewer: reviewer.map(str::to_owned) })
+    }
+
+    /// A verdict out of a line's fields; or what is wrong with them.
+    pub(super) fn review(&self, fields: &Fields) -> Result<Review, String> {
+        let field = |column: &str| {
+            let found = fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(column));
+            found.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
+        };
+        let text = |column| field(column).map(str::to_owned);
+        let review = Review {
+            job_id: field("job_id").map(job_id).transpose()?,
+            call_id: text("call_id"),
+            key: text("key"),
+            channel: field("channel").map(|value| number("channel", value)).transpose()?,
+            segment: field("segment").map(|value| number("segment", value)).transpose()?,
+            at_s: field("at_s").map(second).transpose()?,
+            reviewer: text("reviewer").or_else(|| self.reviewer.clone()).ok_or("`reviewer` is empty")?,
+            reviewed_at: field("reviewed_at").map(time).transpose().map_err(|e| format!("reviewed_at {e}"))?,
+            emotion: emotion(field("emotion").ok_or("`emotion` is empty")?)?,
+            note: text("note").unwrap_or_default(),
+        };
+        if review.job_id.is_none() && review.call_id.is_none() && review.key.is_none() {
+            return Err("job_id, call_id and key are empty: which call is meant?".into());
+        }
+        Ok(review)
+    }
+}
+
+fn job_id(value: &str) -> Result<JobId, String> {
+    value.parse().map(JobId).map_err(|_| format!("job_id `{value}` is no UUID"))
+}
+
+fn emotion(value: &str) -> Result<Emotion, String> {
+    let found = Emotion::from_label(&value.to_lowercase());
+    found.or_else(|| Emotion::ALL.into_iter().find(|emotion| emotion.chinese() == value)).ok_or_else(|| {
+        let known: Vec<_> = Emotion::ALL.iter().map(|emotion| emotion.label()).collect();
+        format!("`{value}` is no emotion; they are {}", known.join(", "))
+    })
+}
+
+fn number<T: TryFrom<i32>>(column: &str, value: &str) -> Result<T, String> {
+    let number = value.parse::<i32>().ok().and_then(|number| T::try_from(number).ok());
+    number.ok_or_else(|| format!("{column} `{value}` is no number from 0"))
+}
+
+/// `83.2`, `1:23` or `1:02:03.5`.
+fn second(value: &str) -> Result<f32, String> {
+    let wrong = || format!("at_s `{value}` is no second like 83.2 or 1:23");
+    let mut parts = value.split(':').rev();
+    let mut seconds: f32 = parts.next().unwrap_or_default().parse().map_err(|_| wrong())?;
+    for (unit, part) in [60.0, 3600.0].into_iter().zip(parts.by_ref()) {
+        seconds += unit * f32::from(part.parse::<u16>().map_err(|_| wrong())?);
+    }
+    if parts.next().is_some() || !(0.0..=LONGEST_S).contains(&seconds) {
+        return Err(wrong());
+    }
+    Ok(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(header: &[&str], reviewer: Option<&str>) -> Result<Columns, String> {
+        Columns::of(&header.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(), reviewer)
+    }
+
+    fn fields(pairs: &[(&str, &str)]) -> Fields {
+        pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_header_must_say_who_what_and_of_which_call() {
+        assert!(columns(&["Call_ID", "emotion", "reviewer"], None).is_ok());
+        assert!(columns(&["key", "emotion"], Some("rita")).is_ok());
+        for (header, reviewer, said) in [
+            (vec!["call_id", "emotion", "reviewer", "mood"], None, "unknown column `mood`"),
+            (vec!["call_id", "reviewer"], None, "no column `emotion`"),
+            (vec!["emotion", "reviewer"], None, "job_id, call_id, key"),
+            (vec!["call_id", "emotion"], None, "--reviewer"),
+            (vec!["call_id", "emotion"], Some(" "), "--reviewer"),
+        ] {
+            let error = columns(&header, reviewer).expect_err(said);
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_line_becomes_a_verdict() {
+        let columns = columns(&["call_id", "emotion"], Some("rita")).expect("valid");
+        let line = [("call_id", " c-17 "), ("at_s", "1:02:03.5"), ("Emotion", "生气"), ("channel", "1"), ("note", "")];
+        let review = columns.review(&fields(&line)).expect("valid");
+        assert_eq!((review.call_id.as_deref(), review.at_s, review.channel), (Some("c-17"), Some(3723.5), Some(1)));
+        assert_eq!((review.emotion, review.reviewer.as_str(), review.reviewed_at), (Emotion::Angry, "rita", None));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_line_is_said() {
+        let columns = columns(&["call_id", "emotion", "reviewer"], None).expect("valid");
+        for (column, value, said) in [
+            ("emotion", "furious", "`furious` is no emotion"),
+            ("emotion", "", "`emotion` is empty"),
+            ("reviewer", " ", "`reviewer` is empty"),
+            ("call_id", "", "which call"),
+            ("job_id", "17", "no UUID"),
+            ("channel", "-1", "no number from 0"),
+            ("segment", "3.5", "no number from 0"),
+            ("at_s", "1:xx", "no second"),
+            ("at_s", "-3", "no second"),
+            ("at_s", "NaN", "no second"),
+            ("at_s", "1:1:1:1", "no second"),
+            ("reviewed_at", "yesterday", "reviewed_at `yesterday`"),
+        ] {
+            let mut line = fields(&[("call_id", "c"), ("emotion", "sad"), ("reviewer", "rita")]);
+            line.retain(|(name, _)| name != column);
+            line.push((column.to_owned(), value.to_owned()));
+            let error = columns.review(&line).expect_err(said);
+            assert!(error.contains(said), "{error}");
+        }
+    }
+}

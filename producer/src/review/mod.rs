@@ -1,0 +1,164 @@
+//! `producer review import`: verdicts of people, from a table.
+
+mod columns;
+
+use adapters::config::Settings;
+use adapters::postgres::{Import, Imported, Review};
+use clap::{Args, Subcommand};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Outcome, ProducerError};
+use crate::services::Patience;
+use crate::sheet::{Row, Sheet};
+use columns::Columns;
+
+/// Most verdicts of one file: all of them are in memory at once.
+const MOST: usize = 500_000;
+/// Wrong lines told in full.
+const TOLD: usize = 50;
+
+/// What to do with verdicts.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ReviewCommand {
+    /// Import verdicts from a CSV file: all of it, or nothing when a line is wrong. The same file again
+    /// adds nothing; a newer verdict of the same person on the same speech replaces the older.
+    #[command(after_help = COLUMNS)]
+    Import(ImportArgs),
+}
+
+const COLUMNS: &str = "\
+Columns, in any order, with a header; comma, semicolon or tab; an unknown column is an error:
+  job_id, call_id or key   which call (at least one of them); by call_id or key its latest analysis is meant
+  emotion                  what it was: angry, disgusted, fearful, happy, neutral, other, sad, surprised,
+                           unknown (or 生气, 厌恶, ...)
+  reviewer                 who says so (or --reviewer for the whole file)
+  segment or at_s          optional: the verdict is on one stretch of speech, by its number within the channel
+                           from 0, or by a second within it (83.2 or 1:23); without, on the call as a whole
+  channel                  optional: from 0; needed with a segment where several channels were scored
+  reviewed_at              optional: 2026-11-22T14:05:00+08:00 and the like, UTC without a zone; now by default
+  note                     optional: anything else
+
+Example:
+  call_id,at_s,emotion,reviewer,reviewed_at,note
+  c-17,1:23,neutral,rita,2026-11-22 14:05,she speaks loudly because the line is bad
+  c-18,,angry,rita,2026-11-22 14:09,
+
+Exit codes: 0 imported; 1 a service failed; 2 lines are wrong or name no call that was heard.";
+
+/// Which file, and how.
+#[derive(Debug, Clone, Args)]
+pub struct ImportArgs {
+    /// The CSV file.
+    pub file: PathBuf,
+    /// Who says so, for lines that don't say.
+    #[arg(long, value_name = "NAME")]
+    pub reviewer: Option<String>,
+    /// Leave out verdicts on calls that are not (or no longer) in the database, instead of refusing the file.
+    #[arg(long)]
+    pub skip_unplaced: bool,
+    /// Only say what would be imported.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// A verdict and its line in the file.
+struct Line {
+    number: u64,
+    review: Review,
+}
+
+/// Does what the command says.
+///
+/// # Errors
+/// [`ProducerError::Input`] with each wrong line; services. Nothing is imported then.
+pub async fn run(
+    settings: &Settings,
+    command: &ReviewCommand,
+    patience: Patience,
+    out: &mut impl Write,
+) -> Result<Outcome, ProducerError> {
+    let ReviewCommand::Import(args) = command;
+    let (file, reviewer) = (args.file.clone(), args.reviewer.clone());
+    let lines = tokio::task::spawn_blocking(move || read(&file, reviewer.as_deref()))
+        .await
+        .unwrap_or_else(|e| Err(ProducerError::input(format!("reading ended: {e}"))))?;
+    let (numbers, reviews): (Vec<u64>, Vec<Review>) = lines.into_iter().map(|l| (l.number, l.review)).unzip();
+
+    let import = match args {
+        ImportArgs { dry_run: true, .. } => Import::Nothing,
+        ImportArgs { skip_unplaced: true, .. } => Import::Placed,
+        _ => Import::Whole,
+    };
+    let database = patience.database(settings).await?;
+    let imported = patience.with("Postgres", || database.import_reviews(&reviews, import)).await?;
+    let unplaced = unplaced(&args.file, &numbers, &imported);
+    if import == Import::Whole && !unplaced.is_empty() {
+        let count = imported.unplaced.len();
+        return Err(ProducerError::input(format!(
+            "{}\n{count} of {} verdicts found nothing to be about; nothing was imported. Mend them, or leave them out with --skip-unplaced",
+            unplaced.join("\n"),
+            numbers.len(),
+        )));
+    }
+    let _ = summary(&imported, &unplaced, args.dry_run).iter().try_for_each(|line| writeln!(out, "{line}"));
+    Ok(if unplaced.is_empty() || args.skip_unplaced { Outcome::Done } else { Outcome::Incomplete })
+}
+
+/// All verdicts of a file; when lines are wrong, all of those.
+fn read(path: &Path, reviewer: Option<&str>) -> Result<Vec<Line>, ProducerError> {
+    let mut sheet = Sheet::open(path)?;
+    let columns = Columns::of(sheet.header(), reviewer)
+        .map_err(|what| ProducerError::input(format!("{}:1: {what}", path.display())))?;
+    let (mut lines, mut wrong, mut count) = (Vec::new(), Vec::new(), 0_usize);
+    while let Some(Row { line, fields }) = sheet.next()? {
+        count += 1;
+        match fields.and_then(|fields| columns.review(&fields)) {
+            Ok(review) => lines.push(Line { number: line, review }),
+            Err(what) => wrong.push(format!("{}:{line}: {what}", path.display())),
+        }
+        if lines.len() > MOST {
+            return Err(ProducerError::input(format!(
+                "{}: more than {MOST} verdicts; import it in parts",
+                path.display()
+            )));
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(lines);
+    }
+    let bad = wrong.len();
+    Err(ProducerError::input(format!(
+        "{}\n{bad} of {count} lines are wrong; nothing was imported",
+        first(wrong).join("\n")
+    )))
+}
+
+fn unplaced(path: &Path, numbers: &[u64], imported: &Imported) -> Vec<String> {
+    let told = imported.unplaced.iter().map(|unplaced| {
+        let line = numbers.get(unplaced.position).copied().unwrap_or_default();
+        format!("{}:{line}: {}", path.display(), unplaced.problem)
+    });
+    first(told.collect())
+}
+
+/// The first of many lines, and how many more there are.
+fn first(mut lines: Vec<String>) -> Vec<String> {
+    let more = lines.len().saturating_sub(TOLD);
+    if more > 0 {
+        lines.truncate(TOLD);
+        lines.push(format!("... and {more} more"));
+    }
+    lines
+}
+
+fn summary(imported: &Imported, unplaced: &[String], dry_run: bool) -> Vec<String> {
+    let mut lines = unplaced.to_vec();
+    lines.push(format!("new       {}", imported.new));
+    lines.push(format!("known     {} already, or outdone by a newer verdict", imported.known));
+    lines.push(format!("unplaced  {}", imported.unplaced.len()));
+    if dry_run {
+        lines.push("          nothing was imported (--dry-run)".into());
+    }
+    lines
+}
