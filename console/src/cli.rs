@@ -54,9 +54,12 @@ impl Cli {
         let Command::Alerts(alerts) = self.command;
         match alerts.command {
             None => {
+                let variable = |name: &str| std::env::var(name).ok();
+                if alerts.once {
+                    return Dispatcher::open(&settings, variable)?.once().await;
+                }
                 let stop = signals::stop().context("listening for signals")?;
-                let dispatcher = Dispatcher::open(&settings, |name| std::env::var(name).ok())?;
-                if alerts.once { dispatcher.once().await } else { dispatcher.run(stop).await }
+                alerting::serve(&settings, variable, stop).await
             }
             Some(AlertsCommand::Status) => {
                 let database = Database::connect(&settings.postgres).await?;

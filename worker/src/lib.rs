@@ -3,7 +3,6 @@
 pub mod artifacts;
 pub mod audio;
 pub mod cli;
-pub mod health;
 pub mod metrics;
 pub mod model;
 pub mod pipeline;

@@ -2,14 +2,15 @@
 
 use adapters::amqp::{self, Lane};
 use adapters::config::Settings;
+use adapters::health::{Dependencies, Health};
 use adapters::postgres::Database;
 use adapters::s3::Store;
+use anyhow::Context;
 use domain::Failure;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use crate::health::{Dependencies, Health};
 use crate::metrics::Metrics;
 use crate::pipeline::{Analyser, Intake, Stop, Workshop};
 
@@ -30,8 +31,13 @@ pub async fn run(settings: Settings, stop: Stop) -> anyhow::Result<()> {
     }
     let name = worker_name(&settings.worker.name);
     let metrics = Arc::new(Metrics::default());
-    let health = Health::new(metrics.clone(), stop.taking.clone());
-    let address = health.clone().serve(settings.worker.health_addr).await?;
+    let health = Health::new(stop.taking.clone());
+    let (address, counted) = (settings.worker.health_addr, metrics.clone());
+    let address = health
+        .clone()
+        .serve(address, move || std::future::ready(counted.page()))
+        .await
+        .with_context(|| format!("can't listen at {address}; set `worker.health_addr` to a free address"))?;
     tracing::info!(worker = name, %address, "live; not ready yet");
 
     let loading = settings.clone();
@@ -55,7 +61,8 @@ pub async fn run(settings: Settings, stop: Stop) -> anyhow::Result<()> {
     let bulk = intake(Lane::Bulk, settings.amqp.prefetch, settings.worker.slots);
     let interactive = intake(Lane::Interactive, INTERACTIVE_SLOTS, INTERACTIVE_SLOTS);
     let links = vec![bulk.link(), interactive.link()];
-    health.started(Dependencies { database: database.clone(), store, bucket, links });
+    let store = Some((store, bucket));
+    health.started(Dependencies { database: database.clone(), store, links, publisher: None });
 
     let work = async { tokio::join!(bulk.run(stop.clone()), interactive.run(stop.clone())) };
     let deadline = Duration::from_secs(settings.worker.drain_timeout_s);

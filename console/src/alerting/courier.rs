@@ -5,11 +5,13 @@ use adapters::postgres::{Budget, Claim, Database, Order, Settlement, Turn};
 use adapters::webhook::{MOST, Outcome, Webhook};
 use domain::Failure;
 use domain::alert::{AMQP, Notice};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::metrics::Metrics;
 use super::pause;
 
 /// Time beyond a request's own limit until its claim expires.
@@ -35,6 +37,7 @@ pub(super) struct Courier {
     pub(super) way: Way,
     pub(super) owner: String,
     pub(super) settings: adapters::config::Alerts,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Courier {
@@ -171,6 +174,7 @@ impl Courier {
 
     fn tell(&self, claim: &Claim, settlement: &Settlement) {
         let (destination, messages) = (self.name(), claim.letters.len());
+        self.metrics.ended(destination, messages, settlement);
         match settlement {
             Settlement::Delivered => tracing::info!(destination, messages, "delivered"),
             Settlement::Busy { pause, why } => tracing::warn!(destination, messages, ?pause, why, "asked to wait"),
@@ -192,6 +196,7 @@ impl Courier {
                 Ok(0) => return,
                 Ok(given_up) => {
                     let destination = self.name();
+                    self.metrics.given_up(destination, given_up);
                     tracing::error!(destination, given_up, "given up: see `console alerts status`");
                     return;
                 }

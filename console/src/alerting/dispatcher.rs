@@ -5,6 +5,7 @@ use adapters::config::Settings;
 use adapters::postgres::Database;
 use adapters::webhook::Webhook;
 use domain::alert::Rulebook;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::courier::{Courier, Way};
+use super::metrics::Metrics;
 
 /// Between two looks for matters that have gone quiet.
 const SWEEP: Duration = Duration::from_secs(15);
@@ -23,7 +25,9 @@ pub struct Dispatcher {
     settings: Settings,
     rulebook: Rulebook,
     webhooks: Vec<Webhook>,
-    database: Database,
+    pub(super) database: Database,
+    pub(super) publisher: Publisher,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Dispatcher {
@@ -40,7 +44,8 @@ impl Dispatcher {
         anyhow::ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
         let database = Database::lazy(&settings.postgres)?;
         let webhooks = webhooks.into_iter().filter_map(Result::ok).collect();
-        Ok(Self { settings: settings.clone(), rulebook, webhooks, database })
+        let (publisher, metrics) = (Publisher::connect(&settings.amqp), Arc::new(Metrics::of(&rulebook)));
+        Ok(Self { settings: settings.clone(), rulebook, webhooks, database, publisher, metrics })
     }
 
     /// Sends until `stop`; requests in hand are finished. Services that are away are waited for.
@@ -48,12 +53,8 @@ impl Dispatcher {
     /// # Errors
     /// When a courier panics.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        while let Err(failure) = self.database.check_schema().await {
-            tracing::warn!(%failure, "waiting for Postgres");
-            tokio::select! {
-                () = tokio::time::sleep(AGAIN) => {}
-                () = stop.cancelled() => return Ok(()),
-            }
+        if self.until_there(&stop).await.is_none() {
+            return Ok(());
         }
         self.warn_of_strangers().await;
         let (bell, news) = watch::channel(());
@@ -70,6 +71,18 @@ impl Dispatcher {
         }
         database.close().await;
         Ok(())
+    }
+
+    /// Waits for the database and its tables. `None`: told to stop meanwhile.
+    pub(super) async fn until_there(&self, stop: &CancellationToken) -> Option<()> {
+        while let Err(failure) = self.database.check_schema().await {
+            tracing::warn!(%failure, "waiting for Postgres");
+            tokio::select! {
+                () = tokio::time::sleep(AGAIN) => {}
+                () = stop.cancelled() => return None,
+            }
+        }
+        Some(())
     }
 
     /// Closes what has gone quiet, sends what may be sent now, and ends.
@@ -90,7 +103,7 @@ impl Dispatcher {
     }
 
     fn couriers(self) -> Vec<Courier> {
-        let exchange = Way::Exchange(Publisher::connect(&self.settings.amqp));
+        let exchange = Way::Exchange(self.publisher);
         let ways = self.webhooks.into_iter().map(|webhook| Way::Webhook(Box::new(webhook)));
         // A new name for each start: claims of an earlier one are not ours to settle.
         let owner = Uuid::now_v7().to_string();
@@ -99,6 +112,7 @@ impl Dispatcher {
             way,
             owner: owner.clone(),
             settings: self.settings.alerts.clone(),
+            metrics: self.metrics.clone(),
         };
         ways.chain([exchange]).map(courier).collect()
     }

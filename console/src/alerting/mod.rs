@@ -2,8 +2,11 @@
 
 mod courier;
 mod dispatcher;
+mod metrics;
 mod pause;
+mod service;
 mod status;
 
 pub use dispatcher::Dispatcher;
+pub use service::serve;
 pub use status::print_status;

@@ -3,6 +3,7 @@
 
 pub mod amqp;
 pub mod config;
+pub mod health;
 mod pem;
 pub mod postgres;
 pub mod s3;

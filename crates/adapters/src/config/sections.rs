@@ -155,6 +155,7 @@ pub struct Runtime {
 #[serde(deny_unknown_fields)]
 pub struct Alerts {
     pub rules: PathBuf,
+    pub health_addr: SocketAddr,
     pub console_url: String,
     pub poll_s: u64,
     pub timeout_s: u64,

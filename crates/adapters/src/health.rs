@@ -1,8 +1,5 @@
-//! `GET /live`, `/ready` and `/metrics`: ready names what is missing.
+//! `GET /live`, `/ready` and `/metrics` of a program that stays up: ready names what is missing.
 
-use adapters::amqp::Link;
-use adapters::postgres::Database;
-use adapters::s3::Store;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
@@ -15,59 +12,62 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::Metrics;
+use crate::amqp::{Link, Publisher};
+use crate::postgres::Database;
+use crate::s3::Store;
 
 /// Longest that a readiness check waits for one dependency.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What readiness asks.
+/// What readiness asks. Cheap to clone; clones are the same.
 #[derive(Clone)]
 pub struct Health(Arc<Shared>);
 
 struct Shared {
-    metrics: Arc<Metrics>,
     stopping: CancellationToken,
     dependencies: RwLock<Option<Dependencies>>,
 }
 
-/// What a worker that has started depends on.
+/// What a program that has started depends on.
 #[derive(Clone)]
 pub struct Dependencies {
     /// Rows.
     pub database: Database,
-    /// Recordings.
-    pub store: Store,
-    /// Bucket of the artifacts.
-    pub bucket: String,
-    /// One per lane.
+    /// Objects, and the bucket that must be there.
+    pub store: Option<(Store, String)>,
+    /// Queues that jobs are taken from.
     pub links: Vec<watch::Receiver<Link>>,
+    /// The way to the broker for what is published.
+    pub publisher: Option<Publisher>,
 }
 
 impl Health {
-    /// Live, but not ready before [`Self::started`].
-    pub fn new(metrics: Arc<Metrics>, stopping: CancellationToken) -> Self {
-        Self(Arc::new(Shared { metrics, stopping, dependencies: RwLock::new(None) }))
+    /// Live, but not ready before [`Self::started`], nor once `stopping` is cancelled.
+    pub fn new(stopping: CancellationToken) -> Self {
+        Self(Arc::new(Shared { stopping, dependencies: RwLock::new(None) }))
     }
 
-    /// The model is warm and the dependencies were there once.
+    /// All is loaded, and the dependencies were there once.
     pub fn started(&self, dependencies: Dependencies) {
         *self.0.dependencies.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(dependencies);
     }
 
-    /// Listens at `address`; gives back where (port 0 takes a free one).
+    /// Listens at `address`, and gives back where (port 0 takes a free one). `metrics` writes the page in
+    /// Prometheus' text format.
     ///
     /// # Errors
     /// When the address can't be listened at.
-    pub async fn serve(self, address: SocketAddr) -> anyhow::Result<SocketAddr> {
-        use anyhow::Context as _;
-        let listener = tokio::net::TcpListener::bind(address)
-            .await
-            .with_context(|| format!("can't listen at {address}; set `worker.health_addr` to a free address"))?;
+    pub async fn serve<M, P>(self, address: SocketAddr, metrics: M) -> std::io::Result<SocketAddr>
+    where
+        M: Fn() -> P + Clone + Send + Sync + 'static,
+        P: Future<Output = String> + Send,
+    {
+        let listener = tokio::net::TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let routes = Router::new()
             .route("/live", get(async || "live\n"))
             .route("/ready", get(ready))
-            .route("/metrics", get(async |State(health): State<Self>| health.0.metrics.page()))
+            .route("/metrics", get(metrics))
             .with_state(self);
         tokio::spawn(async move { axum::serve(listener, routes).await });
         Ok(address)
@@ -93,14 +93,23 @@ async fn absent(dependencies: &Dependencies) -> BTreeMap<&'static str, String> {
         tokio::time::timeout(PATIENCE, dependencies.database.ping()).await.map_err(silent)?.map_err(|f| f.to_string())
     };
     let store = async {
-        let ping = dependencies.store.ping(&dependencies.bucket);
-        tokio::time::timeout(PATIENCE, ping).await.map_err(silent)?.map_err(|f| f.to_string())
+        let Some((store, bucket)) = &dependencies.store else { return Ok(()) };
+        tokio::time::timeout(PATIENCE, store.ping(bucket)).await.map_err(silent)?.map_err(|f| f.to_string())
     };
-    let (database, store) = tokio::join!(database, store);
-    let broker = dependencies.links.iter().find_map(|link| match &*link.borrow() {
+    let publisher = async {
+        let Some(publisher) = &dependencies.publisher else { return Ok(()) };
+        // While something is being published in vain, this waits in line.
+        tokio::time::timeout(PATIENCE, publisher.ready()).await.map_err(silent)?.map_err(|f| f.to_string())?;
+        match publisher.blocked() {
+            Some(true) => Err("it takes no messages for want of memory or disk".to_owned()),
+            _ => Ok(()),
+        }
+    };
+    let (database, store, publisher) = tokio::join!(database, store, publisher);
+    let link = dependencies.links.iter().find_map(|link| match &*link.borrow() {
         Link::Up => None,
         Link::Connecting { why } => Some(why.clone()),
     });
-    let found = [("postgres", database.err()), ("s3", store.err()), ("rabbitmq", broker)];
+    let found = [("postgres", database.err()), ("s3", store.err()), ("rabbitmq", link.or(publisher.err()))];
     found.into_iter().filter_map(|(name, why)| Some((name, why?))).collect()
 }
