@@ -13,13 +13,14 @@ stack="$(dirname "${BASH_SOURCE[0]}")/stack"
 
 usage() {
   cat <<'TEXT'
-./run.sh                  services, build, tables, worker(s), the samples; prints what was heard and stays up
+./run.sh                  services, build, tables, worker(s), alerts, the samples; prints what was heard and stays up
 ./run.sh stop             end what was started (workers drain first); data stay in .stack/
-./run.sh status           services, workers and the latest batch
-./run.sh logs [NAME]      follow the logs: worker-1, rabbitmq, postgres, s3; without a name, all workers'
+./run.sh status           services, workers, alerts and the latest batch
+./run.sh logs [NAME]      follow the logs: worker-1, alerts, rabbitmq, postgres, s3; without a name, all workers'
 ./run.sh env              export lines of every setting, for  eval "$(./run.sh env)"  (they hold passwords)
 ./run.sh worker ARGS...   the worker program with these settings, e.g.  ./run.sh worker analyze call.wav
 ./run.sh producer ARGS... the producer program, e.g.  ./run.sh producer enqueue ~/calls --wait
+./run.sh console ARGS...  the console program, e.g.  ./run.sh console alerts status
 
 Environment
   WORKERS=2               how many workers to run (1)
@@ -34,8 +35,8 @@ target="${CARGO_TARGET_DIR:-$ROOT/target}/release"
 
 build() {
   need_rust
-  say "building worker and producer (the first time takes minutes)"
-  (cd "$ROOT" && cargo build --release --bin worker --bin producer) || die "the build failed: see above."
+  say "building worker, producer and console (the first time takes minutes)"
+  (cd "$ROOT" && cargo build --release --bin worker --bin producer --bin console) || die "the build failed: see above."
 }
 
 start_workers() {
@@ -71,6 +72,7 @@ start() {
   say "making the tables"
   "$target/producer" migrate
   start_workers
+  "$stack/dispatcher.sh" start
   run_samples
   cat <<TEXT
 
@@ -121,7 +123,7 @@ case "${1:-start}" in
     load_environment
     for name in $(compgen -e EMOFLEET | grep -v '^EMOFLEET_STARTED'); do printf 'export %s=%q\n' "$name" "${!name}"; done
     ;;
-  worker | producer) with_program "$@" ;;
+  worker | producer | console) with_program "$@" ;;
   -h | --help | help) usage ;;
   *)
     usage >&2

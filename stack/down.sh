@@ -14,6 +14,7 @@ for record in "$STACK"/run/worker-*.pid; do
   "$here/worker.sh" stop "${name#worker-}" &
 done
 wait # workers drain while their services are still there
+"$here/dispatcher.sh" stop # after them: what they still raise is sent
 # They do not need one another to end.
 "$here/s3.sh" stop &
 "$here/postgres.sh" stop &
