@@ -52,7 +52,10 @@ impl Rig {
         command("chmod", &["755", &temporary.path().to_string_lossy()], &folder)?;
         command(&project("stack/up.sh"), &[], &folder)?;
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-        command(&cargo, &["build", "-q", "-p", "worker", "--manifest-path", &project("Cargo.toml")], &folder)?;
+        // In the profile of whoever asks, and together with the tests, for whose features the rest is built already.
+        let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+        let what = ["build", "-q", "--profile", profile, "-p", "tests", "-p", "worker", "--lib", "--bin", "worker"];
+        command(&cargo, &[&what[..], &["--manifest-path", &project("Cargo.toml")]].concat(), &folder)?;
 
         let mut environment = exported(&folder)?;
         let get =

@@ -1,0 +1,85 @@
+//! What the fuzz targets do with bytes. `tests/tests/corpus.rs` does the same without a fuzzer, with
+//! every file of the corpus and mutations of it.
+
+use adapters::config::{Audio, Settings};
+use domain::{Failure, Job};
+use std::io::Write;
+use worker::audio::{Decoder, SAMPLE_RATE, To16k};
+
+/// Seconds of sound after which a file is too long: so few that every input is done with soon.
+pub const LONGEST_S: f64 = 60.0;
+/// Most channels.
+const MOST_CHANNELS: u16 = 8;
+
+/// Decodes and resamples a file as a worker does; gives its seconds of sound.
+///
+/// # Errors
+/// The failure that would become of the recording.
+///
+/// # Panics
+/// When a promise to what comes after is broken: samples in [-1, 1], as many in each channel, never
+/// more than the limits say, and a failure that is the recording's own.
+pub fn decode(bytes: &[u8]) -> Result<f64, Failure> {
+    let decoded = listen(bytes);
+    if let Err(failure) = &decoded {
+        assert!(failure.code.code().starts_with("audio."), "the recording is not to blame: {failure}");
+        assert!(failure.message.contains(' '), "a sentence says more than `{failure}`");
+    }
+    decoded
+}
+
+fn listen(bytes: &[u8]) -> Result<f64, Failure> {
+    let limits = limits();
+    let mut file = tempfile::tempfile().expect("a temporary file");
+    file.write_all(bytes).expect("room for it");
+    let mut decoder = Decoder::open(file, &limits)?;
+    let facts = decoder.facts();
+    if facts.sample_rate == 0 {
+        return Ok(0.0);
+    }
+    assert!((1..=MOST_CHANNELS).contains(&facts.channels), "{} channels", facts.channels);
+    let mut resampler = To16k::new(facts.sample_rate, facts.channels.into())?;
+    let mut at_16k = vec![Vec::new(); facts.channels.into()];
+    let mut heard = 0;
+    let mut take = |at_16k: &mut Vec<Vec<f32>>| {
+        let count = at_16k[0].len();
+        assert!(at_16k.iter().all(|samples| samples.len() == count), "channels of unequal length");
+        assert!(at_16k.iter().flatten().all(|s| s.is_finite()), "what is no number");
+        heard += count;
+        at_16k.iter_mut().for_each(Vec::clear);
+    };
+    while let Some(block) = decoder.next(&limits)? {
+        assert_eq!(block.len(), usize::from(facts.channels), "channels come and go");
+        assert!(block.iter().flatten().all(|s| (-1.0..=1.0).contains(s)), "beyond full scale");
+        resampler.push(block, &mut at_16k)?;
+        take(&mut at_16k);
+    }
+    resampler.finish(&mut at_16k)?;
+    take(&mut at_16k);
+    let seconds = heard as f64 / f64::from(SAMPLE_RATE);
+    assert!(seconds < LONGEST_S + 1.0, "{seconds} s in spite of the limit");
+    Ok(seconds)
+}
+
+fn limits() -> Audio {
+    let mut limits = Settings::from_toml("").expect("the defaults are valid").audio;
+    limits.max_seconds = LONGEST_S;
+    limits.max_channels = MOST_CHANNELS;
+    limits
+}
+
+/// Reads a message as a worker does.
+///
+/// # Errors
+/// The failure with which it would be set aside.
+///
+/// # Panics
+/// When what was accepted does not survive being written and read again, or a refusal has no code of a job.
+pub fn job_message(body: &[u8]) -> Result<Job, Failure> {
+    let read = Job::from_json(body);
+    match &read {
+        Ok(job) => assert_eq!(Job::from_json(&job.to_json()).as_ref(), Ok(job), "a job survives the wire"),
+        Err(failure) => assert!(failure.code.code().starts_with("job."), "{failure}"),
+    }
+    read
+}
