@@ -14,7 +14,7 @@ if [ "$(cat "$STAMP" 2>/dev/null)" != "$WANTED" ]; then
   # PyTorch loads for a GPU only. Of pip's many lines, the large downloads and the long unpacking are told.
   (set -o pipefail
    "$VENV/bin/python" -m pip install --disable-pip-version-check --no-cache-dir --progress-bar off --no-deps -r "$HERE/requirements.txt" |
-     sed -u -n 's/^ *\(Downloading .*\/\)\?\([^ /]* ([0-9.]* MB)\).*/  \2/p; s/^Installing.*/  unpacking/p') >&2 ||
+     sed -u -n 's/^ *Downloading \(.*\/\)\?\([^ /]* ([0-9.]* [MG]B)\).*/  \2/p; s/^Installing.*/  unpacking/p') >&2 ||
     { echo "pip failed (is PyPI, or the index of your pip configuration, reachable?); run it again to go on" >&2; exit 1; }
   echo "$WANTED" >"$STAMP"
 fi

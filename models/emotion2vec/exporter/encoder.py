@@ -1,9 +1,13 @@
 """The transformer: extra tokens in front, ALiBi, and twelve post-norm blocks."""
 
+import functools
+from dataclasses import dataclass
+
 import numpy as np
 from onnx import TensorProto
 
 from .architecture import Architecture
+from .block import BlockWriter
 from .checkpoint import Weights
 from .graph_writer import MICROSOFT, GraphWriter
 from .lengths import FrameMask
@@ -14,24 +18,70 @@ MASKED = -1e30
 # A key whose bias alone is below this weighs under 2e-28 of the frame itself, far less than float32 can add to it, and is
 # taken out: else its weight would come out of the softmax as a denormal number, on which processors are many times slower.
 NEGLIGIBLE = -64.0
+# Rows of a chunk at most.
+CHUNK_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The rows of all tokens in two forms, as names of shapes: [batch, tokens, width] for attention, and, for what treats rows
+    alike, [chunks, rows, width].
+
+    ONNX Runtime's MatMul is fastest on some two hundred rows, whose values stay in the processor's cache through the whole
+    feed-forward layer; on 1500 rows (30 s) it loses a fifth. `missing` tokens are added behind each row of the batch, so
+    that the rows divide by the chunks.
+    """
+
+    whole: str
+    chunked: str
+    missing: str
 
 
 def write_encoder(
     graph: GraphWriter, architecture: Architecture, weights: Weights, linear: Linear, features: str, mask: FrameMask
 ) -> str:
     """f32 [batch, frames, width] -> the last block's output for the same frames (extra tokens dropped)."""
+    frames = graph.dimension(features, 1, name="frames_total")
+    tokens = _write_tokens(graph, architecture, linear, features)
+    padding = graph.node("Concat", graph.integers(0, 0, 0, 0), tokens.missing, graph.integers(0), axis=0, name="features.padding")
+    features = graph.node("Pad", features, padding, name="features.padded")
     bias = write_attention_bias(graph, architecture, weights, features)
-    value = _prepend_extra_tokens(graph, architecture, weights, features)
-    keys = _key_mask(graph, architecture, mask)
+    keys = _key_mask(graph, architecture, mask, tokens)
     prefix = "modality_encoders.AUDIO.context_encoder"
-    value = graph.node("LayerNormalization", value, *_norm(graph, weights, f"{prefix}.norm", "encoder.norm"),
-                       axis=-1, epsilon=architecture.norm_eps, name="encoder.norm")
-    sources = [f"{prefix}.blocks.{index}" for index in range(architecture.prenet_depth)]
-    sources += [f"blocks.{index}" for index in range(architecture.depth)]
-    for index, source in enumerate(sources):
-        value = _write_block(graph, architecture, weights, linear, source, f"block{index}", value, bias, keys)
-    last = graph.dimension(value, 1, name="tokens_total")
-    return graph.slice(value, architecture.extra_tokens, last, axis=1, name="encoded_frames")
+    blocks = [f"{prefix}.blocks.{index}" for index in range(architecture.prenet_depth)]
+    blocks += [f"blocks.{index}" for index in range(architecture.depth)]
+    writer = BlockWriter(graph, architecture, weights, linear, blocks)
+
+    value = graph.node("Reshape", _prepend_extra_tokens(graph, architecture, weights, features), tokens.chunked, name="tokens.chunked")
+    value, *parts = graph.scan(lambda chunk: writer.enter(chunk, f"{prefix}.norm"), value, name="enter")
+    for index in range(len(blocks)):
+        query, key, values = (graph.node("Reshape", part, tokens.whole, name=f"block{index}.whole") for part in parts)
+        attended = graph.node(
+            "MultiHeadAttention", query, key, values, "", keys, bias,
+            domain=MICROSOFT, num_heads=architecture.heads, mask_filter_value=MASKED, name=f"block{index}.attention",
+        )
+        attended = graph.node("Reshape", attended, tokens.chunked, name=f"block{index}.chunked")
+        value, *parts = graph.scan(functools.partial(writer.after_attention, index), attended, value, name=f"block{index}")
+    value = graph.node("Reshape", value, tokens.whole, name="encoded")
+    end = graph.node("Add", frames, graph.integers(architecture.extra_tokens), name="tokens_total")
+    return graph.slice(value, architecture.extra_tokens, end, axis=1, name="encoded_frames")
+
+
+def _write_tokens(graph: GraphWriter, architecture: Architecture, linear: Linear, features: str) -> Tokens:
+    batch, frames = (graph.dimension(features, axis, name=name) for axis, name in enumerate(("batch", "frames_total")))
+    real = graph.node("Add", frames, graph.integers(architecture.extra_tokens), name="tokens_total")
+    rows = graph.node("Mul", real, batch, name="rows")
+    chunks = graph.ceiling_quotient(rows, graph.integers(CHUNK_ROWS), name="chunks")
+    # Of each row of the batch, what goes into one chunk.
+    share = graph.ceiling_quotient(real, chunks, name="chunk.share")
+    linear.begin(graph.node("Mul", share, batch, name="chunk.rows"))
+    padded = graph.node("Mul", share, chunks, name="tokens_padded")
+    width = graph.integers(architecture.width)
+    return Tokens(
+        whole=graph.node("Concat", batch, padded, width, axis=0, name="tokens.shape"),
+        chunked=graph.node("Concat", chunks, graph.integers(-1, architecture.width), axis=0, name="chunks.shape"),
+        missing=graph.node("Sub", padded, real, name="tokens_missing"),
+    )
 
 
 def write_attention_bias(graph: GraphWriter, architecture: Architecture, weights: Weights, features: str) -> str:
@@ -41,8 +91,7 @@ def write_attention_bias(graph: GraphWriter, architecture: Architecture, weights
     """
     learned = weights["modality_encoders.AUDIO.alibi_scale"].astype(np.float64).reshape(-1)
     slopes = -np.array(architecture.alibi_slopes()) * np.maximum(learned, 0.0)
-    total = graph.node("Squeeze", graph.dimension(features, 1, name="frames_total"), graph.integers(0), name="frames_total")
-    index = graph.node("Range", graph.integers(0, scalar=True), total, graph.integers(1, scalar=True), name="alibi.index")
+    index = graph.span(graph.dimension(features, 1, name="frames_total"), name="alibi.index")
     index = graph.node("Cast", index, to=TensorProto.FLOAT, name="alibi.index")
     row = graph.node("Unsqueeze", index, graph.integers(1), name="alibi.row")
     distance = graph.node("Abs", graph.node("Sub", row, index, name="alibi.offset"), name="alibi.distance")
@@ -61,36 +110,9 @@ def _prepend_extra_tokens(graph, architecture, weights, features):
     return graph.node("Concat", graph.node("Expand", tokens, shape, name="extra_tokens.batch"), features, axis=1, name="tokens")
 
 
-def _key_mask(graph, architecture, mask):
+def _key_mask(graph, architecture, mask, tokens):
     """Keys to attend to, int32 [batch, tokens]: the extra tokens and the real frames."""
     valid = graph.node("Cast", mask.valid, to=TensorProto.INT32, name="keys.frames")
     one = graph.node("Cast", graph.integers(1, scalar=True), to=TensorProto.INT32, name="keys.one")
-    return graph.node("Pad", valid, graph.integers(0, architecture.extra_tokens, 0, 0), one, name="keys")
-
-
-def _norm(graph, weights, source, name):
-    return graph.weight(f"{name}.weight", weights[f"{source}.weight"]), graph.weight(f"{name}.bias", weights[f"{source}.bias"])
-
-
-def _write_block(graph, architecture, weights, linear, source, name, value, bias, keys):
-    def layer(part: str):
-        return weights[f"{source}.{part}.weight"], weights[f"{source}.{part}.bias"]
-
-    def add_and_norm(branch: str, residual: str, norm: str) -> str:
-        # Sum, not Add: Add would be fused into SkipLayerNormalization, which takes more than twice the time of the two.
-        total = graph.node("Sum", branch, residual, name=f"{name}.{norm}.sum")
-        scale = _norm(graph, weights, f"{source}.{norm}", f"{name}.{norm}")
-        return graph.node("LayerNormalization", total, *scale, axis=-1, epsilon=architecture.norm_eps, name=f"{name}.{norm}")
-
-    prepared = linear.prepare(value, f"{name}.attention")
-    query, key, values = (
-        linear.apply(prepared, weight, part_bias, f"{name}.attention.{part}")
-        for part, weight, part_bias in zip(("query", "key", "value"), *(np.split(array, 3) for array in layer("attn.qkv")), strict=True)
-    )
-    attended = graph.node(
-        "MultiHeadAttention", query, key, values, "", keys, bias,
-        domain=MICROSOFT, num_heads=architecture.heads, mask_filter_value=MASKED, name=f"{name}.attention",
-    )
-    attended = linear.apply(linear.prepare(attended, f"{name}.attention.out"), *layer("attn.proj"), f"{name}.attention.out")
-    value = add_and_norm(attended, value, "norm1")
-    return add_and_norm(linear.feed_forward(value, layer("mlp.fc1"), layer("mlp.fc2"), f"{name}.mlp"), value, "norm2")
+    valid = graph.node("Pad", valid, graph.integers(0, architecture.extra_tokens, 0, 0), one, name="keys.tokens")
+    return graph.node("Pad", valid, graph.node("Concat", graph.integers(0, 0, 0), tokens.missing, axis=0), name="keys")

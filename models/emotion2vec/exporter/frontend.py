@@ -10,6 +10,8 @@ from .linear import Linear
 
 # F.layer_norm over the waveform, and FunASR's LayerNorm helper, both use this default.
 NORM_EPS = 1e-5
+# Frames of a chunk at most: the largest value between two convolutions then has 64 * 64 * 512 floats, 8 MiB.
+CHUNK_FRAMES = 64
 
 
 def write_normalisation(graph: GraphWriter, architecture: Architecture, waveform: str, lengths: str) -> str:
@@ -37,11 +39,38 @@ def write_normalisation(graph: GraphWriter, architecture: Architecture, waveform
 def write_convolutions(graph: GraphWriter, architecture: Architecture, weights: Weights, linear: Linear, waveform: str) -> str:
     """The seven convolutions, each with LayerNorm over channels and GELU. f32 [batch, samples] -> [batch, frames, channels].
 
-    Channels last makes LayerNorm and GELU work on contiguous rows, and a convolution one large MatMul. The frames of a
-    padded row that see padding are wrong here; the frame mask takes them out later.
+    A frame depends on its 400 samples only, so the waveform is taken in overlapping chunks: their intermediate values stay in
+    the processor's cache, and memory does not grow with the length. The frames of a padded row that see padding are wrong
+    here; the frame mask takes them out later.
+    """
+    stride, overlap = graph.integers(architecture.stride), graph.integers(architecture.receptive_field - architecture.stride)
+    batch, samples = graph.dimension(waveform, 0, name="batch"), graph.dimension(waveform, 1, name="samples_total")
+    frames = graph.node("Div", graph.node("Sub", samples, overlap, name="frames_total"), stride, name="frames_total")
+    chunks = graph.ceiling_quotient(frames, graph.integers(CHUNK_FRAMES), name="chunks")
+    step = graph.node("Mul", graph.ceiling_quotient(frames, chunks, name="chunk.frames"), stride, name="chunk.step")
+    end = graph.node("Mul", chunks, step, name="chunks.end")
+    missing = graph.node("Sub", graph.node("Add", end, overlap, name="samples_needed"), samples, name="samples_missing")
+    missing = graph.node("Max", missing, graph.integers(0), name="samples_missing")
+    waveform = graph.node("Pad", waveform, graph.node("Concat", graph.integers(0, 0, 0), missing, axis=0), name="waveform_padded")
+    first = graph.node("Unsqueeze", graph.span(end, step, name="chunk.first"), graph.integers(1), name="chunk.first")
+    sample = graph.node("Add", first, graph.span(graph.node("Add", step, overlap), name="chunk.sample"), name="chunk.sample")
+    taken = graph.node("Gather", waveform, sample, axis=1, name="waveform_chunks")
+    shape = graph.node("Concat", graph.integers(-1), graph.node("Add", step, overlap), axis=0, name="chunk.shape")
+    taken = graph.node("Reshape", taken, shape, name="waveform_chunks")
+
+    (value,) = graph.scan(lambda chunk: [_write_chunk(graph, architecture, weights, linear, chunk)], taken, name="convolutions")
+    channels = architecture.convolutions[-1].channels
+    shape = graph.node("Concat", batch, graph.integers(-1, channels), axis=0, name="features.shape")
+    return graph.slice(graph.node("Reshape", value, shape, name="features"), 0, frames, axis=1, name="features")
+
+
+def _write_chunk(graph: GraphWriter, architecture: Architecture, weights: Weights, linear: Linear, samples: str) -> str:
+    """f32 [samples] -> [frames, channels].
+
+    Channels last makes LayerNorm and GELU work on contiguous rows, and a convolution one large MatMul.
     """
     prefix = "modality_encoders.AUDIO.local_encoder.conv_layers"
-    value = graph.node("Unsqueeze", waveform, graph.integers(2), name="waveform_channel")
+    value = graph.node("Unsqueeze", samples, graph.integers(1), name="waveform_channel")
     channels = 1
     for index, layer in enumerate(architecture.convolutions):
         name = f"convolution{index}"
@@ -62,14 +91,14 @@ def write_convolutions(graph: GraphWriter, architecture: Architecture, weights: 
 
 
 def _windows(graph: GraphWriter, layer: Convolution, value: str, channels: int, name: str) -> str:
-    """Lays the `kernel` frames of each output side by side: [batch, n, channels] -> [batch, (n - kernel) // stride + 1, kernel * channels]."""
-    length = graph.dimension(value, 1, name=f"{name}.length")
+    """Lays the `kernel` frames of each output side by side: [n, channels] -> [(n - kernel) // stride + 1, kernel * channels]."""
+    length = graph.dimension(value, 0, name=f"{name}.length")
     steps = graph.node("Sub", length, graph.integers(layer.kernel - layer.stride), name=f"{name}.steps")
     steps = graph.node("Div", steps, graph.integers(layer.stride), name=f"{name}.steps")
-    end = graph.node("Squeeze", graph.node("Mul", steps, graph.integers(layer.stride), name=f"{name}.end"), graph.integers(0), name=f"{name}.end")
-    first = graph.node("Range", graph.integers(0, scalar=True), end, graph.integers(layer.stride, scalar=True), name=f"{name}.first")
+    end = graph.node("Mul", steps, graph.integers(layer.stride), name=f"{name}.end")
+    first = graph.span(end, graph.integers(layer.stride), name=f"{name}.first")
     first = graph.node("Unsqueeze", first, graph.integers(1), name=f"{name}.first")
     frames = graph.node("Add", first, graph.integers(*range(layer.kernel)), name=f"{name}.frames")
     # One Gather copies each frame once, in whole rows; slices joined by Concat would copy twice.
-    windows = graph.node("Gather", value, frames, axis=1, name=f"{name}.gathered")
-    return graph.node("Reshape", windows, graph.integers(0, -1, layer.kernel * channels), name=f"{name}.windows")
+    windows = graph.node("Gather", value, frames, axis=0, name=f"{name}.gathered")
+    return graph.node("Reshape", windows, graph.integers(-1, layer.kernel * channels), name=f"{name}.windows")

@@ -1,5 +1,7 @@
 """A thin writer of ONNX graphs: nodes with readable names, constants written once."""
 
+from collections.abc import Callable
+
 import numpy as np
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
@@ -45,6 +47,31 @@ class GraphWriter:
         bounds = [bound if isinstance(bound, str) else self.integers(bound) for bound in (start, end)]
         return self.node("Slice", value, *bounds, self.integers(axis), self.integers(step), name=name)
 
+    def scan(self, write_body: Callable[..., list[str]], *inputs: str, name: str) -> list[str]:
+        """`write_body`, written once, run on each slice of the inputs' first axis; gives its float results, stacked again.
+
+        ONNX Runtime reads the slices in place and writes the results where they belong: only the body's own values are
+        small, and that is what it is for.
+        """
+        outer, self.nodes = self.nodes, []
+        taken = [self._unique(f"{name}.in{index}") for index in range(len(inputs))]
+        results = write_body(*taken)
+        body = helper.make_graph(self.nodes, f"{name}.body", [_float(value) for value in taken], [_float(value) for value in results])
+        self.nodes = outer
+        given = [self._unique(f"{name}.out{index}") for index in range(len(results))]
+        self.nodes.append(helper.make_node("Scan", list(inputs), given, name=self._unique(name), body=body, num_scan_inputs=len(inputs)))
+        return given
+
+    def ceiling_quotient(self, value: str, divisor: str, name: str) -> str:
+        """int64 [1] / int64 [1], rounded up."""
+        raised = self.node("Sub", self.node("Add", value, divisor, name=name), self.integers(1), name=name)
+        return self.node("Div", raised, divisor, name=name)
+
+    def span(self, end: str, step: str | None = None, name: str = "span") -> str:
+        """0, step, 2 * step... below `end`; both int64 [1]."""
+        scalars = [self.node("Squeeze", value, self.integers(0), name=name) for value in (end, step) if value]
+        return self.node("Range", self.integers(0, scalar=True), *scalars, *([] if step else [self.integers(1, scalar=True)]), name=name)
+
     def dimension(self, value: str, axis: int, name: str = "dimension") -> str:
         """The size of one axis, as int64 [1]."""
         return self.node("Shape", value, start=axis, end=axis + 1, name=name)
@@ -66,3 +93,7 @@ class GraphWriter:
         count = self._names.get(name, 0)
         self._names[name] = count + 1
         return name if count == 0 else f"{name}#{count}"
+
+
+def _float(name: str) -> ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)

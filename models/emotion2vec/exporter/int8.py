@@ -1,8 +1,9 @@
 """Linear layers as 8-bit integer products; everything between them stays in fp32.
 
 Weights have one scale for each output channel and 7 bits, because older processors (AVX2 without VNNI) add two products
-in 16 bits, which 8 could overflow. Activations are measured at run time, with one scale for a whole tensor: in a batch, the
-loudest row sets the scale of all, so that int8 answers of a batch and of its singles differ slightly.
+in 16 bits, which 8 could overflow. Activations are measured at run time, with one scale for each chunk of rows: in a batch, the
+loudest row sets the scale of its chunk, so that int8 answers of a batch and of its singles differ slightly. model.json says
+"precision": "int8", and the worker runs such a model on one segment at a time.
 """
 
 import numpy as np
@@ -17,6 +18,9 @@ class Int8Linear:
 
     def __init__(self, graph: GraphWriter) -> None:
         self._graph = graph
+
+    def begin(self, rows: str) -> None:
+        """Nothing here depends on the rows."""
 
     def prepare(self, value: str, name: str) -> list[str]:
         return self._graph.node("DynamicQuantizeLinear", value, outputs=3, name=f"{name}.quantised")

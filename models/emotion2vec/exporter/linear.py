@@ -18,7 +18,10 @@ CARRIER = 8.0
 
 
 class Linear(Protocol):
-    """Writes linear layers on values [batch, rows, columns]; weights come as PyTorch keeps them, [out, in]."""
+    """Writes linear layers on values [rows, columns]; weights come as PyTorch keeps them, [out, in]."""
+
+    def begin(self, rows: str) -> None:
+        """Says how many rows every prepared value will have, as int64 [1]; to be called outside of any `scan`."""
 
     def prepare(self, value: str, name: str):
         """The form of a value that `apply` takes; prepare once where several layers share an input."""
@@ -34,15 +37,21 @@ class Linear(Protocol):
 
 
 class PaddedLinear:
-    """For fp32: padded columns, bias inside the weight. All prepared values must have the same batch and rows."""
+    """For fp32: padded columns, bias inside the weight."""
 
     def __init__(self, graph: GraphWriter) -> None:
         self._graph = graph
         self._columns = ""
 
+    def begin(self, rows: str) -> None:
+        # f32 [rows, PADDING], a 1 in the first column; written once and shared by all layers.
+        shape = self._graph.node("Concat", rows, self._graph.integers(1), axis=0, name="padding.shape")
+        columns = np.zeros((1, PADDING))
+        columns[:, 0] = 1.0
+        self._columns = self._graph.node("Expand", self._graph.weight("padding.columns", columns), shape, name="padding")
+
     def prepare(self, value: str, name: str) -> str:
-        self._columns = self._columns or self._write_columns(value)
-        return self._graph.node("Concat", value, self._columns, axis=2, name=f"{name}.padded")
+        return self._graph.node("Concat", value, self._columns, axis=1, name=f"{name}.padded")
 
     def apply(self, prepared: str, weight: np.ndarray, bias: np.ndarray, name: str) -> str:
         return self._graph.node("MatMul", prepared, self._graph.weight(f"{name}.weight", _padded(weight, bias, 1.0)), name=name)
@@ -59,14 +68,6 @@ class PaddedLinear:
     def convolve(self, windows: str, kernel: np.ndarray, name: str) -> str:
         # Rows of three frames of 512 are no multiple of 4 KiB; there is nothing to pad.
         return self._graph.node("MatMul", windows, self._graph.weight(f"{name}.weight", kernel), name=name)
-
-    def _write_columns(self, like: str) -> str:
-        """f32 [batch, rows, PADDING], a 1 in the first column; written once and shared by all layers."""
-        rows = self._graph.node("Shape", like, start=0, end=2, name="padding.rows")
-        shape = self._graph.node("Concat", rows, self._graph.integers(1), axis=0, name="padding.shape")
-        columns = np.zeros((1, 1, PADDING))
-        columns[..., 0] = 1.0
-        return self._graph.node("Expand", self._graph.weight("padding.columns", columns), shape, name="padding")
 
 
 def _padded(weight: np.ndarray, bias: np.ndarray, constant: float) -> np.ndarray:

@@ -22,11 +22,14 @@ def shares(path: Path, seconds: float, runs: int) -> dict[str, float]:
         events = json.loads(Path(session.end_profiling()).read_text())
     spent = defaultdict(list)
     for event in events:
-        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+        # A Scan's own time is that of the operators in it, which are told one by one.
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time") and event["args"]["op_name"] != "Scan":
             spent[event["args"]["op_name"], event["name"]].append(event["dur"])
     totals = defaultdict(float)
     for (operator, _), durations in spent.items():
-        totals[operator] += float(np.median(durations[1:]))
+        # In a Scan, a node runs several times in each run.
+        each = np.reshape(durations, (runs + 1, -1)).sum(axis=1)
+        totals[operator] += float(np.median(each[1:]))
     whole = sum(totals.values())
     return {operator: total / whole for operator, total in sorted(totals.items(), key=lambda item: -item[1])}
 
