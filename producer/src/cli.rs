@@ -71,7 +71,7 @@ const PRUNE_EXAMPLES: &str = "\
 Examples:
   producer prune --older-than 90d --dry-run     how much would go
   producer prune --older-than 90d               once a night, say
-  producer prune --call c-17 --recordings       everything of one call, for whoever asks to be forgotten
+  producer prune --call c-17 --recordings       everything of one call, when somebody asks for it
 
 Exit codes: 0 all gone; 1 a service failed, or the store refused to delete some objects, whose rows
 stay; 2 wrong usage, or with --call jobs of it have not ended.";

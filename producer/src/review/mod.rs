@@ -28,16 +28,18 @@ pub enum ReviewCommand {
 }
 
 const COLUMNS: &str = "\
-Columns, in any order, with a header; comma, semicolon or tab; an unknown column is an error:
-  job_id, call_id or key   which call (at least one of them); by call_id or key its latest analysis is meant
-  emotion                  what it was: angry, disgusted, fearful, happy, neutral, other, sad, surprised,
-                           unknown (or 生气, 厌恶, ...)
-  reviewer                 who says so (or --reviewer for the whole file)
-  segment or at_s          optional: the verdict is on one stretch of speech, by its number within the channel
-                           from 0, or by a second within it (83.2 or 1:23); without, on the call as a whole
-  channel                  optional: from 0; needed with a segment where several channels were scored
-  reviewed_at              optional: 2026-11-22T14:05:00+08:00 and the like, UTC without a zone; now by default
-  note                     optional: anything else
+Columns, in any order, with a header; comma, semicolon or tab; an unknown one is an error:
+  job_id       which call: one of these three at least, or two together;
+  call_id      by call_id or key its latest analysis is meant
+  key
+  emotion      what it was: angry, disgusted, fearful, happy, neutral, other, sad,
+               surprised, unknown (or 生气, 厌恶, ...)
+  reviewer     who says so (or --reviewer for the whole file)
+  segment      optional: which stretch of speech, by its number in the channel, from 0;
+  at_s         or by a second within it (83.2 or 1:23); without, the call as a whole
+  channel      optional, from 0: needed with a segment where several channels were scored
+  reviewed_at  optional: 2026-11-22T14:05:00+08:00 or the like; UTC without a zone; else now
+  note         optional: anything else
 
 Example:
   call_id,at_s,emotion,reviewer,reviewed_at,note

@@ -82,7 +82,16 @@ impl Database {
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn count_expired(&self, before: DateTime<Utc>) -> Result<ExpiredCount, Failure> {
-        self.count_meant(Some(before), None).await
+        const COUNT: &str = include_str!("queries/count_expired.sql");
+        let counted = async {
+            let mut transaction = self.pool().begin().await?;
+            // All rows of years may have to be read: longer than a statement of the fleet may take.
+            sqlx::query("SET LOCAL statement_timeout = '15min'").execute(&mut *transaction).await?;
+            let row = sqlx::query(COUNT).bind(before).fetch_one(&mut *transaction).await?;
+            transaction.commit().await?;
+            expired_count(&row)
+        };
+        counted.await.map_err(|e| errors::failure(&e))
     }
 
     /// How much is known of one call.
@@ -90,7 +99,9 @@ impl Database {
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn count_of_call(&self, call_id: &str) -> Result<ExpiredCount, Failure> {
-        self.count_meant(None, Some(call_id)).await
+        const COUNT: &str = include_str!("queries/count_of_call.sql");
+        let row = sqlx::query(COUNT).bind(call_id).fetch_one(self.pool()).await;
+        row.and_then(|row| expired_count(&row)).map_err(|e| errors::failure(&e))
     }
 
     /// The oldest ended analyses of calls before `before`, at most `limit`. Delete their artifacts,
@@ -151,21 +162,6 @@ impl Database {
         Ok(dropped.unsigned_abs())
     }
 
-    async fn count_meant(&self, before: Option<DateTime<Utc>>, call_id: Option<&str>) -> Result<ExpiredCount, Failure> {
-        const COUNT: &str = include_str!("queries/count_expired.sql");
-        let row = sqlx::query(COUNT).bind(before).bind(call_id).fetch_one(self.pool()).await;
-        let counted = row.and_then(|row| {
-            Ok(ExpiredCount {
-                analyses: count(&row, "analyses")?,
-                earliest: row.try_get("earliest")?,
-                unfinished: count(&row, "unfinished")?,
-                alerts: count(&row, "alerts")?,
-                reviews: count(&row, "reviews")?,
-            })
-        });
-        counted.map_err(|e| errors::failure(&e))
-    }
-
     async fn select_expired(
         &self,
         before: Option<DateTime<Utc>>,
@@ -177,6 +173,16 @@ impl Database {
         let query = sqlx::query_as(EXPIRED).bind(before).bind(call_id).bind(unfinished == Unfinished::Go).bind(limit);
         query.fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
     }
+}
+
+fn expired_count(row: &PgRow) -> Result<ExpiredCount, sqlx::Error> {
+    Ok(ExpiredCount {
+        analyses: count(row, "analyses")?,
+        earliest: row.try_get("earliest")?,
+        unfinished: count(row, "unfinished")?,
+        alerts: count(row, "alerts")?,
+        reviews: count(row, "reviews")?,
+    })
 }
 
 fn count(row: &PgRow, column: &str) -> Result<u64, sqlx::Error> {
