@@ -1,9 +1,11 @@
 //! What the fuzz targets do with bytes. `tests/tests/corpus.rs` does the same without a fuzzer, with
 //! every file of the corpus and mutations of it.
+#![allow(dead_code, reason = "each target uses its own part")]
 
 use adapters::config::{Audio, Settings};
 use domain::{Failure, Job};
 use std::io::Write;
+use std::sync::LazyLock;
 use worker::audio::{Decoder, SAMPLE_RATE, To16k};
 
 /// Seconds of sound after which a file is too long: so few that every input is done with soon.
@@ -29,10 +31,11 @@ pub fn decode(bytes: &[u8]) -> Result<f64, Failure> {
 }
 
 fn listen(bytes: &[u8]) -> Result<f64, Failure> {
-    let limits = limits();
+    static LIMITS: LazyLock<Audio> = LazyLock::new(limits);
+    let limits = &*LIMITS;
     let mut file = tempfile::tempfile().expect("a temporary file");
     file.write_all(bytes).expect("room for it");
-    let mut decoder = Decoder::open(file, &limits)?;
+    let mut decoder = Decoder::open(file, limits)?;
     let facts = decoder.facts();
     if facts.sample_rate == 0 {
         return Ok(0.0);
@@ -48,7 +51,7 @@ fn listen(bytes: &[u8]) -> Result<f64, Failure> {
         heard += count;
         at_16k.iter_mut().for_each(Vec::clear);
     };
-    while let Some(block) = decoder.next(&limits)? {
+    while let Some(block) = decoder.next(limits)? {
         assert_eq!(block.len(), usize::from(facts.channels), "channels come and go");
         assert!(block.iter().flatten().all(|s| (-1.0..=1.0).contains(s)), "beyond full scale");
         resampler.push(block, &mut at_16k)?;

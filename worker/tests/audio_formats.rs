@@ -183,3 +183,24 @@ fn streams_that_stand_one_behind_the_other_in_ogg_are_all_heard() {
         assert!(failure.message.contains("changes"), "{name}: {failure}");
     }
 }
+
+#[test]
+fn mp3_files_joined_by_cat_are_all_heard() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let without: [&[&str]; 2] = [&[], &["-write_xing", "0", "-id3v2_version", "0"]];
+    for more in without {
+        let arguments = [&["-c:a", "libmp3lame"], more].concat();
+        let parts: Vec<Vec<u8>> = [1.5, 2.5]
+            .map(|seconds| {
+                let samples = tones(44_100, 1, (44_100.0 * seconds) as usize);
+                let path = encode(folder.path(), "a.mp3", &samples, 44_100, 1, &arguments);
+                std::fs::read(path).expect("readable")
+            })
+            .to_vec();
+        let path = folder.path().join("joined.mp3");
+        std::fs::write(&path, parts.concat()).expect("written");
+        let (facts, _) = decode(&path, &limits()).unwrap_or_else(|failure| panic!("{more:?}: {failure}"));
+        // Each brings its encoder's delay and padding along, and one may bring a frame that only counts.
+        assert!((4.0..4.25).contains(&facts.duration_s), "{more:?}: {} s of 4", facts.duration_s);
+    }
+}

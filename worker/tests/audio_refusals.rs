@@ -138,6 +138,25 @@ fn headers_that_say_the_impossible_are_bad() {
 }
 
 #[test]
+fn a_packet_as_long_as_memory_is_refused_before_room_is_made_for_it() {
+    let folder = folder();
+    for (name, codec) in [("a.caf", "pcm_s16le"), ("b.caf", "pcm_f64be"), ("c.caf", "alac"), ("d.caf", "adpcm_ima_qt")]
+    {
+        let arguments = if codec == "adpcm_ima_qt" { vec!["-c:a", "pcm_alaw"] } else { vec!["-c:a", codec] };
+        let path = encode(folder.path(), name, &tones(8_000, 1, 8_000), 8_000, 1, &arguments);
+        let mut bytes = std::fs::read(&path).expect("readable");
+        assert_eq!(&bytes[8..12], b"desc");
+        if codec == "adpcm_ima_qt" {
+            bytes[28..32].copy_from_slice(b"ima4");
+            bytes[36..40].copy_from_slice(&34u32.to_be_bytes());
+        }
+        bytes[40..44].copy_from_slice(&u32::MAX.to_be_bytes());
+        let failure = refusal(&written(folder.path(), "endless.caf", &bytes));
+        assert_eq!(failure.code, FailureCode::AudioBadHeader, "{name}: {failure}");
+    }
+}
+
+#[test]
 fn files_that_end_too_early_are_truncated_unless_that_is_accepted() {
     let folder = folder();
     let cases: [(&str, &[&str]); 9] = [

@@ -69,6 +69,15 @@ fn adts_frame(bytes: &[u8], header: u32) -> Option<(Stream, u32, usize)> {
     sensible.then_some((Stream::Adts, header & 0xfffe_fdc0, length))
 }
 
+/// How many bytes the recording has that begins with `head`, if its first frame holds such a count (`Xing`, `Info`).
+pub(super) fn counted(head: &[u8]) -> Option<u64> {
+    let first = head.get(..head.len().min(200))?;
+    let at = first.windows(4).position(|word| word == b"Xing" || word == b"Info")?;
+    let flags = be32(head, at + 4)?;
+    let bytes_at = at + 8 + if flags & 1 == 0 { 0 } else { 4 };
+    (flags & 2 != 0).then(|| be32(head, bytes_at).map(u64::from)).flatten()
+}
+
 fn bitrate(version_1: bool, layer: u32, index: usize) -> Option<u32> {
     const RATES: [[u32; 14]; 5] = [
         [32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448],
@@ -102,6 +111,19 @@ mod tests {
         .collect();
         assert_eq!(find(&noise, false), None);
         assert_eq!(find(&[0xff; 4096], false), None);
+    }
+
+    #[test]
+    fn the_first_frame_may_count_bytes() {
+        let frame = |flags: u32, fields: &[u32]| {
+            let numbers: Vec<u8> = [&[flags], fields].concat().iter().flat_map(|n| n.to_be_bytes()).collect();
+            [&[0xff, 0xfb, 0x90, 0x00][..], &[0; 32], b"Info", &numbers].concat()
+        };
+        assert_eq!(counted(&frame(3, &[100, 41_700])), Some(41_700));
+        assert_eq!(counted(&frame(2, &[41_700])), Some(41_700));
+        assert_eq!(counted(&frame(1, &[100])), None);
+        assert_eq!(counted(&frame(3, &[100])), None);
+        assert_eq!(counted(&[0xff; 300]), None);
     }
 
     #[test]

@@ -21,6 +21,9 @@ const HEAD: usize = mpeg::SEARCH + 16 * 1024;
 /// Tags in a row that are passed over: more are no recording but somebody's joke, gigabytes long.
 const MOST_TAGS: usize = 8;
 
+/// Samples per channel of one packet: eight times what the longest blocks of any codec hold.
+const MOST_IN_PACKET: u64 = 1 << 20;
+
 /// A file's sound, packet by packet.
 pub(super) struct Source {
     pub container: Container,
@@ -110,6 +113,7 @@ pub(super) fn open(mut file: File, limits: &config::Audio) -> Result<Source, Fai
         }
         Container::Caf | Container::Flac | Container::Mpeg | Container::Adts => {}
     }
+    let joined = container == Container::Mpeg && joined(&mut file, from)?;
     // The demuxers of MP4, Matroska and AIFF take nothing of a file that is not all there.
     let acceptable = !matches!(container, Container::Mp4 | Container::Matroska | Container::Aiff);
     if missing > 0 && !(limits.accept_truncated && acceptable) {
@@ -121,11 +125,12 @@ pub(super) fn open(mut file: File, limits: &config::Audio) -> Result<Source, Fai
     let (track, params) = choose(&*reader, sound.as_ref())?;
     refuse_half_band(&params, sound.as_ref())?;
     refuse_surround_vorbis(&params)?;
+    refuse_endless_packets(&params)?;
     let (declared, id) = (track.num_frames, track.id);
     let (skip_s, keep_s) = trim(container, track, &params, sound.as_ref());
     // Of MPEG audio without LAME's tag the demuxer guesses the length, by the first frame's rate,
-    // and would have the decoder cut what goes past it.
-    let guessed = container == Container::Mpeg && track.delay.is_none();
+    // and would have the decoder cut what goes past it; with one, what goes past the first of several.
+    let guessed = container == Container::Mpeg && (track.delay.is_none() || joined);
     // Elsewhere the end is told by the container, or only estimated.
     let counted = matches!(container, Container::Flac | Container::Aiff | Container::Caf | Container::Mpeg);
     let declared = declared.filter(|_| counted && !guessed);
@@ -141,6 +146,14 @@ pub(super) fn open(mut file: File, limits: &config::Audio) -> Result<Source, Fai
         bytes: length,
         reader,
     })
+}
+
+/// Whether another recording begins where the MPEG audio at `from` says that it ends: `cat` makes such files, and
+/// the first one's length is not theirs.
+fn joined(file: &mut File, from: u64) -> Result<bool, Failure> {
+    let Some(length) = mpeg::counted(&read(file, from, 256)?) else { return Ok(false) };
+    let next = read(file, from.saturating_add(length), 10)?;
+    Ok(next.starts_with(b"ID3") || next.first() == Some(&0xff) && next.get(1).is_some_and(|byte| byte & 0xe0 == 0xe0))
 }
 
 fn demuxer(container: Container, mut stream: MediaSourceStream<'static>) -> Result<Box<dyn FormatReader>, Error> {
@@ -207,6 +220,16 @@ fn refuse_surround_vorbis(params: &AudioCodecParameters) -> Result<(), Failure> 
         }
         _ => Ok(()),
     }
+}
+
+/// Decoders make room for a whole packet before they have seen one: four bytes of a header would take all memory.
+fn refuse_endless_packets(params: &AudioCodecParameters) -> Result<(), Failure> {
+    let samples = params.max_frames_per_packet.max(params.frames_per_block).unwrap_or(0);
+    if samples <= MOST_IN_PACKET {
+        return Ok(());
+    }
+    let what = format!("the header says that a packet holds {samples} samples, which no recorder means");
+    Err(Failure::new(FailureCode::AudioBadHeader, what))
 }
 
 /// The refusal of a codec of which only the lower half could be decoded.
