@@ -15,9 +15,11 @@ pub(super) fn failure(error: &Error) -> Failure {
             let object = database.constraint().or_else(|| database.table());
             by_sqlstate(&state, object)
         }
-        Error::Io(e) if e.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()) => unreachable(format!(
-            "TLS with Postgres failed ({e}): check sslmode, sslrootcert and the host's name in `postgres.url`"
-        )),
+        Error::Io(e) if e.get_ref().is_some_and(|cause| cause.downcast_ref::<rustls::Error>().is_some()) => {
+            unreachable(format!(
+                "TLS with Postgres failed ({e}): check sslmode, sslrootcert and the host's name in `postgres.url`"
+            ))
+        }
         Error::Io(e) if e.kind() == std::io::ErrorKind::NotFound => {
             unreachable("a file that `postgres.url` names is not there: sslrootcert for TLS, or a socket".into())
         }

@@ -91,9 +91,9 @@ impl Database {
                 Import::Nothing => false,
             };
             if keep {
-                transaction.commit().await?
+                transaction.commit().await?;
             } else {
-                transaction.rollback().await?
+                transaction.rollback().await?;
             }
             Ok(imported)
         }
