@@ -31,7 +31,7 @@ pub(super) fn run(settings: &Settings, dir: &Path) -> anyhow::Result<ExitCode> {
     let change = loaded.batch_difference;
     match card.precision {
         Precision::Fp32 => {
-            println!("batches      fp32: a segment's scores change by {change:.1e} with the batch it is in")
+            println!("batches      fp32: a segment's scores change by {change:.1e} with the batch it is in");
         }
         Precision::Int8 => println!(
             "batches      int8: segments are heard one at a time, for a batch would change their scores (here by {change:.1e})"
