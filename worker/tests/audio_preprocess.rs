@@ -70,7 +70,11 @@ impl Sink for Keep {
 
 /// Runs it all; the layout is the job's wish, by the operator's default policy.
 fn run(path: &Path, layout: Option<&ChannelLayout>, keep: &mut Keep) -> Result<Preprocessed, Failure> {
-    let settings = Settings::from_toml("").expect("the defaults are valid");
+    run_with("", path, layout, keep)
+}
+
+fn run_with(toml: &str, path: &Path, layout: Option<&ChannelLayout>, keep: &mut Keep) -> Result<Preprocessed, Failure> {
+    let settings = Settings::from_toml(toml).expect("the settings are valid");
     let scored = BTreeSet::from([Role::Customer, Role::Speaker, Role::Mixed]);
     let detector = detector();
     let preprocess = Preprocess { audio: &limits(), segment: &settings.segment, vad: &detector };
@@ -187,6 +191,41 @@ fn a_short_answer_is_one_segment_and_silence_none() {
     let found = run(&quiet, None, &mut keep).expect("silence is a recording");
     assert!(keep.segments.is_empty() && found.speech_samples == [0]);
     assert_eq!(keep.blocks[0].len(), 80_000);
+}
+
+const SILERO_ALONE: &str = "segment.scream_dbfs = 0.0";
+
+/// Seconds of speech that are found in samples.
+fn speech(toml: &str, samples: &[f32]) -> f64 {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = encode(folder.path(), "sound.wav", samples, SPOKEN, 1, &["-c:a", "pcm_s16le"]);
+    let mut keep = Keep::default();
+    run_with(toml, &path, None, &mut keep).unwrap_or_else(|failure| panic!("{failure}"));
+    keep.segments.iter().map(|segment| seconds(segment.end_sample - segment.start_sample)).sum()
+}
+
+#[test]
+fn a_voice_as_high_as_a_scream_is_heard_and_loud_sound_without_a_voice_is_not_taken_for_one() {
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../samples/complaint_en.wav");
+    let said = recordings::ffmpeg(&["-i", sample, "-ar", &SPOKEN.to_string(), "-f", "f32le", "-"], &[]);
+    // A woman's voice; every other sample of it: an octave higher, and twice as fast.
+    let high: Vec<f32> = said.as_chunks().0.iter().step_by(2).map(|b| f32::from_le_bytes(*b)).collect();
+    let length = high.len() as f64 / f64::from(SPOKEN);
+    let once = speech(SILERO_ALONE, &high);
+    let twice = speech("", &high);
+    assert!(once < length * 0.3, "Silero hears {once} of {length} s by itself: this test shows nothing");
+    assert!(twice > length * 0.6, "{twice} of {length} s are heard");
+    let mut state = 1u32;
+    let noise = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / 16_777_216.0 - 0.5
+    };
+    let noise: Vec<f32> = (0..3 * SPOKEN).map(noise).collect();
+    let tones = recordings::tones(SPOKEN, 1, 3 * SPOKEN as usize);
+    for (name, sound) in [("noise", noise), ("tones", tones)] {
+        let (once, twice) = (speech(SILERO_ALONE, &sound), speech("", &sound));
+        assert!(twice - once < 0.1, "{name}: {twice} s are taken for a voice, by Silero alone {once}");
+    }
 }
 
 #[test]

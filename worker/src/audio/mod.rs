@@ -6,6 +6,7 @@
 mod aac;
 mod bytes;
 mod decode;
+mod listener;
 mod magic;
 mod matroska;
 mod mp4;

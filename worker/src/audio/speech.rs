@@ -1,8 +1,9 @@
 //! Listening to the scored tracks: samples at 16 kHz in, segments of speech out.
 
+use super::listener::Listener;
 use super::preprocess::{Sink, SpeechSegment};
 use super::segment::{Piece, Segmenter};
-use super::vad::{Borrowed, CHUNK, Hearing};
+use super::vad::{Borrowed, CHUNK};
 use adapters::config;
 use domain::Failure;
 
@@ -17,7 +18,7 @@ pub(super) struct Speech<'a> {
 /// One track.
 struct Listening {
     track: usize,
-    hearing: Hearing,
+    listener: Listener,
     segmenter: Segmenter,
     /// Samples short of a chunk.
     rest: Vec<f32>,
@@ -31,7 +32,7 @@ impl<'a> Speech<'a> {
     pub(super) fn new(scored: &[usize], settings: &config::Segment, vad: Borrowed<'a>) -> Self {
         let listening = |track: &usize| Listening {
             track: *track,
-            hearing: Hearing::new(),
+            listener: Listener::new(settings),
             segmenter: Segmenter::new(settings),
             rest: Vec::new(),
             index: 0,
@@ -54,7 +55,7 @@ impl<'a> Speech<'a> {
             track.rest.append(samples);
             let whole = track.rest.len() - track.rest.len() % CHUNK;
             for chunk in track.rest[..whole].as_chunks().0 {
-                let probability = self.vad.probability(&mut track.hearing, chunk)?;
+                let probability = track.listener.probability(&mut self.vad, chunk)?;
                 track.segmenter.push(probability, chunk, &mut self.pieces);
             }
             track.rest.drain(..whole);
@@ -74,7 +75,7 @@ impl<'a> Speech<'a> {
             if !track.rest.is_empty() {
                 let mut chunk = [0.0; CHUNK];
                 chunk[..track.rest.len()].copy_from_slice(&track.rest);
-                let probability = self.vad.probability(&mut track.hearing, &chunk)?;
+                let probability = track.listener.probability(&mut self.vad, &chunk)?;
                 track.segmenter.push(probability, &track.rest, &mut self.pieces);
             }
             track.segmenter.finish(&mut self.pieces);

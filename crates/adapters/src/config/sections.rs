@@ -118,6 +118,7 @@ pub struct Audio {
 #[serde(deny_unknown_fields)]
 pub struct Segment {
     pub vad_threshold: f32,
+    pub scream_dbfs: f32,
     pub min_silence_s: f64,
     pub min_speech_s: f64,
     pub padding_s: f64,
@@ -183,7 +184,7 @@ impl Settings {
         let amqp_url = self.amqp.url.expose_secret();
         let postgres_url = self.postgres.url.expose_secret();
         let (seg, worker, alerts) = (&self.segment, &self.worker, &self.alerts);
-        let rules: [(&str, bool, &str); 21] = [
+        let rules: [(&str, bool, &str); 22] = [
             (
                 "amqp.url",
                 amqp_url.starts_with("amqp://") || amqp_url.starts_with("amqps://"),
@@ -210,6 +211,7 @@ impl Settings {
             ),
             ("audio.max_channels", self.audio.max_channels > 0, "must be at least 1"),
             ("segment.vad_threshold", (0.16..1.0).contains(&seg.vad_threshold), "must be between 0.16 and 1"),
+            ("segment.scream_dbfs", (-90.0..=0.0).contains(&seg.scream_dbfs), "must be -90 to 0"),
             (
                 "segment.target_max_s",
                 seg.target_min_s <= seg.target_max_s && seg.target_max_s <= seg.hard_max_s,
