@@ -260,7 +260,7 @@ impl Workshop {
         let never = CancellationToken::new();
         let recorded = patiently(DATABASE_PATIENCE, &never, || self.database.record_failed(job, failure, &self.name));
         match recorded.await {
-            Ok(_) => {}
+            Ok(()) => {}
             // Postgres will have no row of this job, however often it is asked: the dead letter says so.
             Err(error) if error.code == FailureCode::DatabaseRefused => {
                 tracing::error!(job_id = %job.job_id, %failure, %error, "set aside without a row");
