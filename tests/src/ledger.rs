@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::rig::Rig;
 
-/// Longest that a batch may take after its fault has ended.
+/// Longest that a batch may stand still.
 const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A recording to hand in, and the failure code that must become of it, if any.
@@ -99,17 +99,25 @@ impl Ledger {
     /// Waits until at least `count` have ended; the time that took.
     ///
     /// # Errors
-    /// When it takes too long; the message has the workers' log.
+    /// When nothing ends any more; the message has the workers' log.
     pub async fn until(&self, rig: &Rig, count: usize) -> Result<Duration> {
         let begun = Instant::now();
+        let (mut most, mut moved) = (0, begun);
         loop {
             // The database may be what is broken at the moment.
             let ended = self.ended(rig).await.unwrap_or_default();
             if ended >= count.min(self.expected.len()) {
                 return Ok(begun.elapsed());
             }
-            if begun.elapsed() > PATIENCE {
-                bail!("{ended} of {} ended in {PATIENCE:?}. The workers say:\n{}", self.expected.len(), rig.log_tail());
+            if ended > most {
+                (most, moved) = (ended, Instant::now());
+            }
+            if moved.elapsed() > PATIENCE {
+                bail!(
+                    "{ended} of {} ended, and none in the last {PATIENCE:?}. The workers say:\n{}",
+                    self.expected.len(),
+                    rig.log_tail()
+                );
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

@@ -48,15 +48,15 @@ impl Rig {
         let temporary = tempfile::Builder::new().prefix("emofleet-rig-").tempdir()?;
         let folder = temporary.path().join("stack");
         share_runtime(&folder)?;
+        // Before anything runs that would have to be ended. In the profile of whoever asks.
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+        let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+        let manifest = project("Cargo.toml");
+        let build = ["build", "-q", "--profile", profile, "-p", "worker", "--manifest-path", &manifest];
+        command(&cargo, &build, &folder)?;
         // Postgres refuses to run as root and must reach its folder as somebody else.
         command("chmod", &["755", &temporary.path().to_string_lossy()], &folder)?;
         command(&project("stack/up.sh"), &[], &folder)?;
-        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-        // In the profile of whoever asks, and together with the tests, for whose features the rest is built already.
-        let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
-        let what = ["build", "-q", "--profile", profile, "-p", "tests", "-p", "worker", "--lib", "--bin", "worker"];
-        command(&cargo, &[&what[..], &["--manifest-path", &project("Cargo.toml")]].concat(), &folder)?;
-
         let mut environment = exported(&folder)?;
         let get =
             |name: &str| environment.get(name).cloned().with_context(|| format!("the stack does not tell {name}"));
