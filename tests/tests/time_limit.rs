@@ -17,7 +17,7 @@ async fn fleet(job_timeout_s: u64) -> Result<(Fleet, Proxy)> {
     let port = url.port().context("the test stack's store has a port")?;
     let proxy = Proxy::to(([127, 0, 0, 1], port).into()).await?;
     url.set_port(Some(proxy.address.port())).ok().context("an endpoint takes a port")?;
-    settings.s3.endpoint = url.to_string().trim_end_matches('/').to_owned();
+    url.to_string().trim_end_matches('/').clone_into(&mut settings.s3.endpoint);
     settings.worker.job_timeout_s = job_timeout_s;
     Ok((fleet, proxy))
 }
