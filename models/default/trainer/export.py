@@ -12,7 +12,7 @@ from .compact import compact
 from .labels import CANNOT_PREDICT, LABELS
 from .student import EMBEDDING, Shipped, Student
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 OPSET = 17
 ATTRIBUTION = (
     "Made from CREMA-D (Cao et al., ODbL 1.0), EmoDB (Burkhardt et al., CC0) and AISHELL-1 (Apache-2.0); "

@@ -12,11 +12,11 @@ class Recipe:
     # Changed copies of the training set that the warm start learns from, and the end-to-end tuning after it.
     variants: int = 1
     warm_epochs: int = 8
-    cycle_epochs: tuple[int, ...] = (2, 2, 1)
+    cycle_epochs: tuple[int, ...] = (2, 2, 1, 5)
     batch: int = 32
     # Peak learning rates of the tuned half block and of the new layers, by cycle.
-    encoder_rates: tuple[float, ...] = (1e-4, 2e-4, 1e-4)
-    new_rates: tuple[float, ...] = (5e-4, 8e-4, 5e-4)
+    encoder_rates: tuple[float, ...] = (1e-4, 2e-4, 1e-4, 2e-4)
+    new_rates: tuple[float, ...] = (5e-4, 8e-4, 5e-4, 8e-4)
     weight_decay: float = 0.05
     drop: float = 0.1
     smoothing: float = 0.05
