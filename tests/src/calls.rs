@@ -1,9 +1,18 @@
 //! Made-up calls: a job and the report it would have led to, without audio.
 
+use adapters::postgres::NewBatch;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::job::JobOptions;
 use domain::report::{Artifacts, AudioFacts, ChannelReport, Segment, Timings};
 use domain::{BatchId, CallData, Emotion, Granularity, Job, ModelIdentity, ObjectRef, Report, Role, Scores};
+
+/// When [`Call::angry`] began.
+pub const MARCH: &str = "2025-03-14T09:00:00Z";
+
+/// A batch to register calls in.
+pub fn batch(name: &str) -> NewBatch {
+    NewBatch { id: BatchId::from_name(name), name: name.into(), source: "s3://calls/".into() }
+}
 
 /// A call of two channels: the agent on 0, unscored, the customer on 1.
 #[derive(Debug, Clone)]
@@ -31,6 +40,15 @@ impl Call {
             model: "emofleet-small".into(),
             timeline: Vec::new(),
         }
+    }
+
+    /// A customer of team 7 who is angry after four seconds: three segments.
+    pub fn angry(key: &str) -> Self {
+        Self::new(key).by("7", "a1", "c1", MARCH).heard(&[
+            (4.0, Emotion::Neutral, 0.9),
+            (4.0, Emotion::Angry, 0.8),
+            (4.0, Emotion::Angry, 0.7),
+        ])
     }
 
     /// Who, and when.

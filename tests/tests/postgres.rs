@@ -1,26 +1,12 @@
 //! The database adapter on a real server: what may be repeated, interrupted or run twice at once.
 
-use adapters::postgres::{Attempt, NewBatch, Status};
+use adapters::postgres::{Attempt, Status};
 use chrono::Utc;
-use domain::{BatchId, Emotion, Failure, FailureCode, Job};
+use domain::{Emotion, Failure, FailureCode, Job};
 use futures_util::future::{join_all, try_join_all};
 use sqlx::error::DatabaseError;
-use tests::calls::Call;
+use tests::calls::{Call, batch};
 use tests::database::TestDatabase;
-
-const MARCH: &str = "2025-03-14T09:00:00Z";
-
-fn angry_call(key: &str) -> Call {
-    Call::new(key).by("7", "a1", "c1", MARCH).heard(&[
-        (4.0, Emotion::Neutral, 0.9),
-        (4.0, Emotion::Angry, 0.8),
-        (4.0, Emotion::Angry, 0.7),
-    ])
-}
-
-fn batch(name: &str) -> NewBatch {
-    NewBatch { id: BatchId::from_name(name), name: name.into(), source: "s3://calls/".into() }
-}
 
 fn failure(code: FailureCode) -> Failure {
     Failure::new(code, "as the test wants it")
@@ -29,7 +15,7 @@ fn failure(code: FailureCode) -> Failure {
 #[tokio::test]
 async fn the_same_job_five_times_at_once_is_one_row_and_one_timeline() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
-    let call = angry_call("a.wav");
+    let call = Call::angry("a.wav");
     // Given nobody registered it, five workers take it from the queue at the same moment
     let attempt = async |worker: &str| {
         let begun = test.database.begin_attempt(&call.job(), worker).await?;
@@ -50,7 +36,7 @@ async fn the_same_job_five_times_at_once_is_one_row_and_one_timeline() -> anyhow
 #[tokio::test]
 async fn attempts_that_never_end_are_counted_until_one_ends() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
-    let job = angry_call("a.wav").job();
+    let job = Call::angry("a.wav").job();
     for number in 1..=3 {
         assert_eq!(test.database.begin_attempt(&job, "w").await?, Attempt::Begin { number });
     }
@@ -64,7 +50,7 @@ async fn attempts_that_never_end_are_counted_until_one_ends() -> anyhow::Result<
 #[tokio::test]
 async fn ten_attempts_at_once_are_counted_each() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
-    let job = angry_call("a.wav").job();
+    let job = Call::angry("a.wav").job();
     let begun = join_all((0..10).map(|_| test.database.begin_attempt(&job, "w"))).await;
     let mut numbers: Vec<u32> = begun
         .into_iter()
@@ -81,7 +67,7 @@ async fn ten_attempts_at_once_are_counted_each() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_stale_failure_does_not_undo_what_is_done() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
-    let call = angry_call("a.wav");
+    let call = Call::angry("a.wav");
     test.database.begin_attempt(&call.job(), "w1").await?;
     test.database.record_done(&call.report(), &call.artifacts(), None, "w1").await?;
     test.database.record_failed(&call.job(), &failure(FailureCode::AudioCorrupt), "w2").await?;
@@ -94,7 +80,7 @@ async fn a_stale_failure_does_not_undo_what_is_done() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_failure_is_kept_with_its_code_even_for_a_job_nobody_registered() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
-    let job = angry_call("a.wav").job();
+    let job = Call::angry("a.wav").job();
     let corrupt = Failure::new(FailureCode::AudioCorrupt, "frame 3 of 9\0is broken");
     test.database.record_failed(&job, &corrupt, "w").await?;
     test.database.record_failed(&job, &corrupt, "w").await?;
@@ -152,7 +138,7 @@ async fn a_key_named_twice_in_a_manifest_is_one_job() -> anyhow::Result<()> {
 #[tokio::test]
 async fn force_asks_for_ended_jobs_again_and_leaves_those_under_way() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
-    let (done, failed, running) = (angry_call("done.wav"), angry_call("failed.wav"), angry_call("running.wav"));
+    let (done, failed, running) = (Call::angry("done.wav"), Call::angry("failed.wav"), Call::angry("running.wav"));
     let jobs = [done.job(), failed.job(), running.job()];
     test.database.register(&batch("night"), &jobs, false).await?;
     test.database.mark_published(&jobs.each_ref().map(|j| j.job_id)).await?;
@@ -175,7 +161,7 @@ async fn force_asks_for_ended_jobs_again_and_leaves_those_under_way() -> anyhow:
 #[tokio::test]
 async fn a_worker_may_begin_before_the_producer_has_noted_the_publication() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
-    let job = angry_call("a.wav").job();
+    let job = Call::angry("a.wav").job();
     test.database.register(&batch("night"), std::slice::from_ref(&job), false).await?;
     test.database.begin_attempt(&job, "w").await?;
     // The producer dies here and is run again: the job is evidently in the queue
@@ -186,7 +172,7 @@ async fn a_worker_may_begin_before_the_producer_has_noted_the_publication() -> a
 #[tokio::test]
 async fn progress_batches_and_results_tell_where_a_batch_stands() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
-    let calls = ["a.wav", "b.wav", "c.wav", "d.wav"].map(angry_call);
+    let calls = ["a.wav", "b.wav", "c.wav", "d.wav"].map(Call::angry);
     let jobs = calls.each_ref().map(Call::job);
     test.database.register(&batch("night"), &jobs, false).await?;
     test.database.begin_attempt(&jobs[0], "w").await?;
@@ -231,7 +217,7 @@ impl EachStatus for Vec<adapters::postgres::ResultRow> {
 #[tokio::test]
 async fn without_the_schema_the_advice_is_to_migrate() -> anyhow::Result<()> {
     let test = TestDatabase::create_empty().await?;
-    let refused = test.database.begin_attempt(&angry_call("a.wav").job(), "w").await.expect_err("no tables");
+    let refused = test.database.begin_attempt(&Call::angry("a.wav").job(), "w").await.expect_err("no tables");
     assert_eq!(refused.code, FailureCode::DatabaseRefused);
     assert!(refused.message.contains("producer migrate"), "{refused}");
     assert_eq!(test.database.check_schema().await.expect_err("no tables").code, FailureCode::DatabaseRefused);

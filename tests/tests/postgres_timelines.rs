@@ -1,24 +1,9 @@
 //! What the database keeps of a timeline, and where: channels, months, models.
 
-use adapters::postgres::NewBatch;
-use domain::{BatchId, Emotion, FailureCode};
+use domain::{Emotion, FailureCode};
 use futures_util::future::try_join_all;
-use tests::calls::Call;
+use tests::calls::{Call, MARCH, batch};
 use tests::database::TestDatabase;
-
-const MARCH: &str = "2025-03-14T09:00:00Z";
-
-fn angry_call(key: &str) -> Call {
-    Call::new(key).by("7", "a1", "c1", MARCH).heard(&[
-        (4.0, Emotion::Neutral, 0.9),
-        (4.0, Emotion::Angry, 0.8),
-        (4.0, Emotion::Angry, 0.7),
-    ])
-}
-
-fn batch(name: &str) -> NewBatch {
-    NewBatch { id: BatchId::from_name(name), name: name.into(), source: "s3://calls/".into() }
-}
 
 #[tokio::test]
 async fn workers_make_one_partition_per_month_between_them() -> anyhow::Result<()> {
@@ -26,7 +11,7 @@ async fn workers_make_one_partition_per_month_between_them() -> anyhow::Result<(
     let calls: Vec<Call> = (0..24)
         .map(|i| {
             let when = format!("2024-{:02}-28T23:30:00Z", i % 3 + 1);
-            angry_call(&format!("{i}.wav")).by("7", "a", "c", &when)
+            Call::angry(&format!("{i}.wav")).by("7", "a", "c", &when)
         })
         .collect();
     // Each with a connection of its own and no memory of earlier months, all at once
@@ -53,7 +38,7 @@ async fn workers_make_one_partition_per_month_between_them() -> anyhow::Result<(
 async fn calls_with_an_impossible_date_are_kept_apart() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
     for (key, when) in [("old.wav", "1970-01-01T00:00:00Z"), ("ahead.wav", "2199-01-01T00:00:00Z")] {
-        let call = angry_call(key).by("7", "a", "c", when);
+        let call = Call::angry(key).by("7", "a", "c", when);
         test.database.begin_attempt(&call.job(), "w").await?;
         test.database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
     }
@@ -64,7 +49,7 @@ async fn calls_with_an_impossible_date_are_kept_apart() -> anyhow::Result<()> {
 #[tokio::test]
 async fn rows_that_came_before_their_partition_move_into_it() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
-    let call = angry_call("a.wav");
+    let call = Call::angry("a.wav");
     test.database.begin_attempt(&call.job(), "w").await?;
     test.database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
     sqlx::raw_sql("ALTER TABLE segments DETACH PARTITION segments_2025_03; INSERT INTO segments SELECT * FROM segments_2025_03; DROP TABLE segments_2025_03")
@@ -80,8 +65,8 @@ async fn rows_that_came_before_their_partition_move_into_it() -> anyhow::Result<
 #[tokio::test]
 async fn a_second_model_takes_over_as_the_latest_and_the_first_stays() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
-    let small = angry_call("a.wav");
-    let mut large = angry_call("a.wav").with_model("emotion2vec-plus-large");
+    let small = Call::angry("a.wav");
+    let mut large = Call::angry("a.wav").with_model("emotion2vec-plus-large");
     large.timeline = vec![(8.0, Emotion::Sad, 0.6)];
     for call in [&small, &large] {
         test.database.begin_attempt(&call.job(), "w").await?;
@@ -101,7 +86,7 @@ async fn a_second_model_takes_over_as_the_latest_and_the_first_stays() -> anyhow
 #[tokio::test]
 async fn corrected_call_data_reach_the_channels() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
-    let call = angry_call("a.wav");
+    let call = Call::angry("a.wav");
     test.database.begin_attempt(&call.job(), "w").await?;
     test.database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
     let mut corrected = call.clone();
@@ -118,7 +103,7 @@ async fn corrected_call_data_reach_the_channels() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_deleted_recording_takes_everything_with_it_and_its_job_in_hand_is_told() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
-    let call = angry_call("a.wav");
+    let call = Call::angry("a.wav");
     test.database.begin_attempt(&call.job(), "w").await?;
     test.database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
     sqlx::query("DELETE FROM recordings WHERE call_id = 'a'").execute(test.database.pool()).await?;
