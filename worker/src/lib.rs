@@ -3,6 +3,7 @@
 pub mod artifacts;
 pub mod audio;
 pub mod cli;
+pub mod memory;
 pub mod metrics;
 pub mod model;
 pub mod pipeline;

@@ -3,8 +3,13 @@
 use clap::Parser;
 use std::process::ExitCode;
 
+fn main() -> ExitCode {
+    worker::memory::limit_arenas();
+    run()
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn run() -> ExitCode {
     match worker::cli::Cli::parse().run().await {
         Ok(code) => code,
         Err(error) => {
