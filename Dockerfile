@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# Worker, producer and console in one image, for docker compose --profile app.
+# Worker, producer and dispatcher in one image, for docker compose --profile app.
 
 # ONNX Runtime and the voice detector: the same pinned, hash-checked files as without Docker.
 FROM debian:bookworm-slim AS runtime
@@ -12,8 +12,8 @@ FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    cargo build --locked --release --bin worker --bin producer --bin console \
-    && cp target/release/worker target/release/producer target/release/console /usr/local/bin/
+    cargo build --locked --release --bin worker --bin producer --bin dispatcher \
+    && cp target/release/worker target/release/producer target/release/dispatcher /usr/local/bin/
 
 FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates libstdc++6 \
@@ -21,7 +21,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates
     && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin emofleet
 COPY --from=runtime /stack/runtime/libonnxruntime.so /stack/runtime/silero_vad.onnx /opt/emofleet/runtime/
 COPY models/default/model.onnx models/default/model.json /opt/emofleet/model/
-COPY --from=build /usr/local/bin/worker /usr/local/bin/producer /usr/local/bin/console /usr/local/bin/
+COPY --from=build /usr/local/bin/worker /usr/local/bin/producer /usr/local/bin/dispatcher /usr/local/bin/
 ENV EMOFLEET__RUNTIME__ONNXRUNTIME=/opt/emofleet/runtime/libonnxruntime.so \
     EMOFLEET__RUNTIME__VAD=/opt/emofleet/runtime/silero_vad.onnx \
     EMOFLEET__MODEL__DIR=/opt/emofleet/model

@@ -13,14 +13,14 @@ stack="$(dirname "${BASH_SOURCE[0]}")/stack"
 
 usage() {
   cat <<'TEXT'
-./run.sh                  services, build, tables, worker(s), alerts, the samples; prints what was heard and stays up
+./run.sh                  services, build, tables, worker(s), dispatcher, the samples; prints the predictions and stays up
 ./run.sh stop             end what was started (workers drain first); data stay in .stack/
-./run.sh status           services, workers, alerts and the latest batch
-./run.sh logs [NAME]      follow the logs: worker-1, alerts, rabbitmq, postgres, s3; without a name, all workers'
+./run.sh status           services, workers, dispatcher and the latest batch
+./run.sh logs [NAME]      follow the logs: worker-1, dispatcher, rabbitmq, postgres, s3; without a name, all workers'
 ./run.sh env              export lines of every setting, for  eval "$(./run.sh env)"  (they hold passwords)
 ./run.sh worker ARGS...   the worker program with these settings, e.g.  ./run.sh worker analyze call.wav
 ./run.sh producer ARGS... the producer program, e.g.  ./run.sh producer enqueue ~/calls --wait
-./run.sh console ARGS...  the console program, e.g.  ./run.sh console alerts status
+./run.sh dispatcher ARGS... the dispatcher program, e.g.  ./run.sh dispatcher status
 
 Environment
   WORKERS=2               how many workers to run (1)
@@ -35,8 +35,8 @@ target="${CARGO_TARGET_DIR:-$ROOT/target}/release"
 
 build() {
   need_rust
-  say "building worker, producer and console (the first time takes minutes)"
-  (cd "$ROOT" && cargo build --release --bin worker --bin producer --bin console) || die "the build failed: see above."
+  say "building worker, producer and dispatcher (the first time takes minutes)"
+  (cd "$ROOT" && cargo build --release --bin worker --bin producer --bin dispatcher) || die "the build failed: see above."
 }
 
 start_workers() {
@@ -123,7 +123,7 @@ case "${1:-start}" in
     load_environment
     for name in $(compgen -e EMOFLEET | grep -v '^EMOFLEET_STARTED'); do printf 'export %s=%q\n' "$name" "${!name}"; done
     ;;
-  worker | producer | console) with_program "$@" ;;
+  worker | producer | dispatcher) with_program "$@" ;;
   -h | --help | help) usage ;;
   *)
     usage >&2

@@ -2,11 +2,11 @@
 //! every file of the corpus and mutations of it.
 #![allow(dead_code, reason = "each target uses its own part")]
 
-use adapters::config::{Audio, Settings};
 use domain::{Failure, Job};
+use speech::audio::{Decoder, SAMPLE_RATE, To16k};
+use speech::settings::Audio;
 use std::io::Write;
 use std::sync::LazyLock;
-use worker::audio::{Decoder, SAMPLE_RATE, To16k};
 
 /// Seconds of sound after which a file is too long: so few that every input is done with soon.
 pub const LONGEST_S: f64 = 60.0;
@@ -65,7 +65,7 @@ fn listen(bytes: &[u8]) -> Result<f64, Failure> {
 }
 
 fn limits() -> Audio {
-    let mut limits = Settings::from_toml("").expect("the defaults are valid").audio;
+    let mut limits = speech::Settings::default().audio;
     limits.max_seconds = LONGEST_S;
     limits.max_channels = MOST_CHANNELS;
     limits

@@ -31,7 +31,7 @@ GRANT UPDATE, DELETE ON channels TO emofleet_producer;
 GRANT DELETE ON segments, alerts, outbox TO emofleet_producer;
 GRANT EXECUTE ON FUNCTION segments_drop_empty_months(timestamptz) TO emofleet_producer;
 
--- Dispatchers (`console alerts`) send what is owed, and close what has gone quiet.
+-- Dispatchers (`dispatcher run`) send what is owed, and close what has gone quiet.
 GRANT INSERT, UPDATE ON outbox TO emofleet_dispatcher;
 GRANT UPDATE ON alerts TO emofleet_dispatcher;
 GRANT INSERT, UPDATE, DELETE ON destinations, destination_sends TO emofleet_dispatcher;

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# The dispatcher of alerts in the background:  stack/dispatcher.sh start|stop|status
+# The dispatcher in the background:  stack/dispatcher.sh start|stop|status
 #
-# Its log is .stack/log/alerts.log. One that runs already is kept, unless its program, rules or settings have changed since.
+# Its log is .stack/log/dispatcher.log. One that runs already is kept, unless its program, rules or settings have changed since.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/program.sh"
 
-name=alerts
-port_name=alerts
-health=EMOFLEET__ALERTS__HEALTH_ADDR
-program=("$built/console" alerts)
-# SIGTERM lets the request in hand end, for up to alerts.timeout_s (10 s), and notes its outcome.
+name=dispatcher
+port_name=dispatcher
+health=EMOFLEET__DISPATCHER__HEALTH_ADDR
+program=("$built/dispatcher" run)
+# SIGTERM lets the request in hand end, for up to dispatcher.timeout_s (10 s), and notes its outcome.
 grace=45
 
 # Addresses and secrets of the destinations, by the names that the rules' file gives them.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One line for each service, worker and the dispatcher of alerts. Exit code 1 when one that was started is not well.
+# One line for each service, worker and the dispatcher. Exit code 1 when one that was started is not well.
 set -euo pipefail
 here="$(dirname "${BASH_SOURCE[0]}")"
 . "$here/place.sh"
@@ -38,5 +38,5 @@ for record in "$STACK"/run/worker-*.pid; do
   name="$(basename "$record" .pid)"
   row "$name" native "$(port "worker_${name#worker-}")" "$here/worker.sh" status "${name#worker-}"
 done
-if [[ -e "$STACK/run/alerts.pid" ]]; then row alerts native "$(port alerts)" "$here/dispatcher.sh" status; fi
+if [[ -e "$STACK/run/dispatcher.pid" ]]; then row dispatcher native "$(port dispatcher)" "$here/dispatcher.sh" status; fi
 exit "$wrong"

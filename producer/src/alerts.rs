@@ -1,10 +1,10 @@
 //! `producer alerts test`: what rules would have fired on over the history. Nothing is written.
 
-use adapters::config::{Settings, rules_file};
 use adapters::postgres::{Bookmark, PastCall};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use domain::alert::{Evidence, Rule, Rulebook, Subject, clock};
+use settings::{Settings, alert_file};
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
@@ -58,7 +58,7 @@ pub async fn run(
     out: &mut impl Write,
 ) -> Result<Outcome, ProducerError> {
     let AlertsCommand::Test(args) = command;
-    let mut rulebook = rules_file(&args.rules).map_err(|e| ProducerError::input(e.to_string()))?;
+    let mut rulebook = alert_file::read(&args.rules).map_err(|e| ProducerError::input(e.to_string()))?;
     if let Some(name) = &args.rule {
         rulebook.rules.retain(|rule| rule.name == *name);
         if rulebook.rules.is_empty() {

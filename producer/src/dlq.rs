@@ -1,9 +1,9 @@
 //! `producer dlq`: the jobs that were set aside.
 
 use adapters::amqp::{DeadLetter, DeadLetters, Filter};
-use adapters::config::Settings;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{BatchId, FailureCode, JobId};
+use settings::Settings;
 use std::io::{BufRead, IsTerminal, Write};
 use std::time::Duration;
 use uuid::Uuid;

@@ -2,11 +2,11 @@
 //! Interrupted anywhere, the same command continues: what was confirmed is not sent again.
 
 use adapters::amqp::Publisher;
-use adapters::config::Settings;
 use adapters::postgres::{Database, NewBatch};
-use domain::job::JobOptions;
+use domain::AnalysisOptions;
 use domain::{BatchId, Failure, Job, JobId, ObjectRef};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use settings::Settings;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -275,7 +275,7 @@ impl Line<'_> {
 
     fn job(&self, recording: Recording) -> Job {
         let Recording { bucket, object, call, channels } = recording;
-        let options = JobOptions {
+        let options = AnalysisOptions {
             model: self.model.clone(),
             channels: channels.or_else(|| self.args.channels.clone()),
             granularity: self.args.granularity,

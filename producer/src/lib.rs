@@ -25,8 +25,8 @@ mod upload;
 pub use enqueue::Summary;
 pub use error::{Outcome, ProducerError};
 
-use adapters::config::Settings;
 use adapters::postgres::Database;
+use settings::Settings;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! The `producer` program: reads the command line and the settings, and runs.
 
-use adapters::config::Settings;
 use clap::Parser;
 use producer::cli::Cli;
+use settings::Settings;
 use std::process::ExitCode;
 
 /// By convention, 128 and the number of SIGINT.

@@ -1,10 +1,10 @@
 //! The services, waited for where the user wishes.
 
 use adapters::amqp::{Backoff, Publisher};
-use adapters::config::Settings;
 use adapters::postgres::Database;
 use adapters::s3::Store;
 use domain::{Failure, FailureCode};
+use settings::Settings;
 use std::time::Duration;
 
 /// How long to wait for services that are away.

@@ -1,9 +1,9 @@
 //! `producer status`: batches, progress, depth of the queues, age of the oldest job.
 
 use adapters::amqp::{Depth, depths};
-use adapters::config::Settings;
 use adapters::postgres::{BatchSummary, Database, Progress};
 use chrono::{DateTime, Utc};
+use settings::Settings;
 use std::io::Write;
 
 use crate::error::ProducerError;

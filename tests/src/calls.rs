@@ -2,7 +2,7 @@
 
 use adapters::postgres::NewBatch;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::job::JobOptions;
+use domain::AnalysisOptions;
 use domain::report::{Artifacts, AudioFacts, ChannelReport, Segment, Timings};
 use domain::{BatchId, CallData, Emotion, Granularity, Job, ModelIdentity, ObjectRef, Report, Role, Scores};
 
@@ -81,7 +81,7 @@ impl Call {
     /// The message.
     pub fn job(&self) -> Job {
         let object = ObjectRef { bucket: "calls".into(), key: self.key.clone(), etag: Some("e1".into()) };
-        let options = JobOptions {
+        let options = AnalysisOptions {
             model: self.model.clone(),
             channels: None,
             granularity: Granularity::Utterance,
@@ -111,7 +111,7 @@ impl Call {
             emotion: overall.top().0,
             confidence: overall.top().1,
             scores: overall,
-            granularity: job.granularity,
+            granularity: job.options.granularity,
             timestamp: job.submitted_at + TimeDelta::hours(1),
             job_id: job.job_id,
             batch_id: job.batch_id,

@@ -1,8 +1,9 @@
 //! A database of its own for each test, on the server that `test.sh` names, dropped at the end.
 
-use adapters::config::{self, Settings};
+use adapters::postgres;
 use adapters::postgres::Database;
 use anyhow::Context;
+use settings::Settings;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use std::str::FromStr;
@@ -15,7 +16,7 @@ pub struct TestDatabase {
     /// The adapter, connected to it.
     pub database: Database,
     /// How a program under test reaches it.
-    pub settings: config::Postgres,
+    pub settings: postgres::Settings,
     name: String,
     admin: PgConnectOptions,
 }
@@ -85,7 +86,7 @@ impl Drop for TestDatabase {
     }
 }
 
-fn settings(options: &PgConnectOptions) -> anyhow::Result<config::Postgres> {
+fn settings(options: &PgConnectOptions) -> anyhow::Result<postgres::Settings> {
     let url = options.to_url_lossy();
     Ok(Settings::from_toml(&format!("[postgres]\nurl = \"{url}\""))?.postgres)
 }

@@ -2,13 +2,13 @@
 //! keys and database of its own.
 
 use adapters::amqp::{Lane, Publisher};
-use adapters::config::Settings;
 use adapters::postgres::{Database, NewBatch};
 use adapters::s3::Store;
 use anyhow::{Context, Result, bail};
 use chrono::Utc;
-use domain::job::JobOptions;
+use domain::AnalysisOptions;
 use domain::{BatchId, CallData, ChannelLayout, Granularity, Job, JobId, ObjectRef, Report};
+use settings::Settings;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use std::time::{Duration, Instant};
@@ -123,7 +123,7 @@ impl Fleet {
     pub fn job(&self, object: ObjectRef, wish: Wish) -> Job {
         let Wish { call, channels, granularity } = wish;
         let model = self.trial.settings.model.name.clone();
-        let options = JobOptions { model, channels, granularity, embedding: true };
+        let options = AnalysisOptions { model, channels, granularity, embedding: true };
         Job::new(BatchId::from_name("test"), object, call, options, Utc::now())
     }
 

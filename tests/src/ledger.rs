@@ -4,7 +4,7 @@ use adapters::amqp::{DeadLetters, Filter, Lane};
 use adapters::postgres::NewBatch;
 use anyhow::{Context, Result, bail};
 use chrono::Utc;
-use domain::job::JobOptions;
+use domain::AnalysisOptions;
 use domain::{BatchId, CallData, Granularity, Job, JobId, ObjectRef, Report};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use sqlx::Row;
@@ -59,7 +59,7 @@ impl Ledger {
                 async move {
                     let etag = rig.store.put_bytes(bucket, &key, entry.bytes.clone(), "audio/wav").await?;
                     let object = ObjectRef { bucket: bucket.clone(), key, etag: Some(etag) };
-                    let options = JobOptions {
+                    let options = AnalysisOptions {
                         model: rig.direct.model.name.clone(),
                         channels: None,
                         granularity: Granularity::Utterance,

@@ -1,8 +1,9 @@
 //! A RabbitMQ of its own, for tests that change how the broker behaves.
 
-use adapters::config::{Amqp, Settings};
+use adapters::amqp;
 use anyhow::{Context, Result};
 use secrecy::SecretString;
+use settings::Settings;
 use std::path::PathBuf;
 
 use crate::rig::{command, project};
@@ -52,7 +53,7 @@ impl OwnBroker {
     ///
     /// # Errors
     /// When the node's port or password is not told.
-    pub fn settings(&self) -> Result<Amqp> {
+    pub fn settings(&self) -> Result<amqp::Settings> {
         let (port, password) = (self.fact("ports", "amqp")?, self.fact("secrets", "AMQP_PASSWORD")?);
         let mut amqp = Settings::from_toml("")?.amqp;
         amqp.url = SecretString::from(format!("amqp://emofleet:{password}@127.0.0.1:{port}/emofleet"));

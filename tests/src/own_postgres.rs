@@ -1,8 +1,9 @@
-//! A Postgres of its own, for tests that change how the server is reached.
+//! A postgres::Settings of its own, for tests that change how the server is reached.
 
-use adapters::config::{Postgres, Settings};
+use adapters::postgres;
 use anyhow::{Context, Result};
 use secrecy::SecretString;
+use settings::Settings;
 use sqlx::{Connection, PgConnection};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ impl OwnPostgres {
         let temporary = tempfile::Builder::new().prefix("emofleet-postgres-").tempdir()?;
         let folder = temporary.path().join("stack");
         std::fs::create_dir_all(&folder)?;
-        // Postgres refuses to run as root and must reach its folder as somebody else.
+        // postgres::Settings refuses to run as root and must reach its folder as somebody else.
         std::fs::set_permissions(temporary.path(), std::fs::Permissions::from_mode(0o755))?;
         std::fs::write(folder.join("kinds"), "POSTGRES=native\n")?;
         let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
@@ -67,7 +68,7 @@ impl OwnPostgres {
             }
         }
         anyhow::bail!(
-            "Postgres does not turn TLS on: {}",
+            "postgres::Settings does not turn TLS on: {}",
             std::fs::read_to_string(self.folder.join("log/postgres.log"))?
         )
     }
@@ -76,7 +77,7 @@ impl OwnPostgres {
     ///
     /// # Errors
     /// When the server's port or password is not told.
-    pub fn settings(&self, host: &str, parameters: &[(&str, &str)]) -> Result<Postgres> {
+    pub fn settings(&self, host: &str, parameters: &[(&str, &str)]) -> Result<postgres::Settings> {
         let mut url = self.url("emofleet", "POSTGRES_PASSWORD", "emofleet")?;
         url.set_host(Some(host))?;
         url.query_pairs_mut().extend_pairs(parameters);
@@ -101,7 +102,7 @@ impl OwnPostgres {
 impl Drop for OwnPostgres {
     fn drop(&mut self) {
         if let Err(error) = command(&project("stack/down.sh"), &[], &self.folder) {
-            eprintln!("the Postgres in {} stays behind: {error:#}", self.folder.display());
+            eprintln!("the postgres::Settings in {} stays behind: {error:#}", self.folder.display());
         }
     }
 }

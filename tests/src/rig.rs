@@ -2,12 +2,12 @@
 //! each, and workers as processes that can be killed.
 
 use adapters::amqp::Publisher;
-use adapters::config::Settings;
 use adapters::postgres::Database;
 use adapters::s3::Store;
 use anyhow::{Context, Result, bail};
 use domain::JobId;
 use secrecy::SecretString;
+use settings::Settings;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

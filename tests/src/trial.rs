@@ -1,10 +1,10 @@
 //! A fleet of its own for one test, on the shared services: own queues, own keys, own database.
 
 use adapters::amqp::{Lane, Topology};
-use adapters::config::Settings;
 use anyhow::{Context, Result};
 use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use secrecy::{ExposeSecret, SecretString};
+use settings::Settings;
 use sqlx::{Connection, PgConnection};
 
 /// Settings that share nothing with any other test. Call [`Trial::end`] to leave no traces.

@@ -2,8 +2,7 @@
 
 use adapters::postgres::{Database, NewBatch, Order, Turn};
 use anyhow::Result;
-use console::alerting::Dispatcher;
-use domain::alert::Rulebook;
+use dispatcher::Dispatcher;
 use domain::{BatchId, Emotion};
 use lapin::options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
@@ -48,11 +47,11 @@ impl Stage {
         let path = folder.path().join("alerts.toml");
         std::fs::write(&path, &rules)?;
         trial.settings.alerts.rules = path;
-        trial.settings.alerts.console_url = "https://console.example/".into();
-        trial.settings.alerts.timeout_s = 1;
-        trial.settings.alerts.retry_max_s = 3;
+        trial.settings.dispatcher.console_url = "https://console.example/".into();
+        trial.settings.dispatcher.timeout_s = 1;
+        trial.settings.dispatcher.retry_max_s = 3;
         trial.settings.postgres.max_connections = 8;
-        let database = trial.database().await?.alerting(Arc::new(Rulebook::parse(&rules)?));
+        let database = trial.database().await?.alerting(Arc::new(settings::alert_file::parse(&rules)?));
         let receiver = Receiver::start().await?;
         Ok(Self { trial, database, receiver, folder, dispatchers: Vec::new(), calls: 0 })
     }
@@ -195,8 +194,8 @@ async fn limits_hold_across_dispatchers_and_what_waits_becomes_a_digest() -> Res
 #[tokio::test]
 async fn what_fails_too_often_is_given_up_visibly_and_can_be_tried_again() -> Result<()> {
     let mut stage = Stage::set(&["webhook"], "").await?;
-    stage.trial.settings.alerts.max_attempts = 2;
-    stage.trial.settings.alerts.retry_max_s = 2;
+    stage.trial.settings.dispatcher.max_attempts = 2;
+    stage.trial.settings.dispatcher.retry_max_s = 2;
     stage.receiver.mishaps("webhook", &[Mishap::Status(500), Mishap::Status(500)]);
     let ids = stage.angry_calls(1).await?;
     for _ in 0..3 {
@@ -222,7 +221,7 @@ async fn one_message_that_is_refused_does_not_take_its_digest_along() -> Result<
     let mut stage = Stage::set(&["webhook"], "per_minute = 4").await?;
     // The digest is refused; then the first of its alerts is, alone, and the others arrive.
     stage.receiver.mishaps("webhook", &[Mishap::Status(400), Mishap::Status(422)]);
-    stage.trial.settings.alerts.max_attempts = 2;
+    stage.trial.settings.dispatcher.max_attempts = 2;
     let ids = stage.angry_calls(6).await?;
     stage.dispatcher()?.once().await?;
     let mentions = stage.receiver.mentions("webhook", &ids);

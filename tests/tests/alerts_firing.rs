@@ -4,7 +4,6 @@
 
 use adapters::postgres::{Database, NewBatch};
 use anyhow::Result;
-use domain::alert::Rulebook;
 use domain::{BatchId, Emotion, FailureCode};
 use sqlx::Row;
 use std::sync::Arc;
@@ -46,7 +45,7 @@ fn angry(key: &str, customer: &str) -> Call {
 
 async fn start() -> Result<(TestDatabase, Database)> {
     let test = TestDatabase::create().await?;
-    let database = test.database.clone().alerting(Arc::new(Rulebook::parse(RULES)?));
+    let database = test.database.clone().alerting(Arc::new(settings::alert_file::parse(RULES)?));
     Ok((test, database))
 }
 
@@ -155,7 +154,7 @@ async fn after_the_cool_down_it_is_said_again_with_what_was_held_back() -> Resul
 async fn an_archive_scored_late_is_on_record_and_tells_nobody() -> Result<()> {
     let (test, _) = start().await?;
     let rules = RULES.replacen("cooldown = \"1h\"", "cooldown = \"1h\"\nmax_age = \"1d\"", 1);
-    let database = test.database.clone().alerting(Arc::new(Rulebook::parse(&rules)?));
+    let database = test.database.clone().alerting(Arc::new(settings::alert_file::parse(&rules)?));
     record(&database, &angry("old.wav", "c1")).await?;
     assert_eq!(test.count("SELECT count(*) FROM alerts").await?, 1);
     assert_eq!(test.count("SELECT count(*) FROM outbox").await?, 0);
@@ -169,7 +168,7 @@ async fn an_archive_scored_late_is_on_record_and_tells_nobody() -> Result<()> {
 #[tokio::test]
 async fn what_has_gone_quiet_is_resolved_once_for_those_who_were_told() -> Result<()> {
     let (test, database) = start().await?;
-    let rules = Rulebook::parse(RULES)?;
+    let rules = settings::alert_file::parse(RULES)?;
     record(&database, &angry("1.wav", "c1")).await?;
     record(&database, &angry("2.wav", "c1")).await?;
     record(&database, &angry("3.wav", "c2")).await?;

@@ -2,7 +2,7 @@
 //! that answer 429 and 500, stall, check signatures and enforce limits. Every alert arrives, once.
 
 use anyhow::Result;
-use console::alerting::Dispatcher;
+use dispatcher::Dispatcher;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tests::ledger::{Entry, Ledger};
@@ -42,9 +42,9 @@ async fn every_alert_arrives_once_while_workers_are_killed_and_receivers_misbeha
     std::fs::write(&path, RULES)?;
     rig.environment.insert("EMOFLEET__ALERTS__RULES".into(), path.to_string_lossy().into_owned());
     rig.direct.alerts.rules = path;
-    rig.direct.alerts.console_url = "https://console.example".into();
-    rig.direct.alerts.timeout_s = 1;
-    rig.direct.alerts.retry_max_s = 5;
+    rig.direct.dispatcher.console_url = "https://console.example".into();
+    rig.direct.dispatcher.timeout_s = 1;
+    rig.direct.dispatcher.retry_max_s = 5;
 
     let receiver = Receiver::start().await?;
     // DingTalk's own limit, and its ban in effect: an offence fails the test.

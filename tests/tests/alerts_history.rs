@@ -1,11 +1,11 @@
 //! `producer alerts test`: what rules would have fired on, told before they go live.
 
-use adapters::config::Settings;
 use adapters::postgres::NewBatch;
 use anyhow::Result;
 use clap::Parser;
 use domain::{BatchId, Emotion};
 use producer::cli::Cli;
+use settings::Settings;
 use tests::calls::Call;
 use tests::database::TestDatabase;
 

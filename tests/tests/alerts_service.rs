@@ -1,13 +1,12 @@
-//! `console alerts` as a service: it tells how it fares, and refuses to start on rules that are wrong.
+//! the dispatcher as a service: it tells how it fares, and refuses to start on rules that are wrong.
 
-use adapters::config::Settings;
 use adapters::postgres::Database;
 use anyhow::{Context, Result};
 use clap::Parser;
-use console::alerting::serve;
+use dispatcher::serve;
 use domain::Emotion;
-use domain::alert::Rulebook;
 use producer::cli::Cli;
+use settings::Settings;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tests::calls::Call;
@@ -50,10 +49,10 @@ async fn free_port() -> Result<u16> {
 async fn the_dispatcher_tells_what_is_missing_what_waits_and_what_was_delivered() -> Result<()> {
     let mut trial = Trial::new()?;
     let database = trial.database().await?;
-    let alerting = database.clone().alerting(Arc::new(Rulebook::parse(RULES)?));
+    let alerting = database.clone().alerting(Arc::new(settings::alert_file::parse(RULES)?));
     let mut settings = trial.settings.clone();
     let port = free_port().await?;
-    settings.alerts.health_addr = ([127, 0, 0, 1], port).into();
+    settings.dispatcher.health_addr = ([127, 0, 0, 1], port).into();
     settings.amqp.confirm_timeout_s = 1;
     settings.amqp.reconnect_max_s = 1;
     let (broker, direct) = proxied(&mut settings).await?;
@@ -132,12 +131,12 @@ async fn each_wrong_line_of_a_rules_file_is_told_by_every_program_that_reads_it(
     // Nothing listens there: whoever gets as far as a service says so instead
     let mut settings = Settings::from_toml("[postgres]\nurl = \"postgres://127.0.0.1:1/none\"")?;
     settings.alerts.rules.clone_from(&path);
-    settings.alerts.health_addr = ([127, 0, 0, 1], 0).into();
+    settings.dispatcher.health_addr = ([127, 0, 0, 1], 0).into();
     settings.worker.health_addr = ([127, 0, 0, 1], 0).into();
 
     let mut told = Vec::new();
     let dispatcher = serve(&settings, |_| None, CancellationToken::new()).await;
-    told.push(("console alerts", dispatcher.expect_err("wrong rules").to_string()));
+    told.push(("dispatcher", dispatcher.expect_err("wrong rules").to_string()));
     let worker = worker::service::run(settings.clone(), worker::pipeline::Stop::default()).await;
     told.push(("worker run", worker.expect_err("wrong rules").to_string()));
     let path = path.to_string_lossy();

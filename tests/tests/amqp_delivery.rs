@@ -12,7 +12,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 fn job(key: &str) -> Job {
     let object = ObjectRef { bucket: "calls".into(), key: key.into(), etag: None };
-    let options = domain::job::JobOptions {
+    let options = domain::AnalysisOptions {
         model: "m".into(),
         channels: None,
         granularity: Granularity::Utterance,

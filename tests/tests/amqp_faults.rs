@@ -1,8 +1,8 @@
 //! What leases and publishers do when the connection fails.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use adapters::amqp;
 use adapters::amqp::{Lane, Lease, LeaseLost, Leases, Link, Publisher, consume};
-use adapters::config::Amqp;
 use domain::{BatchId, CallData, FailureCode, Granularity, Job, ObjectRef};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ const SOON: Duration = Duration::from_secs(30);
 fn jobs(count: usize) -> Vec<Job> {
     let job = |key: String| {
         let object = ObjectRef { bucket: "calls".into(), key, etag: None };
-        let options = domain::job::JobOptions {
+        let options = domain::AnalysisOptions {
             model: "m".into(),
             channels: None,
             granularity: Granularity::Utterance,
@@ -37,17 +37,17 @@ async fn link(leases: &Leases, wanted: impl Fn(&Link) -> bool) -> Link {
     timeout(SOON, leases.health().wait_for(|l| wanted(l))).await.expect("the link changes").unwrap().clone()
 }
 
-fn address(amqp: &Amqp) -> SocketAddr {
+fn address(amqp: &amqp::Settings) -> SocketAddr {
     let url: url::Url = secrecy::ExposeSecret::expose_secret(&amqp.url).parse().unwrap();
     ([127, 0, 0, 1], url.port().unwrap()).into()
 }
 
 /// The same settings, leading to another port.
-fn through(amqp: &Amqp, scheme: &str, port: u16) -> Amqp {
+fn through(amqp: &amqp::Settings, scheme: &str, port: u16) -> amqp::Settings {
     let mut url: url::Url = secrecy::ExposeSecret::expose_secret(&amqp.url).parse().unwrap();
     url.set_port(Some(port)).unwrap();
     let url = url.to_string().replacen("amqp", scheme, 1);
-    Amqp { url: url.into(), reconnect_max_s: 1, ..amqp.clone() }
+    amqp::Settings { url: url.into(), reconnect_max_s: 1, ..amqp.clone() }
 }
 
 #[tokio::test]
@@ -185,7 +185,7 @@ async fn a_broker_short_of_memory_impatient_or_killed_loses_nothing() {
 }
 
 async fn publishing_pauses_while_the_broker_is_short_of_memory(broker: &OwnBroker) {
-    let amqp = Amqp { prefix: "memory".into(), confirm_timeout_s: 1, ..broker.settings().unwrap() };
+    let amqp = amqp::Settings { prefix: "memory".into(), confirm_timeout_s: 1, ..broker.settings().unwrap() };
     let publisher = Publisher::connect(&amqp);
     let jobs = jobs(3);
     publisher.publish_job(&jobs[0], Lane::Bulk).await.unwrap();
@@ -211,7 +211,7 @@ async fn a_lease_held_too_long_is_lost_and_noticed(broker: &OwnBroker) {
     let impatient =
         "application:set_env(rabbit, consumer_timeout, 2000), application:set_env(rabbit, channel_tick_interval, 500).";
     broker.control(&["eval", impatient]).unwrap();
-    let amqp = Amqp { prefix: "impatient".into(), ..broker.settings().unwrap() };
+    let amqp = amqp::Settings { prefix: "impatient".into(), ..broker.settings().unwrap() };
     Publisher::connect(&amqp).publish_job(&jobs(1)[0], Lane::Bulk).await.unwrap();
     let mut leases = consume(&amqp, Lane::Bulk, 1, CancellationToken::new());
     let held = next(&mut leases).await;
@@ -226,7 +226,7 @@ async fn a_lease_held_too_long_is_lost_and_noticed(broker: &OwnBroker) {
 }
 
 async fn jobs_outlive_a_killed_broker(broker: &OwnBroker) {
-    let amqp = Amqp { prefix: "killed".into(), ..broker.settings().unwrap() };
+    let amqp = amqp::Settings { prefix: "killed".into(), ..broker.settings().unwrap() };
     let publisher = Publisher::connect(&amqp);
     let jobs = jobs(40);
     assert!(publisher.publish_jobs(&jobs[..20], Lane::Bulk).await.iter().all(Result::is_ok));

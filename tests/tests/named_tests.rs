@@ -27,7 +27,7 @@ fn each_test_that_delivery_names_exists() {
     let page = std::fs::read_to_string(root.join("docs/delivery.md")).expect("readable");
     let prose: String = page.split("```").step_by(2).collect();
     let mut sources = Vec::new();
-    for room in ["crates", "worker", "producer", "console", "tests"] {
+    for room in ["crates", "worker", "producer", "dispatcher", "tests"] {
         files(&root.join(room), ".rs", &mut sources);
     }
     let code: Vec<String> = sources.iter().map(|path| std::fs::read_to_string(path).expect("readable")).collect();

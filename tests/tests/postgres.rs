@@ -231,7 +231,7 @@ async fn without_the_schema_the_advice_is_to_migrate() -> anyhow::Result<()> {
 async fn an_unreachable_server_is_named_as_such_and_quickly() -> anyhow::Result<()> {
     let unused = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let toml = format!("[postgres]\nurl = \"postgres://u:hunter2@{unused}/d\"\nconnect_timeout_s = 2");
-    let settings = adapters::config::Settings::from_toml(&toml)?.postgres;
+    let settings = settings::Settings::from_toml(&toml)?.postgres;
     let began = Utc::now();
     let failure = adapters::postgres::Database::connect(&settings).await.expect_err("nobody listens");
     assert_eq!(failure.code, FailureCode::DatabaseUnreachable);

@@ -1,10 +1,10 @@
 //! `migrations/grants.sql`: each program can do its work, and not what is none of its business.
 
-use adapters::config::Settings;
 use adapters::postgres::{Attempt, Database, Import, NewBatch, Review, Unfinished};
 use chrono::Utc;
 use domain::{Emotion, FailureCode};
 use secrecy::ExposeSecret;
+use settings::Settings;
 use tests::calls::Call;
 use tests::database::TestDatabase;
 

@@ -93,7 +93,8 @@ async fn a_folder_is_uploaded_and_the_same_folder_again_adds_nothing() {
     let keys: Vec<_> = jobs.iter().map(|j| j.object.key.strip_prefix(&trial.keys).unwrap()).collect();
     assert_eq!(keys, ["a b.wav", "sub/通话.mp3"]);
     assert!(
-        jobs.iter().all(|j| j.object.etag.is_some() && j.embedding && j.batch_id == BatchId::from_name(&first.batch))
+        jobs.iter()
+            .all(|j| j.object.etag.is_some() && j.options.embedding && j.batch_id == BatchId::from_name(&first.batch))
     );
     end(trial, database).await;
 }
@@ -129,8 +130,8 @@ async fn other_options_are_another_job_and_force_asks_again() {
     };
     assert_eq!(run(&trial, &frames).await.unwrap().enqueued, 1);
     let queued = jobs(&trial).await;
-    let framed = queued.iter().find(|j| j.granularity == Granularity::Frame).unwrap();
-    assert_eq!((framed.channels.as_ref(), framed.embedding), (Some(&ChannelLayout::Mix), false));
+    let framed = queued.iter().find(|j| j.options.granularity == Granularity::Frame).unwrap();
+    assert_eq!((framed.options.channels.as_ref(), framed.options.embedding), (Some(&ChannelLayout::Mix), false));
 
     // One has failed since: only that one is open to force, which makes it a job to do again.
     let failure = domain::Failure::new(domain::FailureCode::AudioCorrupt, "broken");
@@ -210,8 +211,8 @@ async fn a_manifests_columns_travel_with_the_job_from_csv_and_from_json_lines() 
         assert_eq!(call.started_at.unwrap().to_rfc3339(), "2026-11-22T09:30:00+00:00");
         assert_eq!(call.attributes, BTreeMap::from([("Produkt".to_owned(), "Strom".to_owned())]));
         let roles = BTreeMap::from([(0, Role::Agent), (1, Role::Customer)]);
-        assert_eq!(jobs[0].channels, Some(ChannelLayout::Roles(roles)));
-        assert_eq!((jobs[1].call.call_id.as_deref(), jobs[1].channels.as_ref()), (Some("c-2"), None));
+        assert_eq!(jobs[0].options.channels, Some(ChannelLayout::Roles(roles)));
+        assert_eq!((jobs[1].call.call_id.as_deref(), jobs[1].options.channels.as_ref()), (Some("c-2"), None));
         assert!(jobs[1].call.attributes.is_empty());
     }
     end(trial, database).await;

@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use adapters::amqp::{DeadLetters, Filter, Lane, Publisher, consume};
-use adapters::config::Settings;
 use adapters::postgres::{Artifacts, Database, NewBatch};
 use clap::Parser;
 use domain::report::{AudioFacts, ChannelReport, Segment, Timings};
@@ -11,6 +10,7 @@ use domain::{
 };
 use producer::cli::Cli;
 use producer::{Outcome, ProducerError};
+use settings::Settings;
 use std::time::Duration;
 use tests::trial::Trial;
 use tokio::time::timeout;
@@ -27,7 +27,7 @@ async fn run(settings: &Settings, arguments: &[&str]) -> Result<(Outcome, String
 
 fn job(key: &str) -> Job {
     let object = ObjectRef { bucket: "calls".into(), key: key.into(), etag: Some("e".into()) };
-    let options = domain::job::JobOptions {
+    let options = domain::AnalysisOptions {
         model: "m".into(),
         channels: None,
         granularity: Granularity::Utterance,

@@ -6,7 +6,7 @@ use adapters::s3::Store;
 use anyhow::{Context, Result};
 use chrono::{TimeDelta, Utc};
 use clap::Parser;
-use domain::job::JobOptions;
+use domain::AnalysisOptions;
 use domain::report::Artifacts;
 use domain::{BatchId, Emotion, Failure, FailureCode, Granularity, Job, ObjectRef};
 use futures_util::TryStreamExt;
@@ -44,8 +44,12 @@ impl House {
         let etag = Some(self.store.put_bytes(&bucket, &key, format!("sound of {name}"), "audio/wav").await?);
         let mut call = Call::new(name).data;
         call.started_at = Some(Utc::now() - TimeDelta::days(days_ago));
-        let options =
-            JobOptions { model: model.into(), channels: None, granularity: Granularity::Utterance, embedding: true };
+        let options = AnalysisOptions {
+            model: model.into(),
+            channels: None,
+            granularity: Granularity::Utterance,
+            embedding: true,
+        };
         let object = ObjectRef { bucket, key, etag };
         Ok(Job::new(BatchId::from_name("night"), object, call, options, Utc::now()))
     }

@@ -1,6 +1,5 @@
 //! `producer review import`: all of a file or nothing, as often as one likes, and the cookbook sees it.
 
-use adapters::config::Settings;
 use adapters::postgres::cookbook::questions;
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -8,6 +7,7 @@ use domain::Emotion;
 use producer::cli::Cli;
 use producer::{Outcome, ProducerError};
 use serde_json::{Value, json};
+use settings::Settings;
 use sqlx::AssertSqlSafe;
 use tests::calls::Call;
 use tests::database::TestDatabase;

@@ -1,7 +1,7 @@
 //! What the store's client does when the store misbehaves.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use adapters::config::S3;
+use adapters::s3;
 use adapters::s3::Store;
 use domain::{FailureCode, ObjectRef};
 use std::net::SocketAddr;
@@ -34,9 +34,9 @@ impl Setting {
         Self { trial, object, folder: tempfile::tempdir().unwrap(), body }
     }
 
-    async fn proxy(&self) -> (Proxy, S3) {
+    async fn proxy(&self) -> (Proxy, s3::Settings) {
         let proxy = Proxy::to(upstream(&self.trial.settings.s3)).await.unwrap();
-        let s3 = S3 {
+        let s3 = s3::Settings {
             endpoint: format!("http://{}", proxy.address),
             stall_timeout_s: 1,
             connect_timeout_s: 1,
@@ -46,14 +46,14 @@ impl Setting {
         (proxy, s3)
     }
 
-    async fn fetch(&self, s3: &S3) -> Result<Vec<u8>, domain::Failure> {
+    async fn fetch(&self, s3: &s3::Settings) -> Result<Vec<u8>, domain::Failure> {
         let dest = self.folder.path().join("call.wav");
         let fetch = Store::connect(s3).unwrap().fetch(&self.object, &dest, u64::MAX).await.map(|_| ());
         fetch.map(|()| std::fs::read(&dest).unwrap())
     }
 }
 
-fn upstream(s3: &S3) -> SocketAddr {
+fn upstream(s3: &s3::Settings) -> SocketAddr {
     s3.endpoint.trim_start_matches("http://").parse().expect("the stack's store is on loopback, by address")
 }
 
@@ -64,7 +64,7 @@ async fn a_body_that_is_cut_is_taken_up_where_it_ended() {
     proxy.set(Mode::CutAfter(600 * 1024));
     let cut = setting.fetch(&s3).await.unwrap_err();
     assert_eq!(cut.code, FailureCode::StoreUnreachable, "two attempts are not enough: {cut}");
-    let whole = setting.fetch(&S3 { attempts: 6, ..s3 }).await.unwrap();
+    let whole = setting.fetch(&s3::Settings { attempts: 6, ..s3 }).await.unwrap();
     assert!(whole == setting.body, "the parts make the whole");
     setting.trial.end().await.unwrap();
 }
@@ -93,7 +93,7 @@ async fn a_store_that_stalls_or_says_503_is_unreachable_within_its_time() {
 async fn an_upload_in_parts_that_fails_leaves_no_object() {
     let setting = Setting::new().await;
     let (proxy, s3) = setting.proxy().await;
-    let s3 = S3 { part_mib: 5, ..s3 };
+    let s3 = s3::Settings { part_mib: 5, ..s3 };
     let file = setting.folder.path().join("large.wav");
     std::fs::write(&file, vec![7; 12 * MIB]).unwrap();
     let key = format!("{}large.wav", setting.trial.keys);
@@ -119,7 +119,7 @@ async fn tls_is_spoken_to_the_named_authority_only() {
     let plain = setting.trial.settings.s3.clone();
     let front = ours.front("IP:127.0.0.1", upstream(&plain)).await.unwrap();
     let misnamed = ours.front("DNS:store.example", upstream(&plain)).await.unwrap();
-    let secured = |port: u16, ca_file| S3 {
+    let secured = |port: u16, ca_file| s3::Settings {
         endpoint: format!("https://127.0.0.1:{port}"),
         ca_file,
         attempts: 1,

@@ -1,18 +1,19 @@
 //! The worker as a service: load, wait for the services, work, drain.
 
 use adapters::amqp::{self, Lane};
-use adapters::config::Settings;
 use adapters::health::{Dependencies, Health};
 use adapters::postgres::Database;
 use adapters::s3::Store;
 use anyhow::Context;
 use domain::Failure;
+use settings::Settings;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
-use crate::pipeline::{Analyser, Intake, Stop, Workshop};
+use crate::pipeline::{Intake, Stop, Workshop};
+use speech::Analyzer;
 
 /// Pages wait for one recording at a time; the bulk has the other slots.
 const INTERACTIVE_SLOTS: u16 = 1;
@@ -41,7 +42,7 @@ pub async fn run(settings: Settings, stop: Stop) -> anyhow::Result<()> {
     tracing::info!(worker = name, %address, "live; not ready yet");
 
     let loading = settings.clone();
-    let analyser = Arc::new(tokio::task::spawn_blocking(move || Analyser::load(&loading)).await??);
+    let analyzer = Arc::new(tokio::task::spawn_blocking(move || Analyzer::load(&loading.speech())).await??);
     let store = Store::connect(&settings.s3)?;
     let bucket = settings.s3.artifact_bucket().to_owned();
     let database = Database::lazy(&settings.postgres)?.alerting(rulebook);
@@ -53,7 +54,7 @@ pub async fn run(settings: Settings, stop: Stop) -> anyhow::Result<()> {
         return Ok(());
     }
 
-    let workshop = Arc::new(Workshop::open(&settings, analyser, database.clone(), store.clone(), metrics, name));
+    let workshop = Arc::new(Workshop::open(&settings, analyzer, database.clone(), store.clone(), metrics, name));
     let intake = |lane, prefetch, slots| {
         let leases = amqp::consume(&settings.amqp, lane, prefetch, stop.taking.clone());
         Intake::new(workshop.clone(), leases, slots)

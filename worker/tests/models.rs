@@ -1,14 +1,14 @@
 //! Exported emotion2vec+ models, as `worker model check` and `worker model compare` see them. The models of
 //! tests/models are the real architecture, as narrow as can be; `models/emotion2vec/tests/worker_models.py` makes them.
 
-use adapters::config::Settings;
 use domain::Scores;
 use serde_json::{Value, json};
+use settings::Settings;
+use speech::model::{Precision, Prediction, Session};
+use speech::runtime::Runtime;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
-use worker::model::{Heard, Precision, Session};
-use worker::runtime::Runtime;
 
 fn exported(precision: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models").join(precision)
@@ -141,11 +141,11 @@ fn largest_difference<'a>(a: impl IntoIterator<Item = &'a f32>, b: impl IntoIter
     a.into_iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-fn scores(heard: &Heard) -> Scores {
+fn scores(heard: &Prediction) -> Scores {
     Scores::from_logits(&heard.logits).expect("finite")
 }
 
-fn load(precision: &str) -> (Session, worker::model::Loaded) {
+fn load(precision: &str) -> (Session, speech::model::Loaded) {
     let settings = Settings::load().expect("the environment's settings are valid");
     let runtime = Runtime::load(&settings.runtime).expect("run ./test.sh, which sets up ONNX Runtime");
     Session::load(&runtime, &exported(precision), &settings.model).expect("the exported model keeps the contract")

@@ -1,8 +1,7 @@
-//! The outside world, as the fleet sees it: RabbitMQ, S3, Postgres, configuration, telemetry.
+//! The outside world, as the fleet sees it: RabbitMQ, S3, Postgres, webhooks, telemetry.
 //! Vendors' errors are mapped to [`domain::FailureCode`]s here and go no further.
 
 pub mod amqp;
-pub mod config;
 pub mod health;
 mod pem;
 pub mod postgres;

@@ -42,6 +42,23 @@ impl BatchId {
     }
 }
 
+impl JobId {
+    /// The identity of a job on this object with these options.
+    pub fn of(object: &ObjectRef, options: &AnalysisOptions) -> Self {
+        let AnalysisOptions { channels, granularity, embedding, model } = options;
+        let identity = serde_json::json!([
+            object.bucket,
+            object.key,
+            object.etag,
+            model,
+            channels,
+            granularity.label(),
+            embedding
+        ]);
+        Self(Uuid::new_v5(&NAMESPACE, format!("job:{identity}").as_bytes()))
+    }
+}
+
 impl std::fmt::Display for JobId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)
@@ -87,17 +104,20 @@ impl Granularity {
     }
 }
 
-/// What to do with a recording, besides which one it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobOptions {
-    /// Model name; must be the `name` of the worker's `model.json`.
-    pub model: String,
-    /// Roles of the channels; `None` leaves it to the worker's configuration.
+/// How a recording is analysed: part of the job, and of its identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnalysisOptions {
+    /// Roles of the channels; absent: the worker's configuration decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<ChannelLayout>,
     /// How fine the result is.
+    #[serde(default)]
     pub granularity: Granularity,
     /// Whether `embedding.npy` is written.
+    #[serde(default = "yes")]
     pub embedding: bool,
+    /// Model name; must be the `name` of the worker's `model.json`.
+    pub model: String,
 }
 
 /// One recording to analyse.
@@ -114,17 +134,9 @@ pub struct Job {
     /// What is known of the call.
     #[serde(default)]
     pub call: CallData,
-    /// Roles of the channels; absent: the worker's configuration decides.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub channels: Option<ChannelLayout>,
-    /// How fine the result is.
-    #[serde(default)]
-    pub granularity: Granularity,
-    /// Whether `embedding.npy` is written.
-    #[serde(default = "yes")]
-    pub embedding: bool,
-    /// Model name; must be the `name` of the worker's `model.json`.
-    pub model: String,
+    /// How it is analysed.
+    #[serde(flatten)]
+    pub options: AnalysisOptions,
     /// When the producer made it.
     pub submitted_at: DateTime<Utc>,
 }
@@ -139,21 +151,11 @@ impl Job {
         batch_id: BatchId,
         object: ObjectRef,
         call: CallData,
-        options: JobOptions,
+        options: AnalysisOptions,
         submitted_at: DateTime<Utc>,
     ) -> Self {
-        let JobOptions { model, channels, granularity, embedding } = options;
-        let identity = serde_json::json!([
-            object.bucket,
-            object.key,
-            object.etag,
-            model,
-            channels,
-            granularity.label(),
-            embedding
-        ]);
-        let job_id = JobId(Uuid::new_v5(&NAMESPACE, format!("job:{identity}").as_bytes()));
-        Self { v: VERSION, job_id, batch_id, object, call, channels, granularity, embedding, model, submitted_at }
+        let job_id = JobId::of(&object, &options);
+        Self { v: VERSION, job_id, batch_id, object, call, options, submitted_at }
     }
 
     /// The message body.
@@ -224,7 +226,7 @@ impl Job {
             ("object.bucket", Some(&self.object.bucket)),
             ("object.key", Some(&self.object.key)),
             ("object.etag", self.object.etag.as_ref()),
-            ("model", Some(&self.model)),
+            ("model", Some(&self.options.model)),
             ("call.call_id", call.call_id.as_ref()),
             ("call.agent", call.agent.as_ref()),
             ("call.team", call.team.as_ref()),
@@ -250,7 +252,7 @@ mod tests {
 
     fn job(key: &str, granularity: Granularity) -> Job {
         let object = ObjectRef { bucket: "calls".into(), key: key.into(), etag: Some("abc".into()) };
-        let options = JobOptions { model: "m".into(), channels: None, granularity, embedding: true };
+        let options = AnalysisOptions { model: "m".into(), channels: None, granularity, embedding: true };
         Job::new(BatchId::from_name("b"), object, CallData::default(), options, DateTime::UNIX_EPOCH)
     }
 

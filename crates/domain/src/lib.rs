@@ -14,7 +14,7 @@ pub use call::CallData;
 pub use channel::{ChannelLayout, Role};
 pub use emotion::Emotion;
 pub use failure::{Class, Failure, FailureCode};
-pub use job::{BatchId, Granularity, Job, JobId, ObjectRef};
+pub use job::{AnalysisOptions, BatchId, Granularity, Job, JobId, ObjectRef};
 pub use model::ModelIdentity;
 pub use report::Report;
 pub use scores::Scores;

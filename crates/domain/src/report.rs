@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{BatchId, CallData, Emotion, Granularity, JobId, ModelIdentity, ObjectRef, Role, Scores};
+use crate::{
+    AnalysisOptions, BatchId, CallData, Emotion, Granularity, Job, JobId, ModelIdentity, ObjectRef, Role, Scores,
+};
 
 /// The result of one job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +39,34 @@ pub struct Report {
     pub frames: Option<FrameSeries>,
     /// Where the time went.
     pub timings: Timings,
+}
+
+/// Which recording a report is about, and for which job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provenance {
+    /// The job.
+    pub job_id: JobId,
+    /// Its batch.
+    pub batch_id: BatchId,
+    /// The recording.
+    pub object: ObjectRef,
+    /// What is known of the call.
+    pub call: CallData,
+}
+
+impl From<&Job> for Provenance {
+    fn from(job: &Job) -> Self {
+        Self { job_id: job.job_id, batch_id: job.batch_id, object: job.object.clone(), call: job.call.clone() }
+    }
+}
+
+impl Provenance {
+    /// A file on this machine that no job is about; its identity follows from path and options.
+    pub fn local_file(path: &str, options: &AnalysisOptions) -> Self {
+        let object = ObjectRef { bucket: "file".into(), key: path.to_owned(), etag: None };
+        let job_id = JobId::of(&object, options);
+        Self { job_id, batch_id: BatchId::from_name("analyze"), object, call: CallData::default() }
+    }
 }
 
 /// What the recording is, as found by its content.

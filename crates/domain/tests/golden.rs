@@ -16,8 +16,8 @@ fn value(text: &str) -> Value {
 fn a_whole_job_of_version_1_reads_and_writes_the_same() {
     let job = Job::from_json(JOB.as_bytes()).expect("readable for ever");
     assert_eq!(job.call.agent.as_deref(), Some("a-42"));
-    assert_eq!(job.granularity, Granularity::Frame);
-    let Some(ChannelLayout::Roles(roles)) = &job.channels else { panic!("roles expected") };
+    assert_eq!(job.options.granularity, Granularity::Frame);
+    let Some(ChannelLayout::Roles(roles)) = &job.options.channels else { panic!("roles expected") };
     assert_eq!(roles.get(&1), Some(&Role::Customer));
     assert_eq!(serde_json::to_value(&job).expect("serialises"), value(JOB));
 }
@@ -25,8 +25,8 @@ fn a_whole_job_of_version_1_reads_and_writes_the_same() {
 #[test]
 fn a_job_of_version_1_with_only_what_it_must_have_gets_the_defaults() {
     let job = Job::from_json(JOB_LEAST.as_bytes()).expect("readable for ever");
-    assert_eq!(job.granularity, Granularity::Utterance);
-    assert!(job.embedding && job.channels.is_none() && job.object.etag.is_none());
+    assert_eq!(job.options.granularity, Granularity::Utterance);
+    assert!(job.options.embedding && job.options.channels.is_none() && job.object.etag.is_none());
 }
 
 #[test]
@@ -39,12 +39,6 @@ fn a_result_reads_and_writes_the_same() {
 fn the_identity_of_a_job_never_changes() {
     // Were it to change, enqueuing last year's bucket again would analyse it again.
     let golden = Job::from_json(JOB.as_bytes()).expect("readable");
-    let options = domain::job::JobOptions {
-        model: golden.model.clone(),
-        channels: golden.channels.clone(),
-        granularity: golden.granularity,
-        embedding: golden.embedding,
-    };
-    let again = Job::new(golden.batch_id, golden.object, golden.call, options, golden.submitted_at);
+    let again = Job::new(golden.batch_id, golden.object, golden.call, golden.options, golden.submitted_at);
     assert_eq!(again.job_id.to_string(), "00fc170b-2bb1-5f2c-ac55-05ba42977de7");
 }

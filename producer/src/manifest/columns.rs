@@ -50,7 +50,7 @@ pub(super) fn entry(line: u64, fields: Fields) -> Result<Entry, BadLine> {
 /// The limits of the job that this will become.
 fn check(key: &str, call: &CallData) -> Result<(), String> {
     let object = ObjectRef { bucket: "b".into(), key: key.to_owned(), etag: None };
-    let options = domain::job::JobOptions {
+    let options = domain::AnalysisOptions {
         model: "m".into(),
         channels: None,
         granularity: Granularity::Utterance,

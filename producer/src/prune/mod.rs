@@ -5,11 +5,11 @@ mod account;
 mod objects;
 
 use adapters::amqp::{DeadLetters, Filter};
-use adapters::config::Settings;
 use adapters::postgres::{Database, Expired, Unfinished};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{ArgGroup, Args};
 use domain::{Failure, FailureCode, JobId};
+use settings::Settings;
 use std::collections::HashSet;
 use std::io::Write;
 use std::time::Duration;

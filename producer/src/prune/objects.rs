@@ -1,10 +1,11 @@
 //! The objects of jobs that are to be forgotten.
 
-use adapters::config::{S3, Settings};
 use adapters::postgres::Expired;
+use adapters::s3;
 use adapters::s3::Store;
 use domain::{Failure, JobId};
 use futures_util::{StreamExt, TryStreamExt, stream};
+use settings::Settings;
 use std::collections::{BTreeSet, HashSet};
 use std::ops::AddAssign;
 
@@ -16,7 +17,7 @@ const JOBS_AT_ONCE: usize = 8;
 /// Where the objects are, and which of them go.
 pub(super) struct Objects {
     store: Store,
-    settings: S3,
+    settings: s3::Settings,
     recordings: bool,
 }
 
@@ -57,7 +58,7 @@ impl Objects {
                 let recording =
                     self.recordings && !job.recording_stays && seen.insert((&job.recording.bucket, &job.recording.key));
                 async move {
-                    let outcome = patience.with("the S3 store", || self.delete_of(job, recording)).await;
+                    let outcome = patience.with("the s3::Settings store", || self.delete_of(job, recording)).await;
                     (job.job_id, outcome)
                 }
             })

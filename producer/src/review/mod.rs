@@ -2,9 +2,9 @@
 
 mod columns;
 
-use adapters::config::Settings;
 use adapters::postgres::{Import, Imported, Review};
 use clap::{Args, Subcommand};
+use settings::Settings;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 

@@ -10,10 +10,10 @@ mod options;
 mod questions;
 mod writes;
 
-use adapters::config::Settings;
 use adapters::postgres::Database;
 use anyhow::Context;
 use options::Options;
+use settings::Settings;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use std::str::FromStr;

@@ -1,18 +1,17 @@
 //! `worker analyze`: the same pipeline on local files, with no service at all.
 
-use adapters::config::Settings;
 use anyhow::Context as _;
-use chrono::{Local, Utc};
-use domain::job::JobOptions;
-use domain::report::Timings;
-use domain::{BatchId, CallData, ChannelLayout, Failure, Granularity, Job, ObjectRef, Report, Role};
+use chrono::Local;
+use domain::report::{Provenance, Timings};
+use domain::{AnalysisOptions, ChannelLayout, Failure, Granularity, Report, Role};
+use settings::Settings;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
 
 use super::picture;
-use crate::artifacts::RESULT;
-use crate::pipeline::{Analyser, Wish, compose};
+use speech::Analyzer;
+use speech::artifacts::RESULT;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Analyze {
@@ -52,13 +51,13 @@ impl Analyze {
     pub(super) fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let mut settings = settings.clone();
         settings.analysis.score_roles.extend(&self.also_score);
-        let analyser = Analyser::load(&settings)?;
+        let analyzer = Analyzer::load(&settings.speech())?;
         let folder = fresh_folder(&self.out)?;
         let mut failed = 0;
         for file in &self.files {
             let out = if self.files.len() == 1 { folder.clone() } else { subfolder(&folder, file) };
             std::fs::create_dir_all(&out).with_context(|| format!("can't make {}", out.display()))?;
-            match self.one(&analyser, file, &out) {
+            match self.one(&analyzer, file, &out) {
                 Ok(report) if self.json => println!("{}", serde_json::to_string(&report)?),
                 Ok(report) => println!("{}", picture::report(&report)),
                 Err(failure) => {
@@ -77,30 +76,28 @@ impl Analyze {
         Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(3) })
     }
 
-    fn one(&self, analyser: &Analyser, file: &Path, out: &Path) -> Result<Report, Failure> {
-        let model = analyser.model();
-        let options = JobOptions {
-            model: model.name.clone(),
+    fn one(&self, analyzer: &Analyzer, file: &Path, out: &Path) -> Result<Report, Failure> {
+        let model = analyzer.model();
+        let options = AnalysisOptions {
             channels: self.channels.clone(),
             granularity: self.granularity,
             embedding: true,
+            model: model.name.clone(),
         };
-        let object = ObjectRef { bucket: "file".into(), key: file.to_string_lossy().into_owned(), etag: None };
-        let job = Job::new(BatchId::from_name("analyze"), object, CallData::default(), options, Utc::now());
-        let wish = Wish { channels: job.channels.clone(), granularity: job.granularity, embedding: true };
         let begun = std::time::Instant::now();
-        let analysed = analyser.analyse(file, &wish, out, &CancellationToken::new())?;
+        let analysis = analyzer.analyze(file, &options, out, &CancellationToken::new())?;
         let ms = |d: std::time::Duration| d.as_secs_f64() * 1000.0;
         let timings = Timings {
-            preprocess_ms: ms(analysed.preprocess),
-            infer_ms: ms(analysed.infer),
+            preprocess_ms: ms(analysis.preprocess),
+            infer_ms: ms(analysis.infer),
             total_ms: ms(begun.elapsed()),
             ..Timings::default()
         };
-        let report = compose(&job, analysed, model, timings);
+        let provenance = Provenance::local_file(&file.to_string_lossy(), &options);
+        let report = analysis.into_report(provenance, &options, model, timings);
         let text = serde_json::to_vec_pretty(&report).map_err(std::io::Error::other);
         text.and_then(|text| std::fs::write(out.join(RESULT.0), text))
-            .map_err(|e| crate::pipeline::disk_failure(RESULT.0, &e))?;
+            .map_err(|e| speech::artifacts::disk_failure(RESULT.0, &e))?;
         Ok(report)
     }
 }

@@ -1,12 +1,12 @@
 //! `worker model check`: is this a model that the fleet can run, and what does it cost?
 
-use adapters::config::Settings;
+use settings::Settings;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use crate::model::{Precision, Session};
-use crate::runtime::Runtime;
+use speech::model::{Precision, Session};
+use speech::runtime::Runtime;
 
 /// Lengths that are timed, seconds of audio.
 const LENGTHS: [usize; 3] = [3, 10, 30];

@@ -1,17 +1,17 @@
 //! `worker model compare`: two models on a user's own recordings, segment by segment, in turns,
 //! so that a busy machine slows both alike.
 
-use adapters::config::Settings;
 use domain::channel::tracks;
 use domain::{Failure, Scores};
+use settings::Settings;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use crate::audio::{Preprocess, Sink, SpeechSegment, VoiceDetector};
-use crate::model::{MIN_SAMPLES, Session};
-use crate::runtime::Runtime;
+use speech::audio::{Preprocess, Sink, SpeechSegment, VoiceDetector};
+use speech::model::{MIN_SAMPLES, Session};
+use speech::runtime::Runtime;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Compare {

@@ -5,8 +5,8 @@ mod check;
 mod compare;
 mod picture;
 
-use adapters::config::Settings;
 use clap::{Parser, Subcommand};
+use settings::Settings;
 use std::path::PathBuf;
 use std::process::ExitCode;
 

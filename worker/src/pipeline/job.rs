@@ -1,24 +1,24 @@
 //! One job, from its message to its settlement.
 
 use adapters::amqp::{Lease, Retry};
-use adapters::config::Settings;
 use adapters::postgres::{Attempt, Database};
 use adapters::s3::Store;
 use chrono::Utc;
-use domain::report::{Artifacts, Timings};
+use domain::report::{Artifacts, Provenance, Timings};
 use domain::{Class, Failure, FailureCode, Job, Report};
+use settings::Settings;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 
-use super::analyse::{Analysed, Analyser, Wish};
 use super::drain::Stop;
 use super::patience::patiently;
 use super::scratch::Scratch;
-use crate::artifacts::{AUDIO, EMBEDDING, RESULT};
 use crate::metrics::Metrics;
+use speech::artifacts::{AUDIO, EMBEDDING, RESULT};
+use speech::{Analysis, Analyzer};
 
 /// Longest wait for the database to come back before a job is handed on.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(120);
@@ -28,7 +28,7 @@ pub struct Workshop {
     /// All settings.
     pub settings: Settings,
     /// Voice detector and model.
-    pub analyser: Arc<Analyser>,
+    pub analyzer: Arc<Analyzer>,
     /// Rows.
     pub database: Database,
     /// Recordings and artifacts.
@@ -55,14 +55,14 @@ impl Workshop {
     /// Sweeps the temporary folder and is ready for jobs.
     pub fn open(
         settings: &Settings,
-        analyser: Arc<Analyser>,
+        analyzer: Arc<Analyzer>,
         database: Database,
         store: Store,
         metrics: Arc<Metrics>,
         name: String,
     ) -> Self {
         let scratch = Scratch::sweep(&settings.worker.temp_dir);
-        Self { settings: settings.clone(), analyser, database, store, metrics, name, scratch, company: RwLock::new(()) }
+        Self { settings: settings.clone(), analyzer, database, store, metrics, name, scratch, company: RwLock::new(()) }
     }
 
     /// Takes a job through all stages and settles its lease. Never fails: whatever goes wrong
@@ -133,9 +133,9 @@ impl Workshop {
     async fn perform(&self, job: &Job, cancel: &CancellationToken) -> Result<(), Failure> {
         let begun = Instant::now();
         let mut timings = Timings { queued_ms: since(job.submitted_at), ..Timings::default() };
-        let model = self.analyser.model();
-        if job.model != model.name {
-            let message = format!("the job asks for model `{}`, this worker runs `{}`", job.model, model.name);
+        let model = self.analyzer.model();
+        if job.options.model != model.name {
+            let message = format!("the job asks for model `{}`, this worker runs `{}`", job.options.model, model.name);
             return Err(Failure::new(FailureCode::ModelMismatch, message));
         }
         let folder = self.scratch.folder()?;
@@ -143,14 +143,14 @@ impl Workshop {
         self.store.fetch(&job.object, &source, self.settings.audio.max_bytes).await?;
         timings.fetch_ms = ms(begun.elapsed());
 
-        let analysed = self.analyse(job, &source, folder.path(), cancel).await?;
-        timings.preprocess_ms = ms(analysed.preprocess);
-        timings.infer_ms = ms(analysed.infer);
+        let analysis = self.analyze(job, &source, folder.path(), cancel).await?;
+        timings.preprocess_ms = ms(analysis.preprocess);
+        timings.infer_ms = ms(analysis.infer);
         timings.total_ms = ms(begun.elapsed());
-        let embedding = analysed.embedding.clone();
-        let mut report = compose(job, analysed, model, timings);
+        let embedding = analysis.embedding.clone();
+        let mut report = analysis.into_report(Provenance::from(job), &job.options, model, timings);
         let artifacts = self.upload(job, &mut report, folder.path(), begun).await?;
-        let embedding = job.embedding.then_some(embedding.as_slice());
+        let embedding = job.options.embedding.then_some(embedding.as_slice());
         let record = || self.database.record_done(&report, &artifacts, embedding, &self.name);
         match patiently(DATABASE_PATIENCE, cancel, record).await {
             Err(failure) if failure.code == FailureCode::JobCancelled => {
@@ -168,17 +168,17 @@ impl Workshop {
         Ok(())
     }
 
-    async fn analyse(
+    async fn analyze(
         &self,
         job: &Job,
         source: &Path,
         out: &Path,
         cancel: &CancellationToken,
-    ) -> Result<Analysed, Failure> {
-        let wish = Wish { channels: job.channels.clone(), granularity: job.granularity, embedding: job.embedding };
-        let (analyser, cancel) = (self.analyser.clone(), cancel.clone());
+    ) -> Result<Analysis, Failure> {
+        let options = job.options.clone();
+        let (analyzer, cancel) = (self.analyzer.clone(), cancel.clone());
         let (source, out) = (source.to_owned(), out.to_owned());
-        tokio::task::spawn_blocking(move || analyser.analyse(&source, &wish, &out, &cancel))
+        tokio::task::spawn_blocking(move || analyzer.analyze(&source, &options, &out, &cancel))
             .await
             .unwrap_or_else(|e| Err(Failure::new(FailureCode::WorkerInternal, format!("the analysis ended: {e}"))))
     }
@@ -212,7 +212,7 @@ impl Workshop {
             bucket: bucket.to_owned(),
             result_key: key(RESULT.0),
             audio_key: key(AUDIO.0),
-            embedding_key: job.embedding.then(|| key(EMBEDDING.0)),
+            embedding_key: job.options.embedding.then(|| key(EMBEDDING.0)),
         })
     }
 
@@ -291,27 +291,6 @@ fn failed_or_interrupted(failure: Failure, cancel: &CancellationToken) -> Outcom
         Outcome::Interrupted
     } else {
         Outcome::Failed(failure)
-    }
-}
-
-/// The report of a job.
-pub(crate) fn compose(job: &Job, analysed: Analysed, model: domain::ModelIdentity, timings: Timings) -> Report {
-    let (emotion, confidence) = analysed.scores.top();
-    Report {
-        emotion,
-        confidence,
-        scores: analysed.scores,
-        granularity: job.granularity,
-        timestamp: Utc::now(),
-        job_id: job.job_id,
-        batch_id: job.batch_id,
-        object: job.object.clone(),
-        call: job.call.clone(),
-        model,
-        audio: analysed.audio,
-        channels: analysed.channels,
-        frames: analysed.frames,
-        timings,
     }
 }
 

@@ -4,7 +4,7 @@ use domain::Failure;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-use super::disk_failure;
+use speech::artifacts::disk_failure;
 
 const PREFIX: &str = "emofleet-worker-";
 

@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::Settings;
 use super::link::{self, unreachable};
 use super::message::Message;
 use super::topology::{Topology, short};
-use crate::config;
 
 /// What became of one message of a window.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +39,8 @@ pub(super) struct Press {
 
 impl Press {
     /// Connects, asserts the topology, asks for confirms.
-    pub(super) async fn open(config: &config::Amqp, topology: &Topology) -> Result<Self, Failure> {
-        let connection = link::open(config, "emofleet publisher").await?;
+    pub(super) async fn open(settings: &Settings, topology: &Topology) -> Result<Self, Failure> {
+        let connection = link::open(settings, "emofleet publisher").await?;
         let (tell, blocked) = watch::channel(false);
         // The client hands each event to one listener only, so there is just this one.
         let mut events = connection.events_listener();
@@ -68,7 +68,7 @@ impl Press {
             .confirm_select(ConfirmSelectOptions::default())
             .await
             .map_err(|e| link::failure("asking for publisher confirms", &e))?;
-        let confirm_timeout = Duration::from_secs(config.confirm_timeout_s);
+        let confirm_timeout = Duration::from_secs(settings.confirm_timeout_s);
         Ok(Self { connection, channel, blocked, watcher, confirm_timeout })
     }
 

@@ -15,12 +15,12 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::Settings;
 use super::backoff::Backoff;
 use super::lease::{Lease, Session};
 use super::link;
 use super::publisher::Publisher;
 use super::topology::{Lane, Topology, short};
-use crate::config;
 
 /// Whether jobs can come in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,22 +49,22 @@ pub struct Leases {
 /// When `stop` fires, or the leases are dropped, no new ones come; the connection stays open until all leases are settled.
 /// Must be called within a Tokio runtime.
 #[expect(clippy::needless_pass_by_value, reason = "a token is handed over like a sender, as a clone")]
-pub fn consume(config: &config::Amqp, lane: Lane, prefetch: u16, stop: CancellationToken) -> Leases {
+pub fn consume(settings: &Settings, lane: Lane, prefetch: u16, stop: CancellationToken) -> Leases {
     // Ours, so that leases which nobody wants any more stop too, and nothing else with them.
     let stop = stop.child_token();
     let (leases, incoming) = mpsc::channel(usize::from(prefetch.max(1)));
     let (tell, link) = watch::channel(Link::Connecting { why: "not connected yet".into() });
     let lost_leases = Arc::new(AtomicU64::new(0));
     let supervisor = Supervisor {
-        config: config.clone(),
-        topology: Topology::new(config),
+        settings: settings.clone(),
+        topology: Topology::new(settings),
         lane,
         prefetch: prefetch.max(1),
         stop: stop.clone(),
         leases,
         link: tell,
         lost_leases: lost_leases.clone(),
-        publisher: Publisher::connect(config),
+        publisher: Publisher::connect(settings),
     };
     let done = TaskTracker::new();
     done.spawn(supervisor.run());
@@ -118,7 +118,7 @@ impl Drop for Leases {
 }
 
 struct Supervisor {
-    config: config::Amqp,
+    settings: Settings,
     topology: Topology,
     lane: Lane,
     prefetch: u16,
@@ -131,7 +131,7 @@ struct Supervisor {
 
 impl Supervisor {
     async fn run(self) {
-        let mut backoff = Backoff::new(Duration::from_secs(self.config.reconnect_max_s));
+        let mut backoff = Backoff::new(Duration::from_secs(self.settings.reconnect_max_s));
         while !self.stop.is_cancelled() {
             let failure = match self.session(&mut backoff).await {
                 Ok(()) => break,
@@ -152,7 +152,7 @@ impl Supervisor {
     /// One connection's life; `Ok` once stopped and every lease is settled.
     async fn session(&self, backoff: &mut Backoff) -> Result<(), Failure> {
         let opening = async {
-            let connection = link::open(&self.config, &format!("emofleet worker {}", self.lane.label())).await?;
+            let connection = link::open(&self.settings, &format!("emofleet worker {}", self.lane.label())).await?;
             let (channel, consumer) = self.subscribe(&connection).await?;
             Ok((connection, channel, consumer))
         };

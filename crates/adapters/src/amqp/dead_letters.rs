@@ -8,11 +8,11 @@ use lapin::options::{BasicAckOptions, BasicGetOptions};
 use lapin::{BasicProperties, Channel, Connection};
 use std::collections::HashSet;
 
+use super::Settings;
 use super::link;
 use super::message::{self, Message, header};
 use super::publisher::Publisher;
 use super::topology::{Lane, Topology, short};
-use crate::config;
 
 /// Dead letters sent again at once.
 const WINDOW: usize = 200;
@@ -116,7 +116,7 @@ impl Filter {
 /// of the queue for the while, and come back when the connection closes, even by a crash.
 #[derive(Debug)]
 pub struct DeadLetters {
-    config: config::Amqp,
+    settings: Settings,
     topology: Topology,
 }
 
@@ -130,8 +130,8 @@ struct Pass {
 
 impl DeadLetters {
     /// Access by these settings. No network yet.
-    pub fn new(config: &config::Amqp) -> Self {
-        Self { config: config.clone(), topology: Topology::new(config) }
+    pub fn new(settings: &Settings) -> Self {
+        Self { settings: settings.clone(), topology: Topology::new(settings) }
     }
 
     /// Counts the letters that match, and reads the first `limit` of them, oldest first.
@@ -209,7 +209,7 @@ impl DeadLetters {
     }
 
     async fn pass(&self) -> Result<Pass, Failure> {
-        let connection = link::open(&self.config, "emofleet dead letters").await?;
+        let connection = link::open(&self.settings, "emofleet dead letters").await?;
         let channel = connection.create_channel().await.map_err(|e| link::failure("opening a channel", &e))?;
         let queue = self.topology.dead();
         let depths = self.topology.declare(&channel).await?;

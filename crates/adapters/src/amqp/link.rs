@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config;
+use super::Settings;
 
 /// Time for TCP, TLS and the AMQP handshake together.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -16,17 +16,17 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_PREFIX_BYTES: usize = 200;
 
 /// Opens a connection named `name`, as the broker's own listing shows it.
-pub(super) async fn open(config: &config::Amqp, name: &str) -> Result<Connection, Failure> {
-    if config.prefix.len() > MAX_PREFIX_BYTES {
+pub(super) async fn open(settings: &Settings, name: &str) -> Result<Connection, Failure> {
+    if settings.prefix.len() > MAX_PREFIX_BYTES {
         return Err(unreachable(format!("`amqp.prefix` is longer than {MAX_PREFIX_BYTES} bytes")));
     }
     let mut uri: AMQPUri =
-        config.url.expose_secret().parse().map_err(|e| unreachable(format!("`amqp.url` can't be read: {e}")))?;
-    uri.query.heartbeat.get_or_insert(config.heartbeat_s);
+        settings.url.expose_secret().parse().map_err(|e| unreachable(format!("`amqp.url` can't be read: {e}")))?;
+    uri.query.heartbeat.get_or_insert(settings.heartbeat_s);
     let place = format!("{}:{}", uri.authority.host, uri.authority.port);
     let tls = match uri.scheme {
         AMQPScheme::AMQP => None,
-        AMQPScheme::AMQPS => Some(trust(&config.ca_file).await?),
+        AMQPScheme::AMQPS => Some(trust(&settings.ca_file).await?),
     };
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let runtime = lapin::runtime::default_runtime().map_err(|e| failure("starting the AMQP client", &e))?;
@@ -55,17 +55,17 @@ pub(super) async fn open(config: &config::Amqp, name: &str) -> Result<Connection
 /// Whom to trust: the named authority alone, or else the system's.
 async fn trust(ca_file: &Path) -> Result<RustlsConnector, Failure> {
     let refused = |e: std::io::Error| unreachable(format!("preparing TLS to RabbitMQ: {e}"));
-    let config = if ca_file.as_os_str().is_empty() {
+    let settings = if ca_file.as_os_str().is_empty() {
         RustlsConnectorConfig::new_with_native_certs().map_err(refused)?
     } else {
         let unread = |e: String| unreachable(format!("`amqp.ca_file` {}: {e}", ca_file.display()));
         let pem = tokio::fs::read(ca_file).await.map_err(|e| unread(e.to_string()))?;
         let authorities = crate::pem::certificates(&pem).map_err(unread)?;
-        let mut config = RustlsConnectorConfig::default();
-        config.add_parsable_certificates(authorities);
-        config
+        let mut settings = RustlsConnectorConfig::default();
+        settings.add_parsable_certificates(authorities);
+        settings
     };
-    config.connector_with_no_client_auth().map_err(refused)
+    settings.connector_with_no_client_auth().map_err(refused)
 }
 
 /// A broker's failure in words.

@@ -11,6 +11,7 @@ mod lease;
 mod link;
 mod message;
 mod publisher;
+mod settings;
 mod topology;
 
 pub use backoff::Backoff;
@@ -19,4 +20,5 @@ pub use dead_letters::{DeadLetter, DeadLetters, Filter, Listing};
 pub use lease::{Lease, LeaseLost, Retry};
 pub use message::header;
 pub use publisher::Publisher;
+pub use settings::Settings;
 pub use topology::{Depth, Lane, Topology, depths};

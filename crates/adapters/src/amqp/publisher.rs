@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
+use super::Settings;
 use super::backoff::Backoff;
 use super::confirms::{Outcome, Press};
 use super::link::unreachable;
 use super::message::Message;
 use super::topology::{Lane, Topology};
-use crate::config;
 
 /// Messages in flight at once: one disk sync of the broker confirms many, and a window of job
 /// messages stays below a megabyte.
@@ -22,16 +22,16 @@ pub struct Publisher(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    config: config::Amqp,
+    settings: Settings,
     topology: Topology,
     press: Mutex<Option<Press>>,
 }
 
 impl Publisher {
     /// A publisher of these settings. The network is first used when something is published.
-    pub fn connect(config: &config::Amqp) -> Self {
-        let (config, topology) = (config.clone(), Topology::new(config));
-        Self(Arc::new(Shared { config, topology, press: Mutex::default() }))
+    pub fn connect(settings: &Settings) -> Self {
+        let (settings, topology) = (settings.clone(), Topology::new(settings));
+        Self(Arc::new(Shared { settings, topology, press: Mutex::default() }))
     }
 
     /// Connects now, once, if it is not connected; asserts the topology.
@@ -90,8 +90,8 @@ impl Publisher {
 
     /// Publishes at most a window of messages; as many results as messages.
     pub(super) async fn publish(&self, mut messages: Vec<Message>) -> Vec<Result<(), Failure>> {
-        let patience = Duration::from_secs(self.0.config.confirm_timeout_s);
-        let mut backoff = Backoff::new(Duration::from_secs(self.0.config.reconnect_max_s));
+        let patience = Duration::from_secs(self.0.settings.confirm_timeout_s);
+        let mut backoff = Backoff::new(Duration::from_secs(self.0.settings.reconnect_max_s));
         let mut results: Vec<Result<(), Failure>> = messages.iter().map(|_| Ok(())).collect();
         let mut open: Vec<usize> = (0..messages.len()).collect();
         let mut press = self.0.press.lock().await;
@@ -133,7 +133,7 @@ impl Publisher {
 impl Shared {
     async fn press<'a>(&self, slot: &'a mut Option<Press>) -> Result<&'a Press, Failure> {
         if !slot.as_ref().is_some_and(Press::usable) {
-            *slot = Some(Press::open(&self.config, &self.topology).await?);
+            *slot = Some(Press::open(&self.settings, &self.topology).await?);
         }
         slot.as_ref().ok_or_else(|| unreachable("not connected"))
     }

@@ -13,8 +13,8 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use lapin::{Channel, ExchangeKind};
 
+use super::Settings;
 use super::link;
-use crate::config;
 
 /// Deliveries after which the broker itself sets a job aside. Attempts are counted per job in
 /// the database; this is the net under that, and RabbitMQ 4's own default (20) is too tight for
@@ -67,8 +67,8 @@ pub struct Depth {
 
 impl Topology {
     /// The topology of these settings.
-    pub fn new(config: &config::Amqp) -> Self {
-        Self { prefix: config.prefix.clone(), delays_s: config.retry_delays_s.clone() }
+    pub fn new(settings: &Settings) -> Self {
+        Self { prefix: settings.prefix.clone(), delays_s: settings.retry_delays_s.clone() }
     }
 
     /// Queue of a lane.
@@ -147,10 +147,10 @@ impl Topology {
 ///
 /// # Errors
 /// `broker.unreachable`.
-pub async fn depths(config: &config::Amqp) -> Result<Vec<Depth>, Failure> {
-    let connection = link::open(config, "emofleet depths").await?;
+pub async fn depths(settings: &Settings) -> Result<Vec<Depth>, Failure> {
+    let connection = link::open(settings, "emofleet depths").await?;
     let channel = connection.create_channel().await.map_err(|e| link::failure("opening a channel", &e))?;
-    let depths = Topology::new(config).declare(&channel).await?;
+    let depths = Topology::new(settings).declare(&channel).await?;
     // The answer is in hand; a connection that fails to close costs nothing.
     let _ = connection.close(200, "done".into()).await;
     Ok(depths)

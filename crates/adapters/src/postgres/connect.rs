@@ -12,8 +12,8 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 
+use super::Settings;
 use super::errors;
-use crate::config;
 
 /// The numbered SQL of `migrations/`, built in.
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
@@ -34,7 +34,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable` when it does not; `database.refused` for a bad URL, user or database.
-    pub async fn connect(settings: &config::Postgres) -> Result<Self, Failure> {
+    pub async fn connect(settings: &Settings) -> Result<Self, Failure> {
         let database = Self::lazy(settings)?;
         // One connection outside the pool: the pool would turn every reason into "timed out".
         let timeout = Duration::from_secs(settings.connect_timeout_s.max(1));
@@ -52,7 +52,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.refused` for a bad URL.
-    pub fn lazy(settings: &config::Postgres) -> Result<Self, Failure> {
+    pub fn lazy(settings: &Settings) -> Result<Self, Failure> {
         let options = PgConnectOptions::from_str(settings.url.expose_secret())
             .map_err(|e| errors::failure(&e))?
             .application_name("emofleet")

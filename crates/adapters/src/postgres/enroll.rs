@@ -77,9 +77,9 @@ impl Columns {
             columns.customer.push(call.customer.clone());
             columns.started_at.push(call.started_at);
             columns.attributes.push(json!(call.attributes));
-            columns.model.push(job.model.clone());
+            columns.model.push(job.options.model.clone());
             columns.options.push(json!({
-                "channels": job.channels, "granularity": job.granularity, "embedding": job.embedding
+                "channels": job.options.channels, "granularity": job.options.granularity, "embedding": job.options.embedding
             }));
             columns.submitted_at.push(job.submitted_at);
         }

@@ -13,7 +13,7 @@ use domain::{Failure, FailureCode};
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
 
-use crate::config::{self, Checksums};
+use super::{Checksums, Settings};
 
 /// Bytes a second that an upload must reach over its length, besides the stall time allowed.
 const SLOWEST_UPLOAD: u64 = 64 * 1024;
@@ -35,10 +35,10 @@ impl Store {
     ///
     /// # Errors
     /// `store.denied` without credentials, `store.unreachable` when `s3.ca_file` can't be used.
-    pub fn connect(config: &config::S3) -> Result<Self, Failure> {
-        let stall_timeout = Duration::from_secs(config.stall_timeout_s.max(1));
-        let connect_timeout = Duration::from_secs(config.connect_timeout_s.max(1));
-        let (requests, responses) = match config.checksums {
+    pub fn connect(settings: &Settings) -> Result<Self, Failure> {
+        let stall_timeout = Duration::from_secs(settings.stall_timeout_s.max(1));
+        let connect_timeout = Duration::from_secs(settings.connect_timeout_s.max(1));
+        let (requests, responses) = match settings.checksums {
             Checksums::WhenRequired => {
                 (RequestChecksumCalculation::WhenRequired, ResponseChecksumValidation::WhenRequired)
             }
@@ -48,26 +48,26 @@ impl Store {
         };
         let mut builder = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(config.region.clone()))
-            .credentials_provider(credentials(config)?)
-            .http_client(http_client(config)?)
-            .force_path_style(config.path_style)
+            .region(Region::new(settings.region.clone()))
+            .credentials_provider(credentials(settings)?)
+            .http_client(http_client(settings)?)
+            .force_path_style(settings.path_style)
             .request_checksum_calculation(requests)
             .response_checksum_validation(responses)
-            .retry_config(RetryConfig::standard().with_max_attempts(config.attempts.max(1)))
+            .retry_config(RetryConfig::standard().with_max_attempts(settings.attempts.max(1)))
             .timeout_config(timeouts(connect_timeout, stall_timeout))
             .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(stall_timeout).build());
-        if !config.endpoint.is_empty() {
-            builder = builder.endpoint_url(&config.endpoint);
+        if !settings.endpoint.is_empty() {
+            builder = builder.endpoint_url(&settings.endpoint);
         }
         Ok(Self {
             client: Client::from_conf(builder.build()),
             stall_timeout,
             connect_timeout,
-            attempts: config.attempts.max(1),
-            part_bytes: config.part_mib * 1024 * 1024,
-            region: config.region.clone(),
-            endpoint: config.endpoint.clone(),
+            attempts: settings.attempts.max(1),
+            part_bytes: settings.part_mib * 1024 * 1024,
+            region: settings.region.clone(),
+            endpoint: settings.endpoint.clone(),
         })
     }
 
@@ -83,13 +83,13 @@ fn timeouts(connect: Duration, answer: Duration) -> TimeoutConfig {
     TimeoutConfig::builder().connect_timeout(connect).read_timeout(answer).build()
 }
 
-fn credentials(config: &config::S3) -> Result<Credentials, Failure> {
+fn credentials(settings: &Settings) -> Result<Credentials, Failure> {
     let take = |setting: &SecretString, variable: &str| {
         let set = setting.expose_secret();
         if set.is_empty() { std::env::var(variable).unwrap_or_default() } else { set.to_owned() }
     };
-    let access_key = take(&config.access_key, "AWS_ACCESS_KEY_ID");
-    let secret_key = take(&config.secret_key, "AWS_SECRET_ACCESS_KEY");
+    let access_key = take(&settings.access_key, "AWS_ACCESS_KEY_ID");
+    let secret_key = take(&settings.secret_key, "AWS_SECRET_ACCESS_KEY");
     if access_key.is_empty() || secret_key.is_empty() {
         return Err(Failure::new(
             FailureCode::StoreDenied,
@@ -97,23 +97,24 @@ fn credentials(config: &config::S3) -> Result<Credentials, Failure> {
         ));
     }
     // A session token belongs to the keys of the environment, never to those of the settings.
-    let token = config.access_key.expose_secret().is_empty().then(|| std::env::var("AWS_SESSION_TOKEN").ok()).flatten();
+    let token =
+        settings.access_key.expose_secret().is_empty().then(|| std::env::var("AWS_SESSION_TOKEN").ok()).flatten();
     Ok(Credentials::new(access_key, secret_key, token.filter(|t| !t.is_empty()), None, "emofleet settings"))
 }
 
-fn http_client(config: &config::S3) -> Result<SharedHttpClient, Failure> {
+fn http_client(settings: &Settings) -> Result<SharedHttpClient, Failure> {
     let builder = aws_smithy_http_client::Builder::new();
-    if config.endpoint.starts_with("http://") {
+    if settings.endpoint.starts_with("http://") {
         return Ok(builder.build_http());
     }
     let builder = builder.tls_provider(Provider::Rustls(CryptoMode::Ring));
-    if config.ca_file.as_os_str().is_empty() {
+    if settings.ca_file.as_os_str().is_empty() {
         return Ok(builder.build_https());
     }
     let refused = |what: String| {
-        Failure::new(FailureCode::StoreUnreachable, format!("`s3.ca_file` {}: {what}", config.ca_file.display()))
+        Failure::new(FailureCode::StoreUnreachable, format!("`s3.ca_file` {}: {what}", settings.ca_file.display()))
     };
-    let pem = std::fs::read(&config.ca_file).map_err(|e| refused(e.to_string()))?;
+    let pem = std::fs::read(&settings.ca_file).map_err(|e| refused(e.to_string()))?;
     // Checked here, because the client panics at what is no certificate.
     crate::pem::certificates(&pem).map_err(refused)?;
     let context = TlsContext::builder()

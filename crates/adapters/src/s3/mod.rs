@@ -7,8 +7,10 @@ mod failures;
 mod fetch;
 mod list;
 mod object;
+mod settings;
 mod upload;
 
 pub use client::Store;
 pub use fetch::Fetched;
 pub use object::ObjectInfo;
+pub use settings::{Checksums, Settings};

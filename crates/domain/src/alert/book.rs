@@ -1,9 +1,6 @@
 //! All rules and destinations of one file.
 
-use super::{Destination, Faults, Finding, Rule, Subject, read};
-
-/// The file that is built in; every kind of condition stands in it, mostly as a comment.
-pub const DEFAULT: &str = include_str!("../../../../config/alerts.toml");
+use super::{Destination, Finding, Rule, Subject};
 
 /// The rules of a file, in its order, and where their alerts go.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -15,14 +12,6 @@ pub struct Rulebook {
 }
 
 impl Rulebook {
-    /// Reads the text of a rules' file.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it, each with line and column.
-    pub fn parse(text: &str) -> Result<Self, Faults> {
-        read::rulebook(text)
-    }
-
     /// The rules that hold of a call.
     pub fn evaluate<'a>(&'a self, subject: Subject<'_>) -> Vec<(&'a Rule, Finding)> {
         self.rules.iter().filter_map(|rule| Some((rule, rule.evaluate(subject)?))).collect()

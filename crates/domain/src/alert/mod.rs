@@ -9,17 +9,15 @@ mod destination;
 mod evidence;
 mod heard;
 mod notice;
-mod read;
 mod rule;
 mod wording;
 
-pub use book::{DEFAULT, Rulebook};
+pub use book::Rulebook;
 pub use condition::{Condition, DataField};
 pub use destination::{AMQP, Destination, Language, Service};
 pub use evidence::{Evidence, Finding, What};
 pub use heard::{Extent, Heard, Third};
 pub use notice::{Kind, Notice, TellOf};
-pub use read::{Fault, Faults};
 pub use rule::{Grouping, Rule, Severity};
 pub use wording::clock;
 

@@ -1,5 +1,0 @@
-//! The console: so far, the dispatcher of alerts.
-
-pub mod alerting;
-pub mod cli;
-mod signals;

@@ -1,0 +1,40 @@
+//! The section of `config/default.toml` that this module reads, where each key is explained.
+#![expect(missing_docs, reason = "each key is documented once, in config/default.toml")]
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use std::path::PathBuf;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub url: SecretString,
+    pub ca_file: PathBuf,
+    pub prefix: String,
+    pub prefetch: u16,
+    pub heartbeat_s: u16,
+    pub confirm_timeout_s: u64,
+    pub reconnect_max_s: u64,
+    pub retry_delays_s: Vec<u32>,
+}
+
+/// A key, whether its value makes sense, and what it must be.
+type Check = (&'static str, bool, &'static str);
+
+impl Settings {
+    /// What the types can't express: ranges.
+    pub fn checks(&self) -> Vec<Check> {
+        let url = self.url.expose_secret();
+        vec![
+            (
+                "amqp.url",
+                url.starts_with("amqp://") || url.starts_with("amqps://"),
+                "must begin with amqp:// or amqps://",
+            ),
+            ("amqp.prefix", !self.prefix.is_empty(), "must not be empty"),
+            ("amqp.prefetch", self.prefetch > 0, "must be at least 1: 0 means no limit to RabbitMQ"),
+            ("amqp.retry_delays_s", (1..=10).contains(&self.retry_delays_s.len()), "must name one to ten delays"),
+            ("amqp.retry_delays_s", self.retry_delays_s.iter().all(|s| *s > 0), "must be positive"),
+        ]
+    }
+}

@@ -1,0 +1,56 @@
+//! The section of `config/default.toml` that this module reads, where each key is explained.
+#![expect(missing_docs, reason = "each key is documented once, in config/default.toml")]
+
+use domain::JobId;
+use secrecy::SecretString;
+use serde::Deserialize;
+use std::path::PathBuf;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub endpoint: String,
+    pub region: String,
+    pub bucket: String,
+    pub artifact_bucket: String,
+    pub artifact_prefix: String,
+    pub access_key: SecretString,
+    pub secret_key: SecretString,
+    pub path_style: bool,
+    pub checksums: Checksums,
+    pub ca_file: PathBuf,
+    pub connect_timeout_s: u64,
+    pub stall_timeout_s: u64,
+    pub attempts: u32,
+    pub part_mib: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Checksums {
+    WhenRequired,
+    WhenSupported,
+}
+
+/// A key, whether its value makes sense, and what it must be.
+type Check = (&'static str, bool, &'static str);
+
+impl Settings {
+    /// Where artifacts go.
+    pub fn artifact_bucket(&self) -> &str {
+        if self.artifact_bucket.is_empty() { &self.bucket } else { &self.artifact_bucket }
+    }
+
+    /// Prefix of the keys of one job's artifacts; ends in `/`.
+    pub fn artifact_folder(&self, job: JobId) -> String {
+        format!("{}/{job}/", self.artifact_prefix)
+    }
+
+    /// What the types can't express: ranges.
+    pub fn checks(&self) -> Vec<Check> {
+        vec![
+            ("s3.bucket", !self.bucket.is_empty(), "must not be empty"),
+            ("s3.part_mib", (5..=5120).contains(&self.part_mib), "must be 5 to 5120, by S3's own rule"),
+        ]
+    }
+}

@@ -1,0 +1,82 @@
+//! The file of alert rules that the settings name.
+
+use domain::alert::Rulebook;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+use super::parse;
+use crate::ConfigError;
+
+/// The file that is built in; every kind of condition is in it, mostly as a comment.
+pub const DEFAULT: &str = include_str!("../../../../config/alerts.toml");
+
+/// `[alerts]` of `config/default.toml`, where each key is explained.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is documented once, in config/default.toml")]
+pub struct Alerts {
+    pub rules: PathBuf,
+}
+
+/// Largest file of rules that is read.
+const LARGEST: u64 = 1 << 20;
+
+impl Alerts {
+    /// The rules and destinations: of the file in `alerts.rules`, or those that are built in.
+    ///
+    /// # Errors
+    /// [`ConfigError`]; one line per fault, as `FILE:LINE:COLUMN: what`.
+    pub fn rulebook(&self) -> Result<Rulebook, ConfigError> {
+        if self.rules.as_os_str().is_empty() {
+            return named("config/alerts.toml (built in)", DEFAULT);
+        }
+        read(&self.rules)
+    }
+}
+
+/// The rules and destinations of a file.
+///
+/// # Errors
+/// As [`Alerts::rulebook`].
+pub fn read(path: &Path) -> Result<Rulebook, ConfigError> {
+    let name = path.display();
+    let unreadable = |why: String| ConfigError::Rules(format!("{name}: {why}"));
+    let size = std::fs::metadata(path).map_err(|e| unreadable(format!("can't be read: {e}")))?.len();
+    if size > LARGEST {
+        return Err(unreadable(format!("has {size} bytes; a file of rules has at most {LARGEST}")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| unreadable(format!("can't be read: {e}")))?;
+    named(&name.to_string(), &text)
+}
+
+fn named(name: &str, text: &str) -> Result<Rulebook, ConfigError> {
+    parse(text).map_err(|faults| {
+        let lines: Vec<_> = faults.0.iter().map(|fault| format!("{name}:{fault}")).collect();
+        ConfigError::Rules(lines.join("\n"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Settings;
+
+    #[test]
+    fn the_built_in_rules_are_used_unless_a_file_is_named() {
+        let mut alerts = Settings::from_toml("").expect("defaults").alerts;
+        assert_eq!(alerts.rulebook().expect("valid").rules.len(), 1);
+        alerts.rules = "/nowhere/alerts.toml".into();
+        let error = alerts.rulebook().expect_err("no such file").to_string();
+        assert!(error.contains("/nowhere/alerts.toml"), "{error}");
+    }
+
+    #[test]
+    fn faults_name_file_line_and_column() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("mine.toml");
+        std::fs::write(&path, "[[rule]]\nname = \"x\"\nwen = 1\n").expect("written");
+        let mut alerts = Settings::from_toml("").expect("defaults").alerts;
+        alerts.rules = path;
+        let error = alerts.rulebook().expect_err("wrong").to_string();
+        assert!(error.contains("mine.toml:3:1: unknown key `wen`") && error.contains("`when` is missing"), "{error}");
+    }
+}

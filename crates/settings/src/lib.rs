@@ -1,0 +1,183 @@
+//! Settings: the built-in `config/default.toml`, then the file named in `EMOFLEET_CONFIG`,
+//! then the environment (`EMOFLEET__SECTION__KEY`). An unknown key is an error that names it.
+
+pub mod alert_file;
+mod dispatcher;
+mod worker;
+
+pub use alert_file::Alerts;
+pub use dispatcher::Dispatcher;
+pub use worker::Worker;
+
+use adapters::{amqp, postgres, s3, telemetry};
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
+use serde::Deserialize;
+
+/// The commented defaults that are built in.
+pub const DEFAULTS: &str = include_str!("../../../config/default.toml");
+
+/// A setting that is missing, unknown, of the wrong type or out of range.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The message names the key and where it was set.
+    #[error("configuration: {0}")]
+    Invalid(String),
+    /// `EMOFLEET_CONFIG` names a file that is not there.
+    #[error("configuration: EMOFLEET_CONFIG names `{0}`, which can't be read")]
+    NoFile(String),
+    /// The alert rules: one line per fault, with its place.
+    #[error("alert rules:\n{0}")]
+    Rules(String),
+}
+
+/// A key, whether its value makes sense, and what it must be.
+type Check = (&'static str, bool, &'static str);
+
+/// All settings, one field for each section of `config/default.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each section is documented once, in config/default.toml")]
+pub struct Settings {
+    pub amqp: amqp::Settings,
+    pub s3: s3::Settings,
+    pub postgres: postgres::Settings,
+    pub worker: Worker,
+    pub audio: speech::settings::Audio,
+    pub segment: speech::settings::Segment,
+    pub analysis: speech::settings::Analysis,
+    pub model: speech::settings::Model,
+    pub runtime: speech::settings::Runtime,
+    pub alerts: Alerts,
+    pub dispatcher: Dispatcher,
+    pub log: telemetry::Settings,
+}
+
+impl Settings {
+    /// What `speech` needs of them.
+    pub fn speech(&self) -> speech::Settings {
+        speech::Settings {
+            audio: self.audio.clone(),
+            segment: self.segment.clone(),
+            analysis: self.analysis.clone(),
+            model: self.model.clone(),
+            runtime: self.runtime.clone(),
+        }
+    }
+
+    /// What types can't express: ranges, and how keys depend on each other. The message names the key.
+    fn check(&self) -> Result<(), String> {
+        let sections = [
+            self.amqp.checks(),
+            self.s3.checks(),
+            self.postgres.checks(),
+            self.worker.checks(),
+            self.audio.checks(),
+            self.segment.checks(),
+            self.model.checks(),
+            self.dispatcher.checks(),
+        ];
+        match sections.into_iter().flatten().find(|(_, valid, _)| !valid) {
+            Some((key, _, what)) => Err(format!("`{key}` {what}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Defaults, file and environment together.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with the key and its source.
+    pub fn load() -> Result<Self, ConfigError> {
+        let mut figment = Figment::from(Toml::string(DEFAULTS));
+        if let Some(path) = std::env::var_os("EMOFLEET_CONFIG").filter(|p| !p.is_empty()) {
+            if !std::path::Path::new(&path).is_file() {
+                return Err(ConfigError::NoFile(path.to_string_lossy().into_owned()));
+            }
+            figment = figment.merge(Toml::file_exact(path));
+        }
+        Self::extract(&figment.merge(Env::prefixed("EMOFLEET__").split("__")))
+    }
+
+    /// The built-in defaults with TOML text on top; the environment is not looked at.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with the key.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        Self::extract(&Figment::from(Toml::string(DEFAULTS)).merge(Toml::string(text)))
+    }
+
+    fn extract(figment: &Figment) -> Result<Self, ConfigError> {
+        let settings: Self = figment.extract().map_err(|errors| ConfigError::Invalid(describe(errors)))?;
+        settings.check().map_err(ConfigError::Invalid)?;
+        Ok(settings)
+    }
+}
+
+/// One line per error: which key, what is wrong with it, where it was set. Values are left
+/// out: they may be secrets.
+fn describe(errors: figment::Error) -> String {
+    use figment::error::Kind;
+    let line = |error: figment::Error| {
+        let mut path = error.path.join(".");
+        let what = match &error.kind {
+            Kind::UnknownField(field, known) => {
+                // The path ends in the key or in its section, as the unknown key came last or not.
+                if error.path.last() != Some(field) {
+                    path = error.path.iter().chain([field]).map(String::as_str).collect::<Vec<_>>().join(".");
+                }
+                format!("unknown key; the keys here are {}", known.join(", "))
+            }
+            Kind::MissingField(field) => format!("`{field}` is missing"),
+            Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => format!("must be {expected}"),
+            Kind::UnknownVariant(_, known) => format!("must be one of {}", known.join(", ")),
+            Kind::Message(message) => message.clone(),
+            other => other.to_string(),
+        };
+        let origin = error.metadata.as_ref().map_or(String::new(), |m| format!(" (set in {})", m.name));
+        format!("`{path}`: {what}{origin}")
+    };
+    errors.into_iter().map(line).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid_and_complete() {
+        let settings = Settings::from_toml("").expect("config/default.toml is valid");
+        assert_eq!(settings.amqp.prefix, "emofleet");
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let error = Settings::from_toml("[worker]\nslotz = 3").expect_err("unknown key").to_string();
+        assert!(error.contains("`worker.slotz`") && error.contains("slots"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_type_is_named_without_its_value() {
+        let error = Settings::from_toml("[worker]\nslots = \"hunter2\"").expect_err("wrong type").to_string();
+        assert!(error.contains("`worker.slots`") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn values_that_make_no_sense_are_refused() {
+        for (toml, key) in [
+            ("[worker]\nslots = 0", "worker.slots"),
+            ("[segment]\ntarget_max_s = 40.0", "segment.target_max_s"),
+            ("[amqp]\nretry_delays_s = []", "amqp.retry_delays_s"),
+            ("[amqp]\nurl = \"http://x\"", "amqp.url"),
+        ] {
+            let error = Settings::from_toml(toml).expect_err(toml).to_string();
+            assert!(error.contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let text = "[s3]\nsecret_key = \"hunter2\"\n[amqp]\nurl = \"amqp://u:hunter2@h/v\"\n[postgres]\nurl = \"postgres://u:hunter2@h/d\"";
+        let settings = Settings::from_toml(text).expect("valid");
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+}

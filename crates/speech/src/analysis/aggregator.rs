@@ -1,0 +1,144 @@
+//! Adds up what was heard in a recording's segments, in the order of each track's time.
+
+use domain::channel::Track;
+use domain::report::{ChannelReport, FrameSeries, Segment, SegmentFrames};
+use domain::{Emotion, Failure, FailureCode, Scores};
+
+use crate::audio::SAMPLE_RATE;
+use crate::model::Prediction;
+
+/// Frames a second of every model.
+const FRAME_RATE: u32 = 50;
+
+/// A segment's position, once its samples have gone to the model.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Position {
+    pub(super) track: usize,
+    pub(super) index: u32,
+    pub(super) start_sample: u64,
+    pub(super) end_sample: u64,
+}
+
+/// The sums so far.
+#[derive(Debug, Default)]
+pub(super) struct ScoreAggregator {
+    segments: Vec<(usize, Segment)>,
+    frames: Vec<(usize, SegmentFrames)>,
+    embedding: Vec<f64>,
+    weight: f64,
+}
+
+/// What the sums come to.
+#[derive(Debug)]
+pub(super) struct Aggregate {
+    pub(super) channels: Vec<ChannelReport>,
+    pub(super) scores: Scores,
+    /// Shape [D]: mean over all scored speech, by seconds.
+    pub(super) embedding: Vec<f32>,
+    pub(super) frames: Option<FrameSeries>,
+}
+
+fn seconds(samples: u64) -> f64 {
+    samples as f64 / f64::from(SAMPLE_RATE)
+}
+
+impl ScoreAggregator {
+    /// Adds a segment. `frames`: keep its frames' scores as well.
+    ///
+    /// # Errors
+    /// `model.failed` when the logits are not finite.
+    pub(super) fn add(&mut self, position: Position, prediction: &Prediction, frames: bool) -> Result<(), Failure> {
+        let to_scores = |logits: &[f32; Emotion::COUNT]| {
+            Scores::from_logits(logits).map_err(|e| Failure::new(FailureCode::ModelFailed, e.to_string()))
+        };
+        let scores = to_scores(&prediction.logits)?;
+        let (emotion, confidence) = scores.top();
+        let (start_s, end_s) = (seconds(position.start_sample), seconds(position.end_sample));
+        let weight = end_s - start_s;
+        self.embedding.resize(prediction.embedding.len(), 0.0);
+        for (sum, value) in self.embedding.iter_mut().zip(&prediction.embedding) {
+            *sum += f64::from(*value) * weight;
+        }
+        self.weight += weight;
+        self.segments
+            .push((position.track, Segment { index: position.index, start_s, end_s, emotion, confidence, scores }));
+        if frames {
+            let scores = prediction.frame_logits.iter().map(|l| to_scores(l).map(|s| *s.as_array()));
+            let scores = scores.collect::<Result<_, _>>()?;
+            // The channel is filled in when the tracks are known.
+            self.frames.push((position.track, SegmentFrames { channel: None, index: position.index, start_s, scores }));
+        }
+        Ok(())
+    }
+
+    /// The totals over `tracks`; `None` when there was no segment at all.
+    pub(super) fn total(self, tracks: &[Track], keep_frames: bool) -> Option<Aggregate> {
+        let channels: Vec<_> = tracks.iter().enumerate().map(|(i, track)| self.channel(i, track)).collect();
+        let all = self.segments.iter().map(|(_, s)| (s.scores, s.duration_s()));
+        let scores = Scores::weighted_mean(all)?;
+        let embedding = self.embedding.iter().map(|sum| (sum / self.weight) as f32).collect();
+        let frames = keep_frames.then(|| {
+            let mut frames = self.frames;
+            frames.sort_by_key(|(track, f)| (*track, f.index));
+            let segments =
+                frames.into_iter().map(|(track, f)| SegmentFrames { channel: tracks[track].channel, ..f }).collect();
+            FrameSeries { rate: FRAME_RATE, labels: Emotion::ALL, segments }
+        });
+        Some(Aggregate { channels, scores, embedding, frames })
+    }
+
+    fn channel(&self, index: usize, track: &Track) -> ChannelReport {
+        let mut segments: Vec<Segment> =
+            self.segments.iter().filter(|(t, _)| *t == index).map(|(_, s)| s.clone()).collect();
+        segments.sort_by_key(|s| s.index);
+        ChannelReport {
+            channel: track.channel,
+            role: track.role,
+            scored: track.scored,
+            speech_s: segments.iter().map(Segment::duration_s).sum(),
+            scores: Scores::weighted_mean(segments.iter().map(|s| (s.scores, s.duration_s()))),
+            segments,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::Role;
+
+    fn prediction(angry: f32, value: f32) -> Prediction {
+        let mut logits = [0.0; 9];
+        logits[0] = angry;
+        Prediction { logits, embedding: vec![value], frames: vec![], frame_logits: vec![logits] }
+    }
+
+    fn position(track: usize, index: u32, start_s: u64, end_s: u64) -> Position {
+        Position { track, index, start_sample: start_s * 16_000, end_sample: end_s * 16_000 }
+    }
+
+    #[test]
+    fn totals_weigh_by_seconds_and_keep_tracks_apart() {
+        let tracks = [
+            Track { channel: Some(0), role: Role::Agent, scored: false },
+            Track { channel: Some(1), role: Role::Customer, scored: true },
+        ];
+        let mut aggregator = ScoreAggregator::default();
+        aggregator.add(position(1, 1, 10, 11), &prediction(50.0, 4.0), true).expect("finite");
+        aggregator.add(position(1, 0, 0, 3), &prediction(0.0, 0.0), true).expect("finite");
+        let total = aggregator.total(&tracks, true).expect("there was speech");
+        assert_eq!(total.embedding, [1.0]);
+        assert!((total.scores.of(Emotion::Angry) - (0.25 + 0.75 / 9.0)).abs() < 1e-5);
+        assert!(total.channels[0].segments.is_empty() && total.channels[0].scores.is_none());
+        assert_eq!(total.channels[1].segments.iter().map(|s| s.index).collect::<Vec<_>>(), [0, 1]);
+        assert!((total.channels[1].speech_s - 4.0).abs() < 1e-9);
+        let frames = total.frames.expect("asked for");
+        assert_eq!(frames.segments[0].channel, Some(1));
+        assert_eq!(frames.segments[0].index, 0);
+    }
+
+    #[test]
+    fn no_segment_no_total() {
+        assert!(ScoreAggregator::default().total(&[], false).is_none());
+    }
+}

@@ -1,0 +1,140 @@
+//! MPEG audio (layers I to III) and ADTS, told from noise by their frames following each other.
+
+use super::bytes::be32;
+
+/// How far into a file the first frame may be.
+pub(in crate::audio) const SEARCH: usize = 64 * 1024;
+/// Frames in a row that make a stream.
+const FRAMES: usize = 3;
+
+/// A stream of frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::audio) enum Stream {
+    /// MPEG-1 or -2 audio.
+    Mpeg,
+    /// AAC in ADTS.
+    Adts,
+}
+
+/// Where in `head`, the beginning of the file, frames begin to follow each other.
+///
+/// `whole` says that `head` is the whole file, so that fewer frames may do.
+pub(in crate::audio) fn find(head: &[u8], whole: bool) -> Option<(usize, Stream)> {
+    let starts = (0..head.len().min(SEARCH)).filter(|at| head[*at] == 0xff);
+    starts.map(|at| (at, follow(&head[at..], whole && at == 0))).find_map(|(at, stream)| Some((at, stream?)))
+}
+
+fn follow(bytes: &[u8], whole: bool) -> Option<Stream> {
+    let (stream, identity, mut at) = frame(bytes)?;
+    for _ in 1..FRAMES {
+        match bytes.get(at..) {
+            Some(rest) if rest.len() >= 6 => match frame(rest) {
+                Some((next, same, length)) if next == stream && same == identity => at += length,
+                _ => return None,
+            },
+            _ => return whole.then_some(stream),
+        }
+    }
+    Some(stream)
+}
+
+/// Kind, what must not change from frame to frame, and length of the frame at the beginning.
+fn frame(bytes: &[u8]) -> Option<(Stream, u32, usize)> {
+    let header = be32(bytes, 0)?;
+    if header >> 21 != 0x7ff {
+        return None;
+    }
+    let (version, layer) = (header >> 19 & 3, 4 - (header >> 17 & 3));
+    if layer == 4 {
+        return adts_frame(bytes, header);
+    }
+    let (rate_index, bitrate_index, padding) = (header >> 10 & 3, header >> 12 & 15, header >> 9 & 1);
+    if version == 1 || rate_index == 3 || bitrate_index == 0 || bitrate_index == 15 {
+        return None;
+    }
+    let rate = [44_100, 48_000, 32_000][rate_index as usize] >> [2, 0, 1, 0][version as usize];
+    let kilobits = bitrate(version == 3, layer, bitrate_index as usize)?;
+    let length = match layer {
+        1 => (12_000 * kilobits / rate + padding) * 4,
+        3 if version != 3 => 72_000 * kilobits / rate + padding,
+        _ => 144_000 * kilobits / rate + padding,
+    };
+    Some((Stream::Mpeg, header & 0xfffe_0c00, length as usize))
+}
+
+fn adts_frame(bytes: &[u8], header: u32) -> Option<(Stream, u32, usize)> {
+    // 0xfff: twelve bits of sync, where MPEG audio has eleven.
+    let length = (be32(bytes, 2)? >> 5 & 0x1fff) as usize;
+    let sensible = header >> 20 == 0xfff && header >> 10 & 15 < 13 && length > 7;
+    sensible.then_some((Stream::Adts, header & 0xfffe_fdc0, length))
+}
+
+/// How many bytes the recording has that begins with `head`, if its first frame holds such a count (`Xing`, `Info`).
+pub(in crate::audio) fn counted(head: &[u8]) -> Option<u64> {
+    let first = head.get(..head.len().min(200))?;
+    let at = first.windows(4).position(|word| word == b"Xing" || word == b"Info")?;
+    let flags = be32(head, at + 4)?;
+    let bytes_at = at + 8 + if flags & 1 == 0 { 0 } else { 4 };
+    (flags & 2 != 0).then(|| be32(head, bytes_at).map(u64::from)).flatten()
+}
+
+fn bitrate(version_1: bool, layer: u32, index: usize) -> Option<u32> {
+    const RATES: [[u32; 14]; 5] = [
+        [32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448],
+        [32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384],
+        [32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320],
+        [32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256],
+        [8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
+    ];
+    let table = match (version_1, layer) {
+        (true, 1) => 0,
+        (true, 2) => 1,
+        (true, _) => 2,
+        (false, 1) => 3,
+        (false, _) => 4,
+    };
+    RATES[table].get(index - 1).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noise_is_no_stream() {
+        let mut state = 1u32;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        })
+        .take(SEARCH * 2)
+        .collect();
+        assert_eq!(find(&noise, false), None);
+        assert_eq!(find(&[0xff; 4096], false), None);
+    }
+
+    #[test]
+    fn the_first_frame_may_count_bytes() {
+        let frame = |flags: u32, fields: &[u32]| {
+            let numbers: Vec<u8> = [&[flags], fields].concat().iter().flat_map(|n| n.to_be_bytes()).collect();
+            [&[0xff, 0xfb, 0x90, 0x00][..], &[0; 32], b"Info", &numbers].concat()
+        };
+        assert_eq!(counted(&frame(3, &[100, 41_700])), Some(41_700));
+        assert_eq!(counted(&frame(2, &[41_700])), Some(41_700));
+        assert_eq!(counted(&frame(1, &[100])), None);
+        assert_eq!(counted(&frame(3, &[100])), None);
+        assert_eq!(counted(&[0xff; 300]), None);
+    }
+
+    #[test]
+    fn frames_that_follow_each_other_are_found_behind_padding() {
+        // MPEG-1 layer III, 128 kbit/s, 44.1 kHz: 417 bytes a frame.
+        let mut bytes = vec![0u8; 100];
+        for _ in 0..4 {
+            let mut frame = vec![0u8; 417];
+            frame[..4].copy_from_slice(&[0xff, 0xfb, 0x90, 0x00]);
+            bytes.extend(frame);
+        }
+        assert_eq!(find(&bytes, true), Some((100, Stream::Mpeg)));
+    }
+}

@@ -1,0 +1,209 @@
+//! `model.json`, and the promise it makes about `model.onnx` beside it.
+
+use domain::{Emotion, ModelIdentity};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Why a folder is not a model that the fleet can run. Each message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ContractError {
+    /// A file is not there or can't be read.
+    #[error("{path} can't be read: {why}. A model folder holds model.onnx and model.json; see `model.dir`")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        why: std::io::Error,
+    },
+    /// `model.json` is not the file it should be.
+    #[error("{path} is no model card: {why}")]
+    Card {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        why: serde_json::Error,
+    },
+    /// The labels are others, or in another order.
+    #[error("the model's labels are {found:?}; the fleet needs {wanted:?}, in this order. Export the model again", wanted = Emotion::ALL.map(Emotion::label))]
+    Labels {
+        /// As in `model.json`.
+        found: Vec<String>,
+    },
+    /// A number in `model.json` is not what the pipeline works with.
+    #[error("model.json says {key} = {found}; it must be {wanted}")]
+    Number {
+        /// The key.
+        key: &'static str,
+        /// As in `model.json`.
+        found: u64,
+        /// What it must be.
+        wanted: &'static str,
+    },
+    /// `model.onnx` is not the file that `model.json` was written for.
+    #[error(
+        "model.onnx has SHA-256 {found}, model.json says {wanted}: the files don't belong together; fetch both again"
+    )]
+    Hash {
+        /// Of the file.
+        found: String,
+        /// As in `model.json`.
+        wanted: String,
+    },
+    /// The configuration asks for another model.
+    #[error(
+        "{dir} holds the model `{found}`, but `model.name` is `{wanted}`: change one of them, since jobs carry the name"
+    )]
+    Name {
+        /// The folder.
+        dir: PathBuf,
+        /// As in `model.json`.
+        found: String,
+        /// As configured.
+        wanted: String,
+    },
+    /// The graph's inputs or outputs break the contract.
+    #[error("the graph breaks the model contract: {0}. See docs/architecture.md, \"The model contract\"")]
+    Graph(String),
+    /// ONNX Runtime refuses the file.
+    #[error("ONNX Runtime can't load or run the model: {0}")]
+    Runtime(String),
+}
+
+/// What a graph computes with, and so whether the segments of a batch stay out of each other's way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Floats: an answer does not depend on the batch, which is verified.
+    #[default]
+    Fp32,
+    /// Activations in 8 bits, with one scale for all that is in a run: segments are prediction one at a time.
+    Int8,
+}
+
+/// `model.json`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ModelCard {
+    /// Jobs carry it.
+    pub name: String,
+    /// Of the weights.
+    pub version: String,
+    /// In output order.
+    pub labels: Vec<String>,
+    /// Hz.
+    pub sample_rate: u32,
+    /// Frames a second.
+    pub frame_rate: u32,
+    /// Numbers in an embedding.
+    pub embedding_dim: usize,
+    /// Of the weights.
+    pub licence: String,
+    /// Of model.onnx, hex.
+    pub sha256: String,
+    /// Labels that this model never answers, for want of data.
+    #[serde(default)]
+    pub cannot_predict: Vec<String>,
+    /// How many weights.
+    #[serde(default)]
+    pub parameters: Option<u64>,
+    /// Of the arithmetic; weights may be stored in fewer bits.
+    #[serde(default)]
+    pub precision: Precision,
+}
+
+impl ModelCard {
+    /// Reads and verifies `dir/model.json`, and the hash of `dir/model.onnx`.
+    ///
+    /// # Errors
+    /// [`ContractError`], with what to do.
+    pub fn read(dir: &Path) -> Result<Self, ContractError> {
+        let path = dir.join("model.json");
+        let text = std::fs::read(&path).map_err(|why| ContractError::Unreadable { path: path.clone(), why })?;
+        let card: Self = serde_json::from_slice(&text).map_err(|why| ContractError::Card { path, why })?;
+        card.check_numbers()?;
+        let onnx = dir.join("model.onnx");
+        let found = sha256(&onnx).map_err(|why| ContractError::Unreadable { path: onnx, why })?;
+        if !found.eq_ignore_ascii_case(&card.sha256) {
+            return Err(ContractError::Hash { found, wanted: card.sha256 });
+        }
+        Ok(card)
+    }
+
+    /// What results keep of the model.
+    pub fn identity(&self) -> ModelIdentity {
+        ModelIdentity { name: self.name.clone(), version: self.version.clone(), sha256: self.sha256.clone() }
+    }
+
+    fn check_numbers(&self) -> Result<(), ContractError> {
+        if self.labels.iter().map(String::as_str).ne(Emotion::ALL.map(Emotion::label)) {
+            return Err(ContractError::Labels { found: self.labels.clone() });
+        }
+        let rules = [
+            ("sample_rate", u64::from(self.sample_rate), self.sample_rate == 16_000, "16000"),
+            ("frame_rate", u64::from(self.frame_rate), self.frame_rate == 50, "50"),
+            ("embedding_dim", self.embedding_dim as u64, (1..=8192).contains(&self.embedding_dim), "1 to 8192"),
+        ];
+        match rules.into_iter().find(|rule| !rule.2) {
+            Some((key, found, _, wanted)) => Err(ContractError::Number { key, found, wanted }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn sha256(path: &Path) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let n = file.read(&mut buffer)?;
+        if n == 0 {
+            break;
+        }
+        hasher.update(&buffer[..n]);
+    }
+    Ok(hasher.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(card: &serde_json::Value) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        std::fs::write(dir.path().join("model.json"), card.to_string()).expect("written");
+        std::fs::write(dir.path().join("model.onnx"), b"abc").expect("written");
+        dir
+    }
+
+    fn card() -> serde_json::Value {
+        serde_json::json!({
+            "name": "m", "version": "1", "labels": Emotion::ALL.map(Emotion::label), "sample_rate": 16000,
+            "frame_rate": 50, "embedding_dim": 4, "licence": "Apache-2.0",
+            "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        })
+    }
+
+    #[test]
+    fn a_folder_whose_hash_fits_is_read() {
+        assert_eq!(ModelCard::read(folder(&card()).path()).expect("valid").name, "m");
+    }
+
+    #[test]
+    fn wrong_folders_are_refused_with_the_reason() {
+        for (key, value, reason) in [
+            ("sha256", serde_json::json!("00"), "don't belong together"),
+            ("labels", serde_json::json!(["angry"]), "Export the model again"),
+            ("sample_rate", serde_json::json!(8000), "it must be 16000"),
+            ("name", serde_json::json!(3), "is no model card"),
+            ("precision", serde_json::json!("int3"), "expected `fp32` or `int8`"),
+        ] {
+            let mut wrong = card();
+            wrong[key] = value;
+            let error = ModelCard::read(folder(&wrong).path()).expect_err(key).to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+        let error = ModelCard::read(Path::new("/nowhere")).expect_err("no folder").to_string();
+        assert!(error.contains("/nowhere/model.json"), "{error}");
+    }
+}

@@ -1,0 +1,196 @@
+//! ONNX Runtime's session over one model folder: load, verify, run a batch.
+
+use crate::settings;
+use domain::{Emotion, Failure, FailureCode, Scores};
+use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session as OrtSession, SessionOutputs};
+use ort::value::TensorRef;
+use std::path::Path;
+
+use super::{ContractError, MIN_SAMPLES, ModelCard, Precision, Prediction};
+use crate::runtime::Runtime;
+
+const INPUTS: [&str; 2] = ["waveform", "lengths"];
+const OUTPUTS: [&str; 4] = ["logits", "embedding", "frames", "frame_logits"];
+
+/// A verified model, ready to run. Not shared: one OS thread owns it.
+pub struct Session {
+    session: OrtSession,
+    card: ModelCard,
+    utterance: RunOptions<HasSelectedOutputs>,
+    frame: RunOptions<HasSelectedOutputs>,
+}
+
+/// What loading found out, for `worker model check`.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// `model.json`.
+    pub card: ModelCard,
+    /// Seconds to load the file into a session.
+    pub load_s: f64,
+    /// How much a segment's scores changed when it was run together with a longer one.
+    pub batch_difference: f32,
+}
+
+/// Most that a segment's scores may depend on the batch it is in.
+const BATCH_LIMIT: f32 = 1e-4;
+
+impl Session {
+    /// Loads the model in `dir`, verifies contract and hash, and runs it once on silence and once
+    /// on a batch of unequal lengths.
+    ///
+    /// # Errors
+    /// [`ContractError`], with what to do.
+    pub fn load(runtime: &Runtime, dir: &Path, settings: &settings::Model) -> Result<(Self, Loaded), ContractError> {
+        let card = ModelCard::read(dir)?;
+        let begun = std::time::Instant::now();
+        let session = build(runtime, dir, settings.threads).map_err(|e| ContractError::Runtime(e.to_string()))?;
+        let load_s = begun.elapsed().as_secs_f64();
+        check_names(&session)?;
+        let options = |outputs: &[&str]| run_options(outputs).map_err(|e| ContractError::Runtime(e.to_string()));
+        let (utterance, frame) = (options(&OUTPUTS[..2])?, options(&OUTPUTS)?);
+        let mut this = Self { session, card, utterance, frame };
+        let batch_difference = this.warm_up()?;
+        let loaded = Loaded { card: this.card.clone(), load_s, batch_difference };
+        Ok((this, loaded))
+    }
+
+    /// `model.json`.
+    pub fn card(&self) -> &ModelCard {
+        &self.card
+    }
+
+    /// Hears a batch: mono samples at 16 kHz each, at least [`MIN_SAMPLES`] long, of any lengths.
+    /// The answers are in the order of the batch and do not depend on what else is in it.
+    ///
+    /// # Errors
+    /// `model.failed` when ONNX Runtime fails or an answer has the wrong shape.
+    pub fn run(&mut self, batch: &[&[f32]], frames: bool) -> Result<Vec<Prediction>, Failure> {
+        match self.card.precision {
+            Precision::Fp32 => self.run_together(batch, frames),
+            Precision::Int8 => {
+                let one = |samples: &&[f32]| Ok(self.run_together(&[samples], frames)?.remove(0));
+                batch.iter().map(one).collect()
+            }
+        }
+    }
+
+    fn run_together(&mut self, batch: &[&[f32]], frames: bool) -> Result<Vec<Prediction>, Failure> {
+        let failed = |why: String| Failure::new(FailureCode::ModelFailed, why);
+        let longest = batch.iter().map(|s| s.len()).max().unwrap_or(0);
+        if batch.iter().any(|s| s.len() < MIN_SAMPLES) {
+            return Err(failed(format!("a segment is shorter than {MIN_SAMPLES} samples")));
+        }
+        let mut waveform = ndarray::Array2::<f32>::zeros((batch.len(), longest));
+        for (mut row, samples) in waveform.rows_mut().into_iter().zip(batch) {
+            row.slice_mut(ndarray::s![..samples.len()]).assign(&ndarray::ArrayView1::from(*samples));
+        }
+        let lengths = ndarray::Array1::from_iter(batch.iter().map(|s| s.len() as i64));
+        let options = if frames { &self.frame } else { &self.utterance };
+        let to_failure = |e: ort::Error| failed(format!("ONNX Runtime: {e}"));
+        let inputs = ort::inputs![
+            INPUTS[0] => TensorRef::from_array_view(waveform.view()).map_err(to_failure)?,
+            INPUTS[1] => TensorRef::from_array_view(lengths.view()).map_err(to_failure)?,
+        ];
+        let outputs = self.session.run_with_options(inputs, options).map_err(to_failure)?;
+        unpack(&outputs, batch, self.card.embedding_dim, frames).map_err(failed)
+    }
+
+    /// The largest change of a score with the batch; refuses one that the card's precision does not excuse.
+    fn warm_up(&mut self) -> Result<f32, ContractError> {
+        let tone: Vec<f32> = (0..32_000_u16).map(|i| (f32::from(i) * 0.05).sin() * 0.3).collect();
+        let short = &tone[..MIN_SAMPLES];
+        let broken = |failure: Failure| ContractError::Graph(failure.message);
+        let single = self.run_together(&[short], true).map_err(broken)?;
+        let pair = self.run_together(&[&tone, short], true).map_err(broken)?;
+        let scores = |prediction: &Prediction| {
+            Scores::from_logits(&prediction.logits)
+                .map_err(|e| ContractError::Graph(format!("its logits have no softmax: {e}")))
+        };
+        let (alone, among_others) = (scores(&single[0])?, scores(&pair[1])?);
+        let differences = alone.as_array().iter().zip(among_others.as_array()).map(|(a, b)| (a - b).abs());
+        let worst = differences.fold(0.0, f32::max);
+        if self.card.precision == Precision::Fp32 && worst > BATCH_LIMIT {
+            return Err(ContractError::Graph(format!(
+                "a segment's scores change by {worst:.1e} with the batch it is in, and {BATCH_LIMIT:.0e} is allowed. Export it \
+                 with padding masks, or, if its arithmetic is quantised, say \"precision\": \"int8\" in model.json"
+            )));
+        }
+        Ok(worst)
+    }
+}
+
+fn build(runtime: &Runtime, dir: &Path, threads: usize) -> ort::Result<OrtSession> {
+    let threads = if threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { threads };
+    let session = OrtSession::builder(runtime.environment())?
+        .with_intra_threads(threads)?
+        // Spinning threads would take the cores from decoding.
+        .with_intra_op_spinning(false)?
+        // Patterns are kept per input shape, and here every batch has another shape.
+        .with_memory_pattern(false)?
+        .commit_from_file(dir.join("model.onnx"))?;
+    Ok(session)
+}
+
+fn run_options(outputs: &[&str]) -> ort::Result<RunOptions<HasSelectedOutputs>> {
+    let mut options = RunOptions::new()?;
+    // Gives memory back after a long batch: the arena would keep its peak for ever.
+    options.set("memory.enable_memory_arena_shrinkage", "cpu:0")?;
+    Ok(options.with_outputs(outputs.iter().fold(OutputSelector::no_default(), |all, name| all.with(*name))))
+}
+
+fn check_names(session: &OrtSession) -> Result<(), ContractError> {
+    let require = |kind: &str, wanted: &[&str], found: Vec<&str>| match wanted.iter().find(|w| !found.contains(*w)) {
+        Some(missing) => Err(ContractError::Graph(format!("it has no {kind} `{missing}`, only {}", found.join(", ")))),
+        None => Ok(()),
+    };
+    require("input", &INPUTS, session.inputs().iter().map(ort::value::Outlet::name).collect())?;
+    require("output", &OUTPUTS, session.outputs().iter().map(ort::value::Outlet::name).collect())
+}
+
+/// Splits the outputs into one answer per segment, checking every shape.
+fn unpack(outputs: &SessionOutputs<'_>, batch: &[&[f32]], dim: usize, frames: bool) -> Result<Vec<Prediction>, String> {
+    let tensor = |name: &str, shape: &[usize]| {
+        let array = outputs.get(name).ok_or_else(|| format!("no output `{name}`"))?;
+        let view = array.try_extract_array::<f32>().map_err(|e| format!("output `{name}`: {e}"))?;
+        let fits =
+            view.ndim() == shape.len() && view.shape().iter().zip(shape).all(|(a, b)| a == b || *b == usize::MAX);
+        let any = |n: &usize| if *n == usize::MAX { "?".into() } else { n.to_string() };
+        let wanted = || shape.iter().map(any).collect::<Vec<String>>().join(", ");
+        if fits { Ok(view) } else { Err(format!("output `{name}` has shape {:?}, not [{}]", view.shape(), wanted())) }
+    };
+    let n = batch.len();
+    let logits = tensor("logits", &[n, Emotion::COUNT])?;
+    let embedding = tensor("embedding", &[n, dim])?;
+    let per_frame = if frames {
+        Some((tensor("frames", &[n, usize::MAX, dim])?, tensor("frame_logits", &[n, usize::MAX, Emotion::COUNT])?))
+    } else {
+        None
+    };
+    let mut answers = Vec::with_capacity(n);
+    for (i, samples) in batch.iter().enumerate() {
+        let count = frame_count(samples.len());
+        let mut prediction = Prediction {
+            logits: std::array::from_fn(|label| logits[[i, label]]),
+            embedding: (0..dim).map(|d| embedding[[i, d]]).collect(),
+            frames: Vec::new(),
+            frame_logits: Vec::new(),
+        };
+        if let Some((features, scores)) = &per_frame {
+            if features.shape()[1] < count || scores.shape()[1] < count {
+                return Err(format!("{} frames for {} samples", features.shape()[1], samples.len()));
+            }
+            prediction.frames = features.slice(ndarray::s![i, ..count, ..]).iter().copied().collect();
+            prediction.frame_logits = (0..count).map(|t| std::array::from_fn(|label| scores[[i, t, label]])).collect();
+        }
+        if prediction.logits.iter().chain(&prediction.embedding).any(|x| x.is_nan()) {
+            return Err("the answer is not a number".into());
+        }
+        answers.push(prediction);
+    }
+    Ok(answers)
+}
+
+/// Frames that a segment of `samples` has: 25 ms windows every 20 ms.
+pub(crate) fn frame_count(samples: usize) -> usize {
+    if samples < MIN_SAMPLES { 0 } else { (samples - MIN_SAMPLES) / 320 + 1 }
+}

@@ -1,0 +1,83 @@
+//! The default model through the Rust session: the contract that `worker model check` verifies.
+
+use domain::Scores;
+use settings::Settings;
+use speech::model::Session;
+use speech::runtime::Runtime;
+use std::path::{Path, PathBuf};
+
+fn settings() -> Settings {
+    Settings::load().expect("the environment's settings are valid")
+}
+
+fn default_model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/default")
+}
+
+fn session(dir: &Path) -> Result<Session, speech::model::ContractError> {
+    let settings = settings();
+    let runtime = Runtime::load(&settings.runtime).expect("run ./test.sh, which sets up ONNX Runtime");
+    Session::load(&runtime, dir, &settings.model).map(|(session, _)| session)
+}
+
+/// Something between a tone and a voice, different for each seed.
+fn sound(samples: usize, seed: f32) -> Vec<f32> {
+    (0..samples)
+        .map(|i| {
+            let t = i as f32 / 16_000.0;
+            let pitch = 120.0 + 40.0 * seed + 30.0 * (t * 3.0).sin();
+            (t * pitch * std::f32::consts::TAU).sin() * (0.3 + 0.2 * (t * 4.0 + seed).sin())
+        })
+        .collect()
+}
+
+#[test]
+fn an_answer_does_not_depend_on_the_batch() {
+    let mut session = session(&default_model()).expect("the default model keeps the contract");
+    let sounds: Vec<_> = [400, 719, 16_000, 48_123, 160_000, 300_000]
+        .into_iter()
+        .enumerate()
+        .map(|(i, samples)| sound(samples, i as f32))
+        .collect();
+    let batch: Vec<&[f32]> = sounds.iter().map(Vec::as_slice).collect();
+    let together = session.run(&batch, true).expect("heard");
+    for (sound, among_others) in batch.iter().zip(&together) {
+        let alone = &session.run(&[sound], true).expect("heard")[0];
+        let worst = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert_eq!(alone.frame_logits.len(), (sound.len() - 400) / 320 + 1);
+        let scores = |heard: &speech::model::Prediction| Scores::from_logits(&heard.logits).expect("finite");
+        let off = worst(scores(alone).as_array(), scores(among_others).as_array());
+        assert!(off < 1e-4, "{} samples: scores differ by {off}", sound.len());
+        assert!(worst(&alone.embedding, &among_others.embedding) < 1e-4);
+        assert!(worst(&alone.frames, &among_others.frames) < 1e-3);
+    }
+}
+
+#[test]
+fn the_scores_of_frames_average_to_those_of_the_whole() {
+    let mut session = session(&default_model()).expect("the default model keeps the contract");
+    let heard = &session.run(&[&sound(80_000, 1.0)], true).expect("heard")[0];
+    for label in 0..9 {
+        let mean = heard.frame_logits.iter().map(|f| f[label]).sum::<f32>() / heard.frame_logits.len() as f32;
+        assert!((mean - heard.logits[label]).abs() < 1e-3, "label {label}: {mean} {}", heard.logits[label]);
+    }
+}
+
+#[test]
+fn silence_gives_an_answer_that_is_a_number() {
+    let mut session = session(&default_model()).expect("the default model keeps the contract");
+    let heard = &session.run(&[&vec![0.0; 16_000]], false).expect("heard")[0];
+    assert!(heard.logits.iter().all(|l| l.is_finite()));
+}
+
+#[test]
+fn a_graph_that_was_tampered_with_is_refused() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let card = std::fs::read(default_model().join("model.json")).expect("the default model has a card");
+    let mut graph = std::fs::read(default_model().join("model.onnx")).expect("the default model has a graph");
+    graph.push(0);
+    std::fs::write(dir.path().join("model.json"), card).expect("written");
+    std::fs::write(dir.path().join("model.onnx"), graph).expect("written");
+    let error = session(dir.path()).err().expect("must be refused").to_string();
+    assert!(error.contains("don't belong together"), "{error}");
+}

@@ -1,0 +1,44 @@
+//! The dispatcher as a service: tell how it fares, wait for the database, send, end in order.
+
+use adapters::health::{Dependencies, Health};
+use anyhow::Context;
+use settings::Settings;
+use tokio_util::sync::CancellationToken;
+
+use super::Dispatcher;
+
+/// Runs a dispatcher that answers at `dispatcher.health_addr`, until `stop`.
+///
+/// # Errors
+/// When rules, addresses or secrets are wrong, or the health address is taken. Services that are away are
+/// waited for, not errors.
+pub async fn serve(
+    settings: &Settings,
+    variable: impl Fn(&str) -> Option<String>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let dispatcher = Dispatcher::open(settings, variable)?;
+    let health = Health::new(stop.clone());
+    let (metrics, database) = (dispatcher.metrics.clone(), dispatcher.database.clone());
+    let page = move || {
+        let (metrics, database) = (metrics.clone(), database.clone());
+        async move { metrics.page(&database).await }
+    };
+    let address = settings.dispatcher.health_addr;
+    let address = health
+        .clone()
+        .serve(address, page)
+        .await
+        .with_context(|| format!("can't listen at {address}; set `dispatcher.health_addr` to a free address"))?;
+    tracing::info!(%address, "live; not ready yet");
+    if dispatcher.until_there(&stop).await.is_none() {
+        return Ok(());
+    }
+    health.started(Dependencies {
+        database: dispatcher.database.clone(),
+        store: None,
+        links: Vec::new(),
+        publisher: Some(dispatcher.publisher.clone()),
+    });
+    dispatcher.run(stop).await
+}
