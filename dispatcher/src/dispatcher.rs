@@ -44,7 +44,7 @@ impl Dispatcher {
         anyhow::ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
         let database = Database::lazy(&settings.postgres)?;
         let webhooks = webhooks.into_iter().filter_map(Result::ok).collect();
-        let (publisher, metrics) = (Publisher::connect(&settings.amqp), Arc::new(Metrics::of(&rulebook)));
+        let (publisher, metrics) = (Publisher::new(&settings.amqp), Arc::new(Metrics::of(&rulebook)));
         Ok(Self { settings: settings.clone(), rulebook, webhooks, database, publisher, metrics })
     }
 

@@ -64,7 +64,7 @@ impl Patience {
     /// # Errors
     /// As [`Patience::with`].
     pub async fn broker(self, settings: &Settings) -> Result<Publisher, Failure> {
-        let publisher = Publisher::connect(&settings.amqp);
+        let publisher = Publisher::new(&settings.amqp);
         self.with("RabbitMQ", || publisher.ready()).await?;
         Ok(publisher)
     }
@@ -74,7 +74,7 @@ impl Patience {
     /// # Errors
     /// As [`Patience::with`].
     pub async fn store(self, settings: &Settings, bucket: &str) -> Result<Store, Failure> {
-        let store = Store::connect(&settings.s3)?;
+        let store = Store::new(&settings.s3)?;
         self.with("the S3 store", || store.ping(bucket)).await?;
         Ok(store)
     }

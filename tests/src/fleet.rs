@@ -80,9 +80,9 @@ impl Fleet {
         trial.settings.worker.drain_timeout_s = 5;
         trial.settings.amqp.retry_delays_s = vec![1, 1, 2];
         let database = trial.database().await?;
-        let store = Store::connect(&trial.settings.s3)?;
+        let store = Store::new(&trial.settings.s3)?;
         store.ensure_bucket(&trial.settings.s3.bucket).await?;
-        let publisher = Publisher::connect(&trial.settings.amqp);
+        let publisher = Publisher::new(&trial.settings.amqp);
         publisher.ready().await?;
         Ok(Self { trial, database, store, publisher, worker: None })
     }

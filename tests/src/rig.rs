@@ -83,8 +83,8 @@ impl Rig {
         }
         let database = Database::connect(&direct.postgres).await?;
         database.migrate().await?;
-        let store = Store::connect(&direct.s3)?;
-        let publisher = Publisher::connect(&direct.amqp);
+        let store = Store::new(&direct.s3)?;
+        let publisher = Publisher::new(&direct.amqp);
         publisher.ready().await?;
         let workers = Vec::new();
         let rig = Self {

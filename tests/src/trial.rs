@@ -67,7 +67,7 @@ impl Trial {
         }
         broker.close(200, "done".into()).await?;
 
-        let store = adapters::s3::Store::connect(&self.settings.s3)?;
+        let store = adapters::s3::Store::new(&self.settings.s3)?;
         let bucket = &self.settings.s3.bucket;
         let found: Vec<_> = futures_util::StreamExt::collect(store.list(bucket, &self.keys)).await;
         let keys = found.into_iter().map(|o| o.map(|o| o.key)).collect::<Result<Vec<_>, _>>()?;

@@ -37,7 +37,7 @@ async fn waiting(trial: &Trial, queue: &str) -> u32 {
 #[tokio::test]
 async fn a_published_job_arrives_once_and_is_gone_when_acknowledged() {
     let trial = Trial::new().unwrap();
-    let publisher = Publisher::connect(&trial.settings.amqp);
+    let publisher = Publisher::new(&trial.settings.amqp);
     let job = job("通话 1+2%20.wav");
     publisher.publish_job(&job, Lane::Bulk).await.unwrap();
 
@@ -61,7 +61,7 @@ async fn a_published_job_arrives_once_and_is_gone_when_acknowledged() {
 #[tokio::test]
 async fn lanes_do_not_wait_for_each_other() {
     let trial = Trial::new().unwrap();
-    let publisher = Publisher::connect(&trial.settings.amqp);
+    let publisher = Publisher::new(&trial.settings.amqp);
     publisher.publish_job(&job("bulk"), Lane::Bulk).await.unwrap();
     publisher.publish_job(&job("page"), Lane::Interactive).await.unwrap();
     let mut leases = consume(&trial.settings.amqp, Lane::Interactive, 1, CancellationToken::new());
@@ -76,7 +76,7 @@ async fn lanes_do_not_wait_for_each_other() {
 #[tokio::test]
 async fn thousands_of_jobs_are_published_with_many_in_flight() {
     let trial = Trial::new().unwrap();
-    let publisher = Publisher::connect(&trial.settings.amqp);
+    let publisher = Publisher::new(&trial.settings.amqp);
     let jobs: Vec<Job> = (0..3000).map(|i| job(&format!("{i}.wav"))).collect();
     let begun = std::time::Instant::now();
     let results = publisher.publish_jobs(&jobs, Lane::Bulk).await;
@@ -90,7 +90,7 @@ async fn thousands_of_jobs_are_published_with_many_in_flight() {
 #[tokio::test]
 async fn a_deleted_queue_is_declared_again_and_the_returned_job_finds_it() {
     let trial = Trial::new().unwrap();
-    let publisher = Publisher::connect(&trial.settings.amqp);
+    let publisher = Publisher::new(&trial.settings.amqp);
     publisher.publish_job(&job("before"), Lane::Bulk).await.unwrap();
     let url = secrecy::ExposeSecret::expose_secret(&trial.settings.amqp.url);
     let broker = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
@@ -107,7 +107,7 @@ async fn a_deleted_queue_is_declared_again_and_the_returned_job_finds_it() {
 #[tokio::test]
 async fn what_is_handed_back_or_dropped_is_delivered_again() {
     let trial = Trial::new().unwrap();
-    Publisher::connect(&trial.settings.amqp).publish_job(&job("a"), Lane::Bulk).await.unwrap();
+    Publisher::new(&trial.settings.amqp).publish_job(&job("a"), Lane::Bulk).await.unwrap();
     let mut leases = consume(&trial.settings.amqp, Lane::Bulk, 1, CancellationToken::new());
     next(&mut leases).await.hand_back().await;
     let again = next(&mut leases).await;
@@ -124,7 +124,7 @@ async fn a_transient_failure_waits_longer_each_time_until_the_delays_are_used_up
     let mut trial = Trial::new().unwrap();
     trial.settings.amqp.retry_delays_s = vec![1, 2];
     let job = job("a");
-    Publisher::connect(&trial.settings.amqp).publish_job(&job, Lane::Interactive).await.unwrap();
+    Publisher::new(&trial.settings.amqp).publish_job(&job, Lane::Interactive).await.unwrap();
     let mut leases = consume(&trial.settings.amqp, Lane::Interactive, 1, CancellationToken::new());
     let failure = Failure::new(FailureCode::StoreUnreachable, "the store is away");
     for (retries, expected) in [(0, 1), (1, 2)] {
@@ -150,7 +150,7 @@ async fn a_transient_failure_waits_longer_each_time_until_the_delays_are_used_up
 #[tokio::test]
 async fn dead_letters_are_listed_by_code_replayed_once_and_dropped() {
     let trial = Trial::new().unwrap();
-    let publisher = Publisher::connect(&trial.settings.amqp);
+    let publisher = Publisher::new(&trial.settings.amqp);
     let mut leases = consume(&trial.settings.amqp, Lane::Bulk, 4, CancellationToken::new());
     let failures = [
         (FailureCode::AudioCorrupt, "frame 7 is broken"),
@@ -205,7 +205,7 @@ async fn dead_letters_are_listed_by_code_replayed_once_and_dropped() {
 #[tokio::test]
 async fn a_replay_that_fails_half_way_loses_nothing() {
     let trial = Trial::new().unwrap();
-    let publisher = Publisher::connect(&trial.settings.amqp);
+    let publisher = Publisher::new(&trial.settings.amqp);
     let mut leases = consume(&trial.settings.amqp, Lane::Bulk, 4, CancellationToken::new());
     publisher.publish_job(&job("a"), Lane::Bulk).await.unwrap();
     let failure = Failure::new(FailureCode::AudioCorrupt, "broken");
@@ -223,7 +223,7 @@ async fn a_replay_that_fails_half_way_loses_nothing() {
 #[tokio::test]
 async fn after_the_stop_no_job_comes_and_those_in_hand_can_still_be_settled() {
     let trial = Trial::new().unwrap();
-    let publisher = Publisher::connect(&trial.settings.amqp);
+    let publisher = Publisher::new(&trial.settings.amqp);
     let jobs: Vec<Job> = (0..6).map(|i| job(&format!("{i}"))).collect();
     assert!(publisher.publish_jobs(&jobs, Lane::Bulk).await.iter().all(Result::is_ok));
     let stop = CancellationToken::new();
@@ -243,7 +243,7 @@ async fn after_the_stop_no_job_comes_and_those_in_hand_can_still_be_settled() {
 #[tokio::test]
 async fn leases_that_nobody_wants_any_more_stop_by_themselves() {
     let trial = Trial::new().unwrap();
-    let publisher = Publisher::connect(&trial.settings.amqp);
+    let publisher = Publisher::new(&trial.settings.amqp);
     publisher.publish_job(&job("a"), Lane::Bulk).await.unwrap();
     let stop = CancellationToken::new();
     let mut dropped_leases = consume(&trial.settings.amqp, Lane::Bulk, 2, stop.clone());

@@ -55,7 +55,7 @@ async fn a_broken_connection_takes_the_leases_with_it_and_the_new_one_keeps_the_
     let trial = Trial::new().unwrap();
     let proxy = Proxy::to(address(&trial.settings.amqp)).await.unwrap();
     let amqp = through(&trial.settings.amqp, "amqp", proxy.address.port());
-    let results = Publisher::connect(&trial.settings.amqp).publish_jobs(&jobs(6), Lane::Bulk).await;
+    let results = Publisher::new(&trial.settings.amqp).publish_jobs(&jobs(6), Lane::Bulk).await;
     assert!(results.iter().all(Result::is_ok));
 
     let stop = CancellationToken::new();
@@ -90,7 +90,7 @@ async fn a_broker_that_falls_silent_is_noticed_by_its_heartbeats() {
     let proxy = Proxy::to(address(&trial.settings.amqp)).await.unwrap();
     let mut amqp = through(&trial.settings.amqp, "amqp", proxy.address.port());
     amqp.heartbeat_s = 1;
-    Publisher::connect(&trial.settings.amqp).publish_job(&jobs(1)[0], Lane::Bulk).await.unwrap();
+    Publisher::new(&trial.settings.amqp).publish_job(&jobs(1)[0], Lane::Bulk).await.unwrap();
     let mut leases = consume(&amqp, Lane::Bulk, 1, CancellationToken::new());
     let lease = next(&mut leases).await;
     let begun = Instant::now();
@@ -116,7 +116,7 @@ async fn a_worker_that_starts_before_the_broker_waits_and_says_for_what() {
     link(&leases, |l| matches!(l, Link::Connecting { why } if why.contains(&place))).await;
     proxy.set(Mode::Pass);
     link(&leases, |l| *l == Link::Up).await;
-    Publisher::connect(&amqp).publish_job(&jobs(1)[0], Lane::Bulk).await.unwrap();
+    Publisher::new(&amqp).publish_job(&jobs(1)[0], Lane::Bulk).await.unwrap();
     next(&mut leases).await.ack().await.unwrap();
     drop(leases);
     trial.end().await.unwrap();
@@ -128,7 +128,7 @@ async fn publishing_outlives_a_cut_and_gives_up_with_a_reason_when_it_lasts() {
     let proxy = Proxy::to(address(&trial.settings.amqp)).await.unwrap();
     let mut amqp = through(&trial.settings.amqp, "amqp", proxy.address.port());
     amqp.confirm_timeout_s = 3;
-    let publisher = Publisher::connect(&amqp);
+    let publisher = Publisher::new(&amqp);
     publisher.publish_job(&jobs(1)[0], Lane::Bulk).await.unwrap();
     proxy.set(Mode::Cut);
     let mending = async {
@@ -154,7 +154,7 @@ async fn tls_is_spoken_to_the_named_authority_only() {
 
     let mut amqp = through(&trial.settings.amqp, "amqps", front.port());
     amqp.ca_file = ours.file();
-    Publisher::connect(&amqp).publish_job(&jobs(1)[0], Lane::Bulk).await.unwrap();
+    Publisher::new(&amqp).publish_job(&jobs(1)[0], Lane::Bulk).await.unwrap();
     let mut leases = consume(&amqp, Lane::Bulk, 1, CancellationToken::new());
     next(&mut leases).await.ack().await.unwrap();
     drop(leases);
@@ -162,7 +162,7 @@ async fn tls_is_spoken_to_the_named_authority_only() {
     let refused = async |port: u16, ca_file| {
         let mut amqp = through(&trial.settings.amqp, "amqps", port);
         amqp.ca_file = ca_file;
-        Publisher::connect(&amqp).ready().await.expect_err("must be refused").message
+        Publisher::new(&amqp).ready().await.expect_err("must be refused").message
     };
     let stranger = refused(front.port(), strangers.file()).await;
     assert!(stranger.contains("UnknownIssuer") || stranger.contains("invalid peer certificate"), "{stranger}");
@@ -186,7 +186,7 @@ async fn a_broker_short_of_memory_impatient_or_killed_loses_nothing() {
 
 async fn publishing_pauses_while_the_broker_is_short_of_memory(broker: &OwnBroker) {
     let amqp = amqp::Settings { prefix: "memory".into(), confirm_timeout_s: 1, ..broker.settings().unwrap() };
-    let publisher = Publisher::connect(&amqp);
+    let publisher = Publisher::new(&amqp);
     let jobs = jobs(3);
     publisher.publish_job(&jobs[0], Lane::Bulk).await.unwrap();
     let mut leases = consume(&amqp, Lane::Bulk, 2, CancellationToken::new());
@@ -212,7 +212,7 @@ async fn a_lease_held_too_long_is_lost_and_noticed(broker: &OwnBroker) {
         "application:set_env(rabbit, consumer_timeout, 2000), application:set_env(rabbit, channel_tick_interval, 500).";
     broker.control(&["eval", impatient]).unwrap();
     let amqp = amqp::Settings { prefix: "impatient".into(), ..broker.settings().unwrap() };
-    Publisher::connect(&amqp).publish_job(&jobs(1)[0], Lane::Bulk).await.unwrap();
+    Publisher::new(&amqp).publish_job(&jobs(1)[0], Lane::Bulk).await.unwrap();
     let mut leases = consume(&amqp, Lane::Bulk, 1, CancellationToken::new());
     let held = next(&mut leases).await;
     timeout(SOON, held.lost().cancelled()).await.expect("the broker closes the channel, and the lease learns of it");
@@ -227,7 +227,7 @@ async fn a_lease_held_too_long_is_lost_and_noticed(broker: &OwnBroker) {
 
 async fn jobs_outlive_a_killed_broker(broker: &OwnBroker) {
     let amqp = amqp::Settings { prefix: "killed".into(), ..broker.settings().unwrap() };
-    let publisher = Publisher::connect(&amqp);
+    let publisher = Publisher::new(&amqp);
     let jobs = jobs(40);
     assert!(publisher.publish_jobs(&jobs[..20], Lane::Bulk).await.iter().all(Result::is_ok));
     let mut leases = consume(&amqp, Lane::Bulk, 4, CancellationToken::new());

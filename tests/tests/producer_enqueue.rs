@@ -41,7 +41,7 @@ fn folder(files: &[&str]) -> tempfile::TempDir {
 async fn trial() -> (Trial, Database) {
     let mut trial = Trial::new().unwrap();
     let database = trial.database().await.unwrap();
-    let store = adapters::s3::Store::connect(&trial.settings.s3).unwrap();
+    let store = adapters::s3::Store::new(&trial.settings.s3).unwrap();
     store.ensure_bucket(&trial.settings.s3.bucket).await.unwrap();
     (trial, database)
 }
@@ -148,7 +148,7 @@ async fn other_options_are_another_job_and_force_asks_again() {
 async fn a_listing_of_many_pages_is_enqueued_without_artifacts_and_folders() {
     let (mut trial, database) = trial().await;
     trial.settings.s3.artifact_prefix = format!("{}artifacts", trial.keys);
-    let store = adapters::s3::Store::connect(&trial.settings.s3).unwrap();
+    let store = adapters::s3::Store::new(&trial.settings.s3).unwrap();
     let mut names: Vec<String> = (0..1_100).map(|i| format!("{i:05}.wav")).collect();
     names.extend(["artifacts/x/processed_audio.wav".into(), "artifacts-not.wav".into(), "readme.txt".into()]);
     let puts = names.iter().map(|name| format!("{}{name}", trial.keys)).map(|key| {
@@ -170,7 +170,7 @@ async fn a_listing_of_many_pages_is_enqueued_without_artifacts_and_folders() {
 }
 
 async fn put(trial: &Trial, names: &[&str]) {
-    let store = adapters::s3::Store::connect(&trial.settings.s3).unwrap();
+    let store = adapters::s3::Store::new(&trial.settings.s3).unwrap();
     for name in names {
         let key = format!("{}{name}", trial.keys);
         store.put_bytes(&trial.settings.s3.bucket, &key, name.as_bytes(), "audio/wav").await.unwrap();

@@ -158,7 +158,7 @@ async fn results_are_a_table_json_lines_or_csv() {
 async fn the_status_tells_of_batches_and_queues() {
     let mut trial = Trial::new().unwrap();
     let (database, jobs) = registered(&mut trial, &["1.wav", "2.wav"]).await;
-    Publisher::connect(&trial.settings.amqp).publish_job(&jobs[0], Lane::Interactive).await.unwrap();
+    Publisher::new(&trial.settings.amqp).publish_job(&jobs[0], Lane::Interactive).await.unwrap();
     done(&database, &jobs[1]).await;
     let (_, said) = run(&trial.settings, &["status"]).await.unwrap();
     assert!(said.contains("1 of 2  done 1  failed 0  queued 1"), "{said}");
@@ -173,7 +173,7 @@ async fn the_status_tells_of_batches_and_queues() {
 async fn dead_letters_are_shown_replayed_as_often_as_one_likes_and_dropped() {
     let mut trial = Trial::new().unwrap();
     let (database, jobs) = registered(&mut trial, &["1.wav", "2.wav", "3.wav"]).await;
-    let publisher = Publisher::connect(&trial.settings.amqp);
+    let publisher = Publisher::new(&trial.settings.amqp);
     let mut leases = consume(&trial.settings.amqp, Lane::Bulk, 4, CancellationToken::new());
     let codes = [FailureCode::StoreUnreachable, FailureCode::AudioCorrupt, FailureCode::StoreUnreachable];
     for (job, code) in jobs.iter().zip(codes) {

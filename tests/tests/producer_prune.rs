@@ -28,7 +28,7 @@ impl House {
     async fn open() -> Result<Self> {
         let mut trial = Trial::new()?;
         let database = trial.database().await?;
-        let store = Store::connect(&trial.settings.s3)?;
+        let store = Store::new(&trial.settings.s3)?;
         store.ensure_bucket(&trial.settings.s3.bucket).await?;
         Ok(Self { trial, database, store })
     }
@@ -251,7 +251,7 @@ async fn what_the_store_does_not_delete_keeps_its_row() -> Result<()> {
 #[tokio::test]
 async fn one_call_is_erased_wherever_it_stands() -> Result<()> {
     let house = House::open().await?;
-    let publisher = Publisher::connect(&house.trial.settings.amqp);
+    let publisher = Publisher::new(&house.trial.settings.amqp);
     let erased = house.heard("c-17.wav", 2).await?;
     let mut failed = house.job("c-17b.wav", 2, "small").await?;
     let mut waiting = house.job("c-17c.wav", 2, "small").await?;

@@ -24,7 +24,7 @@ struct Setting {
 impl Setting {
     async fn new() -> Self {
         let trial = Trial::new().unwrap();
-        let store = Store::connect(&trial.settings.s3).unwrap();
+        let store = Store::new(&trial.settings.s3).unwrap();
         let bucket = trial.settings.s3.bucket.clone();
         store.ensure_bucket(&bucket).await.unwrap();
         let key = format!("{}call.wav", trial.keys);
@@ -48,7 +48,7 @@ impl Setting {
 
     async fn fetch(&self, s3: &s3::Settings) -> Result<Vec<u8>, domain::Failure> {
         let dest = self.folder.path().join("call.wav");
-        let fetch = Store::connect(s3).unwrap().fetch(&self.object, &dest, u64::MAX).await.map(|_| ());
+        let fetch = Store::new(s3).unwrap().fetch(&self.object, &dest, u64::MAX).await.map(|_| ());
         fetch.map(|()| std::fs::read(&dest).unwrap())
     }
 }
@@ -79,7 +79,7 @@ async fn a_store_that_stalls_or_says_503_is_unreachable_within_its_time() {
         let failure = timeout(SOON, setting.fetch(&s3)).await.expect("it ends").unwrap_err();
         println!("{mode:?}: {failure}, after {:?}", begun.elapsed());
         assert_eq!(failure.code, FailureCode::StoreUnreachable, "{mode:?}: {failure}");
-        let store = Store::connect(&s3).unwrap();
+        let store = Store::new(&s3).unwrap();
         let put = store.put_bytes(&s3.bucket, "x", b"x".as_slice(), "text/plain");
         let failure = timeout(SOON, put).await.expect("it ends").unwrap_err();
         assert_eq!(failure.code, FailureCode::StoreUnreachable, "{mode:?}: {failure}");
@@ -101,9 +101,9 @@ async fn an_upload_in_parts_that_fails_leaves_no_object() {
         tokio::time::sleep(Duration::from_millis(60)).await;
         proxy.set(Mode::Cut);
     };
-    let store = Store::connect(&s3).unwrap();
+    let store = Store::new(&s3).unwrap();
     let (uploaded, ()) = tokio::join!(store.put_file(&s3.bucket, &key, &file, "audio/wav"), breaking);
-    let direct = Store::connect(&setting.trial.settings.s3).unwrap();
+    let direct = Store::new(&setting.trial.settings.s3).unwrap();
     let found = direct.head(&s3.bucket, &key).await.unwrap();
     assert_eq!(uploaded.is_ok(), found.is_some(), "an object is there whole or not at all");
     proxy.set(Mode::Pass);
@@ -134,7 +134,7 @@ async fn tls_is_spoken_to_the_named_authority_only() {
     assert!(other_name.message.contains("certificate"), "{other_name}");
     for wrong in ["/no/such/ca.pem", file!()] {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(wrong);
-        let failure = Store::connect(&secured(front.port(), path)).unwrap_err();
+        let failure = Store::new(&secured(front.port(), path)).unwrap_err();
         assert!(failure.message.contains("s3.ca_file"), "{failure}");
     }
     setting.trial.end().await.unwrap();

@@ -17,7 +17,7 @@ fn object(trial: &Trial, key: &str, etag: Option<&str>) -> ObjectRef {
 }
 
 async fn store(trial: &Trial) -> Store {
-    let store = Store::connect(&trial.settings.s3).unwrap();
+    let store = Store::new(&trial.settings.s3).unwrap();
     store.ensure_bucket(&trial.settings.s3.bucket).await.unwrap();
     store.ping(&trial.settings.s3.bucket).await.unwrap();
     store
@@ -166,12 +166,12 @@ async fn wrong_keys_and_an_absent_store_are_told_apart() {
     let trial = Trial::new().unwrap();
     let mut wrong = trial.settings.s3.clone();
     wrong.secret_key = "wrong".to_owned().into();
-    let denied = Store::connect(&wrong).unwrap().get_bytes(&wrong.bucket, "a", 10).await.unwrap_err();
+    let denied = Store::new(&wrong).unwrap().get_bytes(&wrong.bucket, "a", 10).await.unwrap_err();
     assert_eq!(denied.code, FailureCode::StoreDenied, "{denied}");
 
     let mut absent = trial.settings.s3.clone();
     absent.endpoint = "http://127.0.0.1:1".into();
-    let unreachable = Store::connect(&absent).unwrap().ping(&absent.bucket).await.unwrap_err();
+    let unreachable = Store::new(&absent).unwrap().ping(&absent.bucket).await.unwrap_err();
     assert_eq!(unreachable.code, FailureCode::StoreUnreachable, "{unreachable}");
     assert!(unreachable.message.contains("refused"), "{unreachable}");
 }

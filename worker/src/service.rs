@@ -43,7 +43,7 @@ pub async fn run(settings: Settings, stop: Stop) -> anyhow::Result<()> {
 
     let loading = settings.clone();
     let analyzer = Arc::new(tokio::task::spawn_blocking(move || Analyzer::load(&loading.speech())).await??);
-    let store = Store::connect(&settings.s3)?;
+    let store = Store::new(&settings.s3)?;
     let bucket = settings.s3.artifact_bucket().to_owned();
     let database = Database::lazy(&settings.postgres)?.alerting(rulebook);
     let services = async {

@@ -45,7 +45,7 @@ impl AddAssign for Deleted {
 
 impl Objects {
     pub(super) fn open(settings: &Settings, recordings: bool) -> Result<Self, Failure> {
-        Ok(Self { store: Store::connect(&settings.s3)?, settings: settings.s3.clone(), recordings })
+        Ok(Self { store: Store::new(&settings.s3)?, settings: settings.s3.clone(), recordings })
     }
 
     /// Deletes what belongs to these jobs, each by itself; a store that is away is waited for.

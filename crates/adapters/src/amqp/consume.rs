@@ -64,7 +64,7 @@ pub fn consume(settings: &Settings, lane: Lane, prefetch: u16, stop: Cancellatio
         leases,
         link: tell,
         lost_leases: lost_leases.clone(),
-        publisher: Publisher::connect(settings),
+        publisher: Publisher::new(settings),
     };
     let done = TaskTracker::new();
     done.spawn(supervisor.run());

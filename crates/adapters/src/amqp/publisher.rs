@@ -29,7 +29,7 @@ struct Shared {
 
 impl Publisher {
     /// A publisher of these settings. The network is first used when something is published.
-    pub fn connect(settings: &Settings) -> Self {
+    pub fn new(settings: &Settings) -> Self {
         let (settings, topology) = (settings.clone(), Topology::new(settings));
         Self(Arc::new(Shared { settings, topology, press: Mutex::default() }))
     }

@@ -35,7 +35,7 @@ impl Store {
     ///
     /// # Errors
     /// `store.denied` without credentials, `store.unreachable` when `s3.ca_file` can't be used.
-    pub fn connect(settings: &Settings) -> Result<Self, Failure> {
+    pub fn new(settings: &Settings) -> Result<Self, Failure> {
         let stall_timeout = Duration::from_secs(settings.stall_timeout_s.max(1));
         let connect_timeout = Duration::from_secs(settings.connect_timeout_s.max(1));
         let (requests, responses) = match settings.checksums {
