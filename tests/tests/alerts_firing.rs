@@ -126,7 +126,7 @@ async fn one_customers_calls_at_the_same_moment_owe_one_message() -> Result<()> 
         done.await??;
     }
     assert_eq!(test.count("SELECT count(*) FROM alerts").await?, 12, "every alert is on record");
-    assert_eq!(test.count("SELECT count(*) FROM alerts WHERE notified_at IS NOT NULL").await?, 2);
+    assert_eq!(test.count("SELECT count(*) FROM alerts WHERE queued_at IS NOT NULL").await?, 2);
     assert_eq!(test.count("SELECT count(*) FROM outbox").await?, 2 * 3);
     Ok(())
 }
@@ -138,9 +138,11 @@ async fn after_the_cool_down_it_is_said_again_with_what_was_held_back() -> Resul
         record(&database, &angry(key, "c1")).await?;
     }
     assert_eq!(test.count("SELECT count(*) FROM outbox").await?, 3);
-    sqlx::raw_sql("UPDATE alerts SET fired_at = fired_at - interval '61 minutes', notified_at = notified_at - interval '61 minutes'")
-        .execute(database.pool())
-        .await?;
+    sqlx::raw_sql(
+        "UPDATE alerts SET fired_at = fired_at - interval '61 minutes', queued_at = queued_at - interval '61 minutes'",
+    )
+    .execute(database.pool())
+    .await?;
     record(&database, &angry("4.wav", "c1")).await?;
     let payload: serde_json::Value = sqlx::query_scalar("SELECT payload FROM outbox WHERE kind = 'again' LIMIT 1")
         .fetch_one(database.pool())
@@ -174,7 +176,7 @@ async fn what_has_gone_quiet_is_resolved_once_for_those_who_were_told() -> Resul
     record(&database, &angry("3.wav", "c2")).await?;
     assert_eq!(database.resolve_quiet(&rules).await?, 0, "nothing is quiet yet");
     sqlx::raw_sql(
-        "UPDATE alerts SET fired_at = fired_at - interval '3 hours', notified_at = notified_at - interval '3 hours'
+        "UPDATE alerts SET fired_at = fired_at - interval '3 hours', queued_at = queued_at - interval '3 hours'
         WHERE group_key = 'customer:c1'",
     )
     .execute(database.pool())

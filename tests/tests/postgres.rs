@@ -215,19 +215,6 @@ impl EachStatus for Vec<adapters::postgres::ResultRow> {
 }
 
 #[tokio::test]
-async fn without_the_schema_the_advice_is_to_migrate() -> anyhow::Result<()> {
-    let test = TestDatabase::create_empty().await?;
-    let refused = test.database.begin_attempt(&Call::angry("a.wav").job(), "w").await.expect_err("no tables");
-    assert_eq!(refused.code, FailureCode::DatabaseRefused);
-    assert!(refused.message.contains("producer migrate"), "{refused}");
-    assert_eq!(test.database.check_schema().await.expect_err("no tables").code, FailureCode::DatabaseRefused);
-    // and two programs may migrate at the same moment
-    tokio::try_join!(test.database.migrate(), test.database.migrate())?;
-    test.database.check_schema().await?;
-    Ok(())
-}
-
-#[tokio::test]
 async fn an_unreachable_server_is_named_as_such_and_quickly() -> anyhow::Result<()> {
     let unused = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let toml = format!("[postgres]\nurl = \"postgres://u:hunter2@{unused}/d\"\nconnect_timeout_s = 2");

@@ -259,7 +259,10 @@ async fn every_table_view_and_function_is_explained_in_the_database() -> anyhow:
     let silent: Vec<String> = sqlx::query_scalar(
         "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
           WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p', 'v') AND c.relname NOT LIKE '\\_sqlx%'
-            AND obj_description(c.oid) IS NULL",
+            AND obj_description(c.oid) IS NULL
+         UNION ALL
+         SELECT proname::text FROM pg_proc
+          WHERE pronamespace = 'public'::regnamespace AND obj_description(oid) IS NULL",
     )
     .fetch_all(test.database.pool())
     .await?;

@@ -43,6 +43,9 @@ impl Emotion {
         Self::Unknown,
     ];
 
+    /// Those that count as negative, as `is_negative` in the database does.
+    pub const NEGATIVE: [Self; 4] = [Self::Angry, Self::Disgusted, Self::Fearful, Self::Sad];
+
     /// Position in a score vector, 0 to 8.
     pub fn index(self) -> usize {
         self as usize

@@ -23,7 +23,7 @@ WITH numbered AS (
       FROM numbered n JOIN channels c ON c.job_id = n.job_id AND c.scored WHERE h % 100 = 1
     ON CONFLICT DO NOTHING
 )
-INSERT INTO alerts (job_id, called_at, rule, severity, channel, segment, start_s, group_key, fired_at, notified_at)
+INSERT INTO alerts (job_id, called_at, rule, severity, channel, segment, start_s, group_key, fired_at, queued_at)
 SELECT job_id, called_at, CASE WHEN angry_streak >= 10 THEN 'long anger' ELSE 'anger' END, 'warning', channel, 0, angry_streak_at_s,
        call_id, called_at + interval '7 hours', called_at + interval '7 hours 10 seconds'
   FROM channels

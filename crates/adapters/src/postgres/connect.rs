@@ -80,11 +80,16 @@ impl Database {
     /// Brings the schema up to date. Safe to run by several programs at once, and again.
     ///
     /// # Errors
-    /// `database.refused` when the schema is newer than this program or was made by another one.
+    /// `database.refused` when the schema is newer than this program, or was made before 0.1.0; nothing
+    /// is changed then.
     pub async fn migrate(&self) -> Result<(), Failure> {
         // Its own connection: building an index may take longer than a statement of the fleet may.
         let mut connection = self.options.connect().await.map_err(|e| errors::failure(&e))?;
-        let outcome = MIGRATIONS.run(&mut connection).await.map_err(|e| errors::migration(&e));
+        let outcome = async {
+            refuse_other_migrations(&mut connection).await?;
+            MIGRATIONS.run(&mut connection).await.map_err(|e| errors::migration(&e))
+        }
+        .await;
         let _ = connection.close().await;
         outcome
     }
@@ -94,11 +99,13 @@ impl Database {
     /// # Errors
     /// `database.refused`, with the advice to migrate; `database.unreachable`.
     pub async fn check_schema(&self) -> Result<(), Failure> {
+        let mut connection = self.pool.acquire().await.map_err(|e| errors::failure(&e))?;
+        refuse_other_migrations(&mut connection).await?;
         let known: Vec<i64> = MIGRATIONS.iter().map(|m| m.version).collect();
         let applied: i64 =
             sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations WHERE success AND version = ANY($1)")
                 .bind(&known)
-                .fetch_one(&self.pool)
+                .fetch_one(&mut *connection)
                 .await
                 .map_err(|e| errors::failure(&e))?;
         if usize::try_from(applied) == Ok(known.len()) {
@@ -115,6 +122,31 @@ impl Database {
     /// Closes every connection, once those in use are given back.
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+/// Refuses a database whose first migration has another name than ours. Before 0.1.0 the schema had other
+/// migrations under numbers that are in use again; they were replaced as a whole.
+async fn refuse_other_migrations(connection: &mut PgConnection) -> Result<(), Failure> {
+    const ANY: &str = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
+    const FIRST: &str = "SELECT description FROM _sqlx_migrations ORDER BY version LIMIT 1";
+    let applied: Result<Option<String>, sqlx::Error> = async {
+        if sqlx::query_scalar::<_, bool>(ANY).fetch_one(&mut *connection).await? {
+            sqlx::query_scalar(FIRST).fetch_optional(connection).await
+        } else {
+            Ok(None)
+        }
+    }
+    .await;
+    let applied = applied.map_err(|e| errors::failure(&e))?;
+    let ours = MIGRATIONS.iter().next().map(|migration| migration.description.as_ref());
+    match applied {
+        Some(first) if Some(first.as_str()) != ours => Err(Failure::new(
+            FailureCode::DatabaseRefused,
+            "this database was made before 0.1.0 and can't be migrated: create a new one, name it in `postgres.url`, \
+             run `producer migrate` and enqueue again; migrations/README.md says how to keep reviews",
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -75,10 +75,9 @@ fn document_rules(sheet: &mut Sheet, document: &ImDocument<&str>) -> Rulebook {
 
 /// The groups that are there, and those that the file adds.
 fn groups(sheet: &mut Sheet, keys: &mut Keys<'_>) -> Groups {
-    use Emotion::{Angry, Disgusted, Fearful, Happy, Sad};
     let mut groups = Groups::from([
-        ("negative".to_owned(), vec![Angry, Disgusted, Fearful, Sad]),
-        ("positive".to_owned(), vec![Happy]),
+        ("negative".to_owned(), Emotion::NEGATIVE.to_vec()),
+        ("positive".to_owned(), vec![Emotion::Happy]),
     ]);
     let Some(mut table) = keys.table(sheet, "groups") else { return groups };
     for (name, at) in table.names() {

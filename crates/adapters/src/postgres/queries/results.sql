@@ -10,7 +10,7 @@ SELECT a.*,
          WHERE a.batch_id = $1 ORDER BY r.key, a.job_id LIMIT $2 OFFSET $3) a
   LEFT JOIN LATERAL (
        SELECT array_agg(channel ORDER BY channel) AS number, array_agg(role ORDER BY channel) AS role,
-              array_agg(scored ORDER BY channel) AS scored, array_agg(emotion ORDER BY channel) AS emotion,
+              array_agg(scored ORDER BY channel) AS scored, array_agg(emotion::text ORDER BY channel) AS emotion,
               array_agg(greatest(score_angry, score_disgusted, score_fearful, score_happy, score_neutral, score_other,
                                  score_sad, score_surprised, score_unknown) ORDER BY channel) AS score,
               array_agg(speech_s ORDER BY channel) AS speech_s, array_agg(segments ORDER BY channel) AS segments

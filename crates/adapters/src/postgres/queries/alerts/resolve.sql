@@ -5,9 +5,9 @@ WITH closed AS (
      WHERE rule = $1 AND group_key = $2 AND resolved_at IS NULL
        AND NOT EXISTS (SELECT FROM alerts n WHERE n.rule = $1 AND n.group_key = $2
                           AND n.fired_at >= clock_timestamp() - make_interval(secs => $3))
-    RETURNING id, notified_at, resolved_at
+    RETURNING id, queued_at, resolved_at
 ), newest AS (
-    SELECT id, resolved_at FROM closed WHERE notified_at IS NOT NULL ORDER BY notified_at DESC LIMIT 1
+    SELECT id, resolved_at FROM closed WHERE queued_at IS NOT NULL ORDER BY queued_at DESC LIMIT 1
 ), owed AS (
     INSERT INTO outbox (alert_id, destination, kind, payload)
     SELECT o.alert_id, o.destination, 'resolved',

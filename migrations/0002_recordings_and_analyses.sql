@@ -1,0 +1,138 @@
+-- What was enqueued, and the state of each job.
+
+CREATE TABLE batches (
+    id         uuid PRIMARY KEY,
+    name       text NOT NULL,
+    source     text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+COMMENT ON TABLE batches IS 'Jobs that were enqueued together. Enqueuing the same source again continues its batch.';
+COMMENT ON COLUMN batches.id IS 'UUIDv5 of the name.';
+COMMENT ON COLUMN batches.name IS
+    'As given to `producer enqueue`; the id itself for jobs that other programs published.';
+COMMENT ON COLUMN batches.source IS
+    'Where the keys came from: a prefix, a manifest, a folder; `message` when the job was first seen in the queue.';
+
+CREATE TABLE recordings (
+    id          uuid PRIMARY KEY,
+    bucket      text NOT NULL,
+    key         text NOT NULL,
+    etag        text NOT NULL DEFAULT '',
+    call_id     text,
+    agent       text,
+    team        text,
+    customer    text,
+    started_at  timestamptz,
+    attributes  jsonb NOT NULL DEFAULT '{}',
+    container   text,
+    codec       text,
+    sample_rate integer,
+    channels    smallint,
+    duration_s  double precision,
+    bytes       bigint,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT recordings_object UNIQUE (bucket, key, etag)
+);
+
+COMMENT ON TABLE recordings IS 'One version of one object in the store: the call data, and the properties of the file.';
+COMMENT ON COLUMN recordings.id IS 'UUIDv5 of bucket, key and etag.';
+COMMENT ON COLUMN recordings.etag IS
+    'Version of the object, without quotes; empty when the job did not name one.';
+COMMENT ON COLUMN recordings.call_id IS
+    'The call''s id in the telephone system. A call may have several recordings.';
+COMMENT ON COLUMN recordings.agent IS 'The employee who took the call.';
+COMMENT ON COLUMN recordings.customer IS 'The caller, as an opaque number rather than a name.';
+COMMENT ON COLUMN recordings.started_at IS 'When the call began, by its call data; NULL when they have no time.';
+COMMENT ON COLUMN recordings.attributes IS
+    'Every other column of the manifest: {"name": "text"}. Ask with attributes->>''name''.';
+COMMENT ON COLUMN recordings.container IS
+    'By content, not by file name: wav, mp4, ogg ... NULL until analysed, like every column from here to bytes.';
+COMMENT ON COLUMN recordings.sample_rate IS 'Hz, of the file.';
+COMMENT ON COLUMN recordings.channels IS 'Number of channels in the file.';
+COMMENT ON COLUMN recordings.duration_s IS 'Seconds, by the samples decoded.';
+COMMENT ON COLUMN recordings.bytes IS 'Size of the file.';
+
+CREATE TABLE analyses (
+    job_id          uuid PRIMARY KEY,
+    recording_id    uuid NOT NULL REFERENCES recordings ON DELETE CASCADE,
+    batch_id        uuid REFERENCES batches ON DELETE SET NULL,
+    called_at       timestamptz NOT NULL,
+    status          text NOT NULL DEFAULT 'queued',
+    emotion         emotion,
+    confidence      real,
+    score_angry     real,
+    score_disgusted real,
+    score_fearful   real,
+    score_happy     real,
+    score_neutral   real,
+    score_other     real,
+    score_sad       real,
+    score_surprised real,
+    score_unknown   real,
+    speech_s        double precision,
+    failure_code    text,
+    failure_message text,
+    model_name      text NOT NULL,
+    model_version   text,
+    model_sha256    text,
+    options         jsonb NOT NULL DEFAULT '{}',
+    attempts        integer NOT NULL DEFAULT 0,
+    unfinished      integer NOT NULL DEFAULT 0,
+    retries         integer NOT NULL DEFAULT 0,
+    worker          text,
+    submitted_at    timestamptz NOT NULL,
+    published_at    timestamptz,
+    started_at      timestamptz,
+    finished_at     timestamptz,
+    timings         jsonb,
+    artifact_bucket text,
+    result_key      text,
+    audio_key       text,
+    embedding_key   text,
+    embedding       real[],
+    CONSTRAINT analyses_status CHECK (status IN ('queued', 'running', 'retrying', 'done', 'failed')),
+    CONSTRAINT analyses_done_has_scores CHECK (
+        status <> 'done' OR (emotion IS NOT NULL AND score_angry IS NOT NULL AND finished_at IS NOT NULL)
+    ),
+    CONSTRAINT analyses_failed_has_code CHECK (
+        status <> 'failed' OR (failure_code IS NOT NULL AND finished_at IS NOT NULL)
+    ),
+    CONSTRAINT analyses_of_call UNIQUE (job_id, called_at)
+);
+
+COMMENT ON TABLE analyses IS
+    'One row per job: a recording, analysed by one model with one set of options. The same job enqueued or delivered '
+    'again is the same row.';
+COMMENT ON COLUMN analyses.job_id IS
+    'UUIDv5 of object, model and options; also the AMQP message_id and the folder of the artifacts.';
+COMMENT ON COLUMN analyses.called_at IS
+    'When the call began; without a time in the call data, when it was submitted. Fixed when the row is made: it '
+    'decides the month of the segments.';
+COMMENT ON COLUMN analyses.status IS
+    'queued, running, retrying (a transient failure; tried again later), done, failed (see failure_code).';
+COMMENT ON COLUMN analyses.emotion IS 'Likeliest emotion over all scored speech. NULL until done, like the scores.';
+COMMENT ON COLUMN analyses.confidence IS 'Probability of that emotion, 0 to 1.';
+COMMENT ON COLUMN analyses.score_angry IS
+    'The nine scores: mean of the segments'' probabilities, weighted by their seconds; they sum to 1.';
+COMMENT ON COLUMN analyses.speech_s IS 'Seconds of speech on the scored channels.';
+COMMENT ON COLUMN analyses.failure_code IS
+    'Stable code, like audio.unsupported_codec, of a failed job or of the latest transient failure. NULL once done.';
+COMMENT ON COLUMN analyses.options IS
+    '{"channels": ..., "granularity": "utterance" or "frame", "embedding": true or false}, as the job asked.';
+COMMENT ON COLUMN analyses.attempts IS 'How often a worker has begun the job.';
+COMMENT ON COLUMN analyses.unfinished IS
+    'Attempts begun since one last ended. Above worker.max_attempts_unfinished the job is taken to be what kills '
+    'workers, and fails.';
+COMMENT ON COLUMN analyses.retries IS 'Transient failures so far.';
+COMMENT ON COLUMN analyses.worker IS 'The worker that began it last.';
+COMMENT ON COLUMN analyses.submitted_at IS 'When the producer made the job.';
+COMMENT ON COLUMN analyses.published_at IS
+    'When RabbitMQ confirmed the message. NULL: it may never have arrived, and the next enqueue publishes it.';
+COMMENT ON COLUMN analyses.started_at IS 'When the latest attempt began.';
+COMMENT ON COLUMN analyses.timings IS
+    'Milliseconds by stage: queued_ms, fetch_ms, preprocess_ms, infer_ms, upload_ms, total_ms.';
+COMMENT ON COLUMN analyses.result_key IS
+    'Keys of the artifacts in artifact_bucket: result.json, processed_audio.wav, embedding.npy.';
+COMMENT ON COLUMN analyses.embedding IS
+    'Embedding of the recording in the model''s space; NULL when the job asked for none.';
