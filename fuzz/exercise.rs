@@ -3,7 +3,8 @@
 #![allow(dead_code, reason = "each target uses its own part")]
 
 use domain::{Failure, Job};
-use speech::audio::{Decoder, SAMPLE_RATE, To16k};
+use speech::audio::{Decoder, To16k};
+use speech::framing::SAMPLE_RATE;
 use speech::settings::Audio;
 use std::io::Write;
 use std::sync::LazyLock;

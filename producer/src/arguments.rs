@@ -1,27 +1,10 @@
 //! Values of the command line.
 
 use adapters::amqp::Lane;
-use domain::{Granularity, Role};
 use std::time::Duration;
-
-pub(crate) fn granularity(text: &str) -> Result<Granularity, String> {
-    match text {
-        "utterance" => Ok(Granularity::Utterance),
-        "frame" => Ok(Granularity::Frame),
-        _ => Err("must be utterance or frame".into()),
-    }
-}
 
 pub(crate) fn lane(text: &str) -> Result<Lane, String> {
     Lane::from_label(text).ok_or_else(|| "must be bulk or interactive".into())
-}
-
-/// A role that a channel can have.
-pub(crate) fn role(name: &str) -> Result<Role, String> {
-    match Role::from_label(&name.to_lowercase()) {
-        Some(role) if role != Role::Mixed => Ok(role),
-        _ => Err(format!("`{name}` is no role: agent, customer or speaker")),
-    }
 }
 
 /// `90s`, `30m`, `2h`, `7d`; a bare number is seconds.

@@ -6,7 +6,7 @@ use domain::{ChannelLayout, Granularity};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::arguments::{duration, granularity, lane};
+use crate::arguments::{duration, lane};
 
 /// Enqueues recordings, follows batches, keeps the dead letters.
 #[derive(Debug, Parser)]
@@ -100,7 +100,7 @@ pub struct EnqueueArgs {
     #[arg(long, requires = "manifest")]
     pub skip_bad_lines: bool,
     /// utterance: scores per segment; frame: also 50 a second.
-    #[arg(long, default_value = "utterance", value_parser = granularity)]
+    #[arg(long, default_value_t)]
     pub granularity: Granularity,
     /// Who is on which channel, like 0=agent,1=customer; or mix, to average the channels.
     #[arg(long)]

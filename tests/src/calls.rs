@@ -125,6 +125,7 @@ impl Call {
                 channels: 2,
                 duration_s,
                 bytes: (duration_s * 32_000.0) as u64,
+                bad_packets: 0,
             },
             channels: vec![
                 agent,

@@ -78,6 +78,7 @@ async fn done(database: &Database, job: &Job) {
             channels: 2,
             duration_s: 65.0,
             bytes: 1000,
+            bad_packets: 0,
         },
         channels: vec![channel(0, Role::Agent, false), channel(1, Role::Customer, true)],
         frames: None,

@@ -3,44 +3,34 @@
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who is heard on a channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// The person who calls or is called: the one whose emotion is asked for.
-    Customer,
-    /// The employee. Scored only where the operator turned that on (EU AI Act, Art. 5(1)(f)).
-    Agent,
-    /// Somebody; the job did not say who.
-    Speaker,
-    /// All channels mixed into one, because the job asked for it.
-    Mixed,
+crate::label_enum! {
+    /// Who speaks on a channel.
+    pub enum Role: "role" {
+        /// The person who calls or is called: the one whose emotion is asked for.
+        Customer = "customer",
+        /// The employee. Scored only where the operator turned that on (EU AI Act, Art. 5(1)(f)).
+        Agent = "agent",
+        /// A person whose role the job does not give.
+        Speaker = "speaker",
+        /// All channels mixed into one, because the job asked for it.
+        Mixed = "mixed",
+    }
 }
 
 impl Role {
-    /// Lower-case name, as in JSON and the database.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Customer => "customer",
-            Self::Agent => "agent",
-            Self::Speaker => "speaker",
-            Self::Mixed => "mixed",
+    /// The role of one channel, as typed by a user: any but [`Role::Mixed`], which is no single channel's.
+    ///
+    /// # Errors
+    /// With the roles that a channel can have.
+    pub fn of_channel(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(role) if role != Self::Mixed => Ok(role),
+            _ => Err(format!("`{text}` is not the role of a channel; known: customer, agent, speaker")),
         }
     }
-
-    /// The role with this name.
-    pub fn from_label(label: &str) -> Option<Self> {
-        [Self::Customer, Self::Agent, Self::Speaker, Self::Mixed].into_iter().find(|r| r.label() == label)
-    }
 }
 
-impl std::fmt::Display for Role {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.label())
-    }
-}
-
-/// How a job wants a recording's channels read. JSON: `"mix"` or `{"0":"agent","1":"customer"}`.
+/// How a recording's channels are read. JSON: `"mix"` or `{"0":"agent","1":"customer"}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChannelLayout {
     /// Average all channels into one. Never a default.
@@ -49,7 +39,7 @@ pub enum ChannelLayout {
     Roles(BTreeMap<u16, Role>),
 }
 
-/// One track of audio to go through the pipeline.
+/// One track of the analysis: a channel, or the mix of all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Track {
     /// Channel number from 0; `None` for the mix of all.
@@ -62,7 +52,7 @@ pub struct Track {
 
 /// Which tracks a recording of `channels` channels gives.
 ///
-/// `layout` is the job's wish, `two_channel` the operator's default roles for two-channel
+/// `layout` is the job's option, `two_channel` the operator's default roles for two-channel
 /// recordings, `scored` the roles that may be scored.
 pub fn tracks(
     channels: u16,
@@ -81,22 +71,21 @@ pub fn tracks(
     }
 }
 
-/// What a person types: `mix`, or `0=agent,1=customer`.
+/// The command line's form: `mix`, or `0=agent,1=customer`.
 impl std::str::FromStr for ChannelLayout {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wanted = "channels are `mix`, or roles like `0=agent,1=customer`";
+        let expected = "channels are `mix`, or roles like `0=agent,1=customer`";
         if text == "mix" {
             return Ok(Self::Mix);
         }
         let mut roles = BTreeMap::new();
         for part in text.split(',') {
-            let pair = part.split_once('=').and_then(|(channel, role)| {
-                let role = Role::from_label(&role.trim().to_lowercase()).filter(|r| *r != Role::Mixed)?;
-                Some((channel.trim().parse().ok()?, role))
-            });
-            let Some((channel, role)) = pair else { return Err(format!("`{part}` is no channel role; {wanted}")) };
+            let pair = part
+                .split_once('=')
+                .and_then(|(channel, role)| Some((channel.trim().parse().ok()?, Role::of_channel(role.trim()).ok()?)));
+            let Some((channel, role)) = pair else { return Err(format!("`{part}` is not a channel role; {expected}")) };
             if roles.insert(channel, role).is_some() {
                 return Err(format!("channel {channel} is named twice"));
             }
@@ -125,12 +114,12 @@ impl Serialize for ChannelLayout {
 impl<'de> Deserialize<'de> for ChannelLayout {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         use serde::de::Error as _;
-        let wanted = r#""mix" or an object from channel number to role, like {"0":"agent","1":"customer"}"#;
+        let expected = r#""mix" or an object from channel number to role, like {"0":"agent","1":"customer"}"#;
         let json = LayoutJson::deserialize(deserializer)
-            .map_err(|_| D::Error::custom(format!("channels must be {wanted}")))?;
+            .map_err(|_| D::Error::custom(format!("channels must be {expected}")))?;
         match json {
             LayoutJson::Word(word) if word == "mix" => Ok(Self::Mix),
-            LayoutJson::Word(word) => Err(D::Error::custom(format!("channels is `{word}`; it must be {wanted}"))),
+            LayoutJson::Word(word) => Err(D::Error::custom(format!("channels is `{word}`; it must be {expected}"))),
             LayoutJson::Roles(roles) => roles
                 .into_iter()
                 .map(|(channel, role)| match channel.parse() {
@@ -165,14 +154,14 @@ mod tests {
     }
 
     #[test]
-    fn the_jobs_roles_win_over_the_default() {
+    fn the_jobs_roles_override_the_default() {
         let layout: ChannelLayout = serde_json::from_str(r#"{"0":"customer","1":"agent"}"#).expect("valid");
         let tracks = tracks(2, Some(&layout), [Role::Agent, Role::Customer], &customer_only());
         assert!(tracks[0].scored && !tracks[1].scored);
     }
 
     #[test]
-    fn layouts_that_make_no_sense_say_what_is_wanted() {
+    fn invalid_layouts_are_refused_with_the_expected_form() {
         for bad in [r#""stereo""#, r#"{"left":"agent"}"#, r#"{"0":"boss"}"#, "7"] {
             let error = serde_json::from_str::<ChannelLayout>(bad).expect_err("must be refused").to_string();
             assert!(error.contains("channel"), "{bad}: {error}");
@@ -180,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_types_is_read() {
+    fn the_command_lines_form_is_parsed() {
         assert_eq!("mix".parse(), Ok(ChannelLayout::Mix));
         let roles = BTreeMap::from([(0, Role::Agent), (1, Role::Customer)]);
         assert_eq!("0=agent, 1=customer".parse(), Ok(ChannelLayout::Roles(roles)));
@@ -190,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn layouts_round_trip() {
+    fn json_round_trips() {
         for json in [r#""mix""#, r#"{"0":"agent","1":"customer"}"#] {
             let layout: ChannelLayout = serde_json::from_str(json).expect("valid");
             assert_eq!(serde_json::to_string(&layout).expect("serialises"), json);

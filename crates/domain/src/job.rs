@@ -83,24 +83,15 @@ pub struct ObjectRef {
     pub etag: Option<String>,
 }
 
-/// How fine the result is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Granularity {
-    /// Scores per segment and recording.
-    #[default]
-    Utterance,
-    /// Also nine scores for each frame (50 a second).
-    Frame,
-}
-
-impl Granularity {
-    /// Lower-case name, as in JSON and the database.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Utterance => "utterance",
-            Self::Frame => "frame",
-        }
+crate::label_enum! {
+    /// How fine the result is.
+    #[derive(Default)]
+    pub enum Granularity: "granularity" {
+        /// Scores per segment and recording.
+        #[default]
+        Utterance = "utterance",
+        /// Also nine scores for each frame (50 a second).
+        Frame = "frame",
     }
 }
 

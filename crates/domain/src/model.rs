@@ -1,11 +1,11 @@
-//! Which model heard it.
+//! Which model made a prediction.
 
 use serde::{Deserialize, Serialize};
 
-/// What every result keeps of the model that made it.
+/// The model's identity, stored with every result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelIdentity {
-    /// `name` in `model.json`; what jobs ask for.
+    /// `name` in `model.json`; the one that jobs name.
     pub name: String,
     /// `version` in `model.json`.
     pub version: String,

@@ -1,4 +1,4 @@
-//! What was heard: `result.json`. Its top-level keys are those emotion2vec's users know.
+//! The result of an analysis: `result.json`. Its top-level keys are those of emotion2vec's own output.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use crate::{
 /// The result of one job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// Likeliest emotion over all scored speech.
+    /// Most probable emotion over all scored speech.
     pub emotion: Emotion,
     /// Its probability.
     pub confidence: f32,
@@ -28,16 +28,16 @@ pub struct Report {
     pub object: ObjectRef,
     /// What is known of the call.
     pub call: CallData,
-    /// Which model heard it.
+    /// Which model predicted it.
     pub model: ModelIdentity,
-    /// What the recording is.
+    /// Properties of the recording.
     pub audio: AudioFacts,
     /// One entry per channel (or one for the mix), scored or not.
     pub channels: Vec<ChannelReport>,
     /// Nine scores per frame; only with [`Granularity::Frame`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames: Option<FrameSeries>,
-    /// Where the time went.
+    /// Durations of the stages.
     pub timings: Timings,
 }
 
@@ -61,7 +61,7 @@ impl From<&Job> for Provenance {
 }
 
 impl Provenance {
-    /// A file on this machine that no job is about; its identity follows from path and options.
+    /// A local file, without a job; its identity follows from path and options.
     pub fn local_file(path: &str, options: &AnalysisOptions) -> Self {
         let object = ObjectRef { bucket: "file".into(), key: path.to_owned(), etag: None };
         let job_id = JobId::of(&object, options);
@@ -69,7 +69,7 @@ impl Provenance {
     }
 }
 
-/// What the recording is, as found by its content.
+/// Properties of the recording, as found by its content.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AudioFacts {
     /// Container, like `wav` or `mp4`.
@@ -84,9 +84,12 @@ pub struct AudioFacts {
     pub duration_s: f64,
     /// Size of the file.
     pub bytes: u64,
+    /// Packets that could not be decoded and were replaced by silence.
+    #[serde(default)]
+    pub bad_packets: u64,
 }
 
-/// What was heard on one channel.
+/// The prediction for one channel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChannelReport {
     /// Channel number from 0; absent for the mix.
@@ -94,18 +97,18 @@ pub struct ChannelReport {
     pub channel: Option<u16>,
     /// Who speaks.
     pub role: Role,
-    /// False: left out by the operator's policy; then nothing below is filled.
+    /// False: left out by the operator's policy; then the fields below are empty.
     pub scored: bool,
     /// Seconds of speech found.
     pub speech_s: f64,
     /// Mean over the channel's segments, weighted by seconds; absent without speech.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scores: Option<Scores>,
-    /// The timeline, in order of time.
+    /// In order of time.
     pub segments: Vec<Segment>,
 }
 
-/// One stretch of speech.
+/// One segment of speech.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Segment {
     /// Number within the channel, from 0.
@@ -114,7 +117,7 @@ pub struct Segment {
     pub start_s: f64,
     /// Seconds from the recording's beginning.
     pub end_s: f64,
-    /// Likeliest emotion.
+    /// Most probable emotion.
     pub emotion: Emotion,
     /// Its probability.
     pub confidence: f32,
@@ -154,7 +157,7 @@ pub struct SegmentFrames {
     pub scores: Vec<[f32; Emotion::COUNT]>,
 }
 
-/// Where the time of a job went, in milliseconds.
+/// Durations of a job's stages, milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timings {
     /// From the producer's message to the worker's start.
@@ -171,7 +174,7 @@ pub struct Timings {
     pub total_ms: f64,
 }
 
-/// Where a job's artifacts lie.
+/// Where a job's artifacts are stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifacts {
     /// Bucket of all of them.

@@ -12,11 +12,11 @@ use crate::Emotion;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scores([f32; Emotion::COUNT]);
 
-/// Why nine numbers are not scores.
+/// Why nine numbers are not valid scores.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum ScoresError {
     /// A number is NaN or infinite: the model or its input is broken.
-    #[error("the model gave a number that is not finite")]
+    #[error("the model returned a number that is not finite")]
     NotFinite,
     /// The probabilities don't add up to one.
     #[error("scores sum to {0}, not 1")]
@@ -53,7 +53,7 @@ impl Scores {
         Ok(Self(p))
     }
 
-    /// Mean weighted by `weight` (seconds of speech, say). `None` when the weights sum to nothing.
+    /// Mean weighted by `weight` (seconds of speech, say). `None` when the weights sum to zero.
     pub fn weighted_mean(parts: impl IntoIterator<Item = (Self, f64)>) -> Option<Self> {
         let mut sum = [0.0_f64; Emotion::COUNT];
         let mut total = 0.0;
@@ -76,7 +76,7 @@ impl Scores {
         &self.0
     }
 
-    /// The likeliest emotion and its probability; ties go to the earlier one.
+    /// The most probable emotion and its probability; ties go to the earlier one.
     pub fn top(&self) -> (Emotion, f32) {
         Emotion::ALL
             .into_iter()

@@ -36,6 +36,14 @@ fn a_result_reads_and_writes_the_same() {
 }
 
 #[test]
+fn a_result_without_bad_packets_has_none() {
+    let mut older = value(RESULT);
+    older["audio"].as_object_mut().expect("an object").remove("bad_packets");
+    let report: Report = serde_json::from_value(older).expect("readable for ever");
+    assert_eq!(report.audio.bad_packets, 0);
+}
+
+#[test]
 fn the_identity_of_a_job_never_changes() {
     // Were it to change, enqueuing last year's bucket again would analyse it again.
     let golden = Job::from_json(JOB.as_bytes()).expect("readable");

@@ -6,6 +6,7 @@
 pub mod analysis;
 pub mod artifacts;
 pub mod audio;
+pub mod framing;
 pub mod model;
 pub mod runtime;
 pub mod settings;

@@ -1,6 +1,7 @@
 //! The sections of `config/default.toml` that this crate reads, where each key is explained.
 #![expect(missing_docs, reason = "each key is documented once, in config/default.toml")]
 
+use crate::model::Provider;
 use domain::Role;
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -58,6 +59,7 @@ pub struct Analysis {
 pub struct Model {
     pub dir: PathBuf,
     pub name: String,
+    pub provider: Provider,
     pub threads: usize,
     pub batch_seconds: f64,
     pub batch_items: usize,

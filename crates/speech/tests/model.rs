@@ -2,6 +2,7 @@
 
 use domain::Scores;
 use settings::Settings;
+use speech::framing::{MIN_SAMPLES, SAMPLE_RATE, frame_count};
 use speech::model::Session;
 use speech::runtime::Runtime;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ fn settings() -> Settings {
 }
 
 fn default_model() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/default")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/default")
 }
 
 fn session(dir: &Path) -> Result<Session, speech::model::ContractError> {
@@ -24,7 +25,7 @@ fn session(dir: &Path) -> Result<Session, speech::model::ContractError> {
 fn sound(samples: usize, seed: f32) -> Vec<f32> {
     (0..samples)
         .map(|i| {
-            let t = i as f32 / 16_000.0;
+            let t = i as f32 / SAMPLE_RATE as f32;
             let pitch = 120.0 + 40.0 * seed + 30.0 * (t * 3.0).sin();
             (t * pitch * std::f32::consts::TAU).sin() * (0.3 + 0.2 * (t * 4.0 + seed).sin())
         })
@@ -34,7 +35,7 @@ fn sound(samples: usize, seed: f32) -> Vec<f32> {
 #[test]
 fn an_answer_does_not_depend_on_the_batch() {
     let mut session = session(&default_model()).expect("the default model keeps the contract");
-    let sounds: Vec<_> = [400, 719, 16_000, 48_123, 160_000, 300_000]
+    let sounds: Vec<_> = [MIN_SAMPLES, 719, 16_000, 48_123, 160_000, 300_000]
         .into_iter()
         .enumerate()
         .map(|(i, samples)| sound(samples, i as f32))
@@ -44,7 +45,7 @@ fn an_answer_does_not_depend_on_the_batch() {
     for (sound, among_others) in batch.iter().zip(&together) {
         let alone = &session.run(&[sound], true).expect("heard")[0];
         let worst = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert_eq!(alone.frame_logits.len(), (sound.len() - 400) / 320 + 1);
+        assert_eq!(alone.frame_logits.len(), frame_count(sound.len()));
         let scores = |heard: &speech::model::Prediction| Scores::from_logits(&heard.logits).expect("finite");
         let off = worst(scores(alone).as_array(), scores(among_others).as_array());
         assert!(off < 1e-4, "{} samples: scores differ by {off}", sound.len());
@@ -80,4 +81,10 @@ fn a_graph_that_was_tampered_with_is_refused() {
     std::fs::write(dir.path().join("model.onnx"), graph).expect("written");
     let error = session(dir.path()).err().expect("must be refused").to_string();
     assert!(error.contains("don't belong together"), "{error}");
+}
+
+#[test]
+fn an_unknown_execution_provider_is_refused_with_the_known_ones() {
+    let error = Settings::from_toml("model.provider = \"tpu\"").expect_err("unknown").to_string();
+    assert!(error.contains("model.provider") && error.contains("cpu"), "{error}");
 }

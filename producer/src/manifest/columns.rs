@@ -1,11 +1,10 @@
 //! What the columns of a manifest mean.
 
 use chrono::Utc;
-use domain::{BatchId, CallData, ChannelLayout, Granularity, Job, ObjectRef};
+use domain::{BatchId, CallData, ChannelLayout, Granularity, Job, ObjectRef, Role};
 use std::collections::BTreeMap;
 
 use super::{BadLine, Entry};
-use crate::arguments::role;
 use crate::sheet::Fields;
 use crate::times::time;
 
@@ -31,7 +30,7 @@ pub(super) fn entry(line: u64, fields: Fields) -> Result<Entry, BadLine> {
             "started_at" => call.started_at = Some(time(value).map_err(|e| wrong(format!("started_at {e}")))?),
             _ => match lower.strip_prefix("channel_").map(str::parse::<u16>) {
                 Some(Ok(channel)) => {
-                    roles.insert(channel, role(value).map_err(|e| wrong(format!("{name}: {e}")))?);
+                    roles.insert(channel, Role::of_channel(value).map_err(|e| wrong(format!("{name}: {e}")))?);
                 }
                 _ => {
                     call.attributes.insert(name, value.to_owned());

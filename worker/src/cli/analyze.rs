@@ -22,10 +22,10 @@ pub(super) struct Analyze {
     #[arg(long)]
     channels: Option<ChannelLayout>,
     /// Also score these roles, e.g. `agent` (read `analysis.score_roles` first)
-    #[arg(long, value_delimiter = ',', value_parser = role)]
+    #[arg(long, value_delimiter = ',')]
     also_score: Vec<Role>,
     /// `utterance`, or `frame` for nine scores per frame as well
-    #[arg(long, default_value = "utterance", value_parser = granularity)]
+    #[arg(long, default_value_t)]
     granularity: Granularity,
     /// Folder in which outputs_<time>/ is made
     #[arg(long, default_value = "outputs")]
@@ -33,17 +33,6 @@ pub(super) struct Analyze {
     /// Print result.json instead of a picture
     #[arg(long)]
     json: bool,
-}
-
-fn role(text: &str) -> Result<Role, String> {
-    Role::from_label(text).ok_or_else(|| "a role is customer, agent, speaker or mixed".into())
-}
-
-fn granularity(text: &str) -> Result<Granularity, String> {
-    [Granularity::Utterance, Granularity::Frame]
-        .into_iter()
-        .find(|g| g.label() == text)
-        .ok_or_else(|| "granularity is utterance or frame".into())
 }
 
 impl Analyze {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use speech::framing::SAMPLE_RATE;
 use speech::model::{Precision, Session};
 use speech::runtime::Runtime;
 
@@ -56,7 +57,7 @@ fn parameters(n: u64) -> String {
 }
 
 fn median_run(session: &mut Session, seconds: usize) -> anyhow::Result<f64> {
-    let audio: Vec<f32> = (0..seconds * 16_000).map(|i| (i as f32 * 0.05).sin() * 0.3).collect();
+    let audio: Vec<f32> = (0..seconds * SAMPLE_RATE as usize).map(|i| (i as f32 * 0.05).sin() * 0.3).collect();
     let mut times = Vec::with_capacity(RUNS);
     for _ in 0..RUNS {
         let begun = Instant::now();

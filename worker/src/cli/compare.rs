@@ -10,7 +10,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use speech::audio::{Preprocess, Sink, SpeechSegment, VoiceDetector};
-use speech::model::{MIN_SAMPLES, Session};
+use speech::framing::{MIN_SAMPLES, seconds};
+use speech::model::Session;
 use speech::runtime::Runtime;
 
 #[derive(Debug, clap::Args)]
@@ -61,7 +62,7 @@ impl Sink for Duel<'_> {
             scores[i] = Some(softmax.map_err(|e| Failure::new(domain::FailureCode::ModelFailed, e.to_string()))?);
         }
         if let [Some(a), Some(b)] = scores {
-            self.file.add(segment.samples.len() as f64 / 16_000.0, &a, &b);
+            self.file.add(seconds(segment.samples.len() as u64), &a, &b);
         }
         Ok(())
     }

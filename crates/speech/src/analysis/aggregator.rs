@@ -4,11 +4,8 @@ use domain::channel::Track;
 use domain::report::{ChannelReport, FrameSeries, Segment, SegmentFrames};
 use domain::{Emotion, Failure, FailureCode, Scores};
 
-use crate::audio::SAMPLE_RATE;
+use crate::framing::{FRAME_RATE, seconds};
 use crate::model::Prediction;
-
-/// Frames a second of every model.
-const FRAME_RATE: u32 = 50;
 
 /// A segment's position, once its samples have gone to the model.
 #[derive(Debug, Clone, Copy)]
@@ -36,10 +33,6 @@ pub(super) struct Aggregate {
     /// Shape [D]: mean over all scored speech, by seconds.
     pub(super) embedding: Vec<f32>,
     pub(super) frames: Option<FrameSeries>,
-}
-
-fn seconds(samples: u64) -> f64 {
-    samples as f64 / f64::from(SAMPLE_RATE)
 }
 
 impl ScoreAggregator {
@@ -105,6 +98,7 @@ impl ScoreAggregator {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::framing::SAMPLE_RATE;
     use domain::Role;
 
     fn prediction(angry: f32, value: f32) -> Prediction {
@@ -114,7 +108,12 @@ mod tests {
     }
 
     fn position(track: usize, index: u32, start_s: u64, end_s: u64) -> Position {
-        Position { track, index, start_sample: start_s * 16_000, end_sample: end_s * 16_000 }
+        Position {
+            track,
+            index,
+            start_sample: start_s * u64::from(SAMPLE_RATE),
+            end_sample: end_s * u64::from(SAMPLE_RATE),
+        }
     }
 
     #[test]

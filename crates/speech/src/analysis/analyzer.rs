@@ -16,7 +16,8 @@ use super::aggregator::{Position, ScoreAggregator};
 use crate::artifacts::disk_failure;
 use crate::artifacts::{AUDIO, AudioFile, EMBEDDING, EmbeddingFile};
 use crate::audio::{Preprocess, Sink, SpeechSegment, VoiceDetector};
-use crate::model::{InferenceHandle, MIN_SAMPLES, ModelCard, PendingPrediction, Request, Session};
+use crate::framing::MIN_SAMPLES;
+use crate::model::{InferenceHandle, ModelCard, PendingPrediction, Request, Session};
 use crate::runtime::Runtime;
 
 /// Voice detector and model, ready: everything that is loaded once.

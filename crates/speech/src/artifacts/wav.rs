@@ -37,7 +37,7 @@ impl AudioFile {
             none => {
                 let spec = WavSpec {
                     channels: channels.len() as u16,
-                    sample_rate: crate::audio::SAMPLE_RATE,
+                    sample_rate: crate::framing::SAMPLE_RATE,
                     bits_per_sample: 16,
                     sample_format: SampleFormat::Int,
                 };
@@ -81,7 +81,7 @@ mod tests {
         file.write(&[vec![0.0, 1.0], vec![-2.0, 0.5]]).expect("written");
         file.finish().expect("finished");
         let mut reader = hound::WavReader::open(&path).expect("readable");
-        assert_eq!((reader.spec().channels, reader.spec().sample_rate), (2, 16_000));
+        assert_eq!((reader.spec().channels, reader.spec().sample_rate), (2, crate::framing::SAMPLE_RATE));
         let samples: Vec<i16> = reader.samples().map(|s| s.expect("sample")).collect();
         assert_eq!(samples, [0, -32_767, 32_767, 16_384]);
     }

@@ -87,17 +87,8 @@ impl Decoder {
             channels: self.channels,
             duration_s: self.frames as f64 / f64::from(self.rate.max(1)),
             bytes: self.source.bytes,
+            bad_packets: self.bad_packets,
         }
-    }
-
-    /// Samples per channel given out so far.
-    pub fn frames(&self) -> u64 {
-        self.frames
-    }
-
-    /// Packets so far that could not be decoded and were replaced by silence.
-    pub fn bad_packets(&self) -> u64 {
-        self.bad_packets
     }
 
     /// The next samples, one `Vec` per channel, in [-1, 1] at the file's rate; `None` at the end.

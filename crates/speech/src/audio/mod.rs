@@ -17,6 +17,3 @@ pub use preprocess::{Preprocess, Preprocessed};
 pub use resample::To16k;
 pub use sink::{Sink, SpeechSegment};
 pub use vad::VoiceDetector;
-
-/// Samples a second of everything past the resampler.
-pub const SAMPLE_RATE: u32 = 16_000;

@@ -4,7 +4,7 @@ use super::decode::Decoder;
 use super::resample::To16k;
 use super::sink::Sink;
 use super::vad::{SpeechTracks, VoiceDetector};
-use crate::model::MIN_SAMPLES;
+use crate::framing::MIN_SAMPLES;
 use crate::settings;
 use domain::channel::Track;
 use domain::report::AudioFacts;
@@ -29,10 +29,6 @@ pub struct Preprocessed {
     pub facts: AudioFacts,
     /// As `layout` gave them.
     pub tracks: Vec<Track>,
-    /// Samples at 16 kHz in segments, per track; 0 for those left out. All 0: nobody speaks.
-    pub speech_samples: Vec<u64>,
-    /// Packets that could not be decoded and were replaced by silence.
-    pub bad_packets: u64,
 }
 
 impl Preprocess<'_> {
@@ -78,11 +74,8 @@ impl Preprocess<'_> {
             );
             return Err(Failure::new(FailureCode::AudioTooShort, what));
         }
-        let mut speech_samples = vec![0; tracks.len()];
-        for (track, samples) in speech.finish(sink)? {
-            speech_samples[track] = samples;
-        }
-        Ok(Preprocessed { facts: decoder.facts(), tracks, speech_samples, bad_packets: decoder.bad_packets() })
+        speech.finish(sink)?;
+        Ok(Preprocessed { facts: decoder.facts(), tracks })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Any rate to 16 kHz, streamed, channels kept apart.
 
-use super::SAMPLE_RATE;
+use crate::framing::SAMPLE_RATE;
 use domain::{Failure, FailureCode};
 use rubato::audioadapter_buffers::direct::SequentialSliceOfVecs;
 use rubato::{Fft, FixedSync, Indexing, Resampler};

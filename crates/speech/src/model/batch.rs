@@ -1,6 +1,7 @@
 //! The inference thread: one OS thread owns the session and hears segments of all jobs in
 //! batches of similar length, so that little of a batch is padding.
 
+use crate::framing::SAMPLE_RATE;
 use crate::settings;
 use domain::{Emotion, Failure, FailureCode};
 use std::collections::VecDeque;
@@ -142,7 +143,7 @@ fn collect(requests: &Receiver<Waiting>, waiting: &mut VecDeque<Waiting>, settin
 /// Takes the oldest request, and with it those of similar length, within the budgets.
 fn choose(waiting: &mut VecDeque<Waiting>, settings: &settings::Model) -> Vec<Waiting> {
     let Some(oldest) = waiting.pop_front() else { return Vec::new() };
-    let budget = settings.batch_seconds * 16_000.0;
+    let budget = settings.batch_seconds * f64::from(SAMPLE_RATE);
     let (mut shortest, mut longest) = (oldest.request.samples.len(), oldest.request.samples.len());
     let mut batch = vec![oldest];
     let mut i = 0;
@@ -171,14 +172,14 @@ mod tests {
 
     fn waiting(seconds: &[usize]) -> VecDeque<Waiting> {
         let one = |s: &usize| Waiting {
-            request: Request { samples: vec![0.0; s * 16_000], frames: false },
+            request: Request { samples: vec![0.0; s * SAMPLE_RATE as usize], frames: false },
             answer: oneshot::channel().0,
         };
         seconds.iter().map(one).collect()
     }
 
     fn seconds(batch: &[Waiting]) -> Vec<usize> {
-        batch.iter().map(|w| w.request.samples.len() / 16_000).collect()
+        batch.iter().map(|w| w.request.samples.len() / SAMPLE_RATE as usize).collect()
     }
 
     #[test]

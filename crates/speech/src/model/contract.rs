@@ -1,10 +1,15 @@
 //! `model.json`, and the promise it makes about `model.onnx` beside it.
 
+use crate::framing::{FRAME_RATE, SAMPLE_RATE};
 use domain::{Emotion, ModelIdentity};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::io::Read;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+
+/// Longest embedding that is accepted: eight times that of the largest emotion2vec+.
+const MAX_EMBEDDING_DIM: u64 = 8192;
 
 /// Why a folder is not a model that the fleet can run. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -32,14 +37,14 @@ pub enum ContractError {
         found: Vec<String>,
     },
     /// A number in `model.json` is not what the pipeline works with.
-    #[error("model.json says {key} = {found}; it must be {wanted}")]
+    #[error("model.json says {key} = {found}; it must be {}", range(allowed))]
     Number {
         /// The key.
         key: &'static str,
         /// As in `model.json`.
         found: u64,
-        /// What it must be.
-        wanted: &'static str,
+        /// What it may be.
+        allowed: RangeInclusive<u64>,
     },
     /// `model.onnx` is not the file that `model.json` was written for.
     #[error(
@@ -78,7 +83,7 @@ pub enum Precision {
     /// Floats: an answer does not depend on the batch, which is verified.
     #[default]
     Fp32,
-    /// Activations in 8 bits, with one scale for all that is in a run: segments are prediction one at a time.
+    /// Activations in 8 bits, with one scale for all that is in a run: segments are predicted one at a time.
     Int8,
 }
 
@@ -139,16 +144,22 @@ impl ModelCard {
         if self.labels.iter().map(String::as_str).ne(Emotion::ALL.map(Emotion::label)) {
             return Err(ContractError::Labels { found: self.labels.clone() });
         }
+        let exactly = |number: u32| u64::from(number)..=u64::from(number);
         let rules = [
-            ("sample_rate", u64::from(self.sample_rate), self.sample_rate == 16_000, "16000"),
-            ("frame_rate", u64::from(self.frame_rate), self.frame_rate == 50, "50"),
-            ("embedding_dim", self.embedding_dim as u64, (1..=8192).contains(&self.embedding_dim), "1 to 8192"),
+            ("sample_rate", u64::from(self.sample_rate), exactly(SAMPLE_RATE)),
+            ("frame_rate", u64::from(self.frame_rate), exactly(FRAME_RATE)),
+            ("embedding_dim", self.embedding_dim as u64, 1..=MAX_EMBEDDING_DIM),
         ];
-        match rules.into_iter().find(|rule| !rule.2) {
-            Some((key, found, _, wanted)) => Err(ContractError::Number { key, found, wanted }),
+        match rules.into_iter().find(|(_, found, allowed)| !allowed.contains(found)) {
+            Some((key, found, allowed)) => Err(ContractError::Number { key, found, allowed }),
             None => Ok(()),
         }
     }
+}
+
+fn range(allowed: &RangeInclusive<u64>) -> String {
+    let (least, most) = (allowed.start(), allowed.end());
+    if least == most { least.to_string() } else { format!("{least} to {most}") }
 }
 
 fn sha256(path: &Path) -> std::io::Result<String> {

@@ -2,11 +2,10 @@
 
 mod batch;
 mod contract;
+mod provider;
 mod session;
 
 pub use batch::{InferenceHandle, PendingPrediction, Prediction, Request};
 pub use contract::{ContractError, ModelCard, Precision};
+pub use provider::Provider;
 pub use session::{Loaded, Session};
-
-/// Fewest samples (25 ms at 16 kHz) that give one frame.
-pub const MIN_SAMPLES: usize = 400;

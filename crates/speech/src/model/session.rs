@@ -1,12 +1,13 @@
 //! ONNX Runtime's session over one model folder: load, verify, run a batch.
 
+use crate::framing::{MIN_SAMPLES, SAMPLE_RATE, frame_count};
 use crate::settings;
 use domain::{Emotion, Failure, FailureCode, Scores};
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session as OrtSession, SessionOutputs};
 use ort::value::TensorRef;
 use std::path::Path;
 
-use super::{ContractError, MIN_SAMPLES, ModelCard, Precision, Prediction};
+use super::{ContractError, ModelCard, Precision, Prediction, Provider};
 use crate::runtime::Runtime;
 
 const INPUTS: [&str; 2] = ["waveform", "lengths"];
@@ -43,20 +44,21 @@ impl Session {
     pub fn load(runtime: &Runtime, dir: &Path, settings: &settings::Model) -> Result<(Self, Loaded), ContractError> {
         let card = ModelCard::read(dir)?;
         let begun = std::time::Instant::now();
-        let session = build(runtime, dir, settings.threads).map_err(|e| ContractError::Runtime(e.to_string()))?;
+        let session = settings
+            .provider
+            .session_builder(runtime.environment(), settings.threads)
+            .and_then(|mut builder| builder.commit_from_file(dir.join("model.onnx")))
+            .map_err(|e| ContractError::Runtime(e.to_string()))?;
         let load_s = begun.elapsed().as_secs_f64();
         check_names(&session)?;
-        let options = |outputs: &[&str]| run_options(outputs).map_err(|e| ContractError::Runtime(e.to_string()));
+        let options = |outputs: &[&str]| {
+            run_options(settings.provider, outputs).map_err(|e| ContractError::Runtime(e.to_string()))
+        };
         let (utterance, frame) = (options(&OUTPUTS[..2])?, options(&OUTPUTS)?);
         let mut this = Self { session, card, utterance, frame };
         let batch_difference = this.warm_up()?;
         let loaded = Loaded { card: this.card.clone(), load_s, batch_difference };
         Ok((this, loaded))
-    }
-
-    /// `model.json`.
-    pub fn card(&self) -> &ModelCard {
-        &self.card
     }
 
     /// Hears a batch: mono samples at 16 kHz each, at least [`MIN_SAMPLES`] long, of any lengths.
@@ -97,7 +99,7 @@ impl Session {
 
     /// The largest change of a score with the batch; refuses one that the card's precision does not excuse.
     fn warm_up(&mut self) -> Result<f32, ContractError> {
-        let tone: Vec<f32> = (0..32_000_u16).map(|i| (f32::from(i) * 0.05).sin() * 0.3).collect();
+        let tone: Vec<f32> = (0..2 * SAMPLE_RATE).map(|i| (i as f32 * 0.05).sin() * 0.3).collect();
         let short = &tone[..MIN_SAMPLES];
         let broken = |failure: Failure| ContractError::Graph(failure.message);
         let single = self.run_together(&[short], true).map_err(broken)?;
@@ -119,23 +121,10 @@ impl Session {
     }
 }
 
-fn build(runtime: &Runtime, dir: &Path, threads: usize) -> ort::Result<OrtSession> {
-    let threads = if threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { threads };
-    let session = OrtSession::builder(runtime.environment())?
-        .with_intra_threads(threads)?
-        // Spinning threads would take the cores from decoding.
-        .with_intra_op_spinning(false)?
-        // Patterns are kept per input shape, and here every batch has another shape.
-        .with_memory_pattern(false)?
-        .commit_from_file(dir.join("model.onnx"))?;
-    Ok(session)
-}
-
-fn run_options(outputs: &[&str]) -> ort::Result<RunOptions<HasSelectedOutputs>> {
-    let mut options = RunOptions::new()?;
-    // Gives memory back after a long batch: the arena would keep its peak for ever.
-    options.set("memory.enable_memory_arena_shrinkage", "cpu:0")?;
-    Ok(options.with_outputs(outputs.iter().fold(OutputSelector::no_default(), |all, name| all.with(*name))))
+/// Options of a run that computes only these outputs.
+fn run_options(provider: Provider, outputs: &[&str]) -> ort::Result<RunOptions<HasSelectedOutputs>> {
+    let selected = outputs.iter().fold(OutputSelector::no_default(), |all, name| all.with(*name));
+    Ok(provider.run_options()?.with_outputs(selected))
 }
 
 fn check_names(session: &OrtSession) -> Result<(), ContractError> {
@@ -188,9 +177,4 @@ fn unpack(outputs: &SessionOutputs<'_>, batch: &[&[f32]], dim: usize, frames: bo
         answers.push(prediction);
     }
     Ok(answers)
-}
-
-/// Frames that a segment of `samples` has: 25 ms windows every 20 ms.
-pub(crate) fn frame_count(samples: usize) -> usize {
-    if samples < MIN_SAMPLES { 0 } else { (samples - MIN_SAMPLES) / 320 + 1 }
 }

@@ -1,7 +1,7 @@
 //! From "somebody speaks here" to segments of speech. Pure: probabilities and samples in, segments
 //! out, with no more than the longest segment held in memory.
 
-use crate::audio::SAMPLE_RATE;
+use crate::framing::SAMPLE_RATE;
 use crate::settings;
 
 /// How far below the threshold speech ends, as Silero's authors set it: voices waver.

@@ -1,6 +1,6 @@
 //! Silero: where somebody speaks.
 
-use crate::audio::SAMPLE_RATE;
+use crate::framing::SAMPLE_RATE;
 use crate::runtime::Runtime;
 use domain::{Failure, FailureCode};
 use ort::session::Session;

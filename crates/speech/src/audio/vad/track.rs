@@ -24,8 +24,6 @@ struct SpeechTrack {
     rest: Vec<f32>,
     /// Segments given.
     index: u32,
-    /// Samples in them.
-    speech: u64,
 }
 
 impl<'a> SpeechTracks<'a> {
@@ -36,7 +34,6 @@ impl<'a> SpeechTracks<'a> {
             segmenter: Segmenter::new(settings),
             rest: Vec::new(),
             index: 0,
-            speech: 0,
         };
         Self { vad, tracks: scored.iter().map(listening).collect(), segments: Vec::new(), position: 0 }
     }
@@ -69,8 +66,8 @@ impl<'a> SpeechTracks<'a> {
         self.position
     }
 
-    /// Gives the last segments; then the tracks, each with its samples of speech.
-    pub(in crate::audio) fn finish(mut self, sink: &mut dyn Sink) -> Result<Vec<(usize, u64)>, Failure> {
+    /// Gives the last segments.
+    pub(in crate::audio) fn finish(mut self, sink: &mut dyn Sink) -> Result<(), Failure> {
         for track in &mut self.tracks {
             if !track.rest.is_empty() {
                 let mut chunk = [0.0; CHUNK];
@@ -81,7 +78,7 @@ impl<'a> SpeechTracks<'a> {
             track.segmenter.finish(&mut self.segments);
             track.give(&mut self.segments, sink)?;
         }
-        Ok(self.tracks.iter().map(|track| (track.track, track.speech)).collect())
+        Ok(())
     }
 }
 
@@ -89,7 +86,6 @@ impl SpeechTrack {
     fn give(&mut self, segments: &mut Vec<Segment>, sink: &mut dyn Sink) -> Result<(), Failure> {
         for Segment { start, samples } in segments.drain(..) {
             let end = start + samples.len() as u64;
-            self.speech += samples.len() as u64;
             let index = self.index;
             self.index += 1;
             sink.segment(SpeechSegment { track: self.track, index, start_sample: start, end_sample: end, samples })?;
