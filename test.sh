@@ -1,57 +1,29 @@
 #!/usr/bin/env bash
-# Sets up what the tests need and runs them all: formatting, lints, the model's contract, the exporter's tests, then the
-# Rust tests on real services. Ends with the test runner's own summary. What ran before keeps running; what this started is stopped.
+# Sets up what the tests need and runs everything: checks of the source, the model's contract, the exporter's tests, then the
+# Rust tests on real services. The last output is the summary of the test runner. Services that ran before keep running; those
+# that this script started are stopped.
 #
 #   ./test.sh                  everything
-#   ./test.sh NAME...          only Rust tests whose names contain NAME, without the checks before them
-set -euo pipefail
-stack="$(dirname "${BASH_SOURCE[0]}")/stack"
-. "$stack/place.sh"
-. "$stack/messages.sh"
-. "$stack/ports.sh"
-. "$stack/secrets.sh"
-. "$stack/packages.sh"
-. "$stack/wheels.sh"
-. "$stack/compose.sh"
-. "$stack/environment.sh"
-. "$stack/rust.sh"
-. "$stack/test_tools.sh"
+#   ./test.sh --checks         only the checks of the source: spelling, formatting, lints, documentation; no services
+#   ./test.sh NAME...          only Rust tests whose names contain NAME, without the checks
+. "$(dirname "${BASH_SOURCE[0]}")/stack/lib.sh"
+. "$STACK_SCRIPTS/lib/test_tools.sh"
+. "$STACK_SCRIPTS/lib/checks.sh"
 cd "$ROOT"
 
 started="$(mktemp)"
 
-# On every way out, quietly: the runner's summary is to be the last thing on the screen.
-# shellcheck disable=SC2317 # reached by the trap
+# Runs on every exit. Its output goes to a log, so that the summary of the test runner stays the last on the screen.
+# shellcheck disable=SC2317,SC2329 # called by the trap
 stop_what_we_started() {
   local name
   while read -r name; do
     case "$name" in
-      rabbitmq | postgres | s3) "$stack/$name.sh" stop ;;
-      minio) "$stack/s3.sh" stop ;;
+      rabbitmq | postgres | s3) "$STACK_SCRIPTS/$name.sh" stop ;;
+      minio) "$STACK_SCRIPTS/s3.sh" stop ;;
     esac
   done <"$started" >>"$STACK/log/test-stop.log" 2>&1
   rm -f "$started"
-}
-
-# A test that can't run here is said out loud on a person's machine, and is a failure where nobody reads along.
-missing_tool() {
-  [[ -z "${CI:-}" ]] || die "$1 is missing."
-  note "NOT CHECKED: $1 is missing"
-}
-
-check_source() {
-  say "formatting"
-  if cargo fmt --version >/dev/null 2>&1; then
-    cargo fmt --all --check || die "run 'cargo fmt --all'."
-  else
-    missing_tool rustfmt
-  fi
-  say "lints"
-  if cargo clippy --version >/dev/null 2>&1; then
-    cargo clippy "${LOCKED[@]}" --quiet --workspace --all-targets -- -D warnings || die "clippy objects: see above."
-  else
-    missing_tool clippy
-  fi
 }
 
 check_model() {
@@ -60,7 +32,7 @@ check_model() {
   PYTHONPATH="$PYTHON_FOLDER" python3 -m pytest -q -p no:cacheprovider models/default/tests || die "the model breaks its contract."
 }
 
-# The exporter is proven against FunASR itself, on narrow networks: no download of weights.
+# Compares the exporter with FunASR itself, on narrow networks: no download of weights.
 check_exporter() {
   need_python_venv
   say "the emotion2vec+ exporter, against FunASR"
@@ -68,24 +40,33 @@ check_exporter() {
 }
 
 need_rust
-need_test_programs
 LOCKED=()
 if [[ -n "${CI:-}" ]]; then
   LOCKED=(--locked)
-  export CARGO_INCREMENTAL=0 # nobody builds here again: save the gigabytes
+  export CARGO_INCREMENTAL=0 # CI builds once: incremental data would only take gigabytes
 fi
-trap stop_what_we_started EXIT
+case "${1:-}" in
+  "" | --checks)
+    check_scripts
+    check_rust
+    [[ $# -eq 0 ]] || exit 0
+    ;;
+  -*)
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+    ;;
+esac
 
-# What fails within seconds comes first; the services start while nothing else needs the cores.
-if [[ $# -eq 0 ]]; then check_source; fi
-EMOFLEET_STARTED_LIST="$started" "$stack/up.sh" # not exported: a service that a test restarts was not started by us
+need_test_programs
+trap stop_what_we_started EXIT
+EMOFLEET_STARTED_LIST="$started" "$STACK_SCRIPTS/up.sh" # not exported: a service that a test restarts must not be listed
 load_environment
 if [[ $# -eq 0 ]]; then
   check_model
   check_exporter
 fi
 
-say "building the tests, then running them on: $EMOFLEET_STACK_KINDS"
+say "building and running the tests on: $EMOFLEET_STACK_KINDS"
 status=0
 if cargo nextest --version >/dev/null 2>&1; then
   if [[ $# -eq 0 ]]; then cargo test "${LOCKED[@]}" --quiet --workspace --doc || die "an example in the documentation fails."; fi

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the recordings beside it: synthetic speech, so that a fleet can be tried with no data of one's own.
-# Needs espeak-ng, sox and ffmpeg (Debian's packages of those names); the results are committed, so this is for changing them.
+# Generates the recordings of this folder: synthetic speech, to try a fleet without data of one's own.
+# Needs espeak-ng, sox and ffmpeg (Debian packages of the same names). The results are committed: run it only to change them.
 #
 #   samples/make.sh [FOLDER]     default: the folder of this script
 set -euo pipefail
@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 # speak FILE VOICE PITCH(0-99) WORDS_PER_MINUTE LOUDNESS(0-200) TEXT: a 22.05 kHz mono WAV
 speak() { espeak-ng -v "$2" -p "$3" -s "$4" -a "$5" -w "$work/$1" -- "$6"; }
 
-# encode SOURCE TARGET OPTIONS... : the same bytes every time, so that making again changes nothing in git
+# encode SOURCE TARGET OPTIONS... : the output is reproducible, so that another run changes nothing in git
 encode() {
   local source="$work/$1" target="$into/$2"
   shift 2
@@ -33,9 +33,9 @@ encode complaint_zh.wav complaint_zh.flac -ac 1 -ar 22050 -c:a flac -compression
 speak voicemail_en.wav en-us+m7 30 120 80 "Hello. I am sorry, I will not be able to come on Thursday. My father is in hospital. Please call me when you can."
 encode voicemail_en.wav voicemail_en.opus -ac 1 -ar 48000 -c:a libopus -b:a 24k -serial_offset 0
 
-# The call: two people in turn, each on a channel of their own, as a telephone exchange records it.
+# The call: two speakers in turn, each on a channel of their own, as call centres record.
 turns=()
-# turn CHANNEL VOICE PITCH RATE LOUDNESS PAUSE TEXT: silence on the other side, PAUSE seconds after it
+# turn CHANNEL VOICE PITCH RATE LOUDNESS PAUSE TEXT: the other channel is silent; PAUSE is in seconds, after the text
 turn() {
   local number="${#turns[@]}" sides="1 0"
   [[ "$1" == left ]] || sides="0 1"

@@ -1,13 +1,9 @@
 #!/usr/bin/env bash
-# Real human speech to run on: telephone prompts from Debian's asterisk-core-sounds-en-wav (8 kHz, one woman's voice,
-# CC-BY-SA-3.0, so they are not kept in this repository). Copies a few into the folder named; says so when it can't.
+# Samples of human speech: telephone prompts from Debian's asterisk-core-sounds-en-wav (8 kHz, one female speaker,
+# CC-BY-SA-3.0, so they are not part of this repository). Copies a few into FOLDER; prints a note when it can't.
 #
 #   samples/prompts.sh FOLDER
-set -euo pipefail
-stack="$(dirname "${BASH_SOURCE[0]}")/../stack"
-. "$stack/place.sh"
-. "$stack/messages.sh"
-. "$stack/packages.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../stack/lib.sh"
 
 into="${1:?usage: samples/prompts.sh FOLDER}"
 package=asterisk-core-sounds-en-wav
@@ -22,10 +18,10 @@ complete() {
 complete "$into" && exit
 if ! complete "$sounds"; then
   if ! command -v apt-get >/dev/null 2>&1; then
-    note "no apt here: going on without the human telephone prompts of Debian's $package"
+    note "skipping the human telephone prompts: they come from Debian's $package, and this machine has no apt"
     exit
   fi
-  # They are an extra: without them the made samples still go through.
+  # They are optional: the synthetic samples do without them.
   (install_packages "human telephone prompts" "$package") || exit 0
 fi
 mkdir -p "$into"

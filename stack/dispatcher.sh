@@ -1,19 +1,12 @@
 #!/usr/bin/env bash
 # The dispatcher in the background:  stack/dispatcher.sh start|stop|status
 #
-# Its log is .stack/log/dispatcher.log. One that runs already is kept, unless its program, rules or settings have changed since.
-set -euo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/program.sh"
+# Its log is .stack/log/dispatcher.log. A dispatcher that already runs is kept, unless its program, rules or settings have changed.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$STACK_SCRIPTS/lib/program.sh"
 
-name=dispatcher
-port_name=dispatcher
-health=EMOFLEET__DISPATCHER__HEALTH_ADDR
-program=("$built/dispatcher" run)
-# SIGTERM lets the request in hand end, for up to dispatcher.timeout_s (10 s), and notes its outcome.
-grace=45
-
-# Addresses and secrets of the destinations, by the names that the rules' file gives them.
-made_of() {
+# Addresses and secrets of the destinations: the rules file names the variables that contain them.
+destination_variables() {
   local variable
   [[ -n "${EMOFLEET__ALERTS__RULES:-}" ]] || return 0
   for variable in $(sed -nE 's/^[[:space:]]*(url_env|secret_env)[[:space:]]*=[[:space:]]*"([A-Za-z_][A-Za-z0-9_]*)".*/\2/p' "$EMOFLEET__ALERTS__RULES" || true); do
@@ -21,4 +14,6 @@ made_of() {
   done
 }
 
-carry_out "${1:-}"
+# SIGTERM lets the current request finish, for up to dispatcher.timeout_s (10 s), and records its outcome.
+grace_s=45
+program "${1:-}" dispatcher EMOFLEET__DISPATCHER__HEALTH_ADDR "$grace_s" destination_variables "$BUILT/dispatcher" run

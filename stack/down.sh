@@ -1,9 +1,6 @@
 #!/usr/bin/env bash
-# End exactly what up.sh (and run.sh) started: by recorded pid and start time, or by docker compose. Data stay.
-set -euo pipefail
-here="$(dirname "${BASH_SOURCE[0]}")"
-. "$here/place.sh"
-. "$here/messages.sh"
+# Stops what up.sh and run.sh started: by recorded pid and start time, or by docker compose. Keeps the data.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 exec 9>"$STACK/lock"
 flock -n 9 || { say "waiting for another run of the stack's scripts" && flock 9; }
@@ -11,13 +8,14 @@ flock -n 9 || { say "waiting for another run of the stack's scripts" && flock 9;
 for record in "$STACK"/run/worker-*.pid; do
   [[ -e "$record" ]] || continue
   name="$(basename "$record" .pid)"
-  "$here/worker.sh" stop "${name#worker-}" &
+  "$STACK_SCRIPTS/worker.sh" stop "${name#worker-}" &
 done
-wait # workers drain while their services are still there
-"$here/dispatcher.sh" stop # after them: what they still raise is sent
-# They do not need one another to end.
-"$here/s3.sh" stop &
-"$here/postgres.sh" stop &
-"$here/rabbitmq.sh" stop &
+wait # workers drain while their services still run
+# After the workers: the dispatcher sends the alerts that they still raise.
+"$STACK_SCRIPTS/dispatcher.sh" stop
+# The services stop independently of each other.
+"$STACK_SCRIPTS/s3.sh" stop &
+"$STACK_SCRIPTS/postgres.sh" stop &
+"$STACK_SCRIPTS/rabbitmq.sh" stop &
 wait
-say "stopped; data stay in $STACK"
+say "stopped; the data are kept in $STACK"

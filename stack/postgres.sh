@@ -1,22 +1,14 @@
 #!/usr/bin/env bash
 # The private PostgreSQL: start | stop | restart | kill | status.
 #
-# Own data folder, own port, loopback and TCP only (a socket's path would be too long in a deep checkout).
-# Debian's programs, but none of Debian's clusters.
-set -euo pipefail
-here="$(dirname "${BASH_SOURCE[0]}")"
-. "$here/place.sh"
-. "$here/messages.sh"
-. "$here/ports.sh"
-. "$here/secrets.sh"
-. "$here/processes.sh"
-. "$here/packages.sh"
-. "$here/compose.sh"
+# It has its own data folder and port, and listens on loopback by TCP only (the path of a socket would be too long in a
+# deep checkout). It uses Debian's programs, but none of Debian's clusters.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 DATA="$STACK/postgres"
 LOG="$STACK/log/postgres.log"
 
-# The newest server on the machine, or the one that made the data folder.
+# find_server: sets BIN to the newest server on the machine, or to the version that created the data folder.
 find_server() {
   local version="" candidate
   [[ -f "$DATA/PG_VERSION" ]] && version="$(cat "$DATA/PG_VERSION")"
@@ -27,25 +19,25 @@ find_server() {
     BIN="$candidate"
     return 0
   done
-  if [[ -n "$version" ]]; then die "$DATA was made by PostgreSQL $version, which is not on this machine: install postgresql-$version, or remove $DATA to start afresh."; fi
+  if [[ -n "$version" ]]; then die "$DATA was created by PostgreSQL $version, which is not installed: install postgresql-$version, or remove $DATA to start with an empty database."; fi
   return 1
 }
 
-# postgresql-common alone comes first, so that its switch for the automatic cluster can be off when the server arrives.
+# postgresql-common is installed first, so that its automatic cluster is switched off before the server is installed.
 install_server() {
   local switch=/etc/postgresql-common/createcluster.conf kept=
   install_packages PostgreSQL postgresql-common
   kept="$(mktemp "$STACK/createcluster.XXXXXX")"
   cp "$switch" "$kept"
-  echo 'create_main_cluster = false' | as_root tee -a "$switch" >/dev/null # the last word counts
+  echo 'create_main_cluster = false' | as_root tee -a "$switch" >/dev/null # the last line wins
   (install_packages PostgreSQL postgresql) || { as_root tee "$switch" <"$kept" >/dev/null && exit 1; }
   as_root tee "$switch" <"$kept" >/dev/null
   rm -f "$kept"
   keep_disabled postgresql.service
 }
 
-# PostgreSQL refuses to run as root: then it runs as the account Debian made for it, or as nobody.
-# Where that account can't reach the stack (a checkout under /root), the data lie under /var/lib instead.
+# PostgreSQL refuses to run as root. As root, run it as Debian's account for it, or as nobody.
+# Where that account can't enter the stack's folder (a checkout under /root), the data are under /var/lib instead.
 choose_account() {
   AS=()
   ((EUID == 0)) || return 0
@@ -71,23 +63,26 @@ make_data() {
   password="$(mktemp "${TMPDIR:-/tmp}/emofleet.XXXXXX")"
   secret POSTGRES_ADMIN_PASSWORD >"$password"
   ((EUID != 0)) || chown "$(stat -c %U "$DATA")" "$password"
-  rm -rf "${DATA:?}"/* # what a broken first try left: there is no PG_VERSION, so no data
+  rm -rf "${DATA:?}"/* # left by an interrupted initdb: without PG_VERSION there are no data
   "${AS[@]}" "$BIN/initdb" -D "$DATA" -U postgres --pwfile="$password" -E UTF8 --locale=C.UTF-8 -A scram-sha-256 \
-    >"$STACK/log/initdb.log" 2>&1 || { rm -f "$password"; die "initdb failed." "$STACK/log/initdb.log"; }
+    >"$STACK/log/initdb.log" 2>&1 || {
+    rm -f "$password"
+    die "initdb failed." "$STACK/log/initdb.log"
+  }
   rm -f "$password"
 }
 
 answers() { "$BIN/pg_isready" -q -h 127.0.0.1 -p "$(port postgres)" -t 2; }
 
-# SQL as the superuser. The password travels by the environment, which only the same account can read.
+# sql ARGS... : psql as the superuser. The password is passed in the environment, which only the same account can read.
 sql() {
   PGPASSWORD="$(secret POSTGRES_ADMIN_PASSWORD)" "$BIN/psql" -X -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$(port postgres)" -U postgres "$@" 2>>"$LOG"
 }
 
-# Role and database of the programs; repeatable. The password is part of the text on stdin.
+# The programs' role and database; safe to repeat. The password is passed on stdin.
 make_database() {
   local exists
-  exists="$(sql -d postgres -Atc "SELECT 1 FROM pg_database WHERE datname = 'emofleet'")" || die "PostgreSQL refuses its own superuser." "$LOG"
+  exists="$(sql -d postgres -Atc "SELECT 1 FROM pg_database WHERE datname = 'emofleet'")" || die "PostgreSQL refuses its superuser." "$LOG"
   [[ -z "$exists" ]] || return 0
   sql -d postgres <<SQL || die "could not create the database emofleet." "$LOG"
 DO \$\$ BEGIN
@@ -106,9 +101,11 @@ start() {
     make_database
     return
   fi
-  find_server || { install_server; find_server || die "PostgreSQL's server programs were not found after installing them." "$APT_LOG"; }
+  find_server || {
+    install_server
+    find_server || die "PostgreSQL's server programs were not found after installing them." "$APT_LOG"
+  }
   choose_account
-  # A server that outlived its record (or was started by hand) still owns the folder: say so before starting beside it.
   choose_port postgres
   say "starting PostgreSQL on 127.0.0.1:$(port postgres)"
   [[ -f "$DATA/PG_VERSION" ]] || make_data
@@ -127,7 +124,7 @@ case "${1:-}" in
   start) start ;;
   stop) stop ;;
   restart) stop && start ;;
-  kill) end postgres QUIT 10 ;; # for fault tests: no flush, no goodbye, recovery at the next start
+  kill) end postgres QUIT 10 ;; # for fault tests: an immediate shutdown without a checkpoint, so that the next start recovers
   status) running postgres && find_server && answers ;;
   *) die "usage: stack/postgres.sh start|stop|restart|kill|status" ;;
 esac

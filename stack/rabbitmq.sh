@@ -1,17 +1,9 @@
 #!/usr/bin/env bash
-# The private RabbitMQ: start | stop | restart | status | kill (no goodbye, for fault tests).
+# The private RabbitMQ: start | stop | restart | status | kill (SIGKILL, for fault tests).
 #
-# One node and its own epmd, on loopback. The vhost and the only user are `emofleet`; there is no guest.
-set -euo pipefail
-here="$(dirname "${BASH_SOURCE[0]}")"
-. "$here/place.sh"
-. "$here/messages.sh"
-. "$here/ports.sh"
-. "$here/secrets.sh"
-. "$here/processes.sh"
-. "$here/packages.sh"
-. "$here/compose.sh"
-. "$here/rabbitmq_node.sh"
+# One node and its own epmd, on loopback. The vhost and the only user are `emofleet`; there is no user `guest`.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$STACK_SCRIPTS/lib/rabbitmq_node.sh"
 
 install_server() {
   install_packages RabbitMQ rabbitmq-server
@@ -22,7 +14,7 @@ write_settings() {
   mkdir -p "$NODE_HOME/data" "$NODE_HOME/log" "$NODE_HOME/generated"
   (
     umask 077
-    # default_* count on an empty node only: this user exists from the first second, guest never does.
+    # default_* apply to an empty node only: the node starts with this user, and never has the user guest.
     cat >"$NODE_HOME/rabbitmq.conf" <<CONF
 listeners.tcp.1 = 127.0.0.1:$(port amqp)
 default_vhost = emofleet
@@ -31,7 +23,7 @@ default_pass = $(secret AMQP_PASSWORD)
 default_user_tags.administrator = true
 vm_memory_high_watermark.absolute = 512MB
 disk_free_limit.absolute = 200MB
-# The log of the quorum queues is kept in memory up to this size: 512 MB unless told.
+# Memory for the write-ahead log of the quorum queues; the default is 512 MB.
 raft.wal_max_size_bytes = 33554432
 log.console = true
 log.console.level = info
@@ -46,7 +38,7 @@ CONF
   )
 }
 
-# The AMQP port opens last in the boot, when vhosts and queues are there: an answer means ready.
+# The AMQP port opens last in the boot, after vhosts and queues: a connection means ready.
 answers() { port_taken "$(port amqp)" && grep -q 'Server startup complete' "$STACK/log/rabbitmq.log"; }
 
 start_epmd() {
@@ -67,7 +59,7 @@ boot() {
   server="$(rabbitmq_program rabbitmq-server)" || die "rabbitmq-server was not found after installing it." "$APT_LOG"
   (
     rabbitmq_environment
-    # With this, the script becomes the Erlang VM instead of guarding it: one process, whose pid we know.
+    # With this, the script execs the Erlang VM instead of supervising it: one process with a known pid.
     export RUNNING_UNDER_SYSTEMD=true
     launch rabbitmq "$server"
   )
@@ -85,7 +77,7 @@ stop() {
 
 if delegated_to_compose AMQP rabbitmq "${1:-}"; then exit; fi
 case "${1:-}" in
-  launch) boot ;; # without waiting: up.sh starts the others meanwhile
+  launch) boot ;; # without waiting: up.sh starts the other services in the meantime
   start) start ;;
   stop) stop ;;
   restart) end rabbitmq TERM 40 && start ;;

@@ -1,12 +1,7 @@
 #!/usr/bin/env bash
-# rabbitmqctl against the stack's own node, wherever it runs:  stack/rabbitmqctl.sh add_vhost trial
-set -euo pipefail
-here="$(dirname "${BASH_SOURCE[0]}")"
-. "$here/place.sh"
-. "$here/messages.sh"
-. "$here/ports.sh"
-. "$here/compose.sh"
-. "$here/rabbitmq_node.sh"
+# rabbitmqctl for the stack's own node, native or in a container:  stack/rabbitmqctl.sh add_vhost trial
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$STACK_SCRIPTS/lib/rabbitmq_node.sh"
 
 case "$(kind_of AMQP)" in
   native)
@@ -15,6 +10,6 @@ case "$(kind_of AMQP)" in
     exec "$program" "$@"
     ;;
   compose) exec_in_compose rabbitmq rabbitmqctl "$@" ;;
-  external) die "RabbitMQ is external (EMOFLEET__AMQP__URL): run rabbitmqctl where that broker lives." ;;
+  external) die "RabbitMQ is external (EMOFLEET__AMQP__URL): run rabbitmqctl on that broker's machine." ;;
   *) die "there is no stack yet: run stack/up.sh." ;;
 esac

@@ -2,13 +2,8 @@
 # The files that the worker loads at run time, into .stack/runtime/:
 #   libonnxruntime.so   ONNX Runtime (MIT)
 #   silero_vad.onnx     Silero voice activity detector, 8 and 16 kHz (MIT)
-# One that the environment names already (EMOFLEET__RUNTIME__ONNXRUNTIME, EMOFLEET__RUNTIME__VAD) is not fetched.
-set -euo pipefail
-here="$(dirname "${BASH_SOURCE[0]}")"
-. "$here/place.sh"
-. "$here/messages.sh"
-. "$here/packages.sh"
-. "$here/wheels.sh"
+# A file that the environment already names (EMOFLEET__RUNTIME__ONNXRUNTIME, EMOFLEET__RUNTIME__VAD) is not fetched.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # provide VARIABLE FILE
 provide() {
@@ -16,7 +11,7 @@ provide() {
   if [[ -z "$named" || "$named" == "$RUNTIME/$2" ]]; then
     unpack_wheel "$2" "$RUNTIME/$2"
   else
-    [[ -s "$named" ]] || die "$1 names $named, which is not there: unset it to have the file fetched."
+    [[ -s "$named" ]] || die "$1 names $named, which does not exist: unset it to have the file fetched."
   fi
 }
 

@@ -1,18 +1,9 @@
 #!/usr/bin/env bash
 # The private S3 server (SeaweedFS, one program from PyPI): start | stop | restart | kill | status.
 #
-# Master, volume, filer and S3 gateway in one process, all on loopback. The S3 port asks for the key; the inner ports
-# do not, which is why they stay on 127.0.0.1. Its usage reports to its makers are switched off.
-set -euo pipefail
-here="$(dirname "${BASH_SOURCE[0]}")"
-. "$here/place.sh"
-. "$here/messages.sh"
-. "$here/ports.sh"
-. "$here/secrets.sh"
-. "$here/processes.sh"
-. "$here/packages.sh"
-. "$here/wheels.sh"
-. "$here/compose.sh"
+# Master, volume, filer and S3 gateway in one process, all on loopback. The S3 port requires the key; the internal ports
+# do not, so they must stay on 127.0.0.1. Telemetry is switched off.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 DATA="$STACK/s3"
 S3_PORTS=(s3 s3_grpc s3_master s3_master_grpc s3_filer s3_filer_grpc s3_volume s3_volume_grpc)
@@ -40,8 +31,8 @@ start() {
   for name in "${S3_PORTS[@]}"; do choose_port "$name"; done
   say "starting the S3 server on 127.0.0.1:$(port s3)"
   mkdir -p "$DATA/volumes"
-  # The master's memory of its elections. Alone it has nobody to agree with, learns its volumes from their heartbeats,
-  # and with an old memory refuses writes for a quarter of a minute after the start.
+  # The raft state of the master. A single master needs none, since it learns its volumes from their heartbeats; with an
+  # old state it refuses writes for about 15 s after the start.
   rm -rf "$DATA"/volumes/m[0-9]*
   write_identity
   launch s3 "$RUNTIME/weed" -logtostderr=true server -dir="$DATA/volumes" -ip=127.0.0.1 -ip.bind=127.0.0.1 \
@@ -54,8 +45,8 @@ start() {
   wait_until s3 60 answers
 }
 
-# On SIGTERM it takes no more requests, then waits 15 s for its own components to let go of one another; we don't.
-# What was written is in the kernel's hands by then. It leaves its sockets in /tmp, named by port.
+# On SIGTERM it accepts no more requests, then waits 15 s for its own components to disconnect. That wait is cut short:
+# all writes have reached the kernel by then. It leaves its sockets in /tmp, named by port.
 stop() {
   end s3 TERM 3 quietly
   rm -f "/tmp/seaweedfs-s3-$(port s3).sock" "/tmp/seaweedfs-filer-$(port s3_filer).sock"

@@ -1,11 +1,6 @@
 #!/usr/bin/env bash
-# One line for each service, worker and the dispatcher. Exit code 1 when one that was started is not well.
-set -euo pipefail
-here="$(dirname "${BASH_SOURCE[0]}")"
-. "$here/place.sh"
-. "$here/ports.sh"
-. "$here/processes.sh"
-. "$here/compose.sh"
+# One line for each service, each worker and the dispatcher. Exit code 1 when one that was started is not ready.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 wrong=0
 # row NAME KIND PORT COMMAND...
@@ -21,14 +16,14 @@ row() {
 }
 
 if [[ ! -s "$KINDS_FILE" ]]; then
-  echo "no stack yet: ./run.sh makes one"
+  echo "no stack yet: ./run.sh creates one"
   exit 1
 fi
 while read -r kind name port_name; do
   if [[ "$(kind_of "$kind")" == external ]]; then
     printf '%-10s %-9s %s\n' "$name" external "(named in the environment)"
   else
-    row "$name" "$(kind_of "$kind")" "$(port "$port_name")" "$here/$name.sh" status
+    row "$name" "$(kind_of "$kind")" "$(port "$port_name")" "$STACK_SCRIPTS/$name.sh" status
   fi
 done <<<'AMQP rabbitmq amqp
 POSTGRES postgres postgres
@@ -36,7 +31,7 @@ S3 s3 s3'
 for record in "$STACK"/run/worker-*.pid; do
   [[ -e "$record" ]] || continue
   name="$(basename "$record" .pid)"
-  row "$name" native "$(port "worker_${name#worker-}")" "$here/worker.sh" status "${name#worker-}"
+  row "$name" native "$(port "worker_${name#worker-}")" "$STACK_SCRIPTS/worker.sh" status "${name#worker-}"
 done
-if [[ -e "$STACK/run/dispatcher.pid" ]]; then row dispatcher native "$(port dispatcher)" "$here/dispatcher.sh" status; fi
+if [[ -e "$STACK/run/dispatcher.pid" ]]; then row dispatcher native "$(port dispatcher)" "$STACK_SCRIPTS/dispatcher.sh" status; fi
 exit "$wrong"

@@ -1,20 +1,12 @@
 #!/usr/bin/env bash
-# Bring up RabbitMQ, PostgreSQL and S3 and fetch the runtime files; then .stack/env tells where everything is.
+# Starts RabbitMQ, PostgreSQL and S3, fetches the runtime files, and writes their addresses to .stack/env.
 #
 # Each service is, in this order: the one named in the environment (EMOFLEET__AMQP__URL, EMOFLEET__POSTGRES__URL,
 # EMOFLEET__S3__ENDPOINT with its keys); a container, when a Docker engine answers; a private process under .stack/.
-# EMOFLEET_SERVICES=native passes over Docker. Safe to run again: what runs is kept, what has died is started.
-set -euo pipefail
-here="$(dirname "${BASH_SOURCE[0]}")"
-. "$here/place.sh"
-. "$here/messages.sh"
-. "$here/ports.sh"
-. "$here/secrets.sh"
-. "$here/packages.sh"
-. "$here/compose.sh"
-. "$here/environment.sh"
+# EMOFLEET_SERVICES=native does without Docker. Safe to run again: a running service is kept, an ended one is started.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-# One at a time: two at once would choose the same ports and passwords twice.
+# One run at a time: two at once could choose the same ports, or generate the passwords twice.
 exec 9>"$STACK/lock"
 flock -n 9 || { say "waiting for another run of the stack's scripts" && flock 9; }
 
@@ -28,10 +20,10 @@ if [[ -n "${EMOFLEET__POSTGRES__URL:-}" ]]; then external=$((external + 1)); fi
 if [[ -n "${EMOFLEET__S3__ENDPOINT:-}" ]]; then external=$((external + 1)); fi
 if ((external < 3)) && [[ "${EMOFLEET_SERVICES:-}" != native ]] && compose_available; then ours=compose; fi
 
-# kind NAME VARIABLE
+# kind NAME VARIABLE: one line of the file of kinds
 kind() {
   if [[ -n "${!2:-}" ]]; then
-    note "$1: the one named by $2"
+    note "$1: external, named by $2"
     echo "$1=external"
   else
     echo "$1=$ours"
@@ -43,7 +35,7 @@ kind() {
   kind S3 EMOFLEET__S3__ENDPOINT
 } >"$KINDS_FILE"
 
-"$here/runtime.sh"
+"$STACK_SCRIPTS/runtime.sh"
 
 if [[ "$ours" == compose ]]; then
   services=()
@@ -55,16 +47,16 @@ fi
 
 is_native() { [[ "$(kind_of "$1")" == native ]]; }
 
-# RabbitMQ takes longest to boot: it does so while the others start.
-if is_native AMQP; then "$here/rabbitmq.sh" launch; fi
-if is_native POSTGRES; then "$here/postgres.sh" start; fi
-if is_native S3; then "$here/s3.sh" start; fi
-if is_native AMQP; then "$here/rabbitmq.sh" start; fi
+# RabbitMQ takes longest to boot, so it boots while the others start.
+if is_native AMQP; then "$STACK_SCRIPTS/rabbitmq.sh" launch; fi
+if is_native POSTGRES; then "$STACK_SCRIPTS/postgres.sh" start; fi
+if is_native S3; then "$STACK_SCRIPTS/s3.sh" start; fi
+if is_native AMQP; then "$STACK_SCRIPTS/rabbitmq.sh" start; fi
 
 write_environment "$bucket"
 load_environment
 if [[ "$(kind_of S3)" != external ]]; then
   need python3 python3
-  python3 "$here/bucket.py" 60 2>"$STACK/log/bucket.log" || die "the S3 server answers but does not take a write." "$STACK/log/bucket.log"
+  python3 "$STACK_SCRIPTS/bucket.py" 60 2>"$STACK/log/bucket.log" || die "the S3 server answers but does not accept a write." "$STACK/log/bucket.log"
 fi
 say "services are ready: $EMOFLEET_STACK_KINDS"

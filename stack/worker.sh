@@ -1,18 +1,15 @@
 #!/usr/bin/env bash
 # Worker number N in the background:  stack/worker.sh start|stop|status N
 #
-# Its log is .stack/log/worker-N.log. One that runs already is kept, unless its program or settings have changed since.
-set -euo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/program.sh"
+# Its log is .stack/log/worker-N.log. A worker that already runs is kept, unless its program, model or settings have changed.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$STACK_SCRIPTS/lib/program.sh"
 
 number="${2:-1}"
-name="worker-$number"
-port_name="worker_$number"
-DEFAULT_PORT[$port_name]=$((27480 + number))
-health=EMOFLEET__WORKER__HEALTH_ADDR
-program=("$built/worker" run)
-# SIGTERM drains: jobs in hand are finished, for up to worker.drain_timeout_s (45 s), the others handed back.
-grace=60
-made_of() { stat -L -c '%i %s %Y' "$EMOFLEET__MODEL__DIR"/model.*; }
+DEFAULT_PORT["worker_$number"]=$((27480 + number))
 
-carry_out "${1:-}"
+model_files() { stat -L -c '%i %s %Y' "$EMOFLEET__MODEL__DIR"/model.*; }
+
+# SIGTERM drains: running jobs finish, for up to worker.drain_timeout_s (45 s); the others return to the queue.
+grace_s=60
+program "${1:-}" "worker-$number" EMOFLEET__WORKER__HEALTH_ADDR "$grace_s" model_files "$BUILT/worker" run

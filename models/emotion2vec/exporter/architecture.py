@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from math import log2, prod
 
-from .refusal import Refusal
+from .errors import ExportError
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Architecture:
         return field
 
     def alibi_slopes(self) -> list[float]:
-        """ALiBi's geometric slope of each head; a head count that is no power of two takes every second slope of the next one."""
+        """ALiBi's geometric slope of each head. Head counts that are no power of two use every second slope."""
 
         def of_power_of_two(heads: int) -> list[float]:
             first = 2.0 ** (-(2.0 ** -(log2(heads) - 3)))
@@ -67,9 +67,12 @@ class Architecture:
 
 
 def read_architecture(config: dict) -> Architecture:
-    """Dimensions from a parsed config.yaml. Raises `Refusal` for a variant of data2vec 2 that emotion2vec+ does not use."""
+    """Dimensions from a parsed config.yaml. Raises `ExportError` for a data2vec 2 variant that is not emotion2vec+."""
     if config.get("model") != "Emotion2vec":
-        raise Refusal(f"config.yaml describes the model {config.get('model')!r}, not Emotion2vec: give an emotion2vec+ checkpoint.")
+        raise ExportError(
+            f"config.yaml describes the model {config.get('model')!r}, not Emotion2vec: "
+            "give an emotion2vec+ checkpoint."
+        )
     conf = config["model_conf"]
     audio = conf["modalities"]["audio"]
     expected = {
@@ -84,11 +87,13 @@ def read_architecture(config: dict) -> Architecture:
     }
     unknown = [f"{name} = {got!r} (wanted {want!r})" for name, (got, want) in expected.items() if got != want]
     if unknown:
-        raise Refusal(f"config.yaml asks for a network this exporter does not write: {'; '.join(unknown)}.")
+        raise ExportError(f"config.yaml asks for a network this exporter does not write: {'; '.join(unknown)}.")
     position_layers = int(audio["conv_pos_depth"])
     kernel = max(3, int(audio["conv_pos_width"]) // position_layers)
     if kernel % 2 == 0:
-        raise Refusal(f"config.yaml gives an even positional kernel ({kernel}), which this exporter does not write.")
+        raise ExportError(
+            f"config.yaml gives an even positional kernel ({kernel}), which this exporter does not write."
+        )
     return Architecture(
         convolutions=_read_convolutions(audio["feature_encoder_spec"]),
         width=int(conf["embed_dim"]),
@@ -112,5 +117,5 @@ def _read_convolutions(spec: str) -> tuple[Convolution, ...]:
         triples = ast.literal_eval(term.group(1))
         layers += [Convolution(*map(int, triple)) for triple in triples] * int(term.group(2) or 1)
     if not layers:
-        raise Refusal(f"config.yaml's feature_encoder_spec is unreadable: {spec!r}.")
+        raise ExportError(f"config.yaml's feature_encoder_spec is unreadable: {spec!r}.")
     return tuple(layers)

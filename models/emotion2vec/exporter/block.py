@@ -28,9 +28,13 @@ class BlockWriter:
     def after_attention(self, index: int, attended: str, residual: str) -> list[str]:
         """The rest of a block; gives its result, and what the next attention takes."""
         name = f"block{index}"
-        attended = self.linear.apply(self.linear.prepare(attended, f"{name}.out"), *self._layer(index, "attn.proj"), f"{name}.out")
+        attended = self.linear.apply(
+            self.linear.prepare(attended, f"{name}.out"), *self._layer(index, "attn.proj"), f"{name}.out"
+        )
         value = self._add_and_normalise(index, attended, residual, "norm1")
-        branch = self.linear.feed_forward(value, self._layer(index, "mlp.fc1"), self._layer(index, "mlp.fc2"), f"{name}.mlp")
+        branch = self.linear.feed_forward(
+            value, self._layer(index, "mlp.fc1"), self._layer(index, "mlp.fc2"), f"{name}.mlp"
+        )
         value = self._add_and_normalise(index, branch, value, "norm2")
         return [value, *self._project(index + 1, value)] if index + 1 < len(self.blocks) else [value]
 
@@ -47,8 +51,12 @@ class BlockWriter:
         return self._normalise(total, f"{self.blocks[index]}.{norm}", f"block{index}.{norm}")
 
     def _normalise(self, value: str, source: str, name: str) -> str:
-        scale, bias = (self.graph.weight(f"{name}.{part}", self.weights[f"{source}.{part}"]) for part in ("weight", "bias"))
-        return self.graph.node("LayerNormalization", value, scale, bias, axis=-1, epsilon=self.architecture.norm_eps, name=name)
+        scale, bias = (
+            self.graph.weight(f"{name}.{part}", self.weights[f"{source}.{part}"]) for part in ("weight", "bias")
+        )
+        return self.graph.node(
+            "LayerNormalization", value, scale, bias, axis=-1, epsilon=self.architecture.norm_eps, name=name
+        )
 
     def _layer(self, index: int, part: str) -> tuple[np.ndarray, np.ndarray]:
         source = f"{self.blocks[index]}.{part}"

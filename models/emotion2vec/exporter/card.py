@@ -4,18 +4,20 @@ import hashlib
 import json
 from pathlib import Path
 
-
 from .architecture import Architecture
 from .speech import SAMPLE_RATE
 
 LICENCE = "FunASR Model Licence 1.1 (attribution; not an open-source licence; the weights are not part of emofleet)"
 ATTRIBUTION = (
-    "emotion2vec+ by Ziyang Ma, Zhisheng Zheng, Jiaxin Ye, Jinchao Li, Zhifu Gao, Shiliang Zhang and Xie Chen (arXiv:2312.15185); "
+    "emotion2vec+ by Ziyang Ma, Zhisheng Zheng, Jiaxin Ye, Jinchao Li, Zhifu Gao, "
+    "Shiliang Zhang and Xie Chen (arXiv:2312.15185); "
     "weights published by the FunASR project under the FunASR Model Licence 1.1, converted to ONNX without training"
 )
 
 
-def write_card(model: Path, name: str, version: str, labels: list[str], architecture: Architecture, parameters: int, precision: str) -> Path:
+def write_card(
+    model: Path, name: str, version: str, labels: list[str], architecture: Architecture, parameters: int, precision: str
+) -> Path:
     """Writes model.json beside the model file."""
     card = {
         "name": name,

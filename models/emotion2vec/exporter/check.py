@@ -39,9 +39,17 @@ def compare(model: Model, reference: Reference, recordings: list[Recording]) -> 
     batch = model.run([recording.waveform for recording in recordings])
     return [
         Finding("scores, against FunASR", max(_gap(ours.scores[0], theirs.scores) for ours, theirs in pairs)),
-        Finding("features of the utterance, against FunASR", max(_gap(ours.embedding[0], theirs.embedding) for ours, theirs in pairs)),
-        Finding("features of each frame, against FunASR", max(_gap(ours.frames[0], theirs.frames) for ours, theirs in pairs)),
-        Finding("mean of frame logits, against logits", max(_gap(ours.frame_logits[0].mean(axis=0), ours.logits[0]) for ours in singles)),
+        Finding(
+            "features of the utterance, against FunASR",
+            max(_gap(ours.embedding[0], theirs.embedding) for ours, theirs in pairs),
+        ),
+        Finding(
+            "features of each frame, against FunASR", max(_gap(ours.frames[0], theirs.frames) for ours, theirs in pairs)
+        ),
+        Finding(
+            "mean of frame logits, against logits",
+            max(_gap(ours.frame_logits[0].mean(axis=0), ours.logits[0]) for ours in singles),
+        ),
         *_batch_against_singles(batch, singles),
     ]
 
@@ -62,7 +70,7 @@ def _batch_against_singles(batch: Output, singles: list[Output]) -> list[Finding
 
 
 def check_example(model: Model, files: CheckpointFiles) -> list[Finding]:
-    """Upstream's example file, whose answer with the published weights is known; none where the folder has no example."""
+    """Upstream's example file, with its known scores for the published weights; none if the folder has no example."""
     if not files.example.is_file():
         return []
     scores = dict(zip(EMOTIONS, model.run([read(files.example).waveform]).scores[0], strict=True))
@@ -81,7 +89,9 @@ def recordings_to_check(given: list[Path], folder: Path) -> list[Recording]:
 def table(findings: list[Finding]) -> str:
     """The findings as lines for a terminal."""
     return "\n".join(
-        f"  {'ok  ' if finding.passed else 'FAIL'}  {finding.what:48s} {finding.value:.1e}  (at most {finding.limit:.0e})" for finding in findings
+        f"  {'ok  ' if finding.passed else 'FAIL'}  {finding.what:48s} {finding.value:.1e}"
+        f"  (at most {finding.limit:.0e})"
+        for finding in findings
     )
 
 

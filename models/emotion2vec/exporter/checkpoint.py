@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from omegaconf import OmegaConf
 
-from .refusal import Refusal
+from .errors import ExportError
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def locate(folder: Path) -> CheckpointFiles:
     paths = {role: folder / name for role, name in names.items()}
     missing = [path.name for path in paths.values() if not path.is_file()]
     if missing:
-        raise Refusal(
+        raise ExportError(
             f"{folder} holds no {', '.join(missing)}: give the folder of a complete download of an emotion2vec+ model "
             "(config.yaml, model.pt, tokens.txt), or the model's name on the hub."
         )
@@ -46,7 +46,7 @@ def locate(folder: Path) -> CheckpointFiles:
 
 
 def read_config(files: CheckpointFiles) -> dict:
-    """config.yaml as plain dictionaries, by FunASR's own reader (it takes `1e-05` for a number; YAML alone does not)."""
+    """config.yaml as dictionaries, by FunASR's own reader, which reads `1e-05` as a number (YAML alone does not)."""
     return OmegaConf.to_container(OmegaConf.load(files.config), resolve=True)
 
 
@@ -61,7 +61,7 @@ class Weights:
         stored = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         # FunASR unwraps these in this order, each if present.
         for wrapper in ("state_dict", "model_state_dict", "model"):
-            stored = stored[wrapper] if wrapper in stored else stored
+            stored = stored.get(wrapper, stored)
         self._stored = {name: value for name, value in stored.items() if isinstance(value, torch.Tensor)}
         self._path = path
         sources = [*scope_map[0::2], "module."]
@@ -71,8 +71,9 @@ class Weights:
     def __getitem__(self, name: str) -> np.ndarray:
         stored = next((prefix + name for prefix in self._prefixes if prefix + name in self._stored), None)
         if stored is None:
-            raise Refusal(
-                f"{self._path} has no {name}: it is not an emotion2vec+ checkpoint with its classifier head, or the download is damaged. "
+            raise ExportError(
+                f"{self._path} has no {name}: it is not an emotion2vec+ checkpoint with its "
+                "classifier head, or the download is damaged. "
                 "emotion2vec_base without 'plus' has no head; use emotion2vec_plus_large, _base or _seed."
             )
         self._taken.add(stored)

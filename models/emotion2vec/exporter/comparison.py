@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .refusal import Refusal
+from .errors import ExportError
 from .speech import SAMPLE_RATE, Recording, read
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus"}
@@ -15,7 +15,7 @@ AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus"}
 
 @dataclass
 class Contestant:
-    """Something that scores a waveform, and what was seen of it: scores [recordings, 9], seconds per second of audio."""
+    """A model under comparison, its scores [recordings, 9], and its times in seconds per second of audio."""
 
     name: str
     score: Callable[[np.ndarray], np.ndarray]
@@ -32,7 +32,10 @@ class Contestant:
 
 
 def run(contestants: list[Contestant], recordings: list[Recording]) -> str:
-    """Takes turns on every recording, so that a busy moment of the machine meets all alike; the first is what the others are compared with."""
+    """All contestants take turns on every recording, so that load on the machine affects all of them alike.
+
+    The others are compared with the first.
+    """
     for contestant in contestants:
         contestant.score(recordings[0].waveform)  # the first call allocates
     for recording in recordings:
@@ -44,10 +47,16 @@ def run(contestants: list[Contestant], recordings: list[Recording]) -> str:
 def real_speech(given: list[Path], data: Path | None, count: int = 60) -> list[Recording]:
     """The files given, or `count` files spread evenly over the folder `data` (EMOFLEET_DATA)."""
     if not given and data and data.is_dir():
-        files = sorted(path for path in (data / "speech" if (data / "speech").is_dir() else data).rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+        files = sorted(
+            path
+            for path in (data / "speech" if (data / "speech").is_dir() else data).rglob("*")
+            if path.suffix.lower() in AUDIO_SUFFIXES
+        )
         given = files[:: max(1, len(files) // count)][:count]
     if not given:
-        raise Refusal("agreement needs real speech: give recordings with --check-audio, or a folder of them in EMOFLEET_DATA.")
+        raise ExportError(
+            "agreement needs real speech: give recordings with --check-audio, or a folder of them in EMOFLEET_DATA."
+        )
     return [read(path) for path in given]
 
 
@@ -57,7 +66,8 @@ def _table(contestants: list[Contestant], recordings: list[Recording]) -> str:
     lines = [
         f"{len(recordings)} recordings, {seconds:.0f} s; agreement and speed against {first.name}.",
         "",
-        "| model | wall, ms per s | processor, ms per s | faster | same first emotion | largest difference of a score | mean difference |",
+        "| model | wall, ms per s | processor, ms per s | faster | same first emotion | largest difference of a score "
+        "| mean difference |",
         "|---|---|---|---|---|---|---|",
     ]
     expected = np.array(first.scores)
@@ -67,7 +77,9 @@ def _table(contestants: list[Contestant], recordings: list[Recording]) -> str:
         same = (scores.argmax(axis=1) == expected.argmax(axis=1)).mean()
         gap = np.abs(scores - expected)
         lines.append(
-            f"| {contestant.name} | {1e3 * np.median(contestant.wall):.0f} | {1e3 * np.median(contestant.processor):.0f} | {ratio:.2f} x | {same:.1%} | {gap.max():.1e} | {gap.mean():.1e} |"
+            f"| {contestant.name} | {1e3 * np.median(contestant.wall):.0f} "
+            f"| {1e3 * np.median(contestant.processor):.0f} | {ratio:.2f} x | {same:.1%} "
+            f"| {gap.max():.1e} | {gap.mean():.1e} |"
         )
     shares = np.bincount(expected.argmax(axis=1), minlength=expected.shape[1])
     lines += ["", f"First emotions by {first.name}, in the order of the labels: {', '.join(map(str, shares))}."]

@@ -15,8 +15,8 @@ from .linear import Linear
 
 # Score of a key that must not be attended to: its weight is exactly 0 after the softmax.
 MASKED = -1e30
-# A key whose bias alone is below this weighs under 2e-28 of the frame itself, far less than float32 can add to it, and is
-# taken out: else its weight would come out of the softmax as a denormal number, on which processors are many times slower.
+# A key whose bias alone is below this has a weight under 2e-28 of the frame itself, far less than float32 can add to
+# it, and is masked: otherwise the softmax would give a denormal number, on which processors are many times slower.
 NEGLIGIBLE = -64.0
 # Rows of a chunk at most.
 CHUNK_ROWS = 256
@@ -24,12 +24,12 @@ CHUNK_ROWS = 256
 
 @dataclass(frozen=True)
 class Tokens:
-    """The rows of all tokens in two forms, as names of shapes: [batch, tokens, width] for attention, and, for what treats rows
-    alike, [chunks, rows, width].
+    """The rows of all tokens, as names of two shapes.
 
-    ONNX Runtime's MatMul is fastest on some two hundred rows, whose values stay in the processor's cache through the whole
-    feed-forward layer; on 1500 rows (30 s) it loses a fifth. `missing` tokens are added behind each row of the batch, so
-    that the rows divide by the chunks.
+    [batch, tokens, width] is for attention, [chunks, rows, width] for layers that treat each row alike. ONNX Runtime's
+    MatMul is fastest on about 200 rows, whose values stay in the processor's cache through the feed-forward layer; on
+    1500 rows (30 s) it is a fifth slower. `missing` tokens are added behind each row of the batch, so that the rows
+    divide by the chunks.
     """
 
     whole: str
@@ -43,7 +43,9 @@ def write_encoder(
     """f32 [batch, frames, width] -> the last block's output for the same frames (extra tokens dropped)."""
     frames = graph.dimension(features, 1, name="frames_total")
     tokens = _write_tokens(graph, architecture, linear, features)
-    padding = graph.node("Concat", graph.integers(0, 0, 0, 0), tokens.missing, graph.integers(0), axis=0, name="features.padding")
+    padding = graph.node(
+        "Concat", graph.integers(0, 0, 0, 0), tokens.missing, graph.integers(0), axis=0, name="features.padding"
+    )
     features = graph.node("Pad", features, padding, name="features.padded")
     bias = write_attention_bias(graph, architecture, weights, features)
     keys = _key_mask(graph, architecture, mask, tokens)
@@ -52,16 +54,29 @@ def write_encoder(
     blocks += [f"blocks.{index}" for index in range(architecture.depth)]
     writer = BlockWriter(graph, architecture, weights, linear, blocks)
 
-    value = graph.node("Reshape", _prepend_extra_tokens(graph, architecture, weights, features), tokens.chunked, name="tokens.chunked")
+    value = graph.node(
+        "Reshape", _prepend_extra_tokens(graph, architecture, weights, features), tokens.chunked, name="tokens.chunked"
+    )
     value, *parts = graph.scan(lambda chunk: writer.enter(chunk, f"{prefix}.norm"), value, name="enter")
     for index in range(len(blocks)):
         query, key, values = (graph.node("Reshape", part, tokens.whole, name=f"block{index}.whole") for part in parts)
         attended = graph.node(
-            "MultiHeadAttention", query, key, values, "", keys, bias,
-            domain=MICROSOFT, num_heads=architecture.heads, mask_filter_value=MASKED, name=f"block{index}.attention",
+            "MultiHeadAttention",
+            query,
+            key,
+            values,
+            "",
+            keys,
+            bias,
+            domain=MICROSOFT,
+            num_heads=architecture.heads,
+            mask_filter_value=MASKED,
+            name=f"block{index}.attention",
         )
         attended = graph.node("Reshape", attended, tokens.chunked, name=f"block{index}.chunked")
-        value, *parts = graph.scan(functools.partial(writer.after_attention, index), attended, value, name=f"block{index}")
+        value, *parts = graph.scan(
+            functools.partial(writer.after_attention, index), attended, value, name=f"block{index}"
+        )
     value = graph.node("Reshape", value, tokens.whole, name="encoded")
     end = graph.node("Add", frames, graph.integers(architecture.extra_tokens), name="tokens_total")
     return graph.slice(value, architecture.extra_tokens, end, axis=1, name="encoded_frames")
@@ -107,7 +122,9 @@ def _prepend_extra_tokens(graph, architecture, weights, features):
     tokens = graph.weight("extra_tokens", weights["modality_encoders.AUDIO.extra_tokens"])
     batch = graph.dimension(features, 0, name="batch")
     shape = graph.node("Concat", batch, graph.integers(1, 1), axis=0, name="extra_tokens.shape")
-    return graph.node("Concat", graph.node("Expand", tokens, shape, name="extra_tokens.batch"), features, axis=1, name="tokens")
+    return graph.node(
+        "Concat", graph.node("Expand", tokens, shape, name="extra_tokens.batch"), features, axis=1, name="tokens"
+    )
 
 
 def _key_mask(graph, architecture, mask, tokens):

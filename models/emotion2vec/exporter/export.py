@@ -13,11 +13,11 @@ from .card import sha256, write_card
 from .check import check_example, compare, recordings_to_check, table
 from .checkpoint import CheckpointFiles, Weights, locate, read_config
 from .comparison import Contestant, real_speech, run
+from .errors import ExportError
 from .hub import OWNERS, obtain
 from .labels import read_labels
 from .network import write_network
 from .reference import Reference
-from .refusal import Refusal
 from .runtime import Model
 from .speech import SAMPLE_RATE
 
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.disable(logging.WARNING)  # FunASR's notices about optional packages
     try:
         export(options)
-    except Refusal as refusal:
+    except ExportError as refusal:
         print(f"export refused: {refusal}", file=sys.stderr)
         return 1
     return 0
@@ -44,7 +44,7 @@ class Source:
 
 
 def export(options: argparse.Namespace) -> None:
-    """Raises `Refusal`; a folder gets its model.json only after every check has passed, and the worker loads none without it."""
+    """Raises `ExportError`. Writes model.json only after all checks have passed; the worker loads no model without."""
     files = locate(obtain(options.source, options.hub))
     labels = read_labels(files.tokens)
     # Asked for before the long work: it would be a pity to refuse after it.
@@ -78,7 +78,9 @@ def _write(source: Source, folder: Path, precision: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / "model.onnx"
     target.with_name("model.json").unlink(missing_ok=True)
-    target.write_bytes(write_network(source.architecture, source.weights, len(source.labels), precision).SerializeToString())
+    target.write_bytes(
+        write_network(source.architecture, source.weights, len(source.labels), precision).SerializeToString()
+    )
     print(f"wrote {target}: {source.weights.taken():,} parameters, {precision}, {target.stat().st_size / 1e6:.0f} MB")
     return target
 
@@ -94,14 +96,18 @@ def _check(source: Source, model: Model, reference: Reference, options: argparse
     if not source.files.example.is_file():
         print("  note  the folder has no example/test.wav, so the published weights' known answer was not asked for")
     if not all(finding.passed for finding in findings):
-        raise Refusal("the exported model does not answer as FunASR does (see FAIL above). No model.json was written; please report this with the table.")
+        raise ExportError(
+            "the exported model does not answer as FunASR does (see FAIL above). "
+            "No model.json was written; please report this with the table."
+        )
 
 
 def _describe(source: Source, target: Path, options: argparse.Namespace, precision: str) -> None:
     name = options.name or source.files.folder.resolve().name
     version = options.version or sha256(source.files.weights)[:12]
     name = name if precision == "fp32" else f"{name}_{precision}"
-    print(f"wrote {write_card(target, name, version, source.labels, source.architecture, source.weights.taken(), precision)}")
+    card = write_card(target, name, version, source.labels, source.architecture, source.weights.taken(), precision)
+    print(f"wrote {card}")
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -110,10 +116,29 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder for model.onnx and model.json")
     parser.add_argument("--hub", choices=sorted(OWNERS), default="modelscope", help="where to download a name from")
     parser.add_argument("--name", help="name in model.json (default: the checkpoint folder's)")
-    parser.add_argument("--version", help="version in model.json (default: the first 12 digits of the SHA-256 of model.pt)")
-    parser.add_argument("--check-audio", type=Path, nargs="*", default=[], metavar="FILE", help="recordings to check on, besides synthetic ones")
-    parser.add_argument("--int8", action="store_true", help="also write OUT/int8, with a table of its speed and agreement on real speech")
-    parser.add_argument("--data", type=Path, default=os.environ.get("EMOFLEET_DATA"), metavar="DIR", help="folder of real speech for --int8 (default: EMOFLEET_DATA)")
+    parser.add_argument(
+        "--version", help="version in model.json (default: the first 12 digits of the SHA-256 of model.pt)"
+    )
+    parser.add_argument(
+        "--check-audio",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="FILE",
+        help="recordings to check on, besides synthetic ones",
+    )
+    parser.add_argument(
+        "--int8",
+        action="store_true",
+        help="also write OUT/int8, with a table of its speed and agreement on real speech",
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=os.environ.get("EMOFLEET_DATA"),
+        metavar="DIR",
+        help="folder of real speech for --int8 (default: EMOFLEET_DATA)",
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads for the checks")
     return parser.parse_args(arguments)
 

@@ -15,13 +15,19 @@ CHUNK_FRAMES = 64
 
 
 def write_normalisation(graph: GraphWriter, architecture: Architecture, waveform: str, lengths: str) -> str:
-    """Zero mean, unit variance over the first `lengths` samples of each row; the padding behind becomes 0. f32 [batch, samples]."""
+    """Zero mean and unit variance over the first `lengths` samples of each row, else 0. f32 [batch, samples]."""
     if not architecture.normalise:
         return waveform
-    total = graph.node("Squeeze", graph.dimension(waveform, 1, name="samples_total"), graph.integers(0), name="samples_total")
-    index = graph.node("Range", graph.integers(0, scalar=True), total, graph.integers(1, scalar=True), name="sample_index")
+    total = graph.node(
+        "Squeeze", graph.dimension(waveform, 1, name="samples_total"), graph.integers(0), name="samples_total"
+    )
+    index = graph.node(
+        "Range", graph.integers(0, scalar=True), total, graph.integers(1, scalar=True), name="sample_index"
+    )
     count = graph.node("Unsqueeze", lengths, graph.integers(1), name="sample_count")
-    mask = graph.node("Cast", graph.node("Less", index, count, name="sample_valid"), to=TensorProto.FLOAT, name="sample_factor")
+    mask = graph.node(
+        "Cast", graph.node("Less", index, count, name="sample_valid"), to=TensorProto.FLOAT, name="sample_factor"
+    )
     count = graph.node("Cast", count, to=TensorProto.FLOAT, name="sample_count_f32")
 
     def mean(values: str, name: str) -> str:
@@ -32,18 +38,25 @@ def write_normalisation(graph: GraphWriter, architecture: Architecture, waveform
     centred = graph.node("Sub", audible, mean(audible, "waveform_mean"), name="waveform_centred")
     centred = graph.node("Mul", centred, mask, name="waveform_centred")
     variance = mean(graph.node("Mul", centred, centred, name="waveform_square"), "waveform_variance")
-    deviation = graph.node("Sqrt", graph.node("Add", variance, graph.number(NORM_EPS), name="waveform_variance"), name="waveform_deviation")
+    deviation = graph.node(
+        "Sqrt", graph.node("Add", variance, graph.number(NORM_EPS), name="waveform_variance"), name="waveform_deviation"
+    )
     return graph.node("Div", centred, deviation, name="waveform_normalised")
 
 
-def write_convolutions(graph: GraphWriter, architecture: Architecture, weights: Weights, linear: Linear, waveform: str) -> str:
-    """The seven convolutions, each with LayerNorm over channels and GELU. f32 [batch, samples] -> [batch, frames, channels].
+def write_convolutions(
+    graph: GraphWriter, architecture: Architecture, weights: Weights, linear: Linear, waveform: str
+) -> str:
+    """The seven convolutions, each with LayerNorm over channels and GELU.
 
-    A frame depends on its 400 samples only, so the waveform is taken in overlapping chunks: their intermediate values stay in
-    the processor's cache, and memory does not grow with the length. The frames of a padded row that see padding are wrong
-    here; the frame mask takes them out later.
+    f32 [batch, samples] -> [batch, frames, channels]. A frame depends on its 400 samples only, so the waveform is cut
+    into overlapping chunks: their intermediate values stay in the processor's cache, and memory does not grow with the
+    length. The frames of a padded row that include padding are wrong here; the frame mask removes them later.
     """
-    stride, overlap = graph.integers(architecture.stride), graph.integers(architecture.receptive_field - architecture.stride)
+    stride, overlap = (
+        graph.integers(architecture.stride),
+        graph.integers(architecture.receptive_field - architecture.stride),
+    )
     batch, samples = graph.dimension(waveform, 0, name="batch"), graph.dimension(waveform, 1, name="samples_total")
     frames = graph.node("Div", graph.node("Sub", samples, overlap, name="frames_total"), stride, name="frames_total")
     chunks = graph.ceiling_quotient(frames, graph.integers(CHUNK_FRAMES), name="chunks")
@@ -51,14 +64,20 @@ def write_convolutions(graph: GraphWriter, architecture: Architecture, weights: 
     end = graph.node("Mul", chunks, step, name="chunks.end")
     missing = graph.node("Sub", graph.node("Add", end, overlap, name="samples_needed"), samples, name="samples_missing")
     missing = graph.node("Max", missing, graph.integers(0), name="samples_missing")
-    waveform = graph.node("Pad", waveform, graph.node("Concat", graph.integers(0, 0, 0), missing, axis=0), name="waveform_padded")
+    waveform = graph.node(
+        "Pad", waveform, graph.node("Concat", graph.integers(0, 0, 0), missing, axis=0), name="waveform_padded"
+    )
     first = graph.node("Unsqueeze", graph.span(end, step, name="chunk.first"), graph.integers(1), name="chunk.first")
-    sample = graph.node("Add", first, graph.span(graph.node("Add", step, overlap), name="chunk.sample"), name="chunk.sample")
+    sample = graph.node(
+        "Add", first, graph.span(graph.node("Add", step, overlap), name="chunk.sample"), name="chunk.sample"
+    )
     taken = graph.node("Gather", waveform, sample, axis=1, name="waveform_chunks")
     shape = graph.node("Concat", graph.integers(-1), graph.node("Add", step, overlap), axis=0, name="chunk.shape")
     taken = graph.node("Reshape", taken, shape, name="waveform_chunks")
 
-    (value,) = graph.scan(lambda chunk: [_write_chunk(graph, architecture, weights, linear, chunk)], taken, name="convolutions")
+    (value,) = graph.scan(
+        lambda chunk: [_write_chunk(graph, architecture, weights, linear, chunk)], taken, name="convolutions"
+    )
     channels = architecture.convolutions[-1].channels
     shape = graph.node("Concat", batch, graph.integers(-1, channels), axis=0, name="features.shape")
     return graph.slice(graph.node("Reshape", value, shape, name="features"), 0, frames, axis=1, name="features")
@@ -75,10 +94,12 @@ def _write_chunk(graph: GraphWriter, architecture: Architecture, weights: Weight
     for index, layer in enumerate(architecture.convolutions):
         name = f"convolution{index}"
         # Conv1d's [out, in, kernel] -> [kernel * in, out], matching rows of `kernel` consecutive frames.
-        kernel = np.transpose(weights[f"{prefix}.{index}.0.weight"], (2, 1, 0)).reshape(layer.kernel * channels, layer.channels)
+        kernel = np.transpose(weights[f"{prefix}.{index}.0.weight"], (2, 1, 0)).reshape(
+            layer.kernel * channels, layer.channels
+        )
         windows = _windows(graph, layer, value, channels, name)
         if channels == 1:
-            # A handful of inputs for each output: nothing to gain from fewer bits, and the samples deserve all of theirs.
+            # Few inputs for each output: fewer bits would save no time, and would lose precision of the samples.
             value = graph.node("MatMul", windows, graph.weight(f"{name}.weight", kernel), name=name)
         else:
             value = linear.convolve(windows, kernel, name)
@@ -91,7 +112,7 @@ def _write_chunk(graph: GraphWriter, architecture: Architecture, weights: Weight
 
 
 def _windows(graph: GraphWriter, layer: Convolution, value: str, channels: int, name: str) -> str:
-    """Lays the `kernel` frames of each output side by side: [n, channels] -> [(n - kernel) // stride + 1, kernel * channels]."""
+    """The `kernel` frames of each output as a row: [n, channels] -> [(n - kernel) // stride + 1, kernel * channels]."""
     length = graph.dimension(value, 0, name=f"{name}.length")
     steps = graph.node("Sub", length, graph.integers(layer.kernel - layer.stride), name=f"{name}.steps")
     steps = graph.node("Div", steps, graph.integers(layer.stride), name=f"{name}.steps")

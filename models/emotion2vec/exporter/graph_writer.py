@@ -48,7 +48,7 @@ class GraphWriter:
         return self.node("Slice", value, *bounds, self.integers(axis), self.integers(step), name=name)
 
     def scan(self, write_body: Callable[..., list[str]], *inputs: str, name: str) -> list[str]:
-        """`write_body`, written once, run on each slice of the inputs' first axis; gives its float results, stacked again.
+        """`write_body`, written once and run on each slice of the inputs' first axis; gives its float results, stacked.
 
         ONNX Runtime reads the slices in place and writes the results where they belong: only the body's own values are
         small, and that is what it is for.
@@ -56,10 +56,16 @@ class GraphWriter:
         outer, self.nodes = self.nodes, []
         taken = [self._unique(f"{name}.in{index}") for index in range(len(inputs))]
         results = write_body(*taken)
-        body = helper.make_graph(self.nodes, f"{name}.body", [_float(value) for value in taken], [_float(value) for value in results])
+        body = helper.make_graph(
+            self.nodes, f"{name}.body", [_float(value) for value in taken], [_float(value) for value in results]
+        )
         self.nodes = outer
         given = [self._unique(f"{name}.out{index}") for index in range(len(results))]
-        self.nodes.append(helper.make_node("Scan", list(inputs), given, name=self._unique(name), body=body, num_scan_inputs=len(inputs)))
+        self.nodes.append(
+            helper.make_node(
+                "Scan", list(inputs), given, name=self._unique(name), body=body, num_scan_inputs=len(inputs)
+            )
+        )
         return given
 
     def ceiling_quotient(self, value: str, divisor: str, name: str) -> str:
@@ -70,7 +76,13 @@ class GraphWriter:
     def span(self, end: str, step: str | None = None, name: str = "span") -> str:
         """0, step, 2 * step... below `end`; both int64 [1]."""
         scalars = [self.node("Squeeze", value, self.integers(0), name=name) for value in (end, step) if value]
-        return self.node("Range", self.integers(0, scalar=True), *scalars, *([] if step else [self.integers(1, scalar=True)]), name=name)
+        return self.node(
+            "Range",
+            self.integers(0, scalar=True),
+            *scalars,
+            *([] if step else [self.integers(1, scalar=True)]),
+            name=name,
+        )
 
     def dimension(self, value: str, axis: int, name: str = "dimension") -> str:
         """The size of one axis, as int64 [1]."""

@@ -1,9 +1,9 @@
 """Linear layers as 8-bit integer products; everything between them stays in fp32.
 
 Weights have one scale for each output channel and 7 bits, because older processors (AVX2 without VNNI) add two products
-in 16 bits, which 8 could overflow. Activations are measured at run time, with one scale for each chunk of rows: in a batch, the
-loudest row sets the scale of its chunk, so that int8 answers of a batch and of its singles differ slightly. model.json says
-"precision": "int8", and the worker runs such a model on one segment at a time.
+in 16 bits, which 8-bit weights could overflow. Activations are measured at run time, with one scale for each chunk of
+rows: in a batch, the loudest row sets the scale of its chunk, so that int8 results of a batch and of single segments
+differ slightly. model.json says "precision": "int8", and the worker runs such a model on one segment at a time.
 """
 
 import numpy as np
@@ -28,7 +28,9 @@ class Int8Linear:
     def apply(self, prepared: list[str], weight: np.ndarray, bias: np.ndarray, name: str) -> str:
         return self._product(prepared, weight.T, self._graph.weight(f"{name}.bias", bias), name)
 
-    def feed_forward(self, value: str, up: tuple[np.ndarray, np.ndarray], down: tuple[np.ndarray, np.ndarray], name: str) -> str:
+    def feed_forward(
+        self, value: str, up: tuple[np.ndarray, np.ndarray], down: tuple[np.ndarray, np.ndarray], name: str
+    ) -> str:
         hidden = self.apply(self.prepare(value, f"{name}.up"), *up, f"{name}.up")
         hidden = self._graph.node("Gelu", hidden, domain=MICROSOFT, name=f"{name}.gelu")
         return self.apply(self.prepare(hidden, f"{name}.down"), *down, f"{name}.down")
@@ -42,6 +44,14 @@ class Int8Linear:
         weight_scale = np.maximum(np.abs(weight).max(axis=0), np.finfo(np.float32).tiny) / WEIGHT_LEVELS
         levels = np.rint(weight / weight_scale).astype(np.int8)
         return self._graph.node(
-            "MatMulIntegerToFloat", integers, self._graph.weight(f"{name}.weight", levels), scale,
-            self._graph.weight(f"{name}.scale", weight_scale), zero, "", bias, domain=MICROSOFT, name=name,
+            "MatMulIntegerToFloat",
+            integers,
+            self._graph.weight(f"{name}.weight", levels),
+            scale,
+            self._graph.weight(f"{name}.scale", weight_scale),
+            zero,
+            "",
+            bias,
+            domain=MICROSOFT,
+            name=name,
         )

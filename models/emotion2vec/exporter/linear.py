@@ -29,7 +29,9 @@ class Linear(Protocol):
     def apply(self, prepared, weight: np.ndarray, bias: np.ndarray, name: str) -> str:
         """`value @ weight.T + bias`."""
 
-    def feed_forward(self, value: str, up: tuple[np.ndarray, np.ndarray], down: tuple[np.ndarray, np.ndarray], name: str) -> str:
+    def feed_forward(
+        self, value: str, up: tuple[np.ndarray, np.ndarray], down: tuple[np.ndarray, np.ndarray], name: str
+    ) -> str:
         """Linear, exact GELU, linear."""
 
     def convolve(self, windows: str, kernel: np.ndarray, name: str) -> str:
@@ -48,22 +50,30 @@ class PaddedLinear:
         shape = self._graph.node("Concat", rows, self._graph.integers(1), axis=0, name="padding.shape")
         columns = np.zeros((1, PADDING))
         columns[:, 0] = 1.0
-        self._columns = self._graph.node("Expand", self._graph.weight("padding.columns", columns), shape, name="padding")
+        self._columns = self._graph.node(
+            "Expand", self._graph.weight("padding.columns", columns), shape, name="padding"
+        )
 
     def prepare(self, value: str, name: str) -> str:
         return self._graph.node("Concat", value, self._columns, axis=1, name=f"{name}.padded")
 
     def apply(self, prepared: str, weight: np.ndarray, bias: np.ndarray, name: str) -> str:
-        return self._graph.node("MatMul", prepared, self._graph.weight(f"{name}.weight", _padded(weight, bias, 1.0)), name=name)
+        return self._graph.node(
+            "MatMul", prepared, self._graph.weight(f"{name}.weight", _padded(weight, bias, 1.0)), name=name
+        )
 
-    def feed_forward(self, value: str, up: tuple[np.ndarray, np.ndarray], down: tuple[np.ndarray, np.ndarray], name: str) -> str:
+    def feed_forward(
+        self, value: str, up: tuple[np.ndarray, np.ndarray], down: tuple[np.ndarray, np.ndarray], name: str
+    ) -> str:
         weight = _padded(*up, 1.0)
         carrier = np.zeros((len(weight), PADDING), dtype=np.float32)
         carrier[up[0].shape[1], 0] = CARRIER
         weight = self._graph.weight(f"{name}.up.weight", np.concatenate([weight, carrier], axis=1))
         hidden = self._graph.node("MatMul", self.prepare(value, f"{name}.up"), weight, name=f"{name}.up")
         hidden = self._graph.node("Gelu", hidden, domain=MICROSOFT, name=f"{name}.gelu")
-        return self._graph.node("MatMul", hidden, self._graph.weight(f"{name}.down.weight", _padded(*down, CARRIER)), name=f"{name}.down")
+        return self._graph.node(
+            "MatMul", hidden, self._graph.weight(f"{name}.down.weight", _padded(*down, CARRIER)), name=f"{name}.down"
+        )
 
     def convolve(self, windows: str, kernel: np.ndarray, name: str) -> str:
         # Rows of three frames of 512 are no multiple of 4 KiB; there is nothing to pad.

@@ -25,7 +25,7 @@ PRECISIONS = {"fp32": PaddedLinear, "int8": Int8Linear}
 
 
 def write_network(architecture: Architecture, weights: Weights, labels: int, precision: str = "fp32") -> ModelProto:
-    """Inputs `waveform` f32 [batch, samples], `lengths` i64 [batch]; outputs `logits`, `embedding`, `frames`, `frame_logits`."""
+    """The graph of the model contract (docs/architecture.md): `waveform` and `lengths` in, four outputs."""
     graph = GraphWriter()
     linear = PRECISIONS[precision](graph)
     waveform = write_normalisation(graph, architecture, "waveform", "lengths")

@@ -9,7 +9,9 @@ from .graph_writer import MICROSOFT, GraphWriter
 from .lengths import FrameMask
 
 
-def write_positions(graph: GraphWriter, architecture: Architecture, weights: Weights, features: str, mask: FrameMask) -> str:
+def write_positions(
+    graph: GraphWriter, architecture: Architecture, weights: Weights, features: str, mask: FrameMask
+) -> str:
     """f32 [batch, frames, channels] -> [batch, frames, width].
 
     The convolutions look 9 frames to each side, five times: invalid frames are zeroed before each of them, so that
@@ -19,8 +21,18 @@ def write_positions(graph: GraphWriter, architecture: Architecture, weights: Wei
     scale = graph.weight("projection.norm.weight", weights[f"{prefix}.project_features.1.weight"])
     bias = graph.weight("projection.norm.bias", weights[f"{prefix}.project_features.1.bias"])
     value = graph.node("LayerNormalization", features, scale, bias, axis=-1, epsilon=NORM_EPS, name="projection.norm")
-    value = graph.node("MatMul", value, graph.weight("projection.weight", weights[f"{prefix}.project_features.2.weight"].T), name="projection")
-    value = graph.node("Add", value, graph.weight("projection.bias", weights[f"{prefix}.project_features.2.bias"]), name="projection.biased")
+    value = graph.node(
+        "MatMul",
+        value,
+        graph.weight("projection.weight", weights[f"{prefix}.project_features.2.weight"].T),
+        name="projection",
+    )
+    value = graph.node(
+        "Add",
+        value,
+        graph.weight("projection.bias", weights[f"{prefix}.project_features.2.bias"]),
+        name="projection.biased",
+    )
 
     unit = graph.weight("positions.norm.one", np.ones(architecture.width))
     position = value
@@ -33,9 +45,14 @@ def write_positions(graph: GraphWriter, architecture: Architecture, weights: Wei
         position = graph.node("Unsqueeze", position, graph.integers(2), name=f"{name}.image")
         kernel = np.expand_dims(weights[f"{layer}.weight"], 2)
         position = graph.node(
-            "Conv", position, graph.weight(f"{name}.weight", kernel), graph.weight(f"{name}.bias", weights[f"{layer}.bias"]),
-            group=architecture.position_groups, kernel_shape=[1, architecture.position_kernel],
-            pads=[0, architecture.position_kernel // 2] * 2, name=name,
+            "Conv",
+            position,
+            graph.weight(f"{name}.weight", kernel),
+            graph.weight(f"{name}.bias", weights[f"{layer}.bias"]),
+            group=architecture.position_groups,
+            kernel_shape=[1, architecture.position_kernel],
+            pads=[0, architecture.position_kernel // 2] * 2,
+            name=name,
         )
         position = graph.node("Squeeze", position, graph.integers(2), name=f"{name}.sequence")
         position = graph.node("Transpose", position, perm=[0, 2, 1], name=f"{name}.channels_last")

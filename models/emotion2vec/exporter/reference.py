@@ -25,7 +25,9 @@ class Reference:
         with contextlib.redirect_stdout(io.StringIO()):
             from funasr import AutoModel
 
-            self._model = AutoModel(model=str(folder), device="cpu", ncpu=threads, disable_update=True, disable_pbar=True, log_level="ERROR")
+            self._model = AutoModel(
+                model=str(folder), device="cpu", ncpu=threads, disable_update=True, disable_pbar=True, log_level="ERROR"
+            )
 
     @property
     def network(self):

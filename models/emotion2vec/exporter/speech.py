@@ -30,9 +30,13 @@ def synthesise(folder: Path, seconds: list[float], seed: int = 7) -> list[Path]:
     paths = []
     for index, length in enumerate(seconds):
         time = np.arange(round(length * SAMPLE_RATE)) / SAMPLE_RATE
-        pitch = source.uniform(90, 260) * (1 + 0.2 * np.sin(2 * np.pi * source.uniform(0.3, 1.5) * time + source.uniform(0, 6)))
+        pitch = source.uniform(90, 260) * (
+            1 + 0.2 * np.sin(2 * np.pi * source.uniform(0.3, 1.5) * time + source.uniform(0, 6))
+        )
         phase = 2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE
-        voice = sum(np.sin(order * phase + source.uniform(0, 6)) / order ** source.uniform(0.7, 1.6) for order in range(1, 16))
+        voice = sum(
+            np.sin(order * phase + source.uniform(0, 6)) / order ** source.uniform(0.7, 1.6) for order in range(1, 16)
+        )
         syllables = np.clip(np.sin(2 * np.pi * source.uniform(2, 5) * time + source.uniform(0, 6)) + 0.3, 0, None)
         signal = 0.12 * voice * syllables + source.normal(0, source.uniform(0.002, 0.02), len(time))
         path = folder / f"voice{index}.wav"

@@ -36,7 +36,15 @@ def main() -> None:
     network = Reference(options.checkpoint, threads=1).network
     example = torch.zeros(1, round(options.seconds * SAMPLE_RATE))
     names = ["logits", "embedding", "frames", "frame_logits"]
-    torch.onnx.export(Plain(network), (example,), options.out, input_names=["waveform"], output_names=names, opset_version=17, dynamo=False)
+    torch.onnx.export(
+        Plain(network),
+        (example,),
+        options.out,
+        input_names=["waveform"],
+        output_names=names,
+        opset_version=17,
+        dynamo=False,
+    )
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import random_checkpoint  # noqa: E402
-from exporter.export import main  # noqa: E402
-from exporter.reference import Reference  # noqa: E402
-from exporter.runtime import Model  # noqa: E402
+import random_checkpoint
+from exporter.export import main
+from exporter.reference import Reference
+from exporter.runtime import Model
 
 # One: the narrow networks gain nothing from more, and lose much on a busy machine.
 THREADS = 1
@@ -49,7 +49,9 @@ def exported(request, tmp_path_factory) -> Exported:
     root = tmp_path_factory.mktemp(request.param)
     # The two published spellings of the weights' names.
     published = request.param != "narrow_16_heads"
-    checkpoint = random_checkpoint.build(root / request.param, (NARROW | FULL)[request.param], published_names=published)
+    checkpoint = random_checkpoint.build(
+        root / request.param, (NARROW | FULL)[request.param], published_names=published
+    )
     folder = root / "exported"
     assert main([str(checkpoint), "--out", str(folder), "--threads", str(THREADS)]) == 0
     return Exported(checkpoint, folder, Model(folder / "model.onnx", THREADS), Reference(checkpoint, THREADS))

@@ -10,7 +10,17 @@ from pathlib import Path
 import torch
 import yaml
 
-TOKENS = ["生气/angry", "厌恶/disgusted", "恐惧/fearful", "开心/happy", "中立/neutral", "其他/other", "难过/sad", "吃惊/surprised", "<unk>"]
+TOKENS = [
+    "生气/angry",
+    "厌恶/disgusted",
+    "恐惧/fearful",
+    "开心/happy",
+    "中立/neutral",
+    "其他/other",
+    "难过/sad",
+    "吃惊/surprised",
+    "<unk>",
+]
 
 
 @dataclass(frozen=True)
@@ -35,28 +45,81 @@ NARROW_POWER_OF_TWO = Size(width=64, heads=8, channels=32, position_groups=16, p
 def config(size: Size, scope_map: list[str] | None = None) -> dict:
     """config.yaml of a published model, with `size` put in."""
     audio = {
-        "type": "AUDIO", "prenet_depth": size.prenet_depth, "prenet_layerdrop": 0.05, "prenet_dropout": 0.1,
-        "start_drop_path_rate": 0.0, "end_drop_path_rate": 0.0, "num_extra_tokens": 10, "init_extra_token_zero": True,
-        "mask_noise_std": 0.01, "mask_prob_min": None, "mask_prob": 0.5, "inverse_mask": False, "mask_prob_adjust": 0.05,
-        "keep_masked_pct": 0.0, "mask_length": 5, "add_masks": False, "remove_masks": False, "mask_dropout": 0.0,
-        "encoder_zero_mask": True, "mask_channel_prob": 0.0, "mask_channel_length": 64, "ema_local_encoder": False,
-        "local_grad_mult": 1.0, "use_alibi_encoder": True, "alibi_scale": 1.0, "learned_alibi": False, "alibi_max_pos": None,
-        "learned_alibi_scale": True, "learned_alibi_scale_per_head": True, "learned_alibi_scale_per_layer": False,
-        "num_alibi_heads": size.heads, "model_depth": size.depth,
+        "type": "AUDIO",
+        "prenet_depth": size.prenet_depth,
+        "prenet_layerdrop": 0.05,
+        "prenet_dropout": 0.1,
+        "start_drop_path_rate": 0.0,
+        "end_drop_path_rate": 0.0,
+        "num_extra_tokens": 10,
+        "init_extra_token_zero": True,
+        "mask_noise_std": 0.01,
+        "mask_prob_min": None,
+        "mask_prob": 0.5,
+        "inverse_mask": False,
+        "mask_prob_adjust": 0.05,
+        "keep_masked_pct": 0.0,
+        "mask_length": 5,
+        "add_masks": False,
+        "remove_masks": False,
+        "mask_dropout": 0.0,
+        "encoder_zero_mask": True,
+        "mask_channel_prob": 0.0,
+        "mask_channel_length": 64,
+        "ema_local_encoder": False,
+        "local_grad_mult": 1.0,
+        "use_alibi_encoder": True,
+        "alibi_scale": 1.0,
+        "learned_alibi": False,
+        "alibi_max_pos": None,
+        "learned_alibi_scale": True,
+        "learned_alibi_scale_per_head": True,
+        "learned_alibi_scale_per_layer": False,
+        "num_alibi_heads": size.heads,
+        "model_depth": size.depth,
         "decoder": {
-            "decoder_dim": 384, "decoder_groups": 16, "decoder_kernel": 7, "decoder_layers": 4, "input_dropout": 0.1,
-            "add_positions_masked": False, "add_positions_all": False, "decoder_residual": True, "projection_layers": 1, "projection_ratio": 2.0,
+            "decoder_dim": 384,
+            "decoder_groups": 16,
+            "decoder_kernel": 7,
+            "decoder_layers": 4,
+            "input_dropout": 0.1,
+            "add_positions_masked": False,
+            "add_positions_all": False,
+            "decoder_residual": True,
+            "projection_layers": 1,
+            "projection_ratio": 2.0,
         },
         "extractor_mode": "layer_norm",
-        "feature_encoder_spec": f"[({size.channels}, 10, 5)] + [({size.channels}, 3, 2)] * 4 + [({size.channels},2,2)] + [({size.channels},2,2)]",
-        "conv_pos_width": 95, "conv_pos_groups": size.position_groups, "conv_pos_depth": 5, "conv_pos_pre_ln": False,
+        "feature_encoder_spec": f"[({size.channels}, 10, 5)] + [({size.channels}, 3, 2)] * 4 "
+        f"+ [({size.channels},2,2)] + [({size.channels},2,2)]",
+        "conv_pos_width": 95,
+        "conv_pos_groups": size.position_groups,
+        "conv_pos_depth": 5,
+        "conv_pos_pre_ln": False,
     }
     model = {
-        "loss_beta": 0.0, "loss_scale": None, "depth": size.depth, "start_drop_path_rate": 0.0, "end_drop_path_rate": 0.0,
-        "num_heads": size.heads, "norm_eps": 1e-05, "norm_affine": True, "encoder_dropout": 0.1, "post_mlp_drop": 0.1,
-        "attention_dropout": 0.1, "activation_dropout": 0.0, "dropout_input": 0.0, "layerdrop": 0.05, "embed_dim": size.width,
-        "mlp_ratio": 4.0, "layer_norm_first": False, "average_top_k_layers": size.depth, "end_of_block_targets": False,
-        "clone_batch": 8, "normalize": True, "modalities": {"_name": None, "audio": audio},
+        "loss_beta": 0.0,
+        "loss_scale": None,
+        "depth": size.depth,
+        "start_drop_path_rate": 0.0,
+        "end_drop_path_rate": 0.0,
+        "num_heads": size.heads,
+        "norm_eps": 1e-05,
+        "norm_affine": True,
+        "encoder_dropout": 0.1,
+        "post_mlp_drop": 0.1,
+        "attention_dropout": 0.1,
+        "activation_dropout": 0.0,
+        "dropout_input": 0.0,
+        "layerdrop": 0.05,
+        "embed_dim": size.width,
+        "mlp_ratio": 4.0,
+        "layer_norm_first": False,
+        "average_top_k_layers": size.depth,
+        "end_of_block_targets": False,
+        "clone_batch": 8,
+        "normalize": True,
+        "modalities": {"_name": None, "audio": audio},
     }
     tokenizer = {"tokenizer": "CharTokenizer", "tokenizer_conf": {"unk_symbol": "<unk>", "split_with_space": True}}
     return {"model": "Emotion2vec", "model_conf": model, **tokenizer, **({"scope_map": scope_map} if scope_map else {})}
@@ -65,7 +128,7 @@ def config(size: Size, scope_map: list[str] | None = None) -> dict:
 def build(folder: Path, size: Size, *, seed: int = 0, published_names: bool = True, tokens: list[str] = TOKENS) -> Path:
     """Writes config.yaml, model.pt and tokens.txt into `folder`.
 
-    `published_names`: keys as fairseq's fine-tuning left them (`d2v_model.` in front, mapped by `scope_map`); else FunASR's own.
+    `published_names`: keys as fairseq's fine-tuning wrote them (`d2v_model.`, see `scope_map`); else FunASR's own.
     """
     from funasr.models.emotion2vec.model import Emotion2vec
 
@@ -98,10 +161,11 @@ def _vary(name: str, value: torch.Tensor) -> torch.Tensor:
 
 
 def spread_head(folder: Path, waveforms: list, threads: int, gain: float = 2.0) -> None:
-    """Replaces the classifier by one that tells these recordings apart.
+    """Replaces the classifier by one that separates these recordings.
 
-    A random classifier gives every recording the same emotion, which would make any agreement look perfect. This one looks along
-    the directions in which the recordings' features differ most, each scaled to the same spread, so that all nine emotions occur.
+    A random classifier predicts the same emotion for every recording, which would make any agreement look perfect. This
+    one projects on the directions in which the recordings' features differ most, each scaled to the same spread, so
+    that all nine emotions occur.
     """
     import numpy as np
     from exporter.reference import Reference

@@ -12,9 +12,15 @@ def test_the_graph_has_the_contracts_inputs_and_outputs(exported):
     session = exported.model.session
     width = json.loads((exported.folder / "model.json").read_text())["embedding_dim"]
 
-    assert {value.name: value.type for value in session.get_inputs()} == {"waveform": "tensor(float)", "lengths": "tensor(int64)"}
+    assert {value.name: value.type for value in session.get_inputs()} == {
+        "waveform": "tensor(float)",
+        "lengths": "tensor(int64)",
+    }
     assert {value.name: value.shape[-1] for value in session.get_outputs()} == {
-        "logits": 9, "embedding": width, "frames": width, "frame_logits": 9,
+        "logits": 9,
+        "embedding": width,
+        "frames": width,
+        "frame_logits": 9,
     }
 
 
@@ -33,7 +39,11 @@ def test_only_inference_weights_are_in_the_file(exported):
     stored = torch.load(exported.checkpoint / "model.pt", weights_only=True)["model"]
     inference = {name: value for name, value in stored.items() if "decoder" not in name and not name.startswith("_ema")}
 
-    assert card["parameters"] == sum(value.numel() for value in inference.values()) < sum(value.numel() for value in stored.values())
+    assert (
+        card["parameters"]
+        == sum(value.numel() for value in inference.values())
+        < sum(value.numel() for value in stored.values())
+    )
     graph = onnx.load(exported.folder / "model.onnx").graph
     held = sum(len(initializer.raw_data) for initializer in graph.initializer) / 4
     # Besides the parameters only shapes, positions, and the padding columns of the linear layers.

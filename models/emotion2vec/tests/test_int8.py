@@ -15,7 +15,9 @@ def test_int8_comes_with_its_table_and_stays_close_to_fp32(checkpoint, tmp_path,
     random_checkpoint.spread_head(checkpoint, [read(path).waveform for path in speech], threads=1, gain=0.5)
     out = tmp_path / "out"
 
-    assert main([str(checkpoint), "--out", str(out), "--threads", "1", "--int8", "--check-audio", *map(str, speech)]) == 0
+    assert (
+        main([str(checkpoint), "--out", str(out), "--threads", "1", "--int8", "--check-audio", *map(str, speech)]) == 0
+    )
 
     table = (out / "int8" / "comparison.md").read_text()
     assert table in capsys.readouterr().out
@@ -29,7 +31,11 @@ def test_int8_comes_with_its_table_and_stays_close_to_fp32(checkpoint, tmp_path,
         waveform = read(path).waveform
         exact, quantised = whole.run([waveform]), small.run([waveform])
         # Cosine, because a random network has no typical size of features.
-        cosine = (exact.embedding @ quantised.embedding.T) / np.linalg.norm(exact.embedding) / np.linalg.norm(quantised.embedding)
+        cosine = (
+            (exact.embedding @ quantised.embedding.T)
+            / np.linalg.norm(exact.embedding)
+            / np.linalg.norm(quantised.embedding)
+        )
         assert cosine > 0.99
         assert not np.array_equal(exact.logits, quantised.logits)
 

@@ -58,7 +58,9 @@ def test_what_lies_behind_the_length_is_not_heard(exported):
     clean = exported.model.run([waveform])
     dirty = np.concatenate([waveform, np.full(9_000, 0.9, dtype=np.float32)])
 
-    logits, frames = exported.model.session.run(["logits", "frames"], {"waveform": dirty[None], "lengths": np.array([20_000])})
+    logits, frames = exported.model.session.run(
+        ["logits", "frames"], {"waveform": dirty[None], "lengths": np.array([20_000])}
+    )
 
     np.testing.assert_allclose(logits, clean.logits, atol=LIMIT, rtol=0)
     np.testing.assert_allclose(frames[:, : clean.frames.shape[1]], clean.frames, atol=LIMIT, rtol=0)

@@ -21,7 +21,9 @@ def refused(checkpoint, out, capsys) -> str:
 
 
 def test_an_old_label_cache_is_refused_with_what_to_do(checkpoint, tmp_path, capsys):
-    tokens = [f"unuse_{index}" if index in (1, 2, 5, 7) else token for index, token in enumerate(random_checkpoint.TOKENS)]
+    tokens = [
+        f"unuse_{index}" if index in (1, 2, 5, 7) else token for index, token in enumerate(random_checkpoint.TOKENS)
+    ]
     (checkpoint / "tokens.txt").write_text("\n".join(tokens), encoding="utf-8")
 
     sentence = refused(checkpoint, tmp_path / "out", capsys)
@@ -51,7 +53,12 @@ def test_an_incomplete_download_is_refused(checkpoint, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("layer_norm_first", True), ("modalities.audio.use_alibi_encoder", False), ("modalities.audio.learned_alibi_scale_per_layer", True)]
+    ("key", "value"),
+    [
+        ("layer_norm_first", True),
+        ("modalities.audio.use_alibi_encoder", False),
+        ("modalities.audio.learned_alibi_scale_per_layer", True),
+    ],
 )
 def test_another_variant_of_the_network_is_refused(checkpoint, tmp_path, capsys, key, value):
     config = yaml.safe_load((checkpoint / "config.yaml").read_text())

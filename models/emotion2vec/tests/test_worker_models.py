@@ -9,7 +9,9 @@ import worker_models
 from exporter.card import sha256
 from onnx import numpy_helper
 
-MAKE_THEM = "the exporter writes other models than those in worker/tests/models: make them anew with tests/worker_models.py"
+MAKE_THEM = (
+    "the exporter writes other models than those in worker/tests/models: make them anew with tests/worker_models.py"
+)
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,9 @@ def fresh(tmp_path_factory):
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_the_committed_models_are_the_exporters(fresh, precision):
-    committed, written = (onnx.load(folder / precision / "model.onnx").graph for folder in (worker_models.FOLDER, fresh))
+    committed, written = (
+        onnx.load(folder / precision / "model.onnx").graph for folder in (worker_models.FOLDER, fresh)
+    )
 
     assert list(committed.node) == list(written.node), MAKE_THEM
     assert [value.name for value in committed.initializer] == [value.name for value in written.initializer], MAKE_THEM
@@ -34,7 +38,9 @@ def test_the_committed_models_are_the_exporters(fresh, precision):
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_the_committed_cards_are_the_exporters(fresh, precision):
-    committed, written = (json.loads((folder / precision / "model.json").read_text()) for folder in (worker_models.FOLDER, fresh))
+    committed, written = (
+        json.loads((folder / precision / "model.json").read_text()) for folder in (worker_models.FOLDER, fresh)
+    )
 
     assert committed.pop("sha256") == sha256(worker_models.FOLDER / precision / "model.onnx")
     written.pop("sha256")

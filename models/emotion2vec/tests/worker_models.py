@@ -49,7 +49,8 @@ def write(folder: Path) -> None:
         reference = Reference(files.folder, threads=1)
         answers = {samples: reference.answer(sound(samples)) for samples in LENGTHS}
     described = [
-        {"samples": samples, "scores": answer.scores.tolist(), "embedding": answer.embedding.tolist()} for samples, answer in answers.items()
+        {"samples": samples, "scores": answer.scores.tolist(), "embedding": answer.embedding.tolist()}
+        for samples, answer in answers.items()
     ]
     (folder / "funasr.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
 

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# The services as containers, for machines with Docker; and which kind of service each of the three is.
+# The services as containers, for machines with Docker; and the kind of each of the three services.
 #
-# Kinds, kept in .stack/kinds by up.sh: native (this stack's own process), compose, external (named in the environment).
+# Kinds, written to .stack/kinds by up.sh: native (a process of this stack), compose, external (named in the environment).
 
 KINDS_FILE="$STACK/kinds"
 COMPOSE_ENV="$STACK/compose.env"
@@ -9,7 +9,7 @@ COMPOSE_ENV="$STACK/compose.env"
 # kind_of AMQP|POSTGRES|S3
 kind_of() { sed -n "s/^$1=//p" "$KINDS_FILE" 2>/dev/null | tail -n 1; }
 
-# A client without an engine, or an engine without the compose plugin, is no Docker.
+# Docker needs all three: the client, a running engine and the compose plugin.
 compose_available() {
   command -v docker >/dev/null 2>&1 && timeout 20 docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1
 }
@@ -36,7 +36,7 @@ ENV
 
 compose_running() { [[ -n "$(compose ps --quiet --status running "$1" 2>/dev/null)" ]]; }
 
-# compose_start BUCKET SERVICE... : up and healthy, or the end with the log.
+# compose_start BUCKET SERVICE... : starts them and waits until they are healthy.
 compose_start() {
   local bucket="$1" log="$STACK/log/compose.log" service
   shift
@@ -48,8 +48,8 @@ compose_start() {
   compose up --detach --wait --wait-timeout 300 "$@" >"$log" 2>&1 || die "docker compose could not start the services." "$log"
 }
 
-# delegated_to_compose KIND SERVICE VERB: for the service scripts; success when the verb has been carried out here
-# because the service is not a process of this stack.
+# delegated_to_compose KIND SERVICE VERB: for the service scripts. Succeeds when the service is a container or external,
+# and the verb was carried out here; fails when the service is a process of this stack.
 delegated_to_compose() {
   local kind="$1" service="$2" verb="$3"
   case "$(kind_of "$kind")" in

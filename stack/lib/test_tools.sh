@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# What the tests need beyond services and Rust: the one list of it.
+# What the tests and checks need besides services and Rust.
 
-# Programs, with Debian's package for each: speech to test with, and decoders to compare ours with.
+# Programs, with the Debian package of each: synthetic speech, and decoders to compare ours with.
 need_test_programs() {
   need ffmpeg ffmpeg
   need espeak-ng espeak-ng
@@ -9,7 +9,21 @@ need_test_programs() {
   need openssl openssl
 }
 
-# Packages for the model's contract test in Python, in a folder of their own: no Python installation is touched.
+# need_lint_tools: ruff, shellcheck, shfmt and typos, pinned in wheels.lock; puts them on PATH.
+need_lint_tools() {
+  local folder="$STACK/tools" tool
+  mkdir -p "$folder"
+  for tool in ruff shellcheck shfmt typos; do
+    if [[ "$tool" == shellcheck && "$MACHINE" != x86_64 ]]; then
+      need shellcheck shellcheck
+    else
+      unpack_wheel "$tool" "$folder/$tool"
+    fi
+  done
+  PATH="$folder:$PATH"
+}
+
+# Packages for the model's contract test in Python, in a folder of their own: no Python installation is changed.
 PYTHON_PACKAGES=(pytest==9.2.0 "numpy>=1.26" onnxruntime==1.31.1)
 PYTHON_FOLDER="$STACK/python"
 
@@ -26,7 +40,7 @@ need_python_packages() {
   echo "$wanted" >"$PYTHON_FOLDER/wanted"
 }
 
-# The exporter's tests bring their own Python environment; only the means to make one can be missing.
+# The exporter's tests create their own Python environment, for which Debian's Python needs python3-venv.
 need_python_venv() {
   python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || install_packages "Python's venv" python3-venv
 }

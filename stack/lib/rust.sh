@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What building needs beside the registries: cargo, and a C compiler and linker for the crates with C inside.
+# What a build needs besides the registries: cargo, and a C compiler and linker for the crates that contain C.
 
 need_rust() {
   if ! command -v cargo >/dev/null 2>&1 && [[ -x "$HOME/.cargo/bin/cargo" ]]; then PATH="$HOME/.cargo/bin:$PATH"; fi

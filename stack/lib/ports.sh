@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Ports on loopback. Each has a default below the ephemeral range (so that no outgoing connection
-# squats on it); one that is taken by a stranger is replaced by the next free one and remembered.
+# Ports on loopback. Each has a default below the ephemeral range, so that no outgoing connection uses it. When another
+# program listens on it, the next free port is used and remembered.
 
 declare -A DEFAULT_PORT=( # and worker_N: 27480 + N, see worker.sh
   [dispatcher]=27480
@@ -10,25 +10,25 @@ declare -A DEFAULT_PORT=( # and worker_N: 27480 + N, see worker.sh
   [s3_filer]=27337 [s3_filer_grpc]=27338 [s3_volume]=27339 [s3_volume_grpc]=27340
 )
 
-# Does anything answer there? A listener on 0.0.0.0 answers on loopback too.
+# port_taken PORT: does a program listen there? One that listens on 0.0.0.0 answers on loopback too.
 port_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# port NAME: the remembered port, else the default.
+# port NAME: prints the remembered port, else the default.
 port() {
   local kept=
   [[ -f "$PORTS_FILE" ]] && kept="$(sed -n "s/^$1=//p" "$PORTS_FILE" | tail -n 1)"
   printf '%s' "${kept:-${DEFAULT_PORT[$1]}}"
 }
 
-# Stacks that start at the same moment must not choose the same port: a choice is claimed in a folder that all stacks of
-# this account share, for the two minutes in which its service comes to listen there.
+# Stacks that start at the same moment must not choose the same port. A choice is claimed for two minutes, until its
+# service listens there, in a folder that all stacks of this account share.
 CLAIMS="${TMPDIR:-/tmp}/emofleet-ports-$EUID"
 
 claimed_by_another() {
   [[ -n "$(find "$CLAIMS/$1" -mmin -2 2>/dev/null)" && "$(cat "$CLAIMS/$1" 2>/dev/null)" != "$STACK" ]]
 }
 
-# choose_port NAME: called before a service starts, so whoever holds the port is a stranger.
+# choose_port NAME: remembers a free port. Called before a service starts: a listener on its port is another program.
 choose_port() {
   local name="$1" wanted candidate used
   touch "$PORTS_FILE"
@@ -46,11 +46,14 @@ choose_port() {
   [[ "$candidate" == "$wanted" ]] || note "port $wanted is taken; $name uses $candidate"
   echo "$STACK" >"$CLAIMS/$candidate"
   exec 8>&-
-  { grep -v "^$name=" "$PORTS_FILE" || true; echo "$name=$candidate"; } >"$PORTS_FILE.new"
+  {
+    grep -v "^$name=" "$PORTS_FILE" || true
+    echo "$name=$candidate"
+  } >"$PORTS_FILE.new"
   mv "$PORTS_FILE.new" "$PORTS_FILE"
 }
 
-# http_status PORT PATH: the status code, or nothing when no one answers. No curl needed.
+# http_status PORT PATH: prints the status code, or nothing when the port does not answer. Needs no curl.
 http_status() {
   local line=
   {

@@ -1,20 +1,20 @@
 # shellcheck shell=bash
-# Programs from Debian's packages, installed only when they are missing. An install must leave the machine's
-# own services as they were: nothing is started, enabled for the next boot, or given a database cluster.
+# Debian packages, installed only when a program is missing. An installation must not change the machine's own services:
+# nothing is started, enabled for the next boot, or given a database cluster.
 
 APT_LOG="$STACK/log/apt.log"
 
 as_root() { if ((EUID == 0)); then "$@"; else sudo -- "$@"; fi; }
 
-# need PROGRAM PACKAGE... : make sure that PROGRAM can be run.
+# need PROGRAM PACKAGE... : installs the packages when PROGRAM is missing.
 need() {
   local program="$1"
   shift
   command -v "$program" >/dev/null 2>&1 || install_packages "$program" "$@"
 }
 
-# install_packages WHAT PACKAGE... : WHAT is the thing missed, for the messages. In a shell of its own, whose end is
-# certain to release the services, however the install ends.
+# install_packages WHAT PACKAGE... : WHAT is the missing program, for the messages. Runs in a subshell, whose exit trap
+# allows services to start again however the installation ends.
 install_packages() { (install_now "$@") || exit 1; }
 
 install_now() {
@@ -29,7 +29,7 @@ install_now() {
   trap release_services EXIT
   hold_services || die "could not keep the new packages from starting services (no write to $POLICY); nothing was installed."
   if ! apt_install "$@"; then
-    # New machines have no package lists, old ones have stale ones.
+    # The package lists may be missing (a new machine) or out of date.
     as_root apt-get update >>"$APT_LOG" 2>&1 || note "the package lists could not be refreshed; see $APT_LOG"
     apt_install "$@" || die "apt-get could not install: $*." "$APT_LOG"
   fi
@@ -41,13 +41,13 @@ apt_install() {
     install --no-install-recommends "$@" >>"$APT_LOG" 2>&1
 }
 
-# While packages are being installed, forbid their scripts to start services: the one switch
-# Debian has for that is the policy-rc.d program. Whatever was there comes back afterwards.
+# While packages are installed, their scripts must not start services. Debian's switch for this is the program
+# policy-rc.d. The machine's own policy-rc.d is restored afterwards.
 POLICY=/usr/sbin/policy-rc.d
 POLICY_KEPT=/usr/sbin/policy-rc.d.emofleet-kept
 
 hold_services() {
-  if [[ ! -e "$POLICY_KEPT" ]]; then # else an interrupted install left it: keep the true original
+  if [[ ! -e "$POLICY_KEPT" ]]; then # else an interrupted installation left it: it is the original
     if [[ -e "$POLICY" ]]; then as_root mv "$POLICY" "$POLICY_KEPT"; else as_root touch "$POLICY_KEPT"; fi
   fi
   printf '#!/bin/sh\nexit 101\n' | as_root tee "$POLICY" >/dev/null
@@ -62,7 +62,7 @@ release_services() {
   fi
 }
 
-# keep_disabled UNIT... : not started at the next boot either. Only for packages that we have just installed.
+# keep_disabled UNIT... : not started at the next boot either. Only for packages that were just installed.
 keep_disabled() {
   command -v systemctl >/dev/null 2>&1 || return 0
   as_root systemctl disable "$@" >>"$APT_LOG" 2>&1 || true

@@ -1,19 +1,18 @@
 # shellcheck shell=bash
-# What the person at the terminal reads: one line per step, with the time since the start.
+# Messages on the terminal: one line per step, with the time since the start.
 
 : "${EMOFLEET_STARTED_AT:=$(date +%s)}"
-export EMOFLEET_STARTED_AT # shared with child scripts, so that they all count from one start
+export EMOFLEET_STARTED_AT # shared with child scripts, so that all count from the same start
 
 elapsed() { printf '%4ds' "$(($(date +%s) - EMOFLEET_STARTED_AT))"; }
 
-# A step that is being taken, and why when that is not plain.
+# say TEXT: a step that begins, with the reason where it is not obvious.
 say() { printf '[%s] %s\n' "$(elapsed)" "$*" >&2; }
 
-# Detail under the step above it.
+# note TEXT: a detail of the step above it.
 note() { printf '        %s\n' "$*" >&2; }
 
-# The end: what failed and what to do, then the tail of the log that tells more.
-#   die SENTENCE [LOG]
+# die SENTENCE [LOG]: prints what failed and what to do, then the last lines of the log, and exits.
 die() {
   printf '[%s] FAILED: %s\n' "$(elapsed)" "$1" >&2
   if [[ -n "${2:-}" && -s "$2" ]]; then

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What makes the RabbitMQ node private, for the server and for rabbitmqctl alike: its own name, cookie,
-# epmd and folders, and none of the machine's settings from /etc/rabbitmq.
+# The private RabbitMQ node, for the server and rabbitmqctl: its own name, cookie, epmd and folders, and none of the
+# machine's settings from /etc/rabbitmq.
 
 NODE_HOME="$STACK/rabbitmq"
 
@@ -21,13 +21,13 @@ rabbitmq_environment() {
   ERL_EPMD_PORT="$(port epmd)"
   export RABBITMQ_DIST_PORT ERL_EPMD_PORT
   export ERL_EPMD_ADDRESS=127.0.0.1
-  # The node talks to rabbitmqctl on loopback only; idle schedulers sleep instead of spinning (two cores).
+  # Distribution on loopback only; idle schedulers sleep instead of spinning (small machines).
   export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
   export RABBITMQ_CTL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}"
   unset RABBITMQ_NODE_PORT RABBITMQ_NODE_IP_ADDRESS RABBITMQ_USE_LONGNAME ERL_FLAGS ERL_AFLAGS ERL_ZFLAGS NOTIFY_SOCKET
 }
 
-# Debian's wrapper in /usr/sbin insists on the account rabbitmq; the programs behind it do not.
+# rabbitmq_program NAME: prints its path. Debian's wrapper in /usr/sbin requires the account rabbitmq; the program behind it does not.
 rabbitmq_program() {
   local candidate
   for candidate in "/usr/lib/rabbitmq/bin/$1" "$(command -v "$1" 2>/dev/null)"; do

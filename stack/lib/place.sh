@@ -1,0 +1,22 @@
+# shellcheck shell=bash
+# Paths of the private stack. The other files of lib/ use them, so this one is sourced first.
+#
+# EMOFLEET_STACK_DIR puts the whole stack into another folder (a second checkout, a faster disk).
+
+# The user's locale must not change what programs print or how names are sorted.
+export LC_ALL=C.UTF-8
+
+ROOT="$(cd "$STACK_SCRIPTS/.." && pwd -P)"
+STACK="${EMOFLEET_STACK_DIR:-$ROOT/.stack}"
+case "$STACK" in /*) ;; *) STACK="$PWD/$STACK" ;; esac
+
+mkdir -p "$STACK/log" "$STACK/run" "$STACK/runtime"
+
+ENV_FILE="$STACK/env"         # export lines for the programs; contains passwords, mode 600
+SECRETS_FILE="$STACK/secrets" # NAME=value, generated at first use, mode 600
+PORTS_FILE="$STACK/ports"     # NAME=port, remembered between runs
+RUNTIME="$STACK/runtime"      # files unpacked from wheels; may be a link to another stack's folder, to fetch them once
+
+MACHINE="$(uname -m)"
+
+export ROOT STACK ENV_FILE SECRETS_FILE PORTS_FILE RUNTIME MACHINE
