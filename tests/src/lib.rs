@@ -8,6 +8,7 @@ pub mod own_broker;
 pub mod own_postgres;
 pub mod proxy;
 pub mod receiver;
+pub mod repository;
 pub mod rig;
 pub mod speech;
 pub mod tls;

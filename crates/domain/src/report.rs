@@ -153,7 +153,7 @@ pub struct SegmentFrames {
     pub index: u32,
     /// Seconds from the recording's beginning to the first frame.
     pub start_s: f64,
-    /// Shape [frames][9].
+    /// Shape `[frames][9]`.
     pub scores: Vec<[f32; Emotion::COUNT]>,
 }
 

@@ -30,7 +30,7 @@ pub(super) struct ScoreAggregator {
 pub(super) struct Aggregate {
     pub(super) channels: Vec<ChannelReport>,
     pub(super) scores: Scores,
-    /// Shape [D]: mean over all scored speech, by seconds.
+    /// Shape `[D]`: mean over all scored speech, by seconds.
     pub(super) embedding: Vec<f32>,
     pub(super) frames: Option<FrameSeries>,
 }

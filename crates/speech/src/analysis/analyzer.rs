@@ -38,7 +38,7 @@ pub struct Analysis {
     pub channels: Vec<ChannelReport>,
     /// Over all scored speech.
     pub scores: Scores,
-    /// Mean over all scored speech, shape [D].
+    /// Mean over all scored speech, shape `[D]`.
     pub embedding: Vec<f32>,
     /// Only with [`Granularity::Frame`].
     pub frames: Option<FrameSeries>,

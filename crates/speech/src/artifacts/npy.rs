@@ -20,7 +20,7 @@ pub struct EmbeddingFile {
 }
 
 impl EmbeddingFile {
-    /// Writes one vector of shape [D] at once.
+    /// Writes one vector of shape `[D]` at once.
     ///
     /// # Errors
     /// `worker.no_space` or `worker.internal`.

@@ -28,11 +28,11 @@ pub struct Request {
 pub struct Prediction {
     /// One per emotion, before the softmax.
     pub logits: [f32; Emotion::COUNT],
-    /// Shape [D].
+    /// Shape `[D]`.
     pub embedding: Vec<f32>,
     /// Shape [T, D], row after row; empty unless frames were asked for.
     pub frames: Vec<f32>,
-    /// Shape [T][9]; empty unless frames were asked for.
+    /// Shape `[T][9]`; empty unless frames were asked for.
     pub frame_logits: Vec<[f32; Emotion::COUNT]>,
 }
 
