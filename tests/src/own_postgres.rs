@@ -1,4 +1,4 @@
-//! A postgres::Settings of its own, for tests that change how the server is reached.
+//! A PostgreSQL server of the test's own, for tests that change how the server is reached.
 
 use adapters::postgres;
 use anyhow::{Context, Result};

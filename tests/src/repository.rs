@@ -3,11 +3,17 @@
 use std::path::{Path, PathBuf};
 
 /// The root of the checkout.
+///
+/// # Panics
+/// Never: the tests are a folder of it.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are a folder of the repository").to_owned()
 }
 
 /// Every source and text file below `folder`, without hidden folders, build output and the corpus of the fuzzers.
+///
+/// # Panics
+/// When a folder cannot be read.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).expect("readable") {
