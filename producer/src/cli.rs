@@ -60,7 +60,7 @@ pub enum Command {
     /// Take in what people say of what the model heard.
     #[command(subcommand)]
     Review(crate::review::ReviewCommand),
-    /// Forget old calls, or one call: their artifacts, then their rows, alerts and reviews. Recordings only with
+    /// Delete old calls, or one call: their artifacts, then their rows, alerts and reviews. Recordings only with
     /// --recordings. Never asks; jobs that have not ended are left alone. After an interruption, run the same
     /// command again.
     #[command(after_help = PRUNE_EXAMPLES)]

@@ -1,4 +1,4 @@
-//! `producer results`: what was heard, one row per recording.
+//! `producer results`: the results of a batch, one row per job.
 
 use adapters::postgres::{ChannelSummary, Database, ResultRow, Status};
 use domain::{BatchId, Emotion};
@@ -34,18 +34,18 @@ pub async fn write(
     };
     let mut csv = csv::Writer::from_writer(Vec::new());
     let mut table = Vec::new();
-    let (mut written, mut more, mut offset) = (0_u64, false, 0_u64);
+    let (mut written, mut more, mut after) = (0_u64, false, None);
     'pages: loop {
-        let rows = database.results(&batch, PAGE, offset).await?;
+        let rows = database.results(&batch, after.as_ref(), PAGE).await?;
         let last = rows.len() < PAGE as usize;
-        offset += rows.len() as u64;
+        after = rows.last().cloned();
         for row in rows.into_iter().filter(|r| !args.failed || r.status == Status::Failed) {
             if written == limit {
                 more = true;
                 break 'pages;
             }
             written += 1;
-            let alive = match args.format {
+            let readable = match args.format {
                 Format::Table => {
                     table.push(cells(&row));
                     true
@@ -53,7 +53,7 @@ pub async fn write(
                 Format::Jsonl => writeln!(out, "{}", json(&row)).is_ok(),
                 Format::Csv => flush_csv(&mut csv, &row, written == 1, out),
             };
-            if !alive {
+            if !readable {
                 return Ok(());
             }
         }
@@ -76,8 +76,8 @@ fn print_table(rows: &[[String; 6]], failed: bool, out: &mut impl Write) -> std:
     let header = [
         ("recording", Side::Left),
         ("length", Side::Right),
-        ("heard as", Side::Left),
-        ("sure", Side::Right),
+        ("emotion", Side::Left),
+        ("confidence", Side::Right),
         ("", Side::Left),
         ("speakers", Side::Left),
     ];
@@ -89,9 +89,9 @@ fn cells(row: &ResultRow) -> [String; 6] {
     let length = row.duration_s.map(clock).unwrap_or_default();
     match (row.status, row.emotion) {
         (Status::Done, Some(emotion)) => {
-            let sure = row.confidence.unwrap_or_default();
+            let confidence = row.confidence.unwrap_or_default();
             let speakers = row.channels.iter().map(speaker).collect::<Vec<_>>().join(" · ");
-            [file, length, named(emotion), percent(sure), bar(sure, 10), speakers]
+            [file, length, named(emotion), percent(confidence), bar(confidence, 10), speakers]
         }
         (status, _) => {
             let what =
@@ -105,7 +105,7 @@ fn cells(row: &ResultRow) -> [String; 6] {
 fn speaker(channel: &ChannelSummary) -> String {
     match (channel.scored, channel.emotion) {
         (false, _) => format!("{} not scored", channel.role),
-        (true, None) => format!("{} silent", channel.role),
+        (true, None) => format!("{} no speech", channel.role),
         (true, Some(emotion)) => {
             format!("{} {} {}", channel.role, emotion.emoji(), percent(channel.confidence.unwrap_or_default()))
         }
@@ -136,7 +136,7 @@ fn json(row: &ResultRow) -> serde_json::Value {
     })
 }
 
-/// Writes one row; false when nobody reads any more.
+/// Writes one row; false when the output is closed.
 fn flush_csv(csv: &mut csv::Writer<Vec<u8>>, row: &ResultRow, first: bool, out: &mut impl Write) -> bool {
     const HEADER: [&str; 10] = [
         "job_id",
@@ -200,14 +200,14 @@ mod tests {
     }
 
     #[test]
-    fn a_row_says_what_was_heard_and_on_whom() {
+    fn a_row_shows_the_emotion_and_each_channel() {
         let cells = cells(&row(Status::Done));
         assert_eq!(cells[..4], ["通话/1.wav", "1:05", "😠 生气 angry", "83%"]);
         assert_eq!(cells[5], "agent not scored · customer 😠 83%");
     }
 
     #[test]
-    fn a_failed_row_says_why() {
+    fn a_failed_row_shows_the_failure() {
         let mut failed = row(Status::Failed);
         failed.emotion = None;
         failed.failure = Some(Failure::new(FailureCode::AudioEmpty, "the file has no bytes"));

@@ -1,10 +1,13 @@
 //! Made-up calls: a job and the report it would have led to, without audio.
 
-use adapters::postgres::NewBatch;
+use adapters::postgres::{Database, NewBatch, RecordOutcome};
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::AnalysisOptions;
+use domain::alert::{Rulebook, Subject};
 use domain::report::{Artifacts, AudioFacts, ChannelReport, Segment, Timings};
-use domain::{BatchId, CallData, Emotion, Granularity, Job, ModelIdentity, ObjectRef, Report, Role, Scores};
+use domain::{
+    AnalysisOptions, BatchId, CallData, Emotion, Failure, Granularity, Job, ModelIdentity, ObjectRef, Report, Role,
+    Scores,
+};
 
 /// When [`Call::angry`] began.
 pub const MARCH: &str = "2025-03-14T09:00:00Z";
@@ -145,6 +148,16 @@ impl Call {
             audio_key: format!("emofleet/{folder}/processed_audio.wav"),
             embedding_key: Some(format!("emofleet/{folder}/embedding.npy")),
         }
+    }
+
+    /// Records the report with the alerts of these rules, as a worker does.
+    ///
+    /// # Errors
+    /// What [`Database::record_done`] answers.
+    pub async fn record(&self, database: &Database, rules: &Rulebook) -> Result<RecordOutcome, Failure> {
+        let report = self.report();
+        let matches = rules.matches(Subject::from(&report));
+        database.record_done(&report, &self.artifacts(), None, &matches, "w1").await
     }
 
     fn segments(&self) -> Vec<Segment> {

@@ -1,6 +1,7 @@
 //! The fleet's test harness.
 
 pub mod calls;
+pub mod cookbook;
 pub mod database;
 pub mod fleet;
 pub mod ledger;

@@ -3,11 +3,11 @@
 use adapters::postgres::{Database, NewBatch, Order, Turn};
 use anyhow::Result;
 use dispatcher::Dispatcher;
+use domain::alert::Rulebook;
 use domain::{BatchId, Emotion};
 use lapin::options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use secrecy::ExposeSecret;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tests::calls::Call;
 use tests::receiver::{Mishap, Receiver, SECRET};
@@ -22,6 +22,7 @@ const SOON: Duration = Duration::from_secs(30);
 struct Stage {
     trial: Trial,
     database: Database,
+    rules: Rulebook,
     receiver: Receiver,
     folder: tempfile::TempDir,
     dispatchers: Vec<(CancellationToken, JoinHandle<Result<()>>)>,
@@ -51,9 +52,10 @@ impl Stage {
         trial.settings.dispatcher.timeout_s = 1;
         trial.settings.dispatcher.retry_max_s = 3;
         trial.settings.postgres.max_connections = 8;
-        let database = trial.database().await?.alerting(Arc::new(settings::alert_file::parse(&rules)?));
+        let database = trial.database().await?;
+        let rules = settings::alert_file::parse(&rules)?;
         let receiver = Receiver::start().await?;
-        Ok(Self { trial, database, receiver, folder, dispatchers: Vec::new(), calls: 0 })
+        Ok(Self { trial, database, rules, receiver, folder, dispatchers: Vec::new(), calls: 0 })
     }
 
     fn dispatcher(&self) -> Result<Dispatcher> {
@@ -84,7 +86,7 @@ impl Stage {
                 Call::new(&format!("{id}.wav")).heard(&[(5.0, Emotion::Neutral, 0.9), (5.0, Emotion::Angry, 0.8)]);
             let batch = NewBatch { id: BatchId::from_name("night"), name: "night".into(), source: "test".into() };
             self.database.register(&batch, &[call.job()], false).await?;
-            self.database.record_done(&call.report(), &call.artifacts(), None, "w1").await?;
+            call.record(&self.database, &self.rules).await?;
             ids.push(id);
         }
         self.calls += count;

@@ -4,6 +4,7 @@
 
 use adapters::postgres::{Database, NewBatch};
 use anyhow::Result;
+use domain::alert::Rulebook;
 use domain::{BatchId, Emotion, FailureCode};
 use sqlx::Row;
 use std::sync::Arc;
@@ -43,10 +44,17 @@ fn angry(key: &str, customer: &str) -> Call {
     Call::new(key).by("8", "a1", customer, "2026-11-20T08:00:00Z").heard(&heard)
 }
 
-async fn start() -> Result<(TestDatabase, Database)> {
+/// A database, and the rules that a worker would evaluate.
+struct Start {
+    test: TestDatabase,
+    database: Database,
+    rules: Arc<Rulebook>,
+}
+
+async fn start() -> Result<Start> {
     let test = TestDatabase::create().await?;
-    let database = test.database.clone().alerting(Arc::new(settings::alert_file::parse(RULES)?));
-    Ok((test, database))
+    let (database, rules) = (test.database.clone(), Arc::new(settings::alert_file::parse(RULES)?));
+    Ok(Start { test, database, rules })
 }
 
 async fn known(database: &Database, calls: &[Call]) -> Result<()> {
@@ -56,15 +64,16 @@ async fn known(database: &Database, calls: &[Call]) -> Result<()> {
     Ok(())
 }
 
-async fn record(database: &Database, call: &Call) -> Result<()> {
+async fn record(database: &Database, rules: &Rulebook, call: &Call) -> Result<()> {
     known(database, std::slice::from_ref(call)).await?;
-    Ok(database.record_done(&call.report(), &call.artifacts(), None, "w1").await?)
+    call.record(database, rules).await?;
+    Ok(())
 }
 
 #[tokio::test]
 async fn an_alert_says_where_to_listen_and_who_is_to_be_told() -> Result<()> {
-    let (test, database) = start().await?;
-    record(&database, &angry("a.wav", "c1")).await?;
+    let Start { test, database, rules } = start().await?;
+    record(&database, &rules, &angry("a.wav", "c1")).await?;
     let alert = sqlx::query("SELECT * FROM alerts").fetch_one(database.pool()).await?;
     assert_eq!(alert.get::<String, _>("rule"), "customer-angry");
     assert_eq!((alert.get::<i16, _>("channel"), alert.get::<i32, _>("segment")), (1, 1));
@@ -84,9 +93,10 @@ async fn an_alert_says_where_to_listen_and_who_is_to_be_told() -> Result<()> {
 
 #[tokio::test]
 async fn destinations_are_chosen_by_name_and_severity() -> Result<()> {
-    let (_test, database) = start().await?;
+    let Start { test: _test, database, rules } = start().await?;
     record(
         &database,
+        &rules,
         &Call::new("calm.wav").by("7", "a1", "c1", "2026-11-20T08:00:00Z").heard(&[(5.0, Emotion::Happy, 0.9)]),
     )
     .await?;
@@ -98,12 +108,12 @@ async fn destinations_are_chosen_by_name_and_severity() -> Result<()> {
 
 #[tokio::test]
 async fn a_job_repeated_five_times_fires_once_even_at_the_same_moment() -> Result<()> {
-    let (test, database) = start().await?;
+    let Start { test, database, rules } = start().await?;
     let call = angry("a.wav", "c1");
     known(&database, std::slice::from_ref(&call)).await?;
     let again = (0..5).map(|_| {
-        let (database, call) = (database.clone(), call.clone());
-        tokio::spawn(async move { database.record_done(&call.report(), &call.artifacts(), None, "w1").await })
+        let (database, rules, call) = (database.clone(), rules.clone(), call.clone());
+        tokio::spawn(async move { call.record(&database, &rules).await })
     });
     for done in again.collect::<Vec<_>>() {
         done.await??;
@@ -115,12 +125,12 @@ async fn a_job_repeated_five_times_fires_once_even_at_the_same_moment() -> Resul
 
 #[tokio::test]
 async fn one_customers_calls_at_the_same_moment_owe_one_message() -> Result<()> {
-    let (test, database) = start().await?;
+    let Start { test, database, rules } = start().await?;
     let calls: Vec<_> = (0..12).map(|n| angry(&format!("{n}.wav"), if n % 2 == 0 { "even" } else { "odd" })).collect();
     known(&database, &calls).await?;
     let done = calls.into_iter().map(|call| {
-        let database = database.clone();
-        tokio::spawn(async move { database.record_done(&call.report(), &call.artifacts(), None, "w1").await })
+        let (database, rules) = (database.clone(), rules.clone());
+        tokio::spawn(async move { call.record(&database, &rules).await })
     });
     for done in done.collect::<Vec<_>>() {
         done.await??;
@@ -133,9 +143,9 @@ async fn one_customers_calls_at_the_same_moment_owe_one_message() -> Result<()> 
 
 #[tokio::test]
 async fn after_the_cool_down_it_is_said_again_with_what_was_held_back() -> Result<()> {
-    let (test, database) = start().await?;
+    let Start { test, database, rules } = start().await?;
     for key in ["1.wav", "2.wav", "3.wav"] {
-        record(&database, &angry(key, "c1")).await?;
+        record(&database, &rules, &angry(key, "c1")).await?;
     }
     assert_eq!(test.count("SELECT count(*) FROM outbox").await?, 3);
     sqlx::raw_sql(
@@ -143,7 +153,7 @@ async fn after_the_cool_down_it_is_said_again_with_what_was_held_back() -> Resul
     )
     .execute(database.pool())
     .await?;
-    record(&database, &angry("4.wav", "c1")).await?;
+    record(&database, &rules, &angry("4.wav", "c1")).await?;
     let payload: serde_json::Value = sqlx::query_scalar("SELECT payload FROM outbox WHERE kind = 'again' LIMIT 1")
         .fetch_one(database.pool())
         .await?;
@@ -154,26 +164,25 @@ async fn after_the_cool_down_it_is_said_again_with_what_was_held_back() -> Resul
 
 #[tokio::test]
 async fn an_archive_scored_late_is_on_record_and_tells_nobody() -> Result<()> {
-    let (test, _) = start().await?;
+    let Start { test, database, .. } = start().await?;
     let rules = RULES.replacen("cooldown = \"1h\"", "cooldown = \"1h\"\nmax_age = \"1d\"", 1);
-    let database = test.database.clone().alerting(Arc::new(settings::alert_file::parse(&rules)?));
-    record(&database, &angry("old.wav", "c1")).await?;
+    let rules = settings::alert_file::parse(&rules)?;
+    record(&database, &rules, &angry("old.wav", "c1")).await?;
     assert_eq!(test.count("SELECT count(*) FROM alerts").await?, 1);
     assert_eq!(test.count("SELECT count(*) FROM outbox").await?, 0);
     let mut fresh = angry("new.wav", "c1");
     fresh.data.started_at = Some(chrono::Utc::now() - chrono::TimeDelta::hours(1));
-    record(&database, &fresh).await?;
+    record(&database, &rules, &fresh).await?;
     assert_eq!(test.count("SELECT count(*) FROM outbox").await?, 3);
     Ok(())
 }
 
 #[tokio::test]
 async fn what_has_gone_quiet_is_resolved_once_for_those_who_were_told() -> Result<()> {
-    let (test, database) = start().await?;
-    let rules = settings::alert_file::parse(RULES)?;
-    record(&database, &angry("1.wav", "c1")).await?;
-    record(&database, &angry("2.wav", "c1")).await?;
-    record(&database, &angry("3.wav", "c2")).await?;
+    let Start { test, database, rules } = start().await?;
+    record(&database, &rules, &angry("1.wav", "c1")).await?;
+    record(&database, &rules, &angry("2.wav", "c1")).await?;
+    record(&database, &rules, &angry("3.wav", "c2")).await?;
     assert_eq!(database.resolve_quiet(&rules).await?, 0, "nothing is quiet yet");
     sqlx::raw_sql(
         "UPDATE alerts SET fired_at = fired_at - interval '3 hours', queued_at = queued_at - interval '3 hours'
@@ -186,7 +195,7 @@ async fn what_has_gone_quiet_is_resolved_once_for_those_who_were_told() -> Resul
     assert_eq!(test.count("SELECT count(*) FROM alerts WHERE resolved_at IS NOT NULL").await?, 2);
     assert_eq!(test.count("SELECT count(*) FROM outbox WHERE kind = 'resolved'").await?, 3);
     // A matter that was closed begins anew.
-    record(&database, &angry("4.wav", "c1")).await?;
+    record(&database, &rules, &angry("4.wav", "c1")).await?;
     let kind: String =
         sqlx::query_scalar("SELECT kind FROM outbox ORDER BY id DESC LIMIT 1").fetch_one(database.pool()).await?;
     assert_eq!(kind, "fired");
@@ -195,17 +204,17 @@ async fn what_has_gone_quiet_is_resolved_once_for_those_who_were_told() -> Resul
 
 #[tokio::test]
 async fn scores_and_alerts_are_written_together_or_not_at_all() -> Result<()> {
-    let (test, database) = start().await?;
+    let Start { test, database, rules } = start().await?;
     let refuse = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
         CREATE TRIGGER refuse BEFORE INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION refuse()";
     sqlx::raw_sql(refuse).execute(database.pool()).await?;
     let call = angry("a.wav", "c1");
-    let failure = record(&database, &call).await.unwrap_err();
+    let failure = record(&database, &rules, &call).await.unwrap_err();
     assert_eq!(failure.downcast::<domain::Failure>().unwrap().code, FailureCode::DatabaseRefused);
     assert_eq!(test.count("SELECT count(*) FROM analyses WHERE status = 'done'").await?, 0);
     assert_eq!(test.count("SELECT count(*) FROM alerts").await?, 0);
     sqlx::raw_sql("DROP TRIGGER refuse ON outbox").execute(database.pool()).await?;
-    record(&database, &call).await?;
+    record(&database, &rules, &call).await?;
     assert_eq!(test.count("SELECT count(*) FROM alerts").await?, 1);
     Ok(())
 }

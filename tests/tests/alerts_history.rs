@@ -40,7 +40,7 @@ async fn history(test: &TestDatabase) -> Result<()> {
     let batch = NewBatch { id: BatchId::from_name("night"), name: "night".into(), source: "test".into() };
     test.database.register(&batch, &jobs, false).await?;
     for call in &calls {
-        test.database.record_done(&call.report(), &call.artifacts(), None, "w1").await?;
+        test.database.record_done(&call.report(), &call.artifacts(), None, &[], "w1").await?;
     }
     Ok(())
 }

@@ -5,9 +5,9 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use dispatcher::serve;
 use domain::Emotion;
+use domain::alert::Rulebook;
 use producer::cli::Cli;
 use settings::Settings;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tests::calls::Call;
 use tests::proxy::{Mode, Proxy};
@@ -49,7 +49,7 @@ async fn free_port() -> Result<u16> {
 async fn the_dispatcher_tells_what_is_missing_what_waits_and_what_was_delivered() -> Result<()> {
     let mut trial = Trial::new()?;
     let database = trial.database().await?;
-    let alerting = database.clone().alerting(Arc::new(settings::alert_file::parse(RULES)?));
+    let rules = settings::alert_file::parse(RULES)?;
     let mut settings = trial.settings.clone();
     let port = free_port().await?;
     settings.dispatcher.health_addr = ([127, 0, 0, 1], port).into();
@@ -66,7 +66,7 @@ async fn the_dispatcher_tells_what_is_missing_what_waits_and_what_was_delivered(
     until(port, "/ready", |status, body| status == 503 && body.contains("\"rabbitmq\"")).await?;
 
     // What was fired meanwhile waits, and is seen to
-    fire(&alerting, "a.wav").await?;
+    fire(&database, &rules, "a.wav").await?;
     until(port, "/metrics", |_, body| body.contains("emofleet_alerts_waiting{destination=\"amqp\"} 1\n")).await?;
     until(port, "/metrics", |_, body| body.contains("undelivered_total{destination=\"amqp\",how=\"failed\"}")).await?;
     broker.set(Mode::Pass);
@@ -98,10 +98,11 @@ async fn proxied(settings: &mut Settings) -> Result<(Proxy, String)> {
     Ok((proxy, direct))
 }
 
-async fn fire(database: &Database, key: &str) -> Result<()> {
+async fn fire(database: &Database, rules: &Rulebook, key: &str) -> Result<()> {
     let call = Call::new(key).heard(&[(5.0, Emotion::Angry, 0.9)]);
     database.begin_attempt(&call.job(), "w").await?;
-    Ok(database.record_done(&call.report(), &call.artifacts(), None, "w").await?)
+    call.record(database, rules).await?;
+    Ok(())
 }
 
 /// Six faults, each on a line of its own.

@@ -19,7 +19,7 @@ async fn the_same_job_five_times_at_once_is_one_row_and_one_timeline() -> anyhow
     // Given nobody registered it, five workers take it from the queue at the same moment
     let attempt = async |worker: &str| {
         let begun = test.database.begin_attempt(&call.job(), worker).await?;
-        test.database.record_done(&call.report(), &call.artifacts(), Some(&[0.5; 192]), worker).await?;
+        test.database.record_done(&call.report(), &call.artifacts(), Some(&[0.5; 192]), &[], worker).await?;
         Ok::<_, Failure>(begun)
     };
     try_join_all(["w1", "w2", "w3", "w4", "w5"].map(attempt)).await?;
@@ -69,7 +69,7 @@ async fn a_stale_failure_does_not_undo_what_is_done() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
     let call = Call::angry("a.wav");
     test.database.begin_attempt(&call.job(), "w1").await?;
-    test.database.record_done(&call.report(), &call.artifacts(), None, "w1").await?;
+    test.database.record_done(&call.report(), &call.artifacts(), None, &[], "w1").await?;
     test.database.record_failed(&call.job(), &failure(FailureCode::AudioCorrupt), "w2").await?;
     test.database.note_retry(&call.job(), &failure(FailureCode::StoreUnreachable)).await?;
     assert_eq!(test.database.begin_attempt(&call.job(), "w3").await?, Attempt::AlreadyDone);
@@ -145,7 +145,7 @@ async fn force_asks_for_ended_jobs_again_and_leaves_those_under_way() -> anyhow:
     for job in &jobs {
         test.database.begin_attempt(job, "w").await?;
     }
-    test.database.record_done(&done.report(), &done.artifacts(), None, "w").await?;
+    test.database.record_done(&done.report(), &done.artifacts(), None, &[], "w").await?;
     test.database.record_failed(&failed.job(), &failure(FailureCode::AudioEmpty), "w").await?;
     let again = test.database.register(&batch("once more"), &jobs, true).await?;
     assert_eq!(again, [jobs[0].job_id, jobs[1].job_id]);
@@ -153,7 +153,7 @@ async fn force_asks_for_ended_jobs_again_and_leaves_those_under_way() -> anyhow:
     assert_eq!((progress.total, progress.queued), (2, 2));
     // and a repeated result replaces the first one
     test.database.begin_attempt(&done.job(), "w").await?;
-    test.database.record_done(&done.report(), &done.artifacts(), None, "w").await?;
+    test.database.record_done(&done.report(), &done.artifacts(), None, &[], "w").await?;
     assert_eq!(test.count("SELECT count(*) FROM segments").await?, 3);
     Ok(())
 }
@@ -176,7 +176,7 @@ async fn progress_batches_and_results_tell_where_a_batch_stands() -> anyhow::Res
     let jobs = calls.each_ref().map(Call::job);
     test.database.register(&batch("night"), &jobs, false).await?;
     test.database.begin_attempt(&jobs[0], "w").await?;
-    test.database.record_done(&calls[0].report(), &calls[0].artifacts(), Some(&[1.0, 2.0]), "w").await?;
+    test.database.record_done(&calls[0].report(), &calls[0].artifacts(), Some(&[1.0, 2.0]), &[], "w").await?;
     test.database.begin_attempt(&jobs[1], "w").await?;
     test.database.record_failed(&jobs[1], &failure(FailureCode::AudioEmpty), "w").await?;
     test.database.begin_attempt(&jobs[2], "w").await?;
@@ -192,7 +192,7 @@ async fn progress_batches_and_results_tell_where_a_batch_stands() -> anyhow::Res
     assert_eq!(test.database.find_batch("day").await?, None);
     assert_eq!(test.database.batches(10).await?, [latest]);
 
-    let rows = test.database.results(&jobs[0].batch_id, 3, 0).await?;
+    let rows = test.database.results(&jobs[0].batch_id, None, 3).await?;
     assert_eq!(rows.iter().map(|r| r.key.as_str()).collect::<Vec<_>>(), ["a.wav", "b.wav", "c.wav"]);
     assert_eq!(rows.each_status(), [Status::Done, Status::Failed, Status::Running]);
     assert_eq!(rows[0].emotion, Some(Emotion::Angry));
@@ -200,7 +200,34 @@ async fn progress_batches_and_results_tell_where_a_batch_stands() -> anyhow::Res
     assert_eq!((rows[0].channels[0].scored, rows[0].channels[1].scored), (false, true));
     assert_eq!((rows[0].channels[1].emotion, rows[0].channels[1].segments), (Some(Emotion::Angry), 3));
     assert_eq!(rows[1].failure.as_ref().map(|f| f.code), Some(FailureCode::AudioEmpty));
-    assert_eq!(test.database.results(&jobs[0].batch_id, 3, 3).await?.len(), 1);
+    let next = test.database.results(&jobs[0].batch_id, rows.last(), 3).await?;
+    assert_eq!(next.iter().map(|r| r.key.as_str()).collect::<Vec<_>>(), ["d.wav"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn pages_of_results_give_each_job_once_in_order_whatever_their_size() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    // Given two jobs for some recordings, so that a page may end between them
+    let keys: Vec<String> = (0..7).map(|i| format!("{i}.wav")).collect();
+    let mut jobs: Vec<Job> = keys.iter().map(|key| Call::new(key).job()).collect();
+    jobs.extend(keys[2..5].iter().map(|key| Call::new(key).with_model("large").job()));
+    test.database.register(&batch("night"), &jobs, false).await?;
+    let whole = test.database.results(&jobs[0].batch_id, None, 100).await?;
+    assert_eq!(whole.len(), 10);
+    assert!(whole.is_sorted_by_key(|row| (row.key.clone(), row.job_id.0)));
+    for size in 1..=4 {
+        let mut paged = Vec::new();
+        loop {
+            let page = test.database.results(&jobs[0].batch_id, paged.last(), size).await?;
+            let more = page.len() == size as usize;
+            paged.extend(page);
+            if !more {
+                break;
+            }
+        }
+        assert_eq!(paged, whole, "pages of {size}");
+    }
     Ok(())
 }
 

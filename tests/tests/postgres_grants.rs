@@ -1,6 +1,6 @@
 //! `migrations/grants.sql`: each program can do its work, and not what is none of its business.
 
-use adapters::postgres::{Attempt, Database, Import, NewBatch, Review, Unfinished};
+use adapters::postgres::{Attempt, Database, Import, NewBatch, OpenJobs, Review};
 use chrono::Utc;
 use domain::{Emotion, FailureCode};
 use secrecy::ExposeSecret;
@@ -28,12 +28,12 @@ async fn each_role_does_its_work_and_no_more() -> anyhow::Result<()> {
     assert_eq!(producer.register(&batch, &[call.job()], false).await?.len(), 1);
     // The month's partition is made by a worker that may not create tables
     assert_eq!(worker.begin_attempt(&call.job(), "w").await?, Attempt::Begin { number: 1 });
-    worker.record_done(&call.report(), &call.artifacts(), None, "w").await?;
+    worker.record_done(&call.report(), &call.artifacts(), None, &[], "w").await?;
     worker
         .record_failed(&Call::new("b.wav").job(), &domain::Failure::new(FailureCode::AudioEmpty, "none"), "w")
         .await?;
     assert_eq!(
-        worker.forget(&[call.job().job_id], Unfinished::Stay).await.expect_err("workers delete no calls").code,
+        worker.prune(&[call.job().job_id], OpenJobs::Keep).await.expect_err("workers delete no calls").code,
         FailureCode::DatabaseRefused
     );
     // Readers see every view and change nothing
@@ -58,7 +58,7 @@ async fn each_role_does_its_work_and_no_more() -> anyhow::Result<()> {
         assert_eq!(producer.import_reviews(std::slice::from_ref(&review), Import::Whole).await?.new, new);
     }
     assert_eq!(producer.count_expired(Utc::now()).await?.reviews, 1);
-    assert_eq!(producer.forget(&[call.job().job_id], Unfinished::Stay).await?.recordings, 1);
+    assert_eq!(producer.prune(&[call.job().job_id], OpenJobs::Keep).await?.recordings, 1);
     assert_eq!(producer.drop_empty_months(Utc::now()).await?, 1);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Deletion by age and by call, and what people say of calls.
 
-use adapters::postgres::{ExpiredCount, Forgotten, Import, NewBatch, Review, Unfinished};
+use adapters::postgres::{ExpiredCount, Import, NewBatch, OpenJobs, PruneSummary, Review};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Emotion, Failure, FailureCode};
 use tests::calls::Call;
@@ -12,7 +12,7 @@ const HEARD: [(f64, Emotion, f32); 3] =
 async fn record(test: &TestDatabase, key: &str, when: &str) -> anyhow::Result<Call> {
     let call = Call::new(key).by("7", "a1", "c1", when).heard(&HEARD);
     test.database.begin_attempt(&call.job(), "w").await?;
-    test.database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
+    test.database.record_done(&call.report(), &call.artifacts(), None, &[], "w").await?;
     Ok(call)
 }
 
@@ -35,7 +35,7 @@ async fn calls_before_a_day_are_forgotten_by_batches_and_their_months_dropped() 
     let before = moment("2024-06-01T00:00:00Z");
     // A dry run counts and deletes nothing
     let earliest = Some(moment("2024-05-20T10:00:00Z"));
-    let expected = ExpiredCount { analyses: 7, earliest, unfinished: 1, ..ExpiredCount::default() };
+    let expected = ExpiredCount { analyses: 7, earliest, open: 1, ..ExpiredCount::default() };
     assert_eq!(test.database.count_expired(before).await?, expected);
     assert_eq!(test.count("SELECT count(*) FROM analyses").await?, 9);
     // In batches of three, artifacts named first
@@ -47,7 +47,7 @@ async fn calls_before_a_day_are_forgotten_by_batches_and_their_months_dropped() 
         }
         artifacts += expired.iter().filter(|e| e.artifacts.is_some()).count();
         let jobs: Vec<_> = expired.iter().map(|e| e.job_id).collect();
-        batches.push(test.database.forget(&jobs, Unfinished::Stay).await?);
+        batches.push(test.database.prune(&jobs, OpenJobs::Keep).await?);
     }
     assert_eq!(batches.iter().map(|b| b.analyses).collect::<Vec<_>>(), [3, 3, 1]);
     assert_eq!((artifacts, batches.iter().map(|b| b.recordings).sum::<u64>()), (7, 7));
@@ -73,12 +73,12 @@ async fn a_call_is_forgotten_on_request_and_only_that_call() -> anyhow::Result<(
     let test = TestDatabase::create().await?;
     let call = record(&test, "a.wav", "2024-05-20T10:00:00Z").await?;
     record(&test, "b.wav", "2024-05-20T10:00:00Z").await?;
-    let found = test.database.analyses_of_call("a", Unfinished::Go).await?;
+    let found = test.database.analyses_of_call("a", OpenJobs::Delete).await?;
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].recording.key.as_str(), found[0].artifacts.as_ref()), ("a.wav", Some(&call.artifacts())));
-    let gone = test.database.forget(&[found[0].job_id], Unfinished::Stay).await?;
-    assert_eq!(gone, Forgotten { analyses: 1, recordings: 1, ..Forgotten::default() });
-    assert!(test.database.analyses_of_call("a", Unfinished::Go).await?.is_empty());
+    let gone = test.database.prune(&[found[0].job_id], OpenJobs::Keep).await?;
+    assert_eq!(gone, PruneSummary { analyses: 1, recordings: 1, ..PruneSummary::default() });
+    assert!(test.database.analyses_of_call("a", OpenJobs::Delete).await?.is_empty());
     assert_eq!(test.count("SELECT count(*) FROM recordings WHERE call_id = 'b'").await?, 1);
     Ok(())
 }
@@ -91,9 +91,9 @@ async fn forgetting_one_of_two_analyses_makes_the_other_the_latest() -> anyhow::
     let mut report = newer.report();
     report.timestamp += TimeDelta::days(1);
     test.database.begin_attempt(&newer.job(), "w").await?;
-    test.database.record_done(&report, &newer.artifacts(), None, "w").await?;
-    let gone = test.database.forget(&[newer.job().job_id], Unfinished::Stay).await?;
-    assert_eq!(gone, Forgotten { analyses: 1, recordings: 0, ..Forgotten::default() });
+    test.database.record_done(&report, &newer.artifacts(), None, &[], "w").await?;
+    let gone = test.database.prune(&[newer.job().job_id], OpenJobs::Keep).await?;
+    assert_eq!(gone, PruneSummary { analyses: 1, recordings: 0, ..PruneSummary::default() });
     assert_eq!(test.count("SELECT count(*) FROM channels WHERE latest AND scored").await?, 1);
     Ok(())
 }
@@ -199,7 +199,7 @@ async fn call_data_of_the_longest_kind_fit_everywhere() -> anyhow::Result<()> {
     call.data.call_id = Some(long("号"));
     call.job().validate()?;
     test.database.begin_attempt(&call.job(), "w").await?;
-    test.database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
+    test.database.record_done(&call.report(), &call.artifacts(), None, &[], "w").await?;
     assert_eq!(test.count("SELECT count(*) FROM channels WHERE length(team) = 100").await?, 2);
     assert_eq!(test.count("SELECT count(*) FROM recordings WHERE length(team) = 341").await?, 1);
     // and so do corrections

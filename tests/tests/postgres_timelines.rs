@@ -1,6 +1,7 @@
 //! What the database keeps of a timeline, and where: channels, months, models.
 
-use domain::{Emotion, FailureCode};
+use adapters::postgres::RecordOutcome;
+use domain::Emotion;
 use futures_util::future::try_join_all;
 use tests::calls::{Call, MARCH, batch};
 use tests::database::TestDatabase;
@@ -18,7 +19,7 @@ async fn workers_make_one_partition_per_month_between_them() -> anyhow::Result<(
     let one = async |call: &Call| -> anyhow::Result<()> {
         let database = adapters::postgres::Database::connect(&test.settings).await?;
         database.begin_attempt(&call.job(), "w").await?;
-        database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
+        database.record_done(&call.report(), &call.artifacts(), None, &[], "w").await?;
         database.close().await;
         Ok(())
     };
@@ -40,7 +41,7 @@ async fn calls_with_an_impossible_date_are_kept_apart() -> anyhow::Result<()> {
     for (key, when) in [("old.wav", "1970-01-01T00:00:00Z"), ("ahead.wav", "2199-01-01T00:00:00Z")] {
         let call = Call::angry(key).by("7", "a", "c", when);
         test.database.begin_attempt(&call.job(), "w").await?;
-        test.database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
+        test.database.record_done(&call.report(), &call.artifacts(), None, &[], "w").await?;
     }
     assert_eq!(test.count("SELECT count(*) FROM segments_undated").await?, 6);
     Ok(())
@@ -51,7 +52,7 @@ async fn rows_that_came_before_their_partition_move_into_it() -> anyhow::Result<
     let test = TestDatabase::create().await?;
     let call = Call::angry("a.wav");
     test.database.begin_attempt(&call.job(), "w").await?;
-    test.database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
+    test.database.record_done(&call.report(), &call.artifacts(), None, &[], "w").await?;
     sqlx::raw_sql("ALTER TABLE segments DETACH PARTITION segments_2025_03; INSERT INTO segments SELECT * FROM segments_2025_03; DROP TABLE segments_2025_03")
         .execute(test.database.pool())
         .await?;
@@ -73,9 +74,9 @@ async fn a_second_model_takes_over_as_the_latest_and_the_first_stays() -> anyhow
     }
     let mut later = large.report();
     later.timestamp += chrono::TimeDelta::hours(1);
-    test.database.record_done(&later, &large.artifacts(), None, "w").await?;
+    test.database.record_done(&later, &large.artifacts(), None, &[], "w").await?;
     // The older one is recorded last: a redelivery does not make it the latest
-    test.database.record_done(&small.report(), &small.artifacts(), None, "w").await?;
+    test.database.record_done(&small.report(), &small.artifacts(), None, &[], "w").await?;
     assert_eq!(test.count("SELECT count(*) FROM recordings").await?, 1);
     assert_eq!(test.count("SELECT count(*) FROM channels WHERE latest AND scored AND emotion = 'sad'").await?, 1);
     assert_eq!(test.count("SELECT count(*) FROM channels WHERE latest AND scored").await?, 1);
@@ -88,7 +89,7 @@ async fn corrected_call_data_reach_the_channels() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
     let call = Call::angry("a.wav");
     test.database.begin_attempt(&call.job(), "w").await?;
-    test.database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
+    test.database.record_done(&call.report(), &call.artifacts(), None, &[], "w").await?;
     let mut corrected = call.clone();
     corrected.data.team = Some("9".into());
     corrected.data.agent = None;
@@ -105,13 +106,13 @@ async fn a_deleted_recording_takes_everything_with_it_and_its_job_in_hand_is_tol
     let test = TestDatabase::create().await?;
     let call = Call::angry("a.wav");
     test.database.begin_attempt(&call.job(), "w").await?;
-    test.database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
+    test.database.record_done(&call.report(), &call.artifacts(), None, &[], "w").await?;
     sqlx::query("DELETE FROM recordings WHERE call_id = 'a'").execute(test.database.pool()).await?;
     for query in ["SELECT count(*) FROM analyses", "SELECT count(*) FROM segments", "SELECT count(*) FROM channels"] {
         assert_eq!(test.count(query).await?, 0, "{query}");
     }
-    let refused = test.database.record_done(&call.report(), &call.artifacts(), None, "w").await;
-    assert_eq!(refused.expect_err("no row").code, FailureCode::JobCancelled);
+    let outcome = test.database.record_done(&call.report(), &call.artifacts(), None, &[], "w").await?;
+    assert_eq!(outcome, RecordOutcome::Deleted);
     Ok(())
 }
 
@@ -144,7 +145,7 @@ async fn the_timeline_is_summed_up_beside_the_channel() -> anyhow::Result<()> {
         (4.0, Emotion::Sad, 0.8),     // 22.5
     ]);
     test.database.begin_attempt(&call.job(), "w").await?;
-    test.database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
+    test.database.record_done(&call.report(), &call.artifacts(), None, &[], "w").await?;
     let mut course: Course =
         sqlx::query_as("SELECT * FROM channels WHERE scored").fetch_one(test.database.pool()).await?;
     course.last_third = (course.last_third * 1000.0).round() / 1000.0;
@@ -172,7 +173,7 @@ async fn silence_on_a_scored_channel_is_a_row_without_scores() -> anyhow::Result
     let test = TestDatabase::create().await?;
     let call = Call::new("a.wav").by("7", "a", "c", MARCH);
     test.database.begin_attempt(&call.job(), "w").await?;
-    test.database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
+    test.database.record_done(&call.report(), &call.artifacts(), None, &[], "w").await?;
     let silent =
         "SELECT count(*) FROM channels WHERE scored AND emotion IS NULL AND score_angry IS NULL AND segments = 0";
     assert_eq!(test.count(silent).await?, 1);

@@ -87,7 +87,7 @@ async fn done(database: &Database, job: &Job) {
     let artifacts =
         Artifacts { bucket: "calls".into(), result_key: "r".into(), audio_key: "a".into(), embedding_key: None };
     database.begin_attempt(job, "w1").await.unwrap();
-    database.record_done(&report, &artifacts, None, "w1").await.unwrap();
+    database.record_done(&report, &artifacts, None, &[], "w1").await.unwrap();
 }
 
 #[tokio::test]

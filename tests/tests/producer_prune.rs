@@ -74,7 +74,8 @@ impl House {
         (report.object, report.call) = (job.object.clone(), job.call.clone());
         let artifacts = Artifacts { bucket, result_key, audio_key, embedding_key: Some(embedding_key) };
         self.database.begin_attempt(job, "w").await?;
-        Ok(self.database.record_done(&report, &artifacts, None, "w").await?)
+        self.database.record_done(&report, &artifacts, None, &[], "w").await?;
+        Ok(())
     }
 
     /// How many objects each job has, its recording last.
@@ -129,16 +130,16 @@ async fn old_calls_go_with_all_that_hangs_on_them_and_nothing_else_does() -> Res
 
     let (text, outcome) = house.prune(&["--older-than", "90d", "--dry-run"]).await;
     assert_eq!(outcome?, Outcome::Done);
-    assert!(text.contains("would go  6 analyses") && text.contains("5 alerts and 5 reviews"), "{text}");
-    assert!(text.contains("stay      1 jobs that have not ended"), "{text}");
+    assert!(text.contains("would delete 6 analyses") && text.contains("5 alerts and 5 reviews"), "{text}");
+    assert!(text.contains("kept      1 jobs that have not ended"), "{text}");
     assert_eq!(house.count(ROWS).await?, 8);
     assert_eq!((house.objects(&old[0]).await?, house.objects(&failed).await?), ((3, true), (1, true)));
 
     let (text, outcome) = house.prune(&["--older-than", "90d", "--batch-size", "2"]).await;
     assert_eq!(outcome?, Outcome::Done);
-    assert!(text.contains("forgot    6 analyses, 5 alerts and 5 reviews of them; 6 recordings"), "{text}");
-    assert!(text.contains("deleted   16 artifacts") && text.contains("0 recordings"), "{text}");
-    assert!(text.contains("had not been delivered") && text.contains("dropped   "), "{text}");
+    assert!(text.contains("deleted   6 analyses with 5 alerts and 5 reviews; 6 recordings"), "{text}");
+    assert!(text.contains("16 artifacts") && text.contains("0 recordings"), "{text}");
+    assert!(text.contains("had not been delivered") && text.contains("empty months"), "{text}");
     for job in old.iter().chain([&failed]) {
         assert_eq!(house.objects(job).await?, (0, true), "the recording is the operator's");
     }
@@ -156,7 +157,7 @@ async fn old_calls_go_with_all_that_hangs_on_them_and_nothing_else_does() -> Res
     }
     let (text, outcome) = house.prune(&["--older-than", "90d"]).await;
     assert_eq!(outcome?, Outcome::Done);
-    assert!(text.contains("forgot    0 analyses") && !text.contains("dropped"), "{text}");
+    assert!(text.contains("deleted   0 analyses") && !text.contains("empty months"), "{text}");
     house.end().await
 }
 
@@ -177,7 +178,7 @@ async fn recordings_go_only_when_asked_to_and_when_nothing_else_needs_them() -> 
     let (text, outcome) = house.prune(&["--older-than", "30d", "--recordings", "--batch-size", "1"]).await;
     assert_eq!(outcome?, Outcome::Done);
     assert!(text.contains("12 artifacts"), "{text}");
-    assert!(text.contains("1 recordings stay: they are other versions now"), "{text}");
+    assert!(text.contains("1 recordings that were replaced by another version"), "{text}");
     assert_eq!(house.objects(&old).await?, (0, false));
     assert_eq!(house.objects(&also).await?, (0, false));
     assert!(house.objects(&shared).await?.1, "the later analysis needs it");
@@ -196,7 +197,7 @@ async fn a_crash_between_objects_and_rows_is_made_good_by_repeating() -> Result<
         loop {
             let ended: Option<bool> = sqlx::query_scalar(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                  WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%forgotten%'",
+                  WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%WITH pruned%'",
             )
             .fetch_optional(house.database.pool())
             .await?;
@@ -215,7 +216,7 @@ async fn a_crash_between_objects_and_rows_is_made_good_by_repeating() -> Result<
 
     let (text, outcome) = house.prune(&["--older-than", "90d"]).await;
     assert_eq!(outcome?, Outcome::Done);
-    assert!(text.contains("forgot    1 analyses") && text.contains("deleted   0 artifacts"), "{text}");
+    assert!(text.contains("deleted   1 analyses") && text.contains(" 0 artifacts"), "{text}");
     assert_eq!(house.count(ROWS).await?, 0);
     house.end().await
 }
@@ -231,7 +232,7 @@ async fn what_the_store_does_not_delete_keeps_its_row() -> Result<()> {
         .await?;
     let (text, outcome) = house.prune(&["--older-than", "90d", "--batch-size", "1"]).await;
     assert!(matches!(outcome, Err(ProducerError::Service(f)) if f.code == FailureCode::StoreDenied));
-    assert!(text.contains("forgot    1 analyses") && text.contains("kept      1 jobs"), "{text}");
+    assert!(text.contains("deleted   1 analyses") && text.contains("kept      1 jobs"), "{text}");
     assert_eq!(house.count("SELECT count(*) FROM analyses WHERE artifact_bucket = 'no-such-bucket'").await?, 1);
     assert_eq!((house.count(ROWS).await?, house.objects(&jobs[0]).await?), (1, (0, true)));
 
@@ -275,12 +276,12 @@ async fn one_call_is_erased_wherever_it_stands() -> Result<()> {
 
     let (text, outcome) = house.prune(&["--call", "c-17", "--recordings", "--dry-run"]).await;
     assert_eq!(outcome?, Outcome::Done);
-    assert!(text.contains("would go  2 analyses") && house.count(ROWS).await? == 5, "{text}");
+    assert!(text.contains("would delete 2 analyses") && house.count(ROWS).await? == 5, "{text}");
 
     let (text, outcome) = house.prune(&["--call", "c-17", "--recordings"]).await;
     assert_eq!(outcome?, Outcome::Incomplete, "one job of it has not ended");
-    assert!(text.contains("forgot    2 analyses") && text.contains("1 dead letters"), "{text}");
-    assert!(text.contains("stay      1 jobs that have not ended"), "{text}");
+    assert!(text.contains("deleted   2 analyses") && text.contains("1 dead letters"), "{text}");
+    assert!(text.contains("kept      1 jobs that have not ended"), "{text}");
     assert_eq!((house.objects(&erased).await?, house.objects(&failed).await?), ((0, false), (0, false)));
     assert!(house.objects(&waiting).await?.1, "it is still needed");
     let letters = DeadLetters::new(&house.trial.settings.amqp).list(&Filter::default(), 10).await?;
@@ -293,7 +294,7 @@ async fn one_call_is_erased_wherever_it_stands() -> Result<()> {
     assert_eq!((house.count(ROWS).await?, house.objects(&other).await?), (2, (3, true)));
     // Nobody by that name is no error: it is how one looks whether all is gone
     let (text, outcome) = house.prune(&["--call", "c-17"]).await;
-    assert!(outcome? == Outcome::Done && text.contains("forgot    0 analyses"), "{text}");
+    assert!(outcome? == Outcome::Done && text.contains("deleted   0 analyses"), "{text}");
     publisher.close().await;
     house.end().await
 }

@@ -1,6 +1,5 @@
 //! `producer review import`: all of a file or nothing, as often as one likes, and the cookbook sees it.
 
-use adapters::postgres::cookbook::questions;
 use anyhow::{Context, Result};
 use clap::Parser;
 use domain::Emotion;
@@ -10,6 +9,7 @@ use serde_json::{Value, json};
 use settings::Settings;
 use sqlx::AssertSqlSafe;
 use tests::calls::Call;
+use tests::cookbook::questions;
 use tests::database::TestDatabase;
 
 /// Neutral from 0 to 4 s, angry from 4.5 to 8.5 s and from 9 to 13 s; angry as a whole.
@@ -20,7 +20,7 @@ async fn heard(test: &TestDatabase, keys: &[&str]) -> Result<()> {
     for key in keys {
         let call = Call::new(key).by("7", "a1", "c1", "2026-05-20T10:00:00Z").heard(&HEARD);
         test.database.begin_attempt(&call.job(), "w").await?;
-        test.database.record_done(&call.report(), &call.artifacts(), None, "w").await?;
+        test.database.record_done(&call.report(), &call.artifacts(), None, &[], "w").await?;
     }
     Ok(())
 }

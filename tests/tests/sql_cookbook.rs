@@ -1,12 +1,12 @@
 //! Every question of `docs/sql-cookbook.md`, asked of a history whose answers are known.
 
-use adapters::postgres::cookbook::questions;
 use adapters::postgres::{Database, NewBatch};
 use chrono::{TimeDelta, Utc};
 use domain::{BatchId, Emotion, Failure, FailureCode};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use tests::calls::Call;
+use tests::cookbook::questions;
 use tests::database::TestDatabase;
 
 use Emotion::{Angry as A, Happy as H, Neutral as N, Sad as S};
@@ -57,7 +57,7 @@ async fn record(database: &Database, call: &Call, timings_total_ms: f64) -> anyh
     let mut report = call.report();
     report.timings.total_ms = timings_total_ms;
     database.begin_attempt(&call.job(), "w1").await?;
-    database.record_done(&report, &call.artifacts(), None, "w1").await?;
+    database.record_done(&report, &call.artifacts(), None, &[], "w1").await?;
     Ok(())
 }
 
@@ -72,7 +72,7 @@ async fn seed(test: &TestDatabase) -> anyhow::Result<()> {
         let mut report = other.report();
         report.timestamp -= TimeDelta::minutes(30);
         test.database.begin_attempt(&other.job(), "w2").await?;
-        test.database.record_done(&report, &other.artifacts(), None, "w2").await?;
+        test.database.record_done(&report, &other.artifacts(), None, &[], "w2").await?;
     }
     // Three that can't be read, all given up today
     for (key, code) in
@@ -89,7 +89,7 @@ async fn seed(test: &TestDatabase) -> anyhow::Result<()> {
         let mut report = call.report();
         report.timestamp = Utc::now();
         test.database.begin_attempt(&call.job(), "w1").await?;
-        test.database.record_done(&report, &call.artifacts(), None, "w1").await?;
+        test.database.record_done(&report, &call.artifacts(), None, &[], "w1").await?;
     }
     let reactions = include_str!("sql_cookbook/reactions.sql");
     sqlx::raw_sql(reactions).execute(&mut test.connection().await?).await?;

@@ -24,7 +24,7 @@ const INTERACTIVE_SLOTS: u16 = 1;
 /// When the alert rules are wrong, the model can't be loaded or the health address is taken. Services that are away are
 /// waited for, not errors.
 pub async fn run(settings: Settings, stop: Stop) -> anyhow::Result<()> {
-    let rulebook = Arc::new(settings.alerts.rulebook()?);
+    let rulebook = settings.alerts.rulebook()?;
     for rule in &rulebook.rules {
         for role in rule.roles().into_iter().filter(|role| !settings.analysis.score_roles.contains(role)) {
             tracing::warn!(rule = rule.name, %role, "the rule asks for a role that analysis.score_roles leaves out");
@@ -45,7 +45,7 @@ pub async fn run(settings: Settings, stop: Stop) -> anyhow::Result<()> {
     let analyzer = Arc::new(tokio::task::spawn_blocking(move || Analyzer::load(&loading.speech())).await??);
     let store = Store::new(&settings.s3)?;
     let bucket = settings.s3.artifact_bucket().to_owned();
-    let database = Database::lazy(&settings.postgres)?.alerting(rulebook);
+    let database = Database::lazy(&settings.postgres)?;
     let services = async {
         until_there("postgres", &stop.taking, || database.check_schema()).await?;
         until_there("s3", &stop.taking, || store.ping(&bucket)).await
@@ -54,7 +54,8 @@ pub async fn run(settings: Settings, stop: Stop) -> anyhow::Result<()> {
         return Ok(());
     }
 
-    let workshop = Arc::new(Workshop::open(&settings, analyzer, database.clone(), store.clone(), metrics, name));
+    let (rows, objects) = (database.clone(), store.clone());
+    let workshop = Arc::new(Workshop::open(&settings, analyzer, rows, objects, rulebook, metrics, name));
     let intake = |lane, prefetch, slots| {
         let leases = amqp::consume(&settings.amqp, lane, prefetch, stop.taking.clone());
         Intake::new(workshop.clone(), leases, slots)

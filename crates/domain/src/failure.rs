@@ -48,6 +48,7 @@ failure_codes! {
     JobKilledWorker = "job.killed_worker", Permanent, "Workers died on this recording each time: keep a copy of it and report it.";
     JobTimeout = "job.timeout", Transient, "The job took longer than `worker.job_timeout_s`: raise it, or look at the worker's load.";
     JobCancelled = "job.cancelled", Transient, "The worker was stopped before the job ended: it is handed to another one.";
+    JobDeleted = "job.deleted", Permanent, "The call was deleted while a worker had the job: nothing of it is kept. Enqueue it again if that was a mistake.";
     ObjectNotFound = "object.not_found", Permanent, "The object is gone from the bucket: upload it and enqueue it again.";
     ObjectChanged = "object.changed", Permanent, "The object was replaced after it was enqueued: enqueue it again.";
     ObjectTooLarge = "object.too_large", Permanent, "The object exceeds `audio.max_bytes`: raise the limit or split the recording.";

@@ -1,11 +1,11 @@
-//! `producer prune`: retention by age, and erasure of one call. Objects go first, rows after: ended
-//! anywhere in between, the same command finds by its rows what is left to do.
+//! `producer prune`: retention by age, and deletion of one call. Objects are deleted first, rows after:
+//! interrupted anywhere in between, the same command finds what is left by its rows.
 
-mod account;
 mod objects;
+mod summary;
 
 use adapters::amqp::{DeadLetters, Filter};
-use adapters::postgres::{Database, Expired, Unfinished};
+use adapters::postgres::{Database, Expired, OpenJobs};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{ArgGroup, Args};
 use domain::{Failure, FailureCode, JobId};
@@ -18,42 +18,42 @@ use crate::arguments::age;
 use crate::error::{Outcome, ProducerError};
 use crate::meter::Meter;
 use crate::services::Patience;
-use account::Account;
 use objects::Objects;
+use summary::Summary;
 
-/// Jobs whose objects the store may refuse to delete, before pruning ends.
+/// Pruning ends when the store refuses to delete the objects of more jobs than this.
 const MOST_REFUSED: usize = 1000;
 
-/// What to forget.
+/// What to delete.
 #[derive(Debug, Clone, Args)]
 #[command(group = ArgGroup::new("which").required(true))]
 pub struct PruneArgs {
-    /// Calls that began longer ago than this, like 90d; at least 1d. A call whose beginning nobody told
+    /// Calls that began longer ago than this, like 90d; at least 1d. A call without a time in its call data
     /// counts from when it was enqueued.
     #[arg(long, value_name = "AGE", group = "which", value_parser = age)]
     pub older_than: Option<Duration>,
-    /// Everything of the call with this call id: its dead letters too, whatever its age.
+    /// The call with this call id, at any age, with its dead letters.
     #[arg(long, value_name = "CALL_ID", group = "which")]
     pub call: Option<String>,
-    /// Delete the recordings from the store as well, unless another analysis that stays needs them.
+    /// Delete the recordings from the store as well, unless another analysis needs them.
     #[arg(long)]
     pub recordings: bool,
-    /// With --call: also jobs that have not ended. One that still waits in the queue comes back when
+    /// With --call: also jobs that have not ended. A job that is still in the queue gets a row again when
     /// a worker takes it: then run this again.
     #[arg(long, conflicts_with = "older_than")]
     pub even_unfinished: bool,
-    /// Only say what would go.
+    /// Only show what would be deleted.
     #[arg(long)]
     pub dry_run: bool,
-    /// Jobs forgotten in one transaction.
+    /// Jobs deleted in one transaction.
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub batch_size: u32,
 }
 
-/// Does what the command line says.
+/// Runs the command.
 ///
 /// # Errors
-/// [`ProducerError::Service`]: also when the store refused to delete objects; their rows stay.
+/// [`ProducerError::Service`]: also when the store refused to delete objects; their rows are kept.
 pub async fn run(
     settings: &Settings,
     args: &PruneArgs,
@@ -67,7 +67,7 @@ pub async fn run(
             (Some(before), _) => patience.with("Postgres", || database.count_expired(before)).await?,
             (None, call) => database.count_of_call(call.as_deref().unwrap_or_default()).await?,
         };
-        say(out, &account::forecast(&count, before, args));
+        say(out, &summary::forecast(&count, before, args));
         return Ok(Outcome::Done);
     }
     patience.store(settings, settings.s3.artifact_bucket()).await?;
@@ -75,82 +75,82 @@ pub async fn run(
         database,
         objects: Objects::open(settings, args.recordings)?,
         patience,
-        account: Account::default(),
+        summary: Summary::default(),
         refused: HashSet::new(),
         refusal: None,
-        unfinished: if args.even_unfinished { Unfinished::Go } else { Unfinished::Stay },
+        open_jobs: if args.even_unfinished { OpenJobs::Delete } else { OpenJobs::Keep },
     };
     let outcome = match (before, &args.call) {
         (Some(before), _) => pruning.by_age(before, args.batch_size).await,
         (None, call) => pruning.one_call(settings, call.as_deref().unwrap_or_default()).await,
     };
-    // What was done is told however it ended.
-    say(out, &pruning.account.lines(before));
+    // The summary is shown however it ended.
+    say(out, &pruning.summary.lines(before));
     outcome?;
     if let Some(failure) = pruning.refusal {
         say(out, &[format!("kept      {} jobs whose objects the store did not delete", pruning.refused.len())]);
         return Err(failure.into());
     }
-    Ok(if args.call.is_some() && pruning.account.unfinished > 0 { Outcome::Incomplete } else { Outcome::Done })
+    Ok(if args.call.is_some() && pruning.summary.open > 0 { Outcome::Incomplete } else { Outcome::Done })
 }
 
 struct Pruning {
     database: Database,
     objects: Objects,
     patience: Patience,
-    account: Account,
+    summary: Summary,
     refused: HashSet<JobId>,
     /// Why the first of those was refused.
     refusal: Option<Failure>,
-    unfinished: Unfinished,
+    open_jobs: OpenJobs,
 }
 
 impl Pruning {
     async fn by_age(&mut self, before: DateTime<Utc>, batch: u32) -> Result<(), ProducerError> {
         let (database, patience) = (self.database.clone(), self.patience);
         let count = patience.with("Postgres", || database.count_expired(before)).await?;
-        self.account.unfinished = count.unfinished;
+        self.summary.open = count.open;
         let meter = Meter::new();
         loop {
-            // Those that were refused are still the oldest.
+            // Jobs whose objects were refused are still the oldest.
             let limit = batch.saturating_add(u32::try_from(self.refused.len()).unwrap_or(u32::MAX));
             let mut expired = patience.with("Postgres", || database.expired(before, limit)).await?;
             expired.retain(|job| !self.refused.contains(&job.job_id));
             if expired.is_empty() {
                 break;
             }
-            self.forget(&expired).await?;
-            meter.at(self.account.forgotten.analyses, Some(count.analyses), "analyses forgotten");
+            self.delete(&expired).await?;
+            meter.at(self.summary.rows.analyses, Some(count.analyses), "analyses deleted");
             if self.refused.len() > MOST_REFUSED {
                 meter.clear();
                 return Ok(());
             }
         }
         meter.clear();
-        self.account.months = patience.with("Postgres", || database.drop_empty_months(before)).await?;
+        self.summary.months = patience.with("Postgres", || database.drop_empty_months(before)).await?;
         Ok(())
     }
 
     async fn one_call(&mut self, settings: &Settings, call: &str) -> Result<(), ProducerError> {
         let (database, patience) = (self.database.clone(), self.patience);
-        let known = patience.with("Postgres", || database.analyses_of_call(call, self.unfinished)).await?;
-        // The message holds the call's data. The row goes last, since it is what is found again.
+        let known = patience.with("Postgres", || database.analyses_of_call(call, self.open_jobs)).await?;
+        // A dead letter has the call data. The row is deleted last: the next run finds what is left by it.
         let jobs = Some(known.iter().map(|job| job.job_id).collect());
         let (dead, filter) = (DeadLetters::new(&settings.amqp), Filter { jobs, ..Filter::default() });
-        self.account.letters = patience.with("RabbitMQ", || dead.discard(&filter)).await?;
-        self.forget(&known).await?;
-        self.account.unfinished = patience.with("Postgres", || database.count_of_call(call)).await?.unfinished;
+        self.summary.dead_letters = patience.with("RabbitMQ", || dead.discard(&filter)).await?;
+        self.delete(&known).await?;
+        self.summary.open = patience.with("Postgres", || database.count_of_call(call)).await?.open;
         Ok(())
     }
 
-    /// Objects, then rows; the rows of jobs whose objects could not be deleted stay.
-    async fn forget(&mut self, jobs: &[Expired]) -> Result<(), ProducerError> {
+    /// Objects, then rows; the rows of jobs whose objects could not be deleted are kept.
+    async fn delete(&mut self, jobs: &[Expired]) -> Result<(), ProducerError> {
         let mut gone = Vec::with_capacity(jobs.len());
         let mut away = None;
         for (job, outcome) in self.objects.delete(jobs, self.patience).await {
             match outcome {
                 Ok(deleted) => {
-                    self.account.deleted += deleted;
+                    self.summary.objects += deleted;
                     gone.push(job);
                 }
                 Err(failure) if failure.code == FailureCode::StoreUnreachable => away = Some(failure),
@@ -160,8 +160,8 @@ impl Pruning {
                 }
             }
         }
-        let (database, unfinished) = (&self.database, self.unfinished);
-        self.account.forgotten += self.patience.with("Postgres", || database.forget(&gone, unfinished)).await?;
+        let (database, open_jobs) = (&self.database, self.open_jobs);
+        self.summary.rows += self.patience.with("Postgres", || database.prune(&gone, open_jobs)).await?;
         away.map_or(Ok(()), |failure| Err(failure.into()))
     }
 }
@@ -172,6 +172,6 @@ fn long_ago(now: DateTime<Utc>, age: Duration) -> Result<DateTime<Utc>, Producer
 }
 
 fn say(out: &mut impl Write, lines: &[String]) {
-    // Nobody reading is no failure.
+    // A closed output is no failure.
     let _ = lines.iter().try_for_each(|line| writeln!(out, "{line}"));
 }

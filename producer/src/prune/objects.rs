@@ -1,4 +1,4 @@
-//! The objects of jobs that are to be forgotten.
+//! Deletes the objects of jobs.
 
 use adapters::postgres::Expired;
 use adapters::s3;
@@ -14,7 +14,7 @@ use crate::services::Patience;
 /// Jobs whose objects are deleted at once.
 const JOBS_AT_ONCE: usize = 8;
 
-/// Where the objects are, and which of them go.
+/// Where the objects are, and which of them to delete.
 pub(super) struct Objects {
     store: Store,
     settings: s3::Settings,
@@ -23,18 +23,18 @@ pub(super) struct Objects {
 
 /// What was deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Deleted {
+pub(super) struct DeletedObjects {
     /// Artifacts.
     pub(super) artifacts: u64,
     /// Their bytes.
     pub(super) bytes: u64,
     /// Recordings.
     pub(super) recordings: u64,
-    /// Recordings that are another version now than what was heard: they stay.
+    /// Recordings that were replaced by another version since: they are kept.
     pub(super) changed: u64,
 }
 
-impl AddAssign for Deleted {
+impl AddAssign for DeletedObjects {
     fn add_assign(&mut self, other: Self) {
         self.artifacts += other.artifacts;
         self.bytes += other.bytes;
@@ -48,8 +48,12 @@ impl Objects {
         Ok(Self { store: Store::new(&settings.s3)?, settings: settings.s3.clone(), recordings })
     }
 
-    /// Deletes what belongs to these jobs, each by itself; a store that is away is waited for.
-    pub(super) async fn delete(&self, jobs: &[Expired], patience: Patience) -> Vec<(JobId, Result<Deleted, Failure>)> {
+    /// Deletes the objects of these jobs, each job by itself. Waits for a store that is unreachable.
+    pub(super) async fn delete(
+        &self,
+        jobs: &[Expired],
+        patience: Patience,
+    ) -> Vec<(JobId, Result<DeletedObjects, Failure>)> {
         let mut seen = HashSet::new();
         let deletions: Vec<_> = jobs
             .iter()
@@ -58,7 +62,7 @@ impl Objects {
                 let recording =
                     self.recordings && !job.recording_stays && seen.insert((&job.recording.bucket, &job.recording.key));
                 async move {
-                    let outcome = patience.with("the s3::Settings store", || self.delete_of(job, recording)).await;
+                    let outcome = patience.with("the S3 store", || self.delete_of(job, recording)).await;
                     (job.job_id, outcome)
                 }
             })
@@ -66,11 +70,11 @@ impl Objects {
         stream::iter(deletions).buffer_unordered(JOBS_AT_ONCE).collect().await
     }
 
-    async fn delete_of(&self, job: &Expired, recording: bool) -> Result<Deleted, Failure> {
+    async fn delete_of(&self, job: &Expired, recording: bool) -> Result<DeletedObjects, Failure> {
         let (bucket, folder) = self.folder(job);
-        let mut deleted = Deleted::default();
+        let mut deleted = DeletedObjects::default();
         let mut keys = BTreeSet::new();
-        // An attempt that failed may have left files of which no row tells.
+        // An attempt that failed may have left objects that no row names.
         let mut found = self.store.list(bucket, &folder);
         while let Some(object) = found.try_next().await? {
             deleted.artifacts += 1;
@@ -99,7 +103,7 @@ impl Objects {
         recorded.unwrap_or_else(|| (self.settings.artifact_bucket(), self.settings.artifact_folder(job.job_id)))
     }
 
-    async fn delete_recording(&self, job: &Expired, deleted: &mut Deleted) -> Result<(), Failure> {
+    async fn delete_recording(&self, job: &Expired, deleted: &mut DeletedObjects) -> Result<(), Failure> {
         let recording = &job.recording;
         let Some(there) = self.store.head(&recording.bucket, &recording.key).await? else { return Ok(()) };
         if recording.etag.is_some() && there.etag.is_some() && recording.etag != there.etag {

@@ -2,13 +2,13 @@
 
 use crate::fill::History;
 use crate::options::Options;
-use adapters::postgres::cookbook::{Question, questions};
 use anyhow::{Context, ensure};
 use chrono::Months;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use std::process::Command;
 use std::time::{Duration, Instant};
+use tests::cookbook::{Question, questions};
 
 /// Asks each question often, warm and, where asked for, right after the caches were emptied.
 pub(crate) async fn time_all(server: &PgConnectOptions, options: &Options, history: &History) -> anyhow::Result<()> {

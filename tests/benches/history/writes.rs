@@ -24,7 +24,7 @@ pub(crate) async fn measure(database: &Database, options: &Options) -> anyhow::R
             database.register(&batch, std::slice::from_ref(&job), false).await?;
             database.begin_attempt(&job, "w").await?;
             let began = Instant::now();
-            database.record_done(&report, &artifacts, Some(&embedding), "w").await?;
+            database.record_done(&report, &artifacts, Some(&embedding), &[], "w").await?;
             times.push(began.elapsed());
         }
         Ok(times)

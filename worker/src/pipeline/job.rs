@@ -1,9 +1,10 @@
 //! One job, from its message to its settlement.
 
 use adapters::amqp::{Lease, Retry};
-use adapters::postgres::{Attempt, Database};
+use adapters::postgres::{Attempt, Database, RecordOutcome};
 use adapters::s3::Store;
 use chrono::Utc;
+use domain::alert::{Rulebook, Subject};
 use domain::report::{Artifacts, Provenance, Timings};
 use domain::{Class, Failure, FailureCode, Job, Report};
 use settings::Settings;
@@ -33,6 +34,8 @@ pub struct Workshop {
     pub database: Database,
     /// Recordings and artifacts.
     pub store: Store,
+    /// Rules that raise alerts.
+    pub rulebook: Rulebook,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// This worker's name in rows and logs.
@@ -46,6 +49,8 @@ pub struct Workshop {
 /// How a job ended, before it is settled with the broker.
 enum Outcome {
     Done,
+    /// The call was deleted meanwhile: nothing of it is kept.
+    Deleted,
     Failed(Failure),
     /// Stopped by the drain or a lost lease.
     Interrupted,
@@ -58,11 +63,13 @@ impl Workshop {
         analyzer: Arc<Analyzer>,
         database: Database,
         store: Store,
+        rulebook: Rulebook,
         metrics: Arc<Metrics>,
         name: String,
     ) -> Self {
         let scratch = Scratch::sweep(&settings.worker.temp_dir);
-        Self { settings: settings.clone(), analyzer, database, store, metrics, name, scratch, company: RwLock::new(()) }
+        let company = RwLock::new(());
+        Self { settings: settings.clone(), analyzer, database, store, rulebook, metrics, name, scratch, company }
     }
 
     /// Takes a job through all stages and settles its lease. Never fails: whatever goes wrong
@@ -119,7 +126,8 @@ impl Workshop {
             () = cancel.cancelled() => return Outcome::Interrupted,
         };
         match performed {
-            Ok(Ok(())) => Outcome::Done,
+            Ok(Ok(RecordOutcome::Recorded)) => Outcome::Done,
+            Ok(Ok(RecordOutcome::Deleted)) => Outcome::Deleted,
             Ok(Err(failure)) => failed_or_interrupted(failure, cancel),
             Err(_) => {
                 cancel.cancel();
@@ -130,7 +138,7 @@ impl Workshop {
     }
 
     /// The stages themselves: fetch, analyse, upload, record.
-    async fn perform(&self, job: &Job, cancel: &CancellationToken) -> Result<(), Failure> {
+    async fn perform(&self, job: &Job, cancel: &CancellationToken) -> Result<RecordOutcome, Failure> {
         let begun = Instant::now();
         let mut timings = Timings { queued_ms: since(job.submitted_at), ..Timings::default() };
         let model = self.analyzer.model();
@@ -151,21 +159,18 @@ impl Workshop {
         let mut report = analysis.into_report(Provenance::from(job), &job.options, model, timings);
         let artifacts = self.upload(job, &mut report, folder.path(), begun).await?;
         let embedding = job.options.embedding.then_some(embedding.as_slice());
-        let record = || self.database.record_done(&report, &artifacts, embedding, &self.name);
-        match patiently(DATABASE_PATIENCE, cancel, record).await {
-            Err(failure) if failure.code == FailureCode::JobCancelled => {
-                // Somebody deleted the call meanwhile: nothing of it may stay.
-                tracing::info!(job_id = %job.job_id, %failure, "not recorded");
-                let Artifacts { bucket, result_key, audio_key, embedding_key } = artifacts;
-                let keys: Vec<_> = [result_key, audio_key].into_iter().chain(embedding_key).collect();
-                return self.store.delete(&bucket, &keys).await;
-            }
-            recorded => recorded?,
+        let matches = self.rulebook.matches(Subject::from(&report));
+        let record = || self.database.record_done(&report, &artifacts, embedding, &matches, &self.name);
+        if patiently(DATABASE_PATIENCE, cancel, record).await? == RecordOutcome::Deleted {
+            let Artifacts { bucket, result_key, audio_key, embedding_key } = artifacts;
+            let keys: Vec<_> = [result_key, audio_key].into_iter().chain(embedding_key).collect();
+            self.store.delete(&bucket, &keys).await?;
+            return Ok(RecordOutcome::Deleted);
         }
         self.metrics.heard(&report.audio, &report.timings);
         let (emotion, confidence) = (report.emotion, report.confidence);
         tracing::info!(job_id = %job.job_id, %emotion, confidence, audio_s = report.audio.duration_s, "done");
-        Ok(())
+        Ok(RecordOutcome::Recorded)
     }
 
     async fn analyze(
@@ -225,6 +230,14 @@ impl Workshop {
                 // The row is there; whoever has the job now will find it done.
                 Err(lost) => tracing::warn!(job_id = %job.job_id, "{lost}"),
             },
+            Outcome::Deleted => {
+                let failure = Failure::new(FailureCode::JobDeleted, "the call was deleted while the job was in hand");
+                tracing::info!(job_id = %job.job_id, %failure, "not recorded; its artifacts are deleted");
+                self.metrics.failed(failure.code);
+                if let Err(lost) = lease.ack().await {
+                    tracing::warn!(job_id = %job.job_id, "{lost}");
+                }
+            }
             Outcome::Interrupted => {
                 let failure =
                     Failure::new(FailureCode::JobCancelled, "stopped before the end; another worker takes over");

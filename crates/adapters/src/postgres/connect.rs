@@ -5,7 +5,6 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use domain::alert::Rulebook;
 use domain::{Failure, FailureCode};
 use secrecy::ExposeSecret;
 use sqlx::migrate::Migrator;
@@ -25,8 +24,6 @@ pub struct Database {
     options: PgConnectOptions,
     /// Months whose partition of `segments` is known to exist, as (year, month).
     pub(super) months: Arc<Mutex<HashSet<(i32, u32)>>>,
-    /// Rules that fire with what is recorded; none unless asked for.
-    pub(super) rulebook: Arc<Rulebook>,
 }
 
 impl Database {
@@ -66,7 +63,7 @@ impl Database {
                 Box::pin(async move { set_timeouts(connection, &milliseconds).await })
             })
             .connect_lazy_with(options.clone());
-        Ok(Self { pool, options, months: Arc::default(), rulebook: Arc::default() })
+        Ok(Self { pool, options, months: Arc::default() })
     }
 
     /// Whether the server answers a statement.

@@ -10,6 +10,7 @@ mod evidence;
 mod heard;
 mod notice;
 mod rule;
+mod rule_match;
 mod wording;
 
 pub use book::Rulebook;
@@ -19,6 +20,7 @@ pub use evidence::{Evidence, Finding, What};
 pub use heard::{Extent, Heard, Third};
 pub use notice::{Kind, Notice, TellOf};
 pub use rule::{Grouping, Rule, Severity};
+pub use rule_match::RuleMatch;
 pub use wording::clock;
 
 use crate::report::ChannelReport;

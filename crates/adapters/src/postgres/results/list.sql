@@ -1,4 +1,5 @@
--- What became of a batch's jobs, by key: $1 batch, $2 limit, $3 offset.
+-- A page of a batch's jobs with their results, by bucket and key: $1 batch, $2 to $4 bucket, key and job after which
+-- the page begins, $5 limit. The first comparison is one that recordings_object can serve.
 SELECT a.*,
        coalesce(c.number, '{}') AS channel_numbers, coalesce(c.role, '{}') AS channel_roles,
        coalesce(c.scored, '{}') AS channel_scored, coalesce(c.emotion, '{}') AS channel_emotions,
@@ -7,7 +8,8 @@ SELECT a.*,
   FROM (SELECT a.job_id, r.bucket, r.key, r.call_id, r.duration_s, a.status, a.failure_code, a.failure_message,
                a.emotion, a.confidence
           FROM analyses a JOIN recordings r ON r.id = a.recording_id
-         WHERE a.batch_id = $1 ORDER BY r.key, a.job_id LIMIT $2 OFFSET $3) a
+         WHERE a.batch_id = $1 AND (r.bucket, r.key) >= ($2, $3) AND ((r.bucket, r.key) > ($2, $3) OR a.job_id > $4)
+         ORDER BY r.bucket, r.key, a.job_id LIMIT $5) a
   LEFT JOIN LATERAL (
        SELECT array_agg(channel ORDER BY channel) AS number, array_agg(role ORDER BY channel) AS role,
               array_agg(scored ORDER BY channel) AS scored, array_agg(emotion::text ORDER BY channel) AS emotion,
@@ -15,4 +17,4 @@ SELECT a.*,
                                  score_sad, score_surprised, score_unknown) ORDER BY channel) AS score,
               array_agg(speech_s ORDER BY channel) AS speech_s, array_agg(segments ORDER BY channel) AS segments
          FROM channels WHERE job_id = a.job_id) c ON true
- ORDER BY a.key, a.job_id
+ ORDER BY a.bucket, a.key, a.job_id

@@ -1,7 +1,6 @@
-//! The questions of `docs/sql-cookbook.md`, for whoever runs them: tests, the benchmark, a page.
+//! The questions of `docs/sql-cookbook.md`, read from the page, for tests and the benchmark.
 
-/// The cookbook's text.
-const COOKBOOK: &str = include_str!("../../../../docs/sql-cookbook.md");
+const COOKBOOK: &str = include_str!("../../docs/sql-cookbook.md");
 
 /// One question of the cookbook and its statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +14,7 @@ pub struct Question {
 }
 
 impl Question {
-    /// Names of the values that the statement asks for, in order, each once.
+    /// Names of the values that the statement needs, in order, each once.
     pub fn parameters(&self) -> Vec<&'static str> {
         let mut names = Vec::new();
         for part in self.sql.split(":'").skip(1) {
@@ -27,7 +26,7 @@ impl Question {
         names
     }
 
-    /// The statement with values in place, each as a quoted literal.
+    /// The statement with its values, each as a quoted literal.
     ///
     /// # Errors
     /// The name of a value that is missing.

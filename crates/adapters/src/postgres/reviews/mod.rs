@@ -1,4 +1,4 @@
-//! What people say of what the model heard.
+//! Verdicts of people on predictions.
 
 use chrono::{DateTime, Utc};
 use domain::{Emotion, Failure, JobId};
@@ -9,12 +9,12 @@ use super::{Database, errors, text};
 /// Verdicts per statement.
 const CHUNK: usize = 500;
 
-/// A person's verdict on a call, a channel of it or a stretch of speech.
+/// A person's verdict on a call, one of its channels or a segment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Review {
-    /// Which call: by job, or by call id, key or both (its latest analysis is meant).
+    /// The call, by job; or by call id, key or both: then its latest analysis is meant.
     pub job_id: Option<JobId>,
-    /// The call's own number.
+    /// The call's id.
     pub call_id: Option<String>,
     /// The recording's key.
     pub key: Option<String>,
@@ -22,52 +22,52 @@ pub struct Review {
     pub channel: Option<u16>,
     /// The segment's number within the channel, from 0.
     pub segment: Option<u32>,
-    /// Instead of the number: a second that lies within the segment.
+    /// Instead of the number: a second within the segment.
     pub at_s: Option<f32>,
-    /// Who says so.
+    /// Name of the reviewer.
     pub reviewer: String,
-    /// When; `None`: now. A newer verdict of the same person replaces an older one.
+    /// Time of the verdict; `None`: now. A newer verdict of the same person replaces an older one.
     pub reviewed_at: Option<DateTime<Utc>>,
-    /// What it was.
+    /// The emotion by this person.
     pub emotion: Emotion,
-    /// Anything else.
+    /// A remark.
     pub note: String,
 }
 
-/// A verdict that found nothing to be about.
+/// A verdict whose call, channel or segment was not found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unplaced {
-    /// Its position in what was handed in, from 0.
+    /// Its position in the input, from 0.
     pub position: usize,
-    /// Why, in a few words.
+    /// The reason, in a few words.
     pub problem: String,
 }
 
-/// What is to be written of a file of verdicts.
+/// Which verdicts of an input to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Import {
     /// All of them, or none when one can't be placed.
     Whole,
     /// Those that can be placed.
     Placed,
-    /// None: only look.
+    /// None: a dry run.
     Nothing,
 }
 
-/// What became of verdicts.
+/// The result of an import.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Imported {
-    /// New ones, and newer ones in the place of older.
+    /// New verdicts, and newer ones that replaced older ones.
     pub new: u64,
-    /// Those that stood there already, or were outdone by a newer one of the same person.
+    /// Verdicts stored already, or older than one of the same person.
     pub known: u64,
-    /// Those that found nothing to be about.
+    /// Verdicts whose call, channel or segment was not found.
     pub unplaced: Vec<Unplaced>,
 }
 
 impl Database {
-    /// Writes verdicts in one transaction; those whose call, channel or segment can't be found come back,
-    /// and with [`Import::Whole`] nothing is written then. Safe to repeat.
+    /// Writes verdicts in one transaction. Returns those whose call, channel or segment can't be found; with
+    /// [`Import::Whole`] nothing is written if there are any. Safe to repeat.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`; nothing is written then.
@@ -102,12 +102,12 @@ impl Database {
     }
 }
 
-/// Each row's number from 1, what is wrong with it, and whether it says nothing new.
+/// For each row its number from 1, the problem with it, and whether it was stored already.
 async fn write(
     connection: &mut PgConnection,
     chunk: &[Review],
 ) -> Result<Vec<(i64, Option<String>, bool)>, sqlx::Error> {
-    const IMPORT: &str = include_str!("queries/import_reviews.sql");
+    const IMPORT: &str = include_str!("import.sql");
     sqlx::query_as(IMPORT)
         .bind(column(chunk, |r| r.job_id.map(|id| id.0)))
         .bind(column(chunk, |r| r.call_id.as_deref().map(|t| text::clean(t, 1024))))

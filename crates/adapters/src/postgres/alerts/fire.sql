@@ -15,9 +15,9 @@ WITH told AS (
                 THEN clock_timestamp() END
       FROM analyses a WHERE a.job_id = $1
     ON CONFLICT (job_id, rule) DO NOTHING
-    RETURNING id, fired_at, queued_at IS NOT NULL AS tell
+    RETURNING id, fired_at, queued_at IS NOT NULL AS queued
 )
-SELECT f.id, f.fired_at, f.tell, coalesce((SELECT open FROM told), false) AS again,
+SELECT f.id, f.fired_at, f.queued, coalesce((SELECT open FROM told), false) AS again,
        (SELECT count(*) FROM alerts h, told
-         WHERE f.tell AND h.rule = $2 AND h.group_key = $3 AND h.queued_at IS NULL AND h.fired_at > told.queued_at) AS held_back
+         WHERE f.queued AND h.rule = $2 AND h.group_key = $3 AND h.queued_at IS NULL AND h.fired_at > told.queued_at) AS held_back
   FROM fired f

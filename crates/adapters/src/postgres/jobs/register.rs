@@ -1,15 +1,15 @@
-//! What the producer hands in, and asks for again.
+//! The producer registers jobs, notes their publication, and requeues failed ones.
 
 use domain::{BatchId, Failure, Job, JobId};
 use uuid::Uuid;
 
-use super::enroll::Terms;
-use super::{Database, errors};
+use super::upsert::UpsertOptions;
+use crate::postgres::{Database, errors};
 
 /// Jobs per statement: larger ones gain nothing and hold their locks longer.
 const CHUNK: usize = 500;
 
-/// What was enqueued together.
+/// Jobs that are enqueued together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewBatch {
     /// [`BatchId::from_name`] of the name.
@@ -21,16 +21,16 @@ pub struct NewBatch {
 }
 
 impl Database {
-    /// Makes jobs known and answers which need publishing, in the order given: new ones, those known but
-    /// never confirmed published, and with `force` those that had ended, done or failed. A batch in which
+    /// Registers jobs and returns those that need publishing, in the order given: new ones, those registered
+    /// but never confirmed published, and with `force` those that had ended, done or failed. A batch in which
     /// nothing needs publishing leaves no row. Safe to repeat, and to run twice at the same time.
     ///
     /// # Errors
-    /// `database.unreachable`, `database.refused`; what was registered until then stays.
+    /// `database.unreachable`, `database.refused`; jobs registered until then stay registered.
     pub async fn register(&self, batch: &NewBatch, jobs: &[Job], force: bool) -> Result<Vec<JobId>, Failure> {
         let mut wanted = std::collections::HashSet::new();
         for chunk in jobs.chunks(CHUNK) {
-            wanted.extend(self.enroll(batch, chunk, Terms { force, published: false }).await?);
+            wanted.extend(self.upsert_jobs(batch, chunk, UpsertOptions { force, published: false }).await?);
         }
         // A job named twice is published once.
         Ok(jobs.iter().map(|job| job.job_id).filter(|id| wanted.remove(id)).collect())
@@ -51,7 +51,7 @@ impl Database {
     }
 
     /// Makes failed jobs `queued` again, before their dead letters are replayed: otherwise the next worker
-    /// would set them aside at once. Jobs in another state stay as they are. Returns how many changed.
+    /// would dead-letter them at once. Jobs in another state stay as they are. Returns how many changed.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.

@@ -1,4 +1,4 @@
-//! Calls already heard, as the rules see them: built back from their rows.
+//! Past calls in the form that rules are evaluated for, read from their rows.
 
 use chrono::{DateTime, Utc};
 use domain::report::{ChannelReport, Segment};
@@ -9,27 +9,27 @@ use sqlx::types::Json;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-use super::{Database, errors};
+use crate::postgres::{Database, errors, rows};
 
 /// Calls in a page: some ten thousand segments at most of the usual length.
 const PAGE: i64 = 200;
 
-/// A call of the history.
+/// An analysed call of the past.
 #[derive(Debug, Clone)]
 pub struct PastCall {
-    /// The newest analysis of it.
+    /// Its newest analysis.
     pub job_id: JobId,
-    /// When it began; when nobody said, when it was handed in.
+    /// When it began; without a time in the call data, when it was submitted.
     pub called_at: DateTime<Utc>,
     /// Its recording.
     pub recording: Uuid,
-    /// What is known of it.
+    /// Its call data.
     pub call: CallData,
-    /// What was heard.
+    /// Its channels with their segments.
     pub channels: Vec<ChannelReport>,
 }
 
-/// A place in the history: pages continue after it.
+/// A position in the history: the next page begins after it.
 #[derive(Debug, Clone, Copy)]
 pub struct Bookmark {
     after: (DateTime<Utc>, Uuid),
@@ -37,20 +37,19 @@ pub struct Bookmark {
 }
 
 impl Bookmark {
-    /// From this moment on, until that one.
+    /// Calls that began from `since` on and before `until`.
     pub fn between(since: DateTime<Utc>, until: DateTime<Utc>) -> Self {
         Self { after: (since, Uuid::nil()), until }
     }
 }
 
 impl Database {
-    /// The next page of calls, oldest first, and the place after it; an empty page is the end.
-    /// Nothing is written.
+    /// The next page of calls, oldest first, and the position after it; an empty page is the end.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn past_calls(&self, place: Bookmark) -> Result<(Vec<PastCall>, Bookmark), Failure> {
-        const CALLS: &str = include_str!("queries/past_calls.sql");
+        const CALLS: &str = include_str!("past_calls.sql");
         let query = sqlx::query(CALLS).bind(place.after.0).bind(place.after.1).bind(place.until).bind(PAGE);
         let rows = query.fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))?;
         let calls: Result<Vec<_>, _> = rows.iter().map(past_call).collect();
@@ -70,7 +69,7 @@ impl Database {
         first: DateTime<Utc>,
         last: DateTime<Utc>,
     ) -> Result<HashMap<Uuid, Vec<ChannelReport>>, Failure> {
-        const TIMELINES: &str = include_str!("queries/past_timelines.sql");
+        const TIMELINES: &str = include_str!("past_timelines.sql");
         let jobs: Vec<Uuid> = calls.iter().map(|call| call.job_id.0).collect();
         let query = sqlx::query(TIMELINES).bind(jobs).bind(first).bind(last);
         let rows = query.fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))?;
@@ -96,10 +95,10 @@ fn past_call(row: &PgRow) -> Result<PastCall, sqlx::Error> {
     Ok(PastCall { job_id: JobId(row.try_get("job_id")?), called_at, recording, call, channels: Vec::new() })
 }
 
-/// One row of the timelines: a segment, and its channel if it is the first.
+/// Adds one row of the timelines: a segment, and its channel if it is the first of it.
 fn add(timelines: &mut HashMap<Uuid, Vec<ChannelReport>>, row: &PgRow) -> Result<(), sqlx::Error> {
     let channels = timelines.entry(row.try_get("job_id")?).or_default();
-    let channel = u16::try_from(row.try_get::<i16, _>("channel")?).ok(); // -1 is the mix
+    let channel = rows::channel(row.try_get("channel")?);
     if channels.last().is_none_or(|last| last.channel != channel) {
         let role: String = row.try_get("role")?;
         channels.push(ChannelReport {
@@ -129,9 +128,11 @@ fn add(timelines: &mut HashMap<Uuid, Vec<ChannelReport>>, row: &PgRow) -> Result
     Ok(())
 }
 
-/// A value that this program does not know: a newer one wrote it.
+/// A value that this program does not know: a newer program wrote it.
 fn unreadable(column: &str) -> sqlx::Error {
-    let failure =
-        Failure::new(FailureCode::DatabaseRefused, format!("column {column} holds what this program can't read"));
+    let failure = Failure::new(
+        FailureCode::DatabaseRefused,
+        format!("column {column} has a value that this program does not know"),
+    );
     sqlx::Error::ColumnDecode { index: column.into(), source: Box::new(failure) }
 }

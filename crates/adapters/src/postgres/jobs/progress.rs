@@ -1,4 +1,4 @@
-//! Where batches stand.
+//! Progress of batches.
 
 use chrono::{DateTime, Utc};
 use domain::{BatchId, Failure};
@@ -6,22 +6,23 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
 use uuid::Uuid;
 
-use super::{Database, errors};
+use crate::postgres::rows::count;
+use crate::postgres::{Database, errors};
 
-/// Where a batch stands: how many jobs are in which state, and since when.
+/// Progress of a batch: how many jobs are in which state, and since when.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
     /// All jobs of the batch.
     pub total: u64,
     /// Not begun.
     pub queued: u64,
-    /// In a worker's hands.
+    /// Begun by a worker.
     pub running: u64,
-    /// Waiting to be tried again.
+    /// Waiting for a retry.
     pub retrying: u64,
     /// Scored.
     pub done: u64,
-    /// Given up.
+    /// Failed.
     pub failed: u64,
     /// When the oldest job not yet begun was submitted.
     pub oldest_queued_at: Option<DateTime<Utc>>,
@@ -37,7 +38,7 @@ impl Progress {
         self.done + self.failed
     }
 
-    /// Whether nothing is left to do.
+    /// Whether every job has ended.
     pub fn is_complete(&self) -> bool {
         self.ended() == self.total
     }
@@ -58,17 +59,17 @@ pub struct BatchSummary {
     pub total: u64,
     /// Scored.
     pub done: u64,
-    /// Given up.
+    /// Failed.
     pub failed: u64,
 }
 
 impl Database {
-    /// Where a batch stands; all zero when there is no such batch.
+    /// Progress of a batch; all zero when there is no such batch.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn batch_progress(&self, batch: &BatchId) -> Result<Progress, Failure> {
-        const PROGRESS: &str = include_str!("queries/progress.sql");
+        const PROGRESS: &str = include_str!("progress.sql");
         let progress = sqlx::query_as(PROGRESS).bind(batch.0).fetch_one(self.pool()).await;
         progress.map_err(|e| errors::failure(&e))
     }
@@ -104,15 +105,10 @@ impl Database {
     }
 
     async fn summaries(&self, limit: u32, only: Option<Uuid>) -> Result<Vec<BatchSummary>, Failure> {
-        const BATCHES: &str = include_str!("queries/batches.sql");
+        const BATCHES: &str = include_str!("batches.sql");
         let batches = sqlx::query_as(BATCHES).bind(i64::from(limit)).bind(only).fetch_all(self.pool()).await;
         batches.map_err(|e| errors::failure(&e))
     }
-}
-
-/// A `count(*)`.
-fn count(row: &PgRow, column: &str) -> Result<u64, sqlx::Error> {
-    row.try_get::<i64, _>(column).map(i64::unsigned_abs)
 }
 
 impl FromRow<'_, PgRow> for Progress {

@@ -1,16 +1,27 @@
-//! A report's segments and channels, turned sideways: one array per column, one statement for all rows.
+//! The rows of a report's segments and channels, as one array per column: one statement inserts all rows.
 
-use chrono::{DateTime, Utc};
-use domain::report::ChannelReport;
-use domain::{Emotion, Report};
+use chrono::{DateTime, Datelike, Utc};
+use domain::{Emotion, Failure, Report};
 use sqlx::PgConnection;
+use std::sync::PoisonError;
 use uuid::Uuid;
 
-/// Channel number in the database for the mix of all: part of a primary key, which can't be NULL.
-const MIX: i16 = -1;
+use crate::postgres::rows::channel_number;
+use crate::postgres::{Database, errors};
 
-fn number(channel: &ChannelReport) -> i16 {
-    channel.channel.map_or(MIX, |c| i16::try_from(c).unwrap_or(i16::MAX))
+impl Database {
+    /// Creates the partition of `segments` for this month, unless this process knows that it exists. Call it
+    /// before the transaction that writes: creating one locks out writers for a moment.
+    pub(super) async fn ensure_month(&self, moment: DateTime<Utc>) -> Result<(), Failure> {
+        let month = (moment.year(), moment.month());
+        if self.months.lock().unwrap_or_else(PoisonError::into_inner).contains(&month) {
+            return Ok(());
+        }
+        let created = sqlx::query("SELECT segments_month($1)").bind(moment).execute(self.pool()).await;
+        created.map_err(|e| errors::failure(&e))?;
+        self.months.lock().unwrap_or_else(PoisonError::into_inner).insert(month);
+        Ok(())
+    }
 }
 
 /// The rows of `segments`.
@@ -22,7 +33,7 @@ pub(super) struct SegmentColumns {
     start_s: Vec<f32>,
     end_s: Vec<f32>,
     emotion: Vec<&'static str>,
-    /// Shape [rows * 9].
+    /// Shape `[rows * 9]`.
     scores: Vec<f32>,
     confidence: Vec<f32>,
 }
@@ -32,7 +43,7 @@ impl SegmentColumns {
         let mut columns = Self::default();
         for channel in &report.channels {
             for segment in &channel.segments {
-                columns.channel.push(number(channel));
+                columns.channel.push(channel_number(channel.channel));
                 columns.segment.push(i32::try_from(segment.index).unwrap_or(i32::MAX));
                 columns.role.push(channel.role.label());
                 columns.start_s.push(segment.start_s as f32);
@@ -51,7 +62,7 @@ impl SegmentColumns {
         job: Uuid,
         called_at: DateTime<Utc>,
     ) -> Result<(), sqlx::Error> {
-        const INSERT: &str = include_str!("queries/insert_segments.sql");
+        const INSERT: &str = include_str!("insert_segments.sql");
         let query = sqlx::query(INSERT)
             .bind(job)
             .bind(called_at)
@@ -67,7 +78,7 @@ impl SegmentColumns {
     }
 }
 
-/// The rows of `channels`, but for what the database sums up itself.
+/// The rows of `channels`, without the columns that the database computes from the segments.
 #[derive(Default)]
 pub(super) struct ChannelColumns {
     channel: Vec<i16>,
@@ -75,7 +86,7 @@ pub(super) struct ChannelColumns {
     role: Vec<&'static str>,
     speech_s: Vec<f32>,
     emotion: Vec<Option<&'static str>>,
-    /// Shape [rows * 9]; `None` for channels without scores.
+    /// Shape `[rows * 9]`; `None` for channels without scores.
     scores: Vec<Option<f32>>,
 }
 
@@ -83,7 +94,7 @@ impl ChannelColumns {
     pub(super) fn of(report: &Report) -> Self {
         let mut columns = Self::default();
         for channel in &report.channels {
-            columns.channel.push(number(channel));
+            columns.channel.push(channel_number(channel.channel));
             columns.scored.push(channel.scored);
             columns.role.push(channel.role.label());
             columns.speech_s.push(channel.speech_s as f32);
@@ -103,7 +114,7 @@ impl ChannelColumns {
         called_at: DateTime<Utc>,
         recording: Uuid,
     ) -> Result<(), sqlx::Error> {
-        const INSERT: &str = include_str!("queries/insert_channels.sql");
+        const INSERT: &str = include_str!("insert_channels.sql");
         let query = sqlx::query(INSERT)
             .bind(job)
             .bind(called_at)

@@ -1,48 +1,57 @@
-//! The end of a job: what was heard, or why nothing was.
+//! The end of a job: its result, or why there is none.
 
 use chrono::{DateTime, Utc};
+use domain::alert::RuleMatch;
 use domain::report::Artifacts;
-use domain::{Failure, FailureCode, Job, JobId, Report};
+use domain::{Failure, Job, JobId, Report};
 use serde_json::json;
 use sqlx::PgConnection;
 
 use super::timeline::{ChannelColumns, SegmentColumns};
-use super::{Database, alerts, enroll, errors, text};
+use crate::postgres::jobs::recording_id;
+use crate::postgres::{Database, alerts, errors, text};
+
+/// How recording a result ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordOutcome {
+    /// The result is stored.
+    Recorded,
+    /// The call was deleted while the job was in hand. Nothing is stored; the artifacts are to be deleted.
+    Deleted,
+}
 
 impl Database {
-    /// Records what was heard: the analysis `done`, its segments and channels, and the alerts of
-    /// [`Database::alerting`], in one transaction.
-    /// Repeating it replaces the same rows by the same rows.
+    /// Stores a result: the analysis `done`, its segments and channels, and an alert for each of `matches`,
+    /// in one transaction. Repeating it replaces the same rows by the same rows.
     ///
     /// # Errors
-    /// `database.unreachable` (nothing is written then, or all of it: repeat), `database.refused`,
-    /// `job.cancelled` when the call was deleted while the job was in hand.
+    /// `database.unreachable` (nothing is stored then, or all of it: repeat), `database.refused`.
     pub async fn record_done(
         &self,
         report: &Report,
         artifacts: &Artifacts,
         embedding: Option<&[f32]>,
+        matches: &[RuleMatch<'_>],
         worker: &str,
-    ) -> Result<(), Failure> {
-        let called_at = self.called_at(report.job_id).await?;
+    ) -> Result<RecordOutcome, Failure> {
+        let Some(called_at) = self.called_at(report.job_id).await? else { return Ok(RecordOutcome::Deleted) };
         self.ensure_month(called_at).await?;
-        let outcome: Result<(), sqlx::Error> = async {
+        let outcome: Result<RecordOutcome, sqlx::Error> = async {
             let mut transaction = self.pool().begin().await?;
-            write_analysis(&mut transaction, report, artifacts, embedding, worker).await?;
+            if !write_analysis(&mut transaction, report, artifacts, embedding, worker).await? {
+                return Ok(RecordOutcome::Deleted); // dropping the transaction rolls it back
+            }
             write_timeline(&mut transaction, report, called_at).await?;
-            let recording = enroll::recording_id(&report.object);
-            alerts::fire(&mut transaction, &self.rulebook, report, recording).await?;
-            transaction.commit().await
+            alerts::fire(&mut transaction, matches, report).await?;
+            transaction.commit().await?;
+            Ok(RecordOutcome::Recorded)
         }
         .await;
-        outcome.map_err(|error| match error {
-            sqlx::Error::RowNotFound => deleted(report.job_id),
-            other => errors::failure(&other),
-        })
+        outcome.map_err(|e| errors::failure(&e))
     }
 
-    /// Records that a job was given up. A job that is done stays done: the failure is a stale duplicate's.
-    /// A job that nobody registered gets its row as well.
+    /// Stores that a job failed. A job that is done stays done: the failure is a stale duplicate's.
+    /// A job that was never registered gets its row as well.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
@@ -57,7 +66,7 @@ impl Database {
             WHERE job_id = $1";
         for known in [true, false] {
             if !known {
-                self.take_up(job).await?;
+                self.adopt(job).await?;
             }
             let written = sqlx::query(FAILED)
                 .bind(job.job_id.0)
@@ -71,34 +80,31 @@ impl Database {
                 return Ok(());
             }
         }
-        Ok(()) // deleted this very moment: nothing is left to record
+        Ok(()) // deleted this very moment: there is no row to write
     }
 
-    /// The moment that decides the month of a job's segments, as the row has it.
-    async fn called_at(&self, job: JobId) -> Result<DateTime<Utc>, Failure> {
+    /// The time that decides the month of a job's segments; `None` when the job has no row any more.
+    async fn called_at(&self, job: JobId) -> Result<Option<DateTime<Utc>>, Failure> {
         const CALLED_AT: &str = "SELECT called_at FROM analyses WHERE job_id = $1";
         let called_at = sqlx::query_scalar(CALLED_AT).bind(job.0).fetch_optional(self.pool()).await;
-        called_at.map_err(|e| errors::failure(&e))?.ok_or_else(|| deleted(job))
+        called_at.map_err(|e| errors::failure(&e))
     }
 }
 
-fn deleted(job: JobId) -> Failure {
-    Failure::new(FailureCode::JobCancelled, format!("job {job} was deleted from the database while it was in hand"))
-}
-
+/// False when the job has no row any more.
 async fn write_analysis(
     connection: &mut PgConnection,
     report: &Report,
     artifacts: &Artifacts,
     embedding: Option<&[f32]>,
     worker: &str,
-) -> Result<(), sqlx::Error> {
-    const DONE: &str = include_str!("queries/record_done.sql");
+) -> Result<bool, sqlx::Error> {
+    const DONE: &str = include_str!("record_done.sql");
     let speech_s: f64 = report.channels.iter().filter(|c| c.scored).map(|c| c.speech_s).sum();
     let audio = &report.audio;
     let written = sqlx::query(DONE)
         .bind(report.job_id.0)
-        .bind(enroll::recording_id(&report.object))
+        .bind(recording_id(&report.object))
         .bind(text::clean(&audio.container, 64))
         .bind(text::clean(&audio.codec, 64))
         .bind(i32::try_from(audio.sample_rate).unwrap_or(i32::MAX))
@@ -122,8 +128,7 @@ async fn write_analysis(
         .bind(embedding)
         .execute(connection)
         .await?;
-    // The row was there a moment ago: an operator deleted the call meanwhile.
-    if written.rows_affected() == 0 { Err(sqlx::Error::RowNotFound) } else { Ok(()) }
+    Ok(written.rows_affected() > 0)
 }
 
 async fn write_timeline(
@@ -136,6 +141,6 @@ async fn write_timeline(
     let job = report.job_id.0;
     sqlx::query(DELETE).bind(job).bind(called_at).execute(&mut *connection).await?;
     SegmentColumns::of(report).insert(connection, job, called_at).await?;
-    let recording = enroll::recording_id(&report.object);
+    let recording = recording_id(&report.object);
     ChannelColumns::of(report).insert(connection, job, called_at, recording).await
 }

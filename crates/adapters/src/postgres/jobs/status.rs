@@ -1,17 +1,17 @@
-//! The states of an analysis.
+//! The states of a job.
 
-/// Where a job stands. `done` and `failed` are final until somebody asks for the job again.
+/// State of a job. `done` and `failed` are final until the job is enqueued again with force, or replayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// Known, perhaps in the queue; no worker has begun it.
+    /// Registered, perhaps in the queue; no worker has begun it.
     Queued,
     /// A worker has begun it.
     Running,
-    /// A transient failure; it waits in a retry queue.
+    /// Waiting in a retry queue after a transient failure.
     Retrying,
     /// Scored and recorded.
     Done,
-    /// Given up, with a failure code.
+    /// Failed for good, with a failure code.
     Failed,
 }
 

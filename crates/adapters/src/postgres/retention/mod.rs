@@ -1,5 +1,5 @@
-//! Retention, and deletion of a call. Objects go first, rows after: what is interrupted in between is
-//! found again by its row, and no object is left that nothing names.
+//! Retention by age, and deletion of one call. Objects are deleted first, rows after: a deletion that is
+//! interrupted in between is found again by its rows, and no object is left without a row that names it.
 
 use chrono::{DateTime, Utc};
 use domain::report::Artifacts;
@@ -9,54 +9,55 @@ use sqlx::{FromRow, Row};
 use std::ops::AddAssign;
 use uuid::Uuid;
 
+use super::rows::count;
 use super::{Database, errors};
 
-/// An analysis to forget, and the objects that belong to it.
+/// An analysis to delete, and its objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expired {
     /// The job.
     pub job_id: JobId,
     /// When the call began.
     pub called_at: DateTime<Utc>,
-    /// What the analysis wrote; `None` when it failed or has not ended.
+    /// Its artifacts; `None` when it failed or has not ended.
     pub artifacts: Option<Artifacts>,
-    /// The recording itself, which is the operator's: delete it only where asked to.
+    /// The recording itself, which belongs to the operator: delete it only on request.
     pub recording: ObjectRef,
-    /// An analysis that is not to be forgotten needs the recording.
+    /// Another analysis, which is not to be deleted, needs the recording.
     pub recording_stays: bool,
 }
 
-/// How much there is to forget.
+/// How much there is to delete.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ExpiredCount {
     /// Ended analyses.
     pub analyses: u64,
     /// The earliest call among them.
     pub earliest: Option<DateTime<Utc>>,
-    /// Analyses as old that have not ended.
-    pub unfinished: u64,
+    /// Analyses that have not ended.
+    pub open: u64,
     /// Alerts of the ended ones.
     pub alerts: u64,
-    /// What people said of them.
+    /// Their reviews.
     pub reviews: u64,
 }
 
-/// How much was forgotten.
+/// How much was deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Forgotten {
+pub struct PruneSummary {
     /// Analyses, with their segments, channels, alerts and reviews.
     pub analyses: u64,
     /// Recordings that had no analysis left.
     pub recordings: u64,
     /// Alerts of those analyses.
     pub alerts: u64,
-    /// Messages of those alerts that had not been delivered, and never will be.
+    /// Messages of those alerts that had not been delivered, and will not be.
     pub unsent: u64,
-    /// What people said of them.
+    /// Their reviews.
     pub reviews: u64,
 }
 
-impl AddAssign for Forgotten {
+impl AddAssign for PruneSummary {
     fn add_assign(&mut self, other: Self) {
         self.analyses += other.analyses;
         self.recordings += other.recordings;
@@ -66,26 +67,26 @@ impl AddAssign for Forgotten {
     }
 }
 
-/// What becomes of jobs that have not ended.
+/// What to do with jobs that have not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unfinished {
-    /// They are left alone.
-    Stay,
-    /// They go too. A worker that has one in hand records nothing of it; one whose message still waits in
-    /// the queue comes back when a worker takes it.
-    Go,
+pub enum OpenJobs {
+    /// They are kept.
+    Keep,
+    /// They are deleted too. A worker that has such a job in hand stores nothing of it; a job whose message
+    /// is still in the queue gets a row again when a worker takes it.
+    Delete,
 }
 
 impl Database {
-    /// How much [`Self::expired`] would give in all: the dry run.
+    /// How much [`Self::expired`] would return in all, for a dry run.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn count_expired(&self, before: DateTime<Utc>) -> Result<ExpiredCount, Failure> {
-        const COUNT: &str = include_str!("queries/count_expired.sql");
+        const COUNT: &str = include_str!("count_expired.sql");
         let counted = async {
             let mut transaction = self.pool().begin().await?;
-            // All rows of years may have to be read: longer than a statement of the fleet may take.
+            // It may read all rows of some years, longer than `postgres.statement_timeout_s` allows.
             sqlx::query("SET LOCAL statement_timeout = '15min'").execute(&mut *transaction).await?;
             let row = sqlx::query(COUNT).bind(before).fetch_one(&mut *transaction).await?;
             transaction.commit().await?;
@@ -94,44 +95,44 @@ impl Database {
         counted.await.map_err(|e| errors::failure(&e))
     }
 
-    /// How much is known of one call.
+    /// How much is stored about one call.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn count_of_call(&self, call_id: &str) -> Result<ExpiredCount, Failure> {
-        const COUNT: &str = include_str!("queries/count_of_call.sql");
+        const COUNT: &str = include_str!("count_of_call.sql");
         let row = sqlx::query(COUNT).bind(call_id).fetch_one(self.pool()).await;
         row.and_then(|row| expired_count(&row)).map_err(|e| errors::failure(&e))
     }
 
     /// The oldest ended analyses of calls before `before`, at most `limit`. Delete their artifacts,
-    /// [`Self::forget`] them, and ask again until none are left. Jobs under way are left alone.
+    /// [`Self::prune`] them, and ask again until none are left. Jobs that have not ended are kept.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn expired(&self, before: DateTime<Utc>, limit: u32) -> Result<Vec<Expired>, Failure> {
-        self.select_expired(Some(before), None, Unfinished::Stay, i64::from(limit)).await
+        self.select_expired(Some(before), None, OpenJobs::Keep, i64::from(limit)).await
     }
 
-    /// Everything known of one call, for deletion on request.
+    /// All analyses of one call, for deletion on request.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
-    pub async fn analyses_of_call(&self, call_id: &str, unfinished: Unfinished) -> Result<Vec<Expired>, Failure> {
-        self.select_expired(None, Some(call_id), unfinished, i64::MAX).await
+    pub async fn analyses_of_call(&self, call_id: &str, open: OpenJobs) -> Result<Vec<Expired>, Failure> {
+        self.select_expired(None, Some(call_id), open, i64::MAX).await
     }
 
-    /// Deletes these analyses and what hangs on them; recordings go with their last analysis.
-    /// Some thousand jobs a call.
+    /// Deletes these analyses with their segments, channels, alerts and reviews; a recording's row is deleted
+    /// with its last analysis. For up to some thousand jobs at once.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`; nothing is deleted then.
-    pub async fn forget(&self, jobs: &[JobId], unfinished: Unfinished) -> Result<Forgotten, Failure> {
-        const FORGET: &str = include_str!("queries/forget.sql");
+    pub async fn prune(&self, jobs: &[JobId], open: OpenJobs) -> Result<PruneSummary, Failure> {
+        const PRUNE: &str = include_str!("prune.sql");
         let ids: Vec<Uuid> = jobs.iter().map(|id| id.0).collect();
-        let row = sqlx::query(FORGET).bind(ids).bind(unfinished == Unfinished::Go).fetch_one(self.pool()).await;
+        let row = sqlx::query(PRUNE).bind(ids).bind(open == OpenJobs::Delete).fetch_one(self.pool()).await;
         let counted = row.and_then(|row| {
-            Ok(Forgotten {
+            Ok(PruneSummary {
                 analyses: count(&row, "analyses")?,
                 recordings: count(&row, "recordings")?,
                 alerts: count(&row, "alerts")?,
@@ -142,8 +143,8 @@ impl Database {
         counted.map_err(|e| errors::failure(&e))
     }
 
-    /// After the last [`Self::forget`]: drops months of the timeline that are empty now, and batches without
-    /// jobs. Returns how many months.
+    /// After the last [`Self::prune`]: drops partitions of `segments` that are empty, and deletes batches
+    /// without jobs. Returns the number of partitions.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
@@ -166,11 +167,11 @@ impl Database {
         &self,
         before: Option<DateTime<Utc>>,
         call_id: Option<&str>,
-        unfinished: Unfinished,
+        open: OpenJobs,
         limit: i64,
     ) -> Result<Vec<Expired>, Failure> {
-        const EXPIRED: &str = include_str!("queries/expired.sql");
-        let query = sqlx::query_as(EXPIRED).bind(before).bind(call_id).bind(unfinished == Unfinished::Go).bind(limit);
+        const EXPIRED: &str = include_str!("expired.sql");
+        let query = sqlx::query_as(EXPIRED).bind(before).bind(call_id).bind(open == OpenJobs::Delete).bind(limit);
         query.fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
     }
 }
@@ -179,14 +180,10 @@ fn expired_count(row: &PgRow) -> Result<ExpiredCount, sqlx::Error> {
     Ok(ExpiredCount {
         analyses: count(row, "analyses")?,
         earliest: row.try_get("earliest")?,
-        unfinished: count(row, "unfinished")?,
+        open: count(row, "open")?,
         alerts: count(row, "alerts")?,
         reviews: count(row, "reviews")?,
     })
-}
-
-fn count(row: &PgRow, column: &str) -> Result<u64, sqlx::Error> {
-    row.try_get::<i64, _>(column).map(i64::unsigned_abs)
 }
 
 impl FromRow<'_, PgRow> for Expired {

@@ -1,13 +1,14 @@
-//! What became of jobs, for a table.
+//! The jobs of a batch with their results, page by page.
 
 use domain::{BatchId, Emotion, Failure, JobId, Role};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
+use uuid::Uuid;
 
-use super::attempt::stored_failure;
-use super::{Database, Status, errors};
+use crate::postgres::jobs::stored_failure;
+use crate::postgres::{Database, Status, errors, rows};
 
-/// One job of a batch and what was heard.
+/// One job of a batch and its result.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResultRow {
     /// The job.
@@ -16,9 +17,9 @@ pub struct ResultRow {
     pub bucket: String,
     /// The object's key.
     pub key: String,
-    /// The call's own number.
+    /// The call's id.
     pub call_id: Option<String>,
-    /// Where the job stands.
+    /// State of the job.
     pub status: Status,
     /// Why it failed, or why it was last retried.
     pub failure: Option<Failure>,
@@ -26,18 +27,18 @@ pub struct ResultRow {
     pub emotion: Option<Emotion>,
     /// Its probability.
     pub confidence: Option<f32>,
-    /// Seconds of the recording; `None` until analysed.
+    /// Length of the recording in seconds; `None` until analysed.
     pub duration_s: Option<f64>,
     /// One per channel, by number; empty until done.
     pub channels: Vec<ChannelSummary>,
 }
 
-/// What was heard on a channel.
+/// The result of a channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChannelSummary {
     /// Number from 0; `None` for the mix.
     pub channel: Option<u16>,
-    /// Who speaks.
+    /// Role of the speaker.
     pub role: Role,
     /// False: left out by the operator's policy.
     pub scored: bool,
@@ -47,21 +48,30 @@ pub struct ChannelSummary {
     pub confidence: Option<f32>,
     /// Seconds of speech.
     pub speech_s: f32,
-    /// Stretches of speech.
+    /// Number of segments.
     pub segments: u32,
 }
 
 impl Database {
-    /// A batch's jobs, by key.
+    /// A page of a batch's jobs, ordered by bucket and key: the first page, or the one that follows the last
+    /// row of another page. Fewer than `limit` rows: there are no more.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
-    pub async fn results(&self, batch: &BatchId, limit: u32, offset: u64) -> Result<Vec<ResultRow>, Failure> {
-        const RESULTS: &str = include_str!("queries/results.sql");
-        sqlx::query_as(RESULTS)
+    pub async fn results(
+        &self,
+        batch: &BatchId,
+        after: Option<&ResultRow>,
+        limit: u32,
+    ) -> Result<Vec<ResultRow>, Failure> {
+        const LIST: &str = include_str!("list.sql");
+        let (bucket, key) = after.map_or(("", ""), |row| (&row.bucket, &row.key));
+        sqlx::query_as(LIST)
             .bind(batch.0)
+            .bind(bucket)
+            .bind(key)
+            .bind(after.map_or(Uuid::nil(), |row| row.job_id.0))
             .bind(i64::from(limit))
-            .bind(i64::try_from(offset).unwrap_or(i64::MAX))
             .fetch_all(self.pool())
             .await
             .map_err(|e| errors::failure(&e))
@@ -76,7 +86,7 @@ impl FromRow<'_, PgRow> for ResultRow {
             bucket: row.try_get("bucket")?,
             key: row.try_get("key")?,
             call_id: row.try_get("call_id")?,
-            status: word(row, "status", Status::from_label)?,
+            status: label(row, "status", Status::from_label)?,
             failure: if failed { Some(stored_failure(row)?) } else { None },
             emotion: row.try_get::<Option<String>, _>("emotion")?.and_then(|e| Emotion::from_label(&e)),
             confidence: row.try_get("confidence")?,
@@ -86,7 +96,7 @@ impl FromRow<'_, PgRow> for ResultRow {
     }
 }
 
-/// The arrays of `queries/results.sql`, turned into one summary per channel.
+/// The arrays of `list.sql` as one summary per channel.
 fn channels(row: &PgRow) -> Result<Vec<ChannelSummary>, sqlx::Error> {
     let numbers: Vec<i16> = row.try_get("channel_numbers")?;
     let roles: Vec<String> = row.try_get("channel_roles")?;
@@ -96,7 +106,7 @@ fn channels(row: &PgRow) -> Result<Vec<ChannelSummary>, sqlx::Error> {
     let speech: Vec<f32> = row.try_get("channel_speech")?;
     let segments: Vec<i32> = row.try_get("channel_segments")?;
     let summary = |i: usize| ChannelSummary {
-        channel: u16::try_from(numbers[i]).ok(),
+        channel: rows::channel(numbers[i]),
         role: Role::from_label(&roles[i]).unwrap_or(Role::Speaker),
         scored: scored[i],
         emotion: emotions[i].as_deref().and_then(Emotion::from_label),
@@ -107,8 +117,8 @@ fn channels(row: &PgRow) -> Result<Vec<ChannelSummary>, sqlx::Error> {
     Ok((0..numbers.len()).map(summary).collect())
 }
 
-/// A word of a closed list.
-fn word<T>(row: &PgRow, column: &'static str, read: fn(&str) -> Option<T>) -> Result<T, sqlx::Error> {
+/// A column that holds one of a fixed set of labels.
+fn label<T>(row: &PgRow, column: &'static str, read: fn(&str) -> Option<T>) -> Result<T, sqlx::Error> {
     let text: String = row.try_get(column)?;
-    read(&text).ok_or_else(|| sqlx::Error::ColumnDecode { index: column.into(), source: "unknown word".into() })
+    read(&text).ok_or_else(|| sqlx::Error::ColumnDecode { index: column.into(), source: "unknown label".into() })
 }

@@ -1,4 +1,4 @@
-//! Making jobs known: many in one statement, by arrays.
+//! Inserts or updates the rows of jobs: many in one statement, as one array per column.
 
 use chrono::{DateTime, Utc};
 use domain::{Failure, Job, JobId, ObjectRef};
@@ -6,43 +6,50 @@ use serde_json::{Value, json};
 use sqlx::Postgres;
 use uuid::Uuid;
 
-use super::{Database, NewBatch, errors};
+use super::register::NewBatch;
+use crate::postgres::{Database, errors};
 
-/// Source of a batch that no producer of ours announced.
+/// Source of a batch whose jobs were first seen in the queue.
 const FROM_MESSAGE: &str = "message";
 
-/// How jobs are made known.
+/// How jobs are upserted.
 #[derive(Clone, Copy)]
-pub(super) struct Terms {
-    /// Ended jobs are begun anew.
+pub(super) struct UpsertOptions {
+    /// Ended jobs start again.
     pub(super) force: bool,
     /// The message is already in the queue.
     pub(super) published: bool,
 }
 
 impl Database {
-    /// One statement for up to some hundred jobs; the ids that need publishing come back.
-    pub(super) async fn enroll(&self, batch: &NewBatch, jobs: &[Job], terms: Terms) -> Result<Vec<JobId>, Failure> {
+    /// One statement for up to some hundred jobs. Returns the jobs that need publishing.
+    pub(super) async fn upsert_jobs(
+        &self,
+        batch: &NewBatch,
+        jobs: &[Job],
+        options: UpsertOptions,
+    ) -> Result<Vec<JobId>, Failure> {
         let ids: Vec<Uuid> =
-            Columns::of(jobs).bind(batch, terms).fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))?;
+            Columns::of(jobs).bind(batch, options).fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))?;
         Ok(ids.into_iter().map(JobId).collect())
     }
 
-    /// A job that came by the queue and that nobody registered.
-    pub(super) async fn take_up(&self, job: &Job) -> Result<(), Failure> {
+    /// Gives a job a row that came by the queue and was never registered.
+    pub(in crate::postgres) async fn adopt(&self, job: &Job) -> Result<(), Failure> {
         let batch = NewBatch { id: job.batch_id, name: job.batch_id.to_string(), source: FROM_MESSAGE.into() };
-        self.enroll(&batch, std::slice::from_ref(job), Terms { force: false, published: true }).await.map(drop)
+        let options = UpsertOptions { force: false, published: true };
+        self.upsert_jobs(&batch, std::slice::from_ref(job), options).await.map(drop)
     }
 }
 
-/// The recording's identity: UUIDv5 of bucket, key and etag, so that no statement has to look it up.
-pub(super) fn recording_id(object: &ObjectRef) -> Uuid {
+/// Id of the recording: UUIDv5 of bucket, key and etag, so that no statement has to look it up.
+pub(in crate::postgres) fn recording_id(object: &ObjectRef) -> Uuid {
     const NAMESPACE: Uuid = Uuid::from_u128(0x8a3f_1c52_67de_4b0b_a1f4_0c6d_25b9_e702);
     let identity = json!([object.bucket, object.key, object.etag.as_deref().unwrap_or_default()]);
     Uuid::new_v5(&NAMESPACE, identity.to_string().as_bytes())
 }
 
-/// Jobs turned sideways: one array per column of `queries/enroll.sql`.
+/// Jobs as one array per column of `upsert.sql`.
 #[derive(Default)]
 struct Columns {
     job_id: Vec<Uuid>,
@@ -89,15 +96,15 @@ impl Columns {
     fn bind(
         self,
         batch: &NewBatch,
-        terms: Terms,
+        options: UpsertOptions,
     ) -> sqlx::query::QueryScalar<'_, Postgres, Uuid, sqlx::postgres::PgArguments> {
-        const ENROLL: &str = include_str!("queries/enroll.sql");
-        sqlx::query_scalar(ENROLL)
+        const UPSERT: &str = include_str!("upsert.sql");
+        sqlx::query_scalar(UPSERT)
             .bind(batch.id.0)
             .bind(&batch.name)
             .bind(&batch.source)
-            .bind(terms.force)
-            .bind(terms.published)
+            .bind(options.force)
+            .bind(options.published)
             .bind(self.job_id)
             .bind(self.recording_id)
             .bind(self.bucket)

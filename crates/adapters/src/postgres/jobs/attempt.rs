@@ -1,27 +1,28 @@
-//! A worker begins a job, or gives it back for later.
+//! A worker begins an attempt of a job, or ends it for a later retry.
 
 use domain::{Failure, FailureCode, Job};
 use sqlx::Row;
 
-use super::{Database, Status, errors, text};
+use super::Status;
+use crate::postgres::{Database, errors, text};
 
-/// What a worker is to do with a job that it took from the queue.
+/// What a worker has to do with a job from the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attempt {
-    /// Go ahead. `number` counts the attempts begun and not ended, this one included: above the
-    /// operator's limit, the job is held to be what kills workers.
+    /// Analyse it. `number` counts the attempts begun and not ended, this one included: above the
+    /// operator's limit, the job is taken to be what kills workers.
     Begin {
         /// Attempts begun and not ended.
         number: u32,
     },
-    /// It is done: acknowledge.
+    /// It is done: acknowledge the message.
     AlreadyDone,
-    /// It was given up: set aside again. [`Database::requeue`] makes a job new.
+    /// It has failed: dead-letter the message again. [`Database::requeue`] makes the job `queued`.
     AlreadyFailed(Failure),
 }
 
 impl Database {
-    /// Begins an attempt: one row, one short statement. A job that nobody registered is taken up as well.
+    /// Begins an attempt: one row, one short statement. A job that was never registered gets its row first.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
@@ -29,14 +30,14 @@ impl Database {
         if let Some(attempt) = self.begin_known(job, worker).await? {
             return Ok(attempt);
         }
-        self.take_up(job).await?;
+        self.adopt(job).await?;
         self.begin_known(job, worker).await?.ok_or_else(|| {
             Failure::new(FailureCode::DatabaseUnreachable, "the job's row was deleted while the attempt began")
         })
     }
 
     async fn begin_known(&self, job: &Job, worker: &str) -> Result<Option<Attempt>, Failure> {
-        const BEGIN: &str = include_str!("queries/begin_attempt.sql");
+        const BEGIN: &str = include_str!("begin_attempt.sql");
         let row = sqlx::query(BEGIN)
             .bind(job.job_id.0)
             .bind(text::clean(worker, 200))
@@ -47,7 +48,7 @@ impl Database {
     }
 
     /// Records a transient failure: the job waits in a retry queue, and the attempt has ended.
-    /// A job that is done or given up stays so.
+    /// A job that is done or failed stays so.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
@@ -76,7 +77,7 @@ fn read(row: &sqlx::postgres::PgRow) -> Result<Attempt, sqlx::Error> {
 
 /// `failure_code` and `failure_message` of a row, as a failure. A code that only a newer program
 /// knows is kept in the message.
-pub(super) fn stored_failure(row: &sqlx::postgres::PgRow) -> Result<Failure, sqlx::Error> {
+pub(in crate::postgres) fn stored_failure(row: &sqlx::postgres::PgRow) -> Result<Failure, sqlx::Error> {
     let code: String = row.try_get::<Option<_>, _>("failure_code")?.unwrap_or_default();
     let message: String = row.try_get::<Option<_>, _>("failure_message")?.unwrap_or_default();
     Ok(match FailureCode::from_code(&code) {

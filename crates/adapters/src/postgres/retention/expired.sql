@@ -1,9 +1,10 @@
--- Analyses to forget, oldest first: $1 called before (or NULL), $2 call id (or NULL), $3 whether unfinished ones too, $4 how many.
--- `recording_stays`: another analysis that is not among these needs the object.
+-- Analyses to delete, oldest first: $1 called before (or NULL), $2 call id (or NULL), $3 whether open ones too,
+-- $4 limit. `recording_stays`: another analysis, which is not among these, needs the object.
 SELECT a.job_id, a.called_at, a.artifact_bucket, a.result_key, a.audio_key, a.embedding_key, r.bucket, r.key, r.etag,
        EXISTS (SELECT FROM recordings o JOIN analyses b ON b.recording_id = o.id
                 WHERE o.bucket = r.bucket AND o.key = r.key
-                  AND NOT (($1::timestamptz IS NULL OR b.called_at < $1) AND ($2::text IS NULL OR coalesce(o.call_id = $2, false))
+                  AND NOT (($1::timestamptz IS NULL OR b.called_at < $1)
+                           AND ($2::text IS NULL OR coalesce(o.call_id = $2, false))
                            AND ($3 OR b.status IN ('done', 'failed')))) AS recording_stays
   FROM analyses a JOIN recordings r ON r.id = a.recording_id
  WHERE ($1::timestamptz IS NULL OR a.called_at < $1) AND ($2::text IS NULL OR r.call_id = $2)

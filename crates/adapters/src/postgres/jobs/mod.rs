@@ -1,0 +1,14 @@
+//! Jobs: registered by producers, begun by workers, and how far they are.
+
+mod attempt;
+mod progress;
+mod register;
+mod status;
+mod upsert;
+
+pub use attempt::Attempt;
+pub(super) use attempt::stored_failure;
+pub use progress::{BatchSummary, Progress};
+pub use register::NewBatch;
+pub use status::Status;
+pub(super) use upsert::recording_id;

@@ -1,0 +1,75 @@
+//! The summary of a pruning, or of a dry run, in a few lines.
+
+use adapters::postgres::{ExpiredCount, PruneSummary};
+use chrono::{DateTime, Utc};
+
+use super::PruneArgs;
+use super::objects::DeletedObjects;
+
+/// What was deleted so far.
+#[derive(Debug, Default)]
+pub(super) struct Summary {
+    pub(super) rows: PruneSummary,
+    pub(super) objects: DeletedObjects,
+    /// Dead letters removed from their queue.
+    pub(super) dead_letters: usize,
+    /// Partitions of segments that were dropped.
+    pub(super) months: u32,
+    /// Jobs that were kept because they have not ended.
+    pub(super) open: u64,
+}
+
+impl Summary {
+    pub(super) fn lines(&self, before: Option<DateTime<Utc>>) -> Vec<String> {
+        let PruneSummary { analyses, recordings, alerts, unsent, reviews } = self.rows;
+        let DeletedObjects { artifacts, bytes, recordings: files, changed } = self.objects;
+        let mut lines: Vec<_> = before.into_iter().map(day).collect();
+        lines.push(format!(
+            "deleted   {analyses} analyses with {alerts} alerts and {reviews} reviews; {recordings} recordings had no other"
+        ));
+        if unsent > 0 {
+            lines.push(format!("          {unsent} messages of those alerts that had not been delivered"));
+        }
+        lines.push(format!(
+            "          {artifacts} artifacts, {:.1} MB; {files} recordings in the store",
+            bytes as f64 / 1e6
+        ));
+        if self.dead_letters > 0 {
+            lines.push(format!("          {} dead letters", self.dead_letters));
+        }
+        if self.months > 0 {
+            lines.push(format!("          {} empty months of segments", self.months));
+        }
+        if changed > 0 {
+            lines.push(format!("kept      {changed} recordings that were replaced by another version since"));
+        }
+        lines.extend(kept(self.open, before.is_none()));
+        lines
+    }
+}
+
+/// What would be deleted.
+pub(super) fn forecast(count: &ExpiredCount, before: Option<DateTime<Utc>>, args: &PruneArgs) -> Vec<String> {
+    let mut lines: Vec<_> = before.into_iter().map(day).collect();
+    let since = count.earliest.map(|t| format!(", of calls from {} on", t.format("%Y-%m-%d"))).unwrap_or_default();
+    let analyses = count.analyses + if args.even_unfinished { count.open } else { 0 };
+    lines.push(format!(
+        "would delete {analyses} analyses{since}, with {} alerts and {} reviews",
+        count.alerts, count.reviews
+    ));
+    let recordings = if args.recordings { "and the recordings that no other analysis needs" } else { "no recordings" };
+    lines.push(format!("             their artifacts, {recordings}; nothing was changed (--dry-run)"));
+    if !args.even_unfinished {
+        lines.extend(kept(count.open, before.is_none()));
+    }
+    lines
+}
+
+fn day(before: DateTime<Utc>) -> String {
+    format!("calls     before {}", before.format("%Y-%m-%d %H:%M UTC"))
+}
+
+fn kept(open: u64, one_call: bool) -> Option<String> {
+    let advice = if one_call { ": run this again when they have, or with --even-unfinished" } else { "" };
+    (open > 0).then(|| format!("kept      {open} jobs that have not ended{advice}"))
+}
