@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each target uses its own part")]
 
 use domain::{Failure, Job};
-use speech::audio::{Decoder, To16k};
+use speech::audio::{Decoder, Resampler16k};
 use speech::framing::SAMPLE_RATE;
 use speech::settings::Audio;
 use std::io::Write;
@@ -42,7 +42,7 @@ fn listen(bytes: &[u8]) -> Result<f64, Failure> {
         return Ok(0.0);
     }
     assert!((1..=MOST_CHANNELS).contains(&facts.channels), "{} channels", facts.channels);
-    let mut resampler = To16k::new(facts.sample_rate, facts.channels.into())?;
+    let mut resampler = Resampler16k::new(facts.sample_rate, facts.channels.into())?;
     let mut at_16k = vec![Vec::new(); facts.channels.into()];
     let mut heard = 0;
     let mut take = |at_16k: &mut Vec<Vec<f32>>| {
@@ -52,7 +52,7 @@ fn listen(bytes: &[u8]) -> Result<f64, Failure> {
         heard += count;
         at_16k.iter_mut().for_each(Vec::clear);
     };
-    while let Some(block) = decoder.next(limits)? {
+    while let Some(block) = decoder.next()? {
         assert_eq!(block.len(), usize::from(facts.channels), "channels come and go");
         assert!(block.iter().flatten().all(|s| (-1.0..=1.0).contains(s)), "beyond full scale");
         resampler.push(block, &mut at_16k)?;

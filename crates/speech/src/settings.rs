@@ -1,7 +1,7 @@
 //! The sections of `config/default.toml` that this crate reads, where each key is explained.
 #![expect(missing_docs, reason = "each key is documented once, in config/default.toml")]
 
-use crate::model::Provider;
+use crate::model::provider::Provider;
 use domain::Role;
 use serde::Deserialize;
 use std::collections::BTreeSet;

@@ -1,19 +1,23 @@
-//! From a file of any format to segments of speech at 16 kHz, streamed: whatever the length of
-//! the recording, no more than one segment per track is held in memory.
+//! From a file of any format to segments of speech at 16 kHz. Streamed: whatever the length of the recording, no
+//! more than one segment per track is in memory.
 //!
+//! Imports point one way: `errors`, `bytes` <- `codec` <- `container` <- `source` <- `decode` <- `preprocess`.
 //! Synchronous: it runs on a thread for blocking work.
 
+mod bytes;
+mod codec;
 mod container;
 mod decode;
-mod opus;
+mod errors;
 mod preprocess;
 mod resample;
 mod sink;
+mod source;
 mod trim;
 mod vad;
 
 pub use decode::Decoder;
 pub use preprocess::{Preprocess, Preprocessed};
-pub use resample::To16k;
+pub use resample::Resampler16k;
 pub use sink::{Sink, SpeechSegment};
 pub use vad::VoiceDetector;

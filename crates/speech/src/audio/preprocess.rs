@@ -1,7 +1,8 @@
-//! The stages in a row: decode, keep the scored channels apart, resample, find speech, cut.
+//! The stages in a row: decode, select the scored channels, resample, find speech, cut it into segments.
 
 use super::decode::Decoder;
-use super::resample::To16k;
+use super::errors;
+use super::resample::Resampler16k;
 use super::sink::Sink;
 use super::vad::{SpeechTracks, VoiceDetector};
 use crate::framing::MIN_SAMPLES;
@@ -16,27 +17,27 @@ use std::fs::File;
 pub struct Preprocess<'a> {
     /// Limits.
     pub audio: &'a settings::Audio,
-    /// How speech is cut.
+    /// How speech is cut into segments.
     pub segment: &'a settings::Segment,
-    /// Hears where somebody speaks.
+    /// Voice activity detection.
     pub vad: &'a VoiceDetector,
 }
 
-/// What a recording was.
+/// What preprocessing found out about a recording.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preprocessed {
-    /// As found by its content.
+    /// As found by the file's content.
     pub facts: AudioFacts,
-    /// As `layout` gave them.
+    /// As returned by `layout`.
     pub tracks: Vec<Track>,
 }
 
 impl Preprocess<'_> {
-    /// Reads `file` from its beginning to its end. `layout` is told how many channels there are
-    /// and says which tracks to make of them.
+    /// Reads `file` from its beginning to its end. `layout` gets the number of channels and returns the tracks
+    /// to make of them.
     ///
     /// # Errors
-    /// An `audio.*` or `channels.*` failure of the recording, or whatever the sink returned.
+    /// An `audio.*` or `channels.*` failure of the recording, or the sink's error.
     pub fn run(
         &self,
         file: File,
@@ -46,7 +47,7 @@ impl Preprocess<'_> {
         let mut decoder = Decoder::open(file, self.audio)?;
         let AudioFacts { sample_rate, channels, .. } = decoder.facts();
         if sample_rate == 0 {
-            return Err(Failure::new(FailureCode::AudioTooShort, "the recording holds no samples"));
+            return Err(errors::too_short("the recording holds no samples"));
         }
         let tracks = layout(channels);
         let scored: Vec<usize> = (0..tracks.len()).filter(|n| tracks[*n].scored).collect();
@@ -54,33 +55,33 @@ impl Preprocess<'_> {
             let what = format!("none of the {channels} channels has a role that is scored");
             return Err(Failure::new(FailureCode::ChannelsNoneScored, what));
         }
-        let mut resampler = To16k::new(sample_rate, scored.len())?;
-        let mut speech = SpeechTracks::new(&scored, self.segment, self.vad.borrow()?);
-        let mut chosen = vec![Vec::new(); scored.len()];
+        let mut resampler = Resampler16k::new(sample_rate, scored.len())?;
+        let mut speech = SpeechTracks::new(&scored, self.segment, self.vad.acquire()?);
+        let mut selected = vec![Vec::new(); scored.len()];
         let mut at_16k = vec![Vec::new(); scored.len()];
-        while let Some(channels) = decoder.next(self.audio)? {
-            for (samples, track) in chosen.iter_mut().zip(&scored) {
-                choose(channels, tracks[*track].channel, samples);
+        while let Some(channels) = decoder.next()? {
+            for (samples, track) in selected.iter_mut().zip(&scored) {
+                select(channels, tracks[*track].channel, samples);
             }
-            resampler.push(&chosen, &mut at_16k)?;
-            speech.take(&mut at_16k, sink)?;
+            resampler.push(&selected, &mut at_16k)?;
+            speech.push(&mut at_16k, sink)?;
         }
         resampler.finish(&mut at_16k)?;
-        speech.take(&mut at_16k, sink)?;
-        if speech.position() < MIN_SAMPLES as u64 {
+        speech.push(&mut at_16k, sink)?;
+        if speech.samples() < MIN_SAMPLES as u64 {
             let what = format!(
                 "the recording holds {} samples at 16 kHz; at least {MIN_SAMPLES} are needed",
-                speech.position()
+                speech.samples()
             );
-            return Err(Failure::new(FailureCode::AudioTooShort, what));
+            return Err(errors::too_short(what));
         }
         speech.finish(sink)?;
         Ok(Preprocessed { facts: decoder.facts(), tracks })
     }
 }
 
-/// One channel, or the average of all. A channel that is not there is silent.
-fn choose(channels: &[Vec<f32>], number: Option<u16>, samples: &mut Vec<f32>) {
+/// One channel, or the average of all. A channel that does not exist is silent.
+fn select(channels: &[Vec<f32>], number: Option<u16>, samples: &mut Vec<f32>) {
     let count = channels.first().map_or(0, Vec::len);
     samples.clear();
     match number.map(|number| channels.get(usize::from(number))) {

@@ -1,16 +1,16 @@
-//! Any rate to 16 kHz, streamed, channels kept apart.
+//! Any rate to 16 kHz, streamed, each channel by itself.
 
 use crate::framing::SAMPLE_RATE;
 use domain::{Failure, FailureCode};
 use rubato::audioadapter_buffers::direct::SequentialSliceOfVecs;
-use rubato::{Fft, FixedSync, Indexing, Resampler};
+use rubato::{Fft, FixedSync, Indexing, Resampler as _};
 
-/// Input samples that one transform takes in about: with fewer, the filter's edge is blunter.
+/// Input samples of one transform, about: with fewer, the filter's edge is less steep.
 const CHUNK: usize = 4096;
 
-/// Resamples all channels in step. What comes out is neither shifted nor shorter than what went
-/// in: `round(input x 16000 / rate)` samples.
-pub struct To16k {
+/// Resamples all channels in step. The output is not shifted against the input, and has
+/// `round(input x 16000 / rate)` samples.
+pub struct Resampler16k {
     rate: u64,
     input: u64,
     output: u64,
@@ -22,11 +22,11 @@ struct Transform {
     fft: Fft<f32>,
     pending: Vec<Vec<f32>>,
     out: Vec<Vec<f32>>,
-    /// Samples of the filter's delay still to be dropped.
+    /// Samples of the filter's delay that are still to be dropped.
     delay: usize,
 }
 
-impl To16k {
+impl Resampler16k {
     /// For `channels` channels at `rate` Hz.
     ///
     /// # Errors
@@ -36,7 +36,7 @@ impl To16k {
         Ok(Self { rate: u64::from(rate), input: 0, output: 0, transform })
     }
 
-    /// Takes in the next samples, equally many per channel, and appends what is ready to `out`.
+    /// Takes the next samples, equally many per channel, and appends to `out` what is ready.
     ///
     /// # Errors
     /// `worker.internal`: a defect.
@@ -58,9 +58,9 @@ impl To16k {
     /// `worker.internal`: a defect.
     pub fn finish(&mut self, out: &mut [Vec<f32>]) -> Result<(), Failure> {
         let Some(transform) = &mut self.transform else { return Ok(()) };
-        let wanted = (self.input * u64::from(SAMPLE_RATE) + self.rate / 2) / self.rate;
-        while self.output < wanted {
-            self.output += transform.run(out, true, wanted - self.output)?;
+        let expected = (self.input * u64::from(SAMPLE_RATE) + self.rate / 2) / self.rate;
+        while self.output < expected {
+            self.output += transform.run(out, true, expected - self.output)?;
         }
         Ok(())
     }
@@ -130,7 +130,7 @@ mod tests {
 
     /// Resamples in uneven pieces, as packets come.
     fn resampled(samples: &[f32], rate: u32) -> Vec<f32> {
-        let mut resampler = To16k::new(rate, 1).expect("valid rate");
+        let mut resampler = Resampler16k::new(rate, 1).expect("valid rate");
         let mut out = vec![Vec::new()];
         for piece in samples.chunks(1_153) {
             resampler.push(&[piece.to_vec()], &mut out).expect("resampled");
@@ -145,18 +145,18 @@ mod tests {
     }
 
     #[test]
-    fn a_tone_keeps_its_level_and_its_place() {
+    fn a_tone_keeps_level_and_phase() {
         for rate in RATES {
             let out = resampled(&tone(1_000.0, rate, rate as usize), rate);
-            let wanted = tone(1_000.0, SAMPLE_RATE, 16_000);
-            let error: Vec<f32> = out.iter().zip(&wanted).map(|(a, b)| a - b).collect();
-            let middle = decibels(&error[2_000..14_000]) - decibels(&wanted);
+            let expected = tone(1_000.0, SAMPLE_RATE, 16_000);
+            let error: Vec<f32> = out.iter().zip(&expected).map(|(a, b)| a - b).collect();
+            let middle = decibels(&error[2_000..14_000]) - decibels(&expected);
             assert!(middle < -75.0, "{rate} Hz: differs by {middle:.1} dB");
         }
     }
 
     #[test]
-    fn what_16_khz_cant_hold_is_gone() {
+    fn frequencies_above_8_khz_are_removed() {
         for rate in RATES.into_iter().filter(|rate| *rate > 22_050) {
             for hertz in [8_600.0, 10_000.0, f64::from(rate) / 2.0 - 1_000.0] {
                 let out = resampled(&tone(hertz, rate, rate as usize), rate);
@@ -167,18 +167,18 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_rounded_and_never_off() {
+    fn output_lengths_are_exact() {
         for rate in RATES {
             for count in [0, 1, 399, 4_096, 4_097, 50_001] {
-                let wanted = (count as f64 * 16_000.0 / f64::from(rate)).round() as usize;
-                assert_eq!(resampled(&vec![0.1; count], rate).len(), wanted, "{count} samples at {rate} Hz");
+                let expected = (count as f64 * 16_000.0 / f64::from(rate)).round() as usize;
+                assert_eq!(resampled(&vec![0.1; count], rate).len(), expected, "{count} samples at {rate} Hz");
             }
         }
     }
 
     #[test]
-    fn channels_stay_apart() {
-        let mut resampler = To16k::new(8_000, 2).expect("valid rate");
+    fn channels_are_not_mixed() {
+        let mut resampler = Resampler16k::new(8_000, 2).expect("valid rate");
         let mut out = vec![Vec::new(), Vec::new()];
         resampler.push(&[tone(500.0, 8_000, 8_000), vec![0.0; 8_000]], &mut out).expect("resampled");
         resampler.finish(&mut out).expect("finished");

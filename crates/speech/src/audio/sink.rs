@@ -1,25 +1,25 @@
-//! Where preprocessing delivers: blocks of audio, and segments of speech.
+//! What preprocessing delivers: blocks of audio, and segments of speech.
 
 use domain::Failure;
 
-/// Takes what preprocessing gives, while it goes on. An error stops the run and is its result.
+/// Receives the output of preprocessing while it runs. An error stops the run and is its result.
 pub trait Sink {
-    /// The next samples at 16 kHz of the scored tracks (in the order of the tracks, those left
-    /// out skipped), all of equal length, in [-1, 1]: what `processed_audio.wav` holds.
+    /// The next samples of the scored tracks, in track order: shape [scored tracks][samples], 16 kHz, in [-1, 1].
+    /// `processed_audio.wav` holds them.
     fn block(&mut self, scored: &[Vec<f32>]) -> Result<(), Failure>;
 
-    /// A stretch of speech. Segments of one track come in order of time.
+    /// A segment of speech. Segments of one track come in order of time.
     fn segment(&mut self, segment: SpeechSegment) -> Result<(), Failure>;
 }
 
-/// A stretch of speech of one track.
+/// A segment of speech of one track.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpeechSegment {
     /// Index into [`super::Preprocessed::tracks`].
     pub track: usize,
     /// Number within the track, from 0.
     pub index: u32,
-    /// First sample at 16 kHz, from the recording's beginning.
+    /// Its first sample at 16 kHz, from the recording's beginning.
     pub start_sample: u64,
     /// One past the last sample at 16 kHz.
     pub end_sample: u64,

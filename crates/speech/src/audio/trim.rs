@@ -1,13 +1,13 @@
-//! Leaving out what an encoder put before and behind the sound.
+//! Removes the encoder's delay and padding.
 
-use super::container::Source;
+use super::container::TrackTiming;
 
-/// What is still to be left out of one file, in samples per channel. By default nothing.
+/// What is still to be removed from one file, in samples per channel. By default nothing.
 #[derive(Debug)]
 pub(super) struct Trim {
     /// Delay at the beginning.
     skip: u64,
-    /// Samples to give until the packet that is the last.
+    /// Samples to deliver until the packet that is the last.
     keep: u64,
     /// Padding at the end of the last packet.
     padding: usize,
@@ -22,24 +22,24 @@ impl Default for Trim {
 }
 
 impl Trim {
-    /// What `source` says, at `rate` Hz.
-    pub(super) fn new(source: &Source, rate: u32) -> Self {
+    /// By `timing`, at `rate` Hz.
+    pub(super) fn new(timing: &TrackTiming, rate: u32) -> Self {
         let samples = |seconds: f64| (seconds * f64::from(rate)).round() as u64;
         Self {
-            skip: samples(source.skip_s),
-            keep: source.keep_s.map_or(u64::MAX, samples),
-            padding: samples(source.padding_s) as usize,
+            skip: samples(timing.delay_s),
+            keep: timing.keep_s.map_or(u64::MAX, samples),
+            padding: samples(timing.padding_s) as usize,
             held: Vec::new(),
         }
     }
 
-    /// Leaves in `block`, a packet's samples, what is to be heard now, with every sample a number
-    /// in [-1, 1]. With padding that is the packet before.
+    /// Leaves in `block`, a packet's samples, what belongs to the recording, with every sample a number in [-1, 1].
+    /// With padding that is the packet before.
     pub(super) fn apply(&mut self, block: &mut Vec<Vec<f32>>) {
         let count = block.first().map_or(0, Vec::len);
         let skip = self.skip.min(count as u64) as usize;
         self.skip -= skip as u64;
-        // ffmpeg, with which counts must agree, lets the packet in which an edit ends play out.
+        // ffmpeg, with which sample counts must agree, delivers all of the packet in which an edit ends.
         let take = if self.keep == 0 { 0 } else { count - skip };
         self.keep = self.keep.saturating_sub(take as u64);
         for samples in &mut *block {
@@ -54,8 +54,8 @@ impl Trim {
         }
     }
 
-    /// Whether all that is to be heard was given.
-    pub(super) fn over(&self) -> bool {
+    /// Whether all samples of the recording were delivered.
+    pub(super) fn is_done(&self) -> bool {
         self.keep == 0
     }
 
@@ -74,19 +74,19 @@ mod tests {
     use super::*;
 
     fn packets(mut trim: Trim, packets: &[&[f32]]) -> Vec<f32> {
-        let mut heard = Vec::new();
+        let mut delivered = Vec::new();
         for packet in packets {
             let mut block = vec![packet.to_vec()];
             trim.apply(&mut block);
-            heard.extend(block.first().cloned().unwrap_or_default());
+            delivered.extend(block.first().cloned().unwrap_or_default());
         }
-        heard.extend(trim.last().unwrap_or_default().into_iter().flatten());
+        delivered.extend(trim.last().unwrap_or_default().into_iter().flatten());
         assert!(trim.last().is_none());
-        heard
+        delivered
     }
 
     #[test]
-    fn delay_and_padding_are_left_out_across_packets() {
+    fn delay_and_padding_are_removed_across_packets() {
         let trim = Trim { skip: 3, padding: 1, ..Trim::default() };
         assert_eq!(packets(trim, &[&[0.1, 0.2], &[0.3, 0.4], &[0.5, 0.6]]), [0.4, 0.5]);
     }
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_silence() {
+    fn samples_that_are_not_numbers_become_silence() {
         assert_eq!(packets(Trim::default(), &[&[f32::NAN, 2.0, -0.5]]), [0.0, 1.0, -0.5]);
     }
 }

@@ -2,10 +2,9 @@
 
 mod batch;
 mod contract;
-mod provider;
+pub mod provider;
 mod session;
 
 pub use batch::{InferenceHandle, PendingPrediction, Prediction, Request};
 pub use contract::{ContractError, ModelCard, Precision};
-pub use provider::Provider;
 pub use session::{Loaded, Session};

@@ -7,7 +7,8 @@ use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session as Or
 use ort::value::TensorRef;
 use std::path::Path;
 
-use super::{ContractError, ModelCard, Precision, Prediction, Provider};
+use super::provider::Provider;
+use super::{ContractError, ModelCard, Precision, Prediction};
 use crate::runtime::Runtime;
 
 const INPUTS: [&str; 2] = ["waveform", "lengths"];

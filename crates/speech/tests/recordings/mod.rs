@@ -89,7 +89,7 @@ pub(crate) fn decode(path: &Path, limits: &Audio) -> Result<(AudioFacts, Vec<Vec
     let file = File::open(path).expect("the recording is there");
     let mut decoder = Decoder::open(file, limits)?;
     let mut all = vec![Vec::new(); usize::from(decoder.facts().channels)];
-    while let Some(block) = decoder.next(limits)? {
+    while let Some(block) = decoder.next()? {
         all.iter_mut().zip(block).for_each(|(to, from)| to.extend_from_slice(from));
     }
     Ok((decoder.facts(), all))

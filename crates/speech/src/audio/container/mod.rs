@@ -1,13 +1,137 @@
-//! Containers: what a file is, by its content, and where its sound is in it.
+//! Container formats: what a file is, by its content, and where its audio is in it.
+//!
+//! Each format is one file with one [`Container`], registered below. `docs/recipes/audio-format.md` says how
+//! to add one.
 
-pub(super) mod aac;
-mod bytes;
-mod detect;
+mod adts;
+mod aiff;
+mod caf;
+mod flac;
+mod input;
+mod layout;
 mod matroska;
 mod mp4;
 mod mpeg;
-pub(super) mod source;
+mod ogg;
+mod tag;
+mod unsupported;
 mod view;
 mod wav;
 
-pub(super) use source::Source;
+use super::errors;
+use domain::Failure;
+use std::fs::File;
+use symphonia_core::codecs::audio::AudioCodecParameters;
+use symphonia_core::errors::Result as SymphoniaResult;
+use symphonia_core::formats::{FormatReader, Track};
+use symphonia_core::io::MediaSourceStream;
+
+pub(super) use input::Input;
+pub(super) use layout::{Layout, TrackLayout, TrackTiming};
+pub(super) use view::View;
+
+/// A container format.
+pub(super) trait Container: Sync {
+    /// Name in reports, like `wav`.
+    fn name(&self) -> &'static str;
+
+    /// Where in `input.head` the container begins; `None` when the file is of another format.
+    fn detect(&self, input: &Input) -> Option<usize>;
+
+    /// Reads the container's headers. `input.start` is where [`Container::detect`] found it.
+    ///
+    /// # Errors
+    /// An `audio.*` failure of the file; `worker.internal` when it can't be read.
+    fn layout(&self, input: &mut Input) -> Result<Layout, Failure>;
+
+    /// Opens the demuxer on [`Layout::header`] and [`Layout::range`].
+    ///
+    /// # Errors
+    /// The demuxer's.
+    fn demuxer(&self, stream: MediaSourceStream<'static>) -> SymphoniaResult<Box<dyn FormatReader>>;
+
+    /// Adds to the layout's timing what only the open demuxer knows of its track.
+    fn complete(&self, timing: TrackTiming, _: &Track, _: &AudioCodecParameters) -> TrackTiming {
+        timing
+    }
+}
+
+/// The formats with a magic number, in any order.
+static BY_MAGIC: [&dyn Container; 7] =
+    [&wav::Wav, &aiff::Aiff, &caf::Caf, &flac::Flac, &ogg::Ogg, &mp4::Mp4, &matroska::Matroska];
+
+/// The formats without one, found by frames that follow each other. They are searched for last, since other
+/// formats may contain such frames.
+static BY_FRAMES: [&dyn Container; 2] = [&mpeg::Mpeg, &adts::Adts];
+
+/// Bytes in which a format is searched for.
+const HEAD: usize = mpeg::SEARCH + 16 * 1024;
+
+/// Reads what `file`, `length` bytes long, is and where its audio is. Names are never looked at.
+///
+/// # Errors
+/// An `audio.*` failure of the file; `worker.internal` when it can't be read.
+pub(super) fn read(file: File, length: u64) -> Result<(Layout, File), Failure> {
+    let mut input = Input { file, start: 0, length, head: Vec::new() };
+    tag::skip(&mut input)?;
+    input.head = input.read(input.start, HEAD)?;
+    let (container, offset) = detect(&input)?;
+    input.start += offset as u64;
+    input.head.drain(..offset);
+    let layout = container.layout(&mut input)?;
+    Ok((layout, input.file))
+}
+
+fn detect(input: &Input) -> Result<(&'static dyn Container, usize), Failure> {
+    let find = |formats: &[&'static dyn Container]| {
+        formats.iter().find_map(|format| format.detect(input).map(|offset| (*format, offset)))
+    };
+    if let Some(found) = find(&BY_MAGIC) {
+        return Ok(found);
+    }
+    if let Some(name) = unsupported::name(input) {
+        return Err(errors::unsupported(name));
+    }
+    find(&BY_FRAMES)
+        .ok_or_else(|| errors::not_audio("the content is of no known audio format, whatever the file's name says"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An input that is `head` alone.
+    pub(super) fn input(head: &[u8]) -> Input {
+        use std::io::Write;
+        let mut file = tempfile::tempfile().expect("temporary file");
+        file.write_all(head).expect("written");
+        Input { file, start: 0, length: head.len() as u64, head: head.to_vec() }
+    }
+
+    fn detected(head: &[u8]) -> Result<&'static str, Failure> {
+        detect(&input(head)).map(|(container, _)| container.name())
+    }
+
+    #[test]
+    fn formats_are_told_apart_by_their_first_bytes() {
+        for (head, name) in [
+            (&b"RIFF....WAVEfmt "[..], "wav"),
+            (b"RF64....WAVEds64", "wav"),
+            (b"FORM....AIFC", "aiff"),
+            (b"caff\x00\x01\0\0", "caf"),
+            (b"fLaC\0\0\0\x22", "flac"),
+            (b"OggS\0\x02", "ogg"),
+            (b"\0\0\0\x20ftypM4A ", "mp4"),
+            (b"\x1a\x45\xdf\xa3\x01", "matroska"),
+        ] {
+            assert_eq!(detected(head), Ok(name));
+        }
+    }
+
+    #[test]
+    fn text_and_nothing_are_not_audio() {
+        for head in [&b"Dear recorder, where is my audio?"[..], b""] {
+            assert_eq!(detected(head).expect_err("not audio").code, domain::FailureCode::AudioNotAudio);
+        }
+    }
+}

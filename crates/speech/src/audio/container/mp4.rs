@@ -1,47 +1,68 @@
-//! The boxes of an MP4 file that the demuxer passes over: the edit list, without which the
-//! encoder's delay is heard, and whether the boxes are all there.
+//! MP4, M4A and QuickTime. The boxes that the demuxer ignores are read here: the edit list, without which the
+//! encoder's delay would be analysed, and whether the boxes are complete.
 
-use super::bytes::{be16, be32, be64, read_at};
-use std::fs::File;
+use super::{Container, Input, Layout, TrackLayout, TrackTiming};
+use crate::audio::bytes::{be16, be32, be64};
+use crate::audio::errors;
+use domain::Failure;
+use symphonia::default::formats::IsoMp4Reader;
+use symphonia_core::errors::Result as SymphoniaResult;
+use symphonia_core::formats::{FormatOptions, FormatReader};
+use symphonia_core::io::{MediaSourceStream, ReadBytes};
 
-/// Most bytes of a `moov` box: the tables of a day of sound take a fifth of this.
+/// Most bytes of a `moov` box: the tables of a day of audio take a fifth of this.
 const MAX_MOOV: u64 = 64 * 1024 * 1024;
 
 /// Outermost boxes walked over at most: a day of fragments of a second, two boxes each.
 const MAX_BOXES: usize = 200_000;
 
-/// What the boxes say.
-#[derive(Debug, Default, PartialEq)]
-pub(in crate::audio) struct Mp4 {
-    /// Bytes by which the last box goes past the end of the file.
-    pub missing: u64,
-    /// Whether there is a `moov` box: recorders write it last.
-    pub indexed: bool,
-    /// The first track of sound.
-    pub sound: Option<Sound>,
+pub(super) struct Mp4;
+
+impl Container for Mp4 {
+    fn name(&self) -> &'static str {
+        "mp4"
+    }
+
+    fn detect(&self, input: &Input) -> Option<usize> {
+        input.has(4, b"ftyp").then_some(0)
+    }
+
+    fn layout(&self, input: &mut Input) -> Result<Layout, Failure> {
+        let boxes = read(input)?;
+        let Some(tracks) = boxes.tracks else {
+            return Err(errors::truncated("the MP4 file ends before its index (moov), which recorders write last"));
+        };
+        let mut layout = Layout::new(&Mp4, input.start..input.length);
+        layout.missing = boxes.missing;
+        layout.readable_in_part = false;
+        layout.tracks = tracks;
+        Ok(layout)
+    }
+
+    fn demuxer(&self, mut stream: MediaSourceStream<'static>) -> SymphoniaResult<Box<dyn FormatReader>> {
+        // This demuxer expects to be behind the first box's size, at its type.
+        stream.read_quad_bytes()?;
+        Ok(Box::new(IsoMp4Reader::try_new(stream, FormatOptions::default())?))
+    }
 }
 
-/// The first track of sound.
+/// The outermost boxes.
 #[derive(Debug, Default, PartialEq)]
-pub(in crate::audio) struct Sound {
-    /// Type of the sample entry, like `mp4a`.
-    pub entry: [u8; 4],
-    /// Hz, of the sample entry; for HE-AAC twice that of the decoder's configuration.
-    pub rate: u32,
-    /// Seconds of delay to leave out at the beginning.
-    pub skip_s: f64,
-    /// Seconds to keep after that.
-    pub keep_s: Option<f64>,
+struct Boxes {
+    /// Bytes by which the last box exceeds the end of the file.
+    missing: u64,
+    /// The audio tracks; `None` without a `moov` box.
+    tracks: Option<Vec<TrackLayout>>,
 }
 
-/// Reads the boxes of `file`, `length` bytes long.
-pub(in crate::audio) fn read(file: &mut File, length: u64) -> std::io::Result<Mp4> {
-    let (mut found, mut position) = (Mp4::default(), 0u64);
+/// Walks over the outermost boxes and reads `moov`.
+fn read(input: &mut Input) -> Result<Boxes, Failure> {
+    let (mut found, mut position, length) = (Boxes::default(), input.start, input.length);
     for _ in 0..MAX_BOXES {
         if position >= length {
             break;
         }
-        let header = read_at(file, position, 16)?;
+        let header = input.read(position, 16)?;
         let (Some(size), Some(kind)) = (be32(&header, 0), header.get(4..8)) else { break };
         let (size, body) = match size {
             0 => (length - position, 8),
@@ -54,9 +75,8 @@ pub(in crate::audio) fn read(file: &mut File, length: u64) -> std::io::Result<Mp
         let end = position.saturating_add(size);
         found.missing = end.saturating_sub(length);
         if kind == b"moov" {
-            found.indexed = true;
-            let moov = read_at(file, position + body, (size - body).min(MAX_MOOV) as usize)?;
-            found.sound = sound(&moov);
+            let moov = input.read(position + body, (size - body).min(MAX_MOOV) as usize)?;
+            found.tracks = Some(tracks(&moov).unwrap_or_default());
         }
         position = end;
     }
@@ -81,21 +101,36 @@ fn inside<'a>(bytes: &'a [u8], path: &[&[u8; 4]]) -> Option<&'a [u8]> {
     path.iter().try_fold(bytes, |bytes, kind| boxes(bytes).find(|(k, _)| k == kind).map(|(_, body)| body))
 }
 
-fn sound(moov: &[u8]) -> Option<Sound> {
+/// The audio tracks of a `moov` box.
+fn tracks(moov: &[u8]) -> Option<Vec<TrackLayout>> {
     let movie_scale = scale(inside(moov, &[b"mvhd"])?)?;
-    let track = boxes(moov)
-        .filter(|(kind, _)| kind == b"trak")
-        .map(|(_, body)| body)
-        .find(|trak| inside(trak, &[b"mdia", b"hdlr"]).and_then(|hdlr| hdlr.get(8..12)) == Some(b"soun"))?;
-    let media_scale = scale(inside(track, &[b"mdia", b"mdhd"])?)?;
-    let (entry, body) = boxes(inside(track, &[b"mdia", b"minf", b"stbl", b"stsd"])?.get(8..)?).next()?;
-    let (skip_s, keep_s) = edit(track, media_scale, movie_scale).unwrap_or((0.0, None));
-    Some(Sound {
-        entry: entry.try_into().ok()?,
-        rate: u32::from(be16(body, 24).unwrap_or(0)),
-        skip_s: if skip_s > 0.0 { skip_s } else { priming(moov, media_scale).unwrap_or(0.0) },
-        keep_s,
+    let is_audio = |trak: &&[u8]| inside(trak, &[b"mdia", b"hdlr"]).and_then(|hdlr| hdlr.get(8..12)) == Some(b"soun");
+    let traks = boxes(moov).filter(|(kind, _)| kind == b"trak").map(|(_, body)| body).filter(is_audio);
+    Some(traks.map(|trak| track(moov, trak, movie_scale).unwrap_or_default()).collect())
+}
+
+fn track(moov: &[u8], trak: &[u8], movie_scale: f64) -> Option<TrackLayout> {
+    let media_scale = scale(inside(trak, &[b"mdia", b"mdhd"])?)?;
+    let (entry, body) = boxes(inside(trak, &[b"mdia", b"minf", b"stbl", b"stsd"])?.get(8..)?).next()?;
+    let (delay_s, keep_s) = edit(trak, media_scale, movie_scale).unwrap_or((0.0, None));
+    let delay_s = if delay_s > 0.0 { delay_s } else { priming(moov, media_scale).unwrap_or(0.0) };
+    Some(TrackLayout {
+        codec: Some(codec_name(entry)),
+        // For HE-AAC twice that of the decoder's configuration.
+        sample_rate: Some(u32::from(be16(body, 24).unwrap_or(0))),
+        timing: TrackTiming { delay_s, keep_s, ..TrackTiming::default() },
     })
+}
+
+/// Of the type of a sample entry, like `mp4a`.
+fn codec_name(entry: &[u8]) -> String {
+    let entry = String::from_utf8_lossy(entry).trim().to_lowercase();
+    match entry.as_str() {
+        "samr" | "sawb" | "sawp" => "AMR".into(),
+        "ac-3" | "ec-3" => "AC-3".into(),
+        "sqcp" => "QCELP".into(),
+        _ => entry,
+    }
 }
 
 /// Ticks a second of a `mvhd` or `mdhd` box.
@@ -104,7 +139,7 @@ fn scale(header: &[u8]) -> Option<f64> {
     be32(header, at).filter(|scale| *scale > 0).map(f64::from)
 }
 
-/// Seconds to leave out, then to keep, by the first edit that shows any media.
+/// Seconds to skip, then to keep, by the first edit that refers to media.
 fn edit(track: &[u8], media_scale: f64, movie_scale: f64) -> Option<(f64, Option<f64>)> {
     let list = inside(track, &[b"edts", b"elst"])?;
     let wide = *list.first()? == 1;
@@ -121,7 +156,7 @@ fn edit(track: &[u8], media_scale: f64, movie_scale: f64) -> Option<(f64, Option
     })
 }
 
-/// Seconds of delay by Apple's own tag, which files without an edit list carry.
+/// Seconds of delay by Apple's own tag, in files without an edit list.
 fn priming(moov: &[u8], media_scale: f64) -> Option<f64> {
     let at = moov.windows(8).position(|bytes| bytes == b"iTunSMPB")?;
     let text = moov.get(at + 8..(at + 8 + 200).min(moov.len()))?;
@@ -133,22 +168,20 @@ fn priming(moov: &[u8], media_scale: f64) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::input;
     use super::*;
-    use std::io::Write;
 
     fn boxed(kind: [u8; 4], body: &[u8]) -> Vec<u8> {
         [&(body.len() as u32 + 8).to_be_bytes()[..], &kind, body].concat()
     }
 
     #[test]
-    fn a_box_past_the_end_is_counted_and_an_index_that_is_missing_noticed() {
-        let mut file = tempfile::tempfile().expect("temporary file");
+    fn missing_bytes_are_counted_and_a_missing_index_is_noticed() {
         let mut bytes = boxed(*b"ftyp", b"isom");
         bytes.extend(boxed(*b"mdat", &[0; 100]));
         bytes.truncate(bytes.len() - 30);
-        file.write_all(&bytes).expect("written");
-        let found = read(&mut file, bytes.len() as u64).expect("read");
-        assert_eq!(found, Mp4 { missing: 30, indexed: false, sound: None });
+        let found = read(&mut input(&bytes)).expect("read");
+        assert_eq!(found, Boxes { missing: 30, tracks: None });
     }
 
     #[test]

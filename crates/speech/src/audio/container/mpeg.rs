@@ -1,15 +1,70 @@
-//! MPEG audio (layers I to III) and ADTS, told from noise by their frames following each other.
+//! MPEG audio (layers I to III); and the search for its frames and those of ADTS, which follow each other.
 
-use super::bytes::be32;
+use super::{Container, Input, Layout, TrackLayout, TrackTiming};
+use crate::audio::bytes::be32;
+use domain::Failure;
+use std::ops::Range;
+use symphonia::default::formats::MpaReader;
+use symphonia_core::codecs::audio::AudioCodecParameters;
+use symphonia_core::errors::Result as SymphoniaResult;
+use symphonia_core::formats::{FormatOptions, FormatReader, Track};
+use symphonia_core::io::MediaSourceStream;
 
 /// How far into a file the first frame may be.
-pub(in crate::audio) const SEARCH: usize = 64 * 1024;
+pub(super) const SEARCH: usize = 64 * 1024;
 /// Frames in a row that make a stream.
 const FRAMES: usize = 3;
+/// Bytes at the beginning that hold the header and the counts of an info frame.
+const INFO_FRAME: usize = 256;
+
+pub(super) struct Mpeg;
+
+impl Container for Mpeg {
+    fn name(&self) -> &'static str {
+        "mpeg"
+    }
+
+    fn detect(&self, input: &Input) -> Option<usize> {
+        find(&input.head, input.whole()).filter(|(_, stream)| *stream == Stream::Mpeg).map(|(offset, _)| offset)
+    }
+
+    fn layout(&self, input: &mut Input) -> Result<Layout, Failure> {
+        layout(input, input.start..input.length)
+    }
+
+    fn demuxer(&self, stream: MediaSourceStream<'static>) -> SymphoniaResult<Box<dyn FormatReader>> {
+        Ok(Box::new(MpaReader::try_new(stream, FormatOptions::default())?))
+    }
+
+    /// Without LAME's tag the demuxer estimates the sample count by the first frame's bit rate, and the decoder
+    /// would cut what exceeds it.
+    fn complete(&self, timing: TrackTiming, track: &Track, _: &AudioCodecParameters) -> TrackTiming {
+        let gapless = timing.gapless && track.delay.is_some();
+        TrackTiming { sample_count: track.num_frames.filter(|_| gapless), gapless, ..timing }
+    }
+}
+
+/// The layout of MPEG audio in `range`, be it a file of its own or inside another container.
+pub(super) fn layout(input: &mut Input, range: Range<u64>) -> Result<Layout, Failure> {
+    let gapless = !concatenated(input, range.start)?;
+    let mut layout = Layout::new(&Mpeg, range);
+    layout
+        .tracks
+        .push(TrackLayout { timing: TrackTiming { gapless, ..TrackTiming::default() }, ..TrackLayout::default() });
+    Ok(layout)
+}
+
+/// Whether another recording begins where the one at `start` ends by its own count: `cat` makes such files, and
+/// the sample count of the first is not that of all.
+fn concatenated(input: &mut Input, start: u64) -> Result<bool, Failure> {
+    let Some(length) = byte_count(&input.read(start, INFO_FRAME)?) else { return Ok(false) };
+    let next = input.read(start.saturating_add(length), 10)?;
+    Ok(next.starts_with(b"ID3") || next.first() == Some(&0xff) && next.get(1).is_some_and(|byte| byte & 0xe0 == 0xe0))
+}
 
 /// A stream of frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::audio) enum Stream {
+pub(super) enum Stream {
     /// MPEG-1 or -2 audio.
     Mpeg,
     /// AAC in ADTS.
@@ -19,26 +74,26 @@ pub(in crate::audio) enum Stream {
 /// Where in `head`, the beginning of the file, frames begin to follow each other.
 ///
 /// `whole` says that `head` is the whole file, so that fewer frames may do.
-pub(in crate::audio) fn find(head: &[u8], whole: bool) -> Option<(usize, Stream)> {
+pub(super) fn find(head: &[u8], whole: bool) -> Option<(usize, Stream)> {
     let starts = (0..head.len().min(SEARCH)).filter(|at| head[*at] == 0xff);
-    starts.map(|at| (at, follow(&head[at..], whole && at == 0))).find_map(|(at, stream)| Some((at, stream?)))
+    starts.map(|at| (at, stream(&head[at..], whole && at == 0))).find_map(|(at, stream)| Some((at, stream?)))
 }
 
-fn follow(bytes: &[u8], whole: bool) -> Option<Stream> {
-    let (stream, identity, mut at) = frame(bytes)?;
+fn stream(bytes: &[u8], whole: bool) -> Option<Stream> {
+    let (kind, identity, mut at) = frame(bytes)?;
     for _ in 1..FRAMES {
         match bytes.get(at..) {
             Some(rest) if rest.len() >= 6 => match frame(rest) {
-                Some((next, same, length)) if next == stream && same == identity => at += length,
+                Some((next, same, length)) if next == kind && same == identity => at += length,
                 _ => return None,
             },
-            _ => return whole.then_some(stream),
+            _ => return whole.then_some(kind),
         }
     }
-    Some(stream)
+    Some(kind)
 }
 
-/// Kind, what must not change from frame to frame, and length of the frame at the beginning.
+/// Kind, the bits that must not change from frame to frame, and length of the frame at the beginning.
 fn frame(bytes: &[u8]) -> Option<(Stream, u32, usize)> {
     let header = be32(bytes, 0)?;
     if header >> 21 != 0x7ff {
@@ -69,8 +124,8 @@ fn adts_frame(bytes: &[u8], header: u32) -> Option<(Stream, u32, usize)> {
     sensible.then_some((Stream::Adts, header & 0xfffe_fdc0, length))
 }
 
-/// How many bytes the recording has that begins with `head`, if its first frame holds such a count (`Xing`, `Info`).
-pub(in crate::audio) fn counted(head: &[u8]) -> Option<u64> {
+/// Bytes of the recording that begins with `head`, if its first frame has that count (`Xing`, `Info`).
+fn byte_count(head: &[u8]) -> Option<u64> {
     let first = head.get(..head.len().min(200))?;
     let at = first.windows(4).position(|word| word == b"Xing" || word == b"Info")?;
     let flags = be32(head, at + 4)?;
@@ -101,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn noise_is_no_stream() {
+    fn noise_is_not_a_stream() {
         let mut state = 1u32;
         let noise: Vec<u8> = std::iter::repeat_with(|| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -114,16 +169,16 @@ mod tests {
     }
 
     #[test]
-    fn the_first_frame_may_count_bytes() {
+    fn an_info_frame_gives_the_byte_count() {
         let frame = |flags: u32, fields: &[u32]| {
             let numbers: Vec<u8> = [&[flags], fields].concat().iter().flat_map(|n| n.to_be_bytes()).collect();
             [&[0xff, 0xfb, 0x90, 0x00][..], &[0; 32], b"Info", &numbers].concat()
         };
-        assert_eq!(counted(&frame(3, &[100, 41_700])), Some(41_700));
-        assert_eq!(counted(&frame(2, &[41_700])), Some(41_700));
-        assert_eq!(counted(&frame(1, &[100])), None);
-        assert_eq!(counted(&frame(3, &[100])), None);
-        assert_eq!(counted(&[0xff; 300]), None);
+        assert_eq!(byte_count(&frame(3, &[100, 41_700])), Some(41_700));
+        assert_eq!(byte_count(&frame(2, &[41_700])), Some(41_700));
+        assert_eq!(byte_count(&frame(1, &[100])), None);
+        assert_eq!(byte_count(&frame(3, &[100])), None);
+        assert_eq!(byte_count(&[0xff; 300]), None);
     }
 
     #[test]

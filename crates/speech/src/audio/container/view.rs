@@ -1,13 +1,14 @@
-//! A part of a file, with a header of our own in front: what a demuxer gets to see.
+//! A demuxer's view of a file: a header of our own, then a range of the file's bytes.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use symphonia_core::io::MediaSource;
 
-/// `head`, then the bytes `start..end` of `file`.
+/// `header`, then the bytes `start..end` of `file`.
 #[derive(Debug)]
 pub(in crate::audio) struct View {
-    head: Vec<u8>,
+    header: Vec<u8>,
     file: File,
     start: u64,
     end: u64,
@@ -15,29 +16,29 @@ pub(in crate::audio) struct View {
 }
 
 impl View {
-    /// `start..end` must lie within the file.
-    pub(in crate::audio) fn new(head: Vec<u8>, file: File, start: u64, end: u64) -> Self {
-        Self { head, file, start, end: end.max(start), position: 0 }
+    /// `range` must be within the file.
+    pub(in crate::audio) fn new(header: Vec<u8>, file: File, range: &Range<u64>) -> Self {
+        Self { header, file, start: range.start, end: range.end.max(range.start), position: 0 }
     }
 
     fn length(&self) -> u64 {
-        self.head.len() as u64 + (self.end - self.start)
+        self.header.len() as u64 + (self.end - self.start)
     }
 }
 
 impl Read for View {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let head = self.head.len() as u64;
-        let count = if self.position < head {
-            let rest = &self.head[self.position as usize..];
+        let header = self.header.len() as u64;
+        let count = if self.position < header {
+            let rest = &self.header[self.position as usize..];
             let count = rest.len().min(buffer.len());
             buffer[..count].copy_from_slice(&rest[..count]);
             count
         } else {
             let left = self.length().saturating_sub(self.position);
-            let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            self.file.seek(SeekFrom::Start(self.start + (self.position - head)))?;
-            self.file.read(&mut buffer[..wanted])?
+            let count = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            self.file.seek(SeekFrom::Start(self.start + (self.position - header)))?;
+            self.file.read(&mut buffer[..count])?
         };
         self.position += count as u64;
         Ok(count)
@@ -72,10 +73,10 @@ mod tests {
     use std::io::Write;
 
     #[test]
-    fn reads_the_header_then_its_part_of_the_file_and_seeks_over_both() {
+    fn reads_the_header_then_the_range_and_seeks_over_both() {
         let mut file = tempfile::tempfile().expect("temporary file");
         file.write_all(b"0123456789").expect("written");
-        let mut view = View::new(b"ab".to_vec(), file, 3, 7);
+        let mut view = View::new(b"ab".to_vec(), file, &(3..7));
         let mut all = String::new();
         view.read_to_string(&mut all).expect("read");
         assert_eq!(all, "ab3456");

@@ -1,57 +1,84 @@
-//! WAV, RF64 and BW64: the header, read here rather than by the demuxer, since recorders write
-//! lengths of 0, lengths of "endless" and lengths past 4 GiB, and each means something else.
+//! WAV, RF64 and BW64. The header is read here rather than by the demuxer, since recorders write lengths of 0,
+//! lengths of "endless" and lengths past 4 GiB, and each means something else.
 
-use super::bytes::{le16, le32, le64, read_at};
-use domain::{Failure, FailureCode};
-use std::fs::File;
+use super::{Container, Input, Layout, mpeg};
+use crate::audio::bytes::{le16, le32, le64};
+use crate::audio::errors;
+use domain::Failure;
+use std::ops::Range;
+use symphonia::default::formats::WavReader;
+use symphonia_core::errors::Result as SymphoniaResult;
+use symphonia_core::formats::{FormatOptions, FormatReader};
+use symphonia_core::io::MediaSourceStream;
 
-/// Chunks looked at before the sound must have begun.
+/// Chunks looked at before the audio must have begun.
 const MAX_CHUNKS: usize = 512;
 /// Lengths from here on, when the file is shorter, are what writers to a pipe put in advance.
 const ENDLESS: u64 = 0x7fff_f000;
 
-/// What is behind a WAV header.
-#[derive(Debug, PartialEq)]
-pub(in crate::audio) struct Wave {
-    /// How the sound is coded.
-    pub coding: Coding,
-    /// Where the sound is in the file.
-    pub start: u64,
-    /// One past its last byte, never past the file's end.
-    pub end: u64,
-    /// Bytes that the header promises and the file lacks.
-    pub missing: u64,
+pub(super) struct Wav;
+
+impl Container for Wav {
+    fn name(&self) -> &'static str {
+        "wav"
+    }
+
+    fn detect(&self, input: &Input) -> Option<usize> {
+        let riff = [b"RIFF", b"RF64", b"BW64"].into_iter().any(|magic| input.has(0, magic));
+        (riff && input.has(8, b"WAVE")).then_some(0)
+    }
+
+    fn layout(&self, input: &mut Input) -> Result<Layout, Failure> {
+        let data = data_chunk(input)?;
+        let mut layout = match data.coding {
+            Coding::Mpeg => mpeg::layout(input, data.range)?,
+            Coding::Header(header) => Layout { header, ..Layout::new(&Wav, data.range) },
+        };
+        layout.missing = data.missing;
+        Ok(layout)
+    }
+
+    fn demuxer(&self, stream: MediaSourceStream<'static>) -> SymphoniaResult<Box<dyn FormatReader>> {
+        Ok(Box::new(WavReader::try_new(stream, FormatOptions::default())?))
+    }
+}
+
+/// The `data` chunk.
+struct Data {
+    /// How its samples are coded.
+    coding: Coding,
+    /// Its whole blocks, within the file.
+    range: Range<u64>,
+    /// Bytes that the header promises and the file does not have.
+    missing: u64,
 }
 
 /// What a `data` chunk holds.
-#[derive(Debug, PartialEq)]
-pub(in crate::audio) enum Coding {
-    /// A canonical header for the demuxer, with room for any length.
+enum Coding {
+    /// Samples; a canonical header for the demuxer, with room for any length.
     Header(Vec<u8>),
-    /// A stream of MPEG audio frames.
+    /// MPEG audio frames.
     Mpeg,
 }
 
-/// Reads the header at `base` of `file`, `length` bytes long: RIFF, RF64 or BW64.
-pub(in crate::audio) fn read(file: &mut File, base: u64, length: u64) -> Result<Wave, Failure> {
-    let unreadable = |e: std::io::Error| Failure::new(FailureCode::WorkerInternal, format!("reading the file: {e}"));
-    let bad = |what: &str| Failure::new(FailureCode::AudioBadHeader, format!("the WAV header {what}"));
-    let (mut position, mut format, mut long_length) = (base + 12, None, None);
+/// Reads the header: RIFF, RF64 or BW64.
+fn data_chunk(input: &mut Input) -> Result<Data, Failure> {
+    let (mut position, mut format, mut long_length) = (input.start + 12, None, None);
     for _ in 0..MAX_CHUNKS {
-        let chunk = read_at(file, position, 8).map_err(unreadable)?;
+        let chunk = input.read(position, 8)?;
         let Some(declared) = le32(&chunk, 4) else { break };
         let body = position + 8;
         match &chunk[..4] {
-            b"ds64" => long_length = le64(&read_at(file, body, 28).map_err(unreadable)?, 8),
-            b"fmt " => format = Some(read_at(file, body, declared.min(128) as usize).map_err(unreadable)?),
+            b"ds64" => long_length = le64(&input.read(body, 28)?, 8),
+            b"fmt " => format = Some(input.read(body, declared.min(128) as usize)?),
             b"data" => {
-                let format = format.ok_or_else(|| bad("has no format before its sound"))?;
+                let format = format.ok_or_else(|| bad("has no format before its audio"))?;
                 let (coding, block) = coding(&format)?;
                 let declared = match (declared, long_length) {
                     (u32::MAX, Some(long)) => long,
                     _ => u64::from(declared),
                 };
-                let available = length.saturating_sub(body);
+                let available = input.length.saturating_sub(body);
                 let endless = declared == 0 || declared >= ENDLESS && long_length.is_none();
                 let held = if endless {
                     available.min(if declared == 0 { u64::MAX } else { declared })
@@ -60,33 +87,36 @@ pub(in crate::audio) fn read(file: &mut File, base: u64, length: u64) -> Result<
                 };
                 let missing = if endless { 0 } else { declared - held };
                 let whole = held - held % u64::from(block);
-                return Ok(Wave { coding, start: body, end: body + whole, missing });
+                return Ok(Data { coding, range: body..body + whole, missing });
             }
             _ => {}
         }
         position = body + u64::from(declared) + u64::from(declared & 1);
-        if position >= length {
+        if position >= input.length {
             break;
         }
     }
     Err(match format {
-        Some(_) => Failure::new(FailureCode::AudioTruncated, "the WAV file ends before its sound begins"),
+        Some(_) => errors::truncated("the WAV file ends before its audio begins"),
         None => bad("has no format chunk"),
     })
 }
 
+fn bad(what: &str) -> Failure {
+    errors::bad_header(format!("the WAV header {what}"))
+}
+
 /// The coding that a `fmt ` chunk names, and the bytes of one indivisible block.
 fn coding(format: &[u8]) -> Result<(Coding, u32), Failure> {
-    let bad = |what: String| Failure::new(FailureCode::AudioBadHeader, format!("the WAV header {what}"));
-    let field = |at| le16(format, at).ok_or_else(|| bad("is cut short".into()));
+    let field = |at| le16(format, at).ok_or_else(|| bad("is cut short"));
     let (mut tag, channels, block, mut bits) = (field(0)?, field(2)?, field(12)?, field(14)?);
     let rate = le32(format, 4).unwrap_or(0);
     if rate == 0 || channels == 0 {
-        return Err(bad(format!("says {rate} Hz and {channels} channels")));
+        return Err(bad(&format!("says {rate} Hz and {channels} channels")));
     }
     if tag == 0xfffe {
         // The sub-format's GUID begins with the tag it stands for.
-        tag = le16(format, 24).ok_or_else(|| bad("is cut short".into()))?;
+        tag = le16(format, 24).ok_or_else(|| bad("is cut short"))?;
     }
     if matches!(tag, 0x50 | 0x55) {
         return Ok((Coding::Mpeg, 1));
@@ -96,7 +126,7 @@ fn coding(format: &[u8]) -> Result<(Coding, u32), Failure> {
         return Ok((Coding::Header(header(format)), u32::from(block.max(1))));
     }
     if matches!(tag, 1) && !bits.is_multiple_of(8) {
-        bits = bits.next_multiple_of(8); // 12 bits are kept in 16, the lowest four empty
+        bits = bits.next_multiple_of(8); // 12 bits are stored in 16, the lowest four empty
     }
     let known = match tag {
         1 => matches!(bits, 8 | 16 | 24 | 32),
@@ -106,18 +136,14 @@ fn coding(format: &[u8]) -> Result<(Coding, u32), Failure> {
             true
         }
         _ => {
-            let name = name_of(tag);
-            return Err(Failure::new(
-                FailureCode::AudioUnsupportedCodec,
-                format!("the WAV file holds {name}, which can't be decoded"),
-            ));
+            return Err(errors::unsupported(&name_of(tag)));
         }
     };
     if !known {
-        return Err(bad(format!("says {bits} bits a sample")));
+        return Err(bad(&format!("says {bits} bits a sample")));
     }
     let bytes = u32::from(bits / 8) * u32::from(channels);
-    let block = u16::try_from(bytes).map_err(|_| bad(format!("says {channels} channels")))?;
+    let block = u16::try_from(bytes).map_err(|_| bad(&format!("says {channels} channels")))?;
     let mut canonical = Vec::with_capacity(18);
     canonical.extend(tag.to_le_bytes());
     canonical.extend(channels.to_le_bytes());

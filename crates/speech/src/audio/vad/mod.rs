@@ -1,4 +1,4 @@
-//! Voice activity: where somebody speaks on each track, and how speech is cut into segments.
+//! Voice activity detection on each track, and cutting speech into segments.
 
 mod second_pass;
 mod segmenter;

@@ -1,164 +1,172 @@
-//! From "somebody speaks here" to segments of speech. Pure: probabilities and samples in, segments
-//! out, with no more than the longest segment held in memory.
+//! From probabilities of speech to segments. Pure: probabilities and samples in, segments out, with no more than
+//! the longest segment in memory.
 
 use crate::framing::SAMPLE_RATE;
 use crate::settings;
 
-/// How far below the threshold speech ends, as Silero's authors set it: voices waver.
+/// How far below the threshold a probability must fall to end speech, as Silero's authors set it.
 const HYSTERESIS: f32 = 0.15;
-/// Pauses from here on part two segments however short these are: what is scored should be speech.
-const LONGEST_PAUSE_S: f64 = 1.0;
-/// Where in the longest allowed segment it is cut when nobody pauses: not far from its end, but
-/// with enough left for the next segment to be more than a syllable.
+/// Longest pause inside a segment, seconds, however short the segment: what is scored should be speech.
+const MAX_PAUSE_S: f64 = 1.0;
+/// Where speech without a pause is cut, as shares of the longest allowed segment: near its end, but with enough
+/// left for the next segment to be more than a syllable.
 const CUT_WINDOW: (f64, f64) = (0.6, 0.95);
-/// Samples over which loudness is compared to find the quietest point: a gap between words.
-const QUIET: usize = 640;
+/// Samples over which energy is compared to find the quietest point: a gap between words.
+const ENERGY_WINDOW: usize = 640;
 
-/// A segment of speech of one track.
+/// The samples of one segment.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Segment {
+pub(super) struct SegmentSamples {
     /// First sample, from the recording's beginning.
     pub start: u64,
     /// `end - start` samples.
     pub samples: Vec<f32>,
 }
 
-/// Lengths, in samples.
+/// The settings; lengths in samples.
 #[derive(Debug, Clone, Copy)]
-struct Rules {
+struct Limits {
     threshold: f32,
-    silence: u64,
-    speech: u64,
+    /// Silence that ends a span of speech.
+    min_silence: u64,
+    /// Shorter spans are no speech.
+    min_speech: u64,
+    /// Kept on either side of speech.
     padding: u64,
-    least: u64,
-    most: u64,
-    limit: u64,
-    pause: u64,
+    /// Target length of segments.
+    target_min: u64,
+    target_max: u64,
+    /// Longest segment.
+    hard_max: u64,
+    /// Longest pause inside a segment.
+    max_pause: u64,
 }
 
-/// Cuts one track.
+/// Cuts the speech of one track into segments.
 #[derive(Debug)]
 pub(super) struct Segmenter {
-    rules: Rules,
-    /// The last samples, and the number of the first of them.
+    limits: Limits,
+    /// The last samples.
     buffer: Vec<f32>,
+    /// Position of `buffer`'s first sample.
     base: u64,
-    /// Samples seen.
+    /// Samples so far.
     position: u64,
-    /// Spans of speech that are to become the next segment.
+    /// Closed spans of speech, start and end, that will be in the next segment.
     spans: Vec<(u64, u64)>,
-    /// The span that goes on.
-    current: Option<Current>,
-    /// End of the last segment: segments don't overlap.
-    floor: u64,
-    /// Whether there was any segment.
-    any: bool,
-    /// The longest of the spans too short for speech, as long as there was no segment.
-    faint: Option<Segment>,
+    /// The span that is still open.
+    open: Option<OpenSpan>,
+    /// End of the segment before: segments don't overlap.
+    previous_end: u64,
+    /// Whether there was a segment.
+    any_segment: bool,
+    /// The longest span below `min_speech`, as long as there was no segment.
+    short_speech: Option<SegmentSamples>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Current {
+struct OpenSpan {
     start: u64,
-    /// Where it fell silent, if it did.
-    dip: Option<u64>,
+    /// Where the silence that may end it began.
+    silence_start: Option<u64>,
 }
 
 impl Segmenter {
     pub(super) fn new(settings: &settings::Segment) -> Self {
         let samples = |seconds: f64| (seconds * f64::from(SAMPLE_RATE)).round() as u64;
-        let rules = Rules {
+        let limits = Limits {
             threshold: settings.vad_threshold,
-            silence: samples(settings.min_silence_s),
-            speech: samples(settings.min_speech_s),
+            min_silence: samples(settings.min_silence_s),
+            min_speech: samples(settings.min_speech_s),
             padding: samples(settings.padding_s),
-            least: samples(settings.target_min_s),
-            most: samples(settings.target_max_s),
-            limit: samples(settings.hard_max_s),
-            pause: samples(LONGEST_PAUSE_S.max(settings.min_silence_s)),
+            target_min: samples(settings.target_min_s),
+            target_max: samples(settings.target_max_s),
+            hard_max: samples(settings.hard_max_s),
+            max_pause: samples(MAX_PAUSE_S.max(settings.min_silence_s)),
         };
         Self {
-            rules,
+            limits,
             buffer: Vec::new(),
             base: 0,
             position: 0,
             spans: Vec::new(),
-            current: None,
-            floor: 0,
-            any: false,
-            faint: None,
+            open: None,
+            previous_end: 0,
+            any_segment: false,
+            short_speech: None,
         }
     }
 
-    /// Takes in the next samples with the probability that somebody speaks in them, and appends
-    /// the segments that are complete to `out`.
-    pub(super) fn push(&mut self, probability: f32, samples: &[f32], out: &mut Vec<Segment>) {
+    /// Takes the next samples with their probability of speech, and appends the segments that are complete to `out`.
+    pub(super) fn push(&mut self, probability: f32, samples: &[f32], out: &mut Vec<SegmentSamples>) {
         let start = self.position;
         self.buffer.extend_from_slice(samples);
         self.position += samples.len() as u64;
-        if probability >= self.rules.threshold {
-            self.current.get_or_insert(Current { start, dip: None }).dip = None;
-        } else if let Some(current) = &mut self.current
-            && probability < self.rules.threshold - HYSTERESIS
+        if probability >= self.limits.threshold {
+            self.open.get_or_insert(OpenSpan { start, silence_start: None }).silence_start = None;
+        } else if let Some(open) = &mut self.open
+            && probability < self.limits.threshold - HYSTERESIS
         {
-            let dip = *current.dip.get_or_insert(start);
-            if self.position - dip >= self.rules.silence {
-                self.close(dip);
+            let silence_start = *open.silence_start.get_or_insert(start);
+            if self.position - silence_start >= self.limits.min_silence {
+                self.close(silence_start);
             }
         }
-        self.settle(samples.len() as u64, out);
-        self.forget();
+        self.emit_complete(samples.len() as u64, out);
+        self.drop_emitted();
     }
 
-    /// Gives the last segment, once there are no more samples.
-    pub(super) fn finish(&mut self, out: &mut Vec<Segment>) {
-        if let Some(current) = self.current {
-            self.close(current.dip.unwrap_or(self.position));
+    /// Appends the last segment, after the last samples.
+    pub(super) fn finish(&mut self, out: &mut Vec<SegmentSamples>) {
+        if let Some(open) = self.open {
+            self.close(open.silence_start.unwrap_or(self.position));
         }
         if !self.spans.is_empty() {
             self.emit(self.spans.len() - 1, out);
-        } else if !self.any && self.position <= self.rules.most {
-            // A short recording with any speech at all gives a segment: "no" is an answer.
-            out.extend(self.faint.take());
+        } else if !self.any_segment && self.position <= self.limits.target_max {
+            // A short recording with any speech at all gives a segment: "no" is an utterance.
+            out.extend(self.short_speech.take());
         }
     }
 
-    /// Samples held.
+    /// Samples in memory.
     #[cfg(test)]
     fn held(&self) -> usize {
-        self.buffer.len() + self.faint.as_ref().map_or(0, |segment| segment.samples.len())
+        self.buffer.len() + self.short_speech.as_ref().map_or(0, |segment| segment.samples.len())
     }
 
-    /// Ends the span that goes on.
+    /// Closes the open span at `end`.
     fn close(&mut self, end: u64) {
-        let Some(Current { start, .. }) = self.current.take() else { return };
-        let continues = self.any && start == self.floor;
-        if end.saturating_sub(start) >= self.rules.speech || continues && end > start {
+        let Some(OpenSpan { start, .. }) = self.open.take() else { return };
+        let continues = self.any_segment && start == self.previous_end;
+        if end.saturating_sub(start) >= self.limits.min_speech || continues && end > start {
             self.spans.push((start, end));
-        } else if !self.any && end - start > self.faint.as_ref().map_or(0, |segment| segment.samples.len() as u64) {
-            let (from, to) = (self.padded(start), (end + self.rules.padding).min(self.position));
-            self.faint = Some(Segment { start: from, samples: self.samples(from, to) });
+        } else if !self.any_segment
+            && end - start > self.short_speech.as_ref().map_or(0, |segment| segment.samples.len() as u64)
+        {
+            let (from, to) = (self.padded(start), (end + self.limits.padding).min(self.position));
+            self.short_speech = Some(SegmentSamples { start: from, samples: self.samples(from, to) });
         }
     }
 
-    /// Gives every segment that is complete; `step` more samples may come before the next chance.
-    fn settle(&mut self, step: u64, out: &mut Vec<Segment>) {
-        while let Some(begin) = self.begin() {
-            let end = match (self.current, self.spans.last()) {
+    /// Appends every segment that is complete; `step` more samples may come before the next call.
+    fn emit_complete(&mut self, step: u64, out: &mut Vec<SegmentSamples>) {
+        while let Some(begin) = self.first_start() {
+            let end = match (self.open, self.spans.last()) {
                 (Some(_), _) | (None, None) => self.position,
                 (None, Some((_, end))) => *end,
             };
-            let full = self.position - self.padded(begin) + step > self.rules.limit;
-            if end - begin > self.rules.most
-                && let Some(pause) = self.longest_pause(begin, self.rules.least..=self.rules.most)
+            let full = self.position - self.padded(begin) + step > self.limits.hard_max;
+            if end - begin > self.limits.target_max
+                && let Some(pause) = self.longest_pause(begin, self.limits.target_min..=self.limits.target_max)
             {
                 self.emit(pause, out);
             } else if full && let Some(pause) = self.longest_pause(begin, 0..=u64::MAX) {
                 self.emit(pause, out);
-            } else if full && self.current.is_some() {
+            } else if full && self.open.is_some() {
                 self.split(begin, out);
-            } else if self.current.is_none()
-                && (end - begin > self.rules.most || self.position - end >= self.rules.pause)
+            } else if self.open.is_none()
+                && (end - begin > self.limits.target_max || self.position - end >= self.limits.max_pause)
             {
                 self.emit(self.spans.len() - 1, out);
             } else {
@@ -167,11 +175,11 @@ impl Segmenter {
         }
     }
 
-    fn begin(&self) -> Option<u64> {
-        self.spans.first().map(|(start, _)| *start).or(self.current.map(|current| current.start))
+    fn first_start(&self) -> Option<u64> {
+        self.spans.first().map(|(start, _)| *start).or(self.open.map(|open| open.start))
     }
 
-    /// The span before the longest pause of those that leave a segment of one of these lengths.
+    /// The span before the longest pause, of the pauses that leave a segment of one of these lengths.
     fn longest_pause(&self, begin: u64, lengths: std::ops::RangeInclusive<u64>) -> Option<usize> {
         let pause = |n: usize| self.next_start(n).map(|next| next - self.spans[n].1);
         (0..self.spans.len())
@@ -180,55 +188,57 @@ impl Segmenter {
     }
 
     fn next_start(&self, span: usize) -> Option<u64> {
-        self.spans.get(span + 1).map(|(start, _)| *start).or(self.current.map(|current| current.start))
+        self.spans.get(span + 1).map(|(start, _)| *start).or(self.open.map(|open| open.start))
     }
 
     /// Makes a segment of the spans up to `last`.
-    fn emit(&mut self, last: usize, out: &mut Vec<Segment>) {
+    fn emit(&mut self, last: usize, out: &mut Vec<SegmentSamples>) {
         let from = self.padded(self.spans[0].0);
         let end = self.spans[last].1;
         let between = self.next_start(last).map_or(u64::MAX, |next| end + (next - end) / 2);
-        let to = (end + self.rules.padding).min(self.position).min(between).min(from + self.rules.limit);
+        let to = (end + self.limits.padding).min(self.position).min(between).min(from + self.limits.hard_max);
         self.spans.drain(..=last);
-        self.give(from, to, out);
+        self.push_segment(from, to, out);
     }
 
-    /// Cuts a span that has no pause where it is quietest.
-    fn split(&mut self, begin: u64, out: &mut Vec<Segment>) {
+    /// Cuts the open span, which has no pause, at its quietest point.
+    fn split(&mut self, begin: u64, out: &mut Vec<SegmentSamples>) {
         let from = self.padded(begin);
-        let at = |share: f64| (from - self.base) as usize + (self.rules.limit as f64 * share) as usize;
+        let at = |share: f64| (from - self.base) as usize + (self.limits.hard_max as f64 * share) as usize;
         let window = &self.buffer[at(CUT_WINDOW.0)..at(CUT_WINDOW.1).min(self.buffer.len())];
-        let loudness = |samples: &[f32]| samples.iter().map(|s| s * s).sum::<f32>();
+        let energy = |samples: &[f32]| samples.iter().map(|s| s * s).sum::<f32>();
         let quietest = window
-            .windows(QUIET)
-            .step_by(QUIET / 4)
+            .windows(ENERGY_WINDOW)
+            .step_by(ENERGY_WINDOW / 4)
             .enumerate()
-            .min_by(|(_, a), (_, b)| loudness(a).total_cmp(&loudness(b)))
-            .map_or(0, |(n, _)| n * (QUIET / 4) + QUIET / 2);
+            .min_by(|(_, a), (_, b)| energy(a).total_cmp(&energy(b)))
+            .map_or(0, |(n, _)| n * (ENERGY_WINDOW / 4) + ENERGY_WINDOW / 2);
         let to = self.base + (at(CUT_WINDOW.0) + quietest) as u64;
-        self.current =
-            Some(Current { start: to, dip: self.current.and_then(|current| current.dip).filter(|dip| *dip > to) });
-        self.give(from, to, out);
+        self.open = Some(OpenSpan {
+            start: to,
+            silence_start: self.open.and_then(|open| open.silence_start).filter(|start| *start > to),
+        });
+        self.push_segment(from, to, out);
     }
 
-    fn give(&mut self, from: u64, to: u64, out: &mut Vec<Segment>) {
-        out.push(Segment { start: from, samples: self.samples(from, to) });
-        self.floor = to;
-        self.any = true;
-        self.faint = None;
+    fn push_segment(&mut self, from: u64, to: u64, out: &mut Vec<SegmentSamples>) {
+        out.push(SegmentSamples { start: from, samples: self.samples(from, to) });
+        self.previous_end = to;
+        self.any_segment = true;
+        self.short_speech = None;
     }
 
     fn padded(&self, start: u64) -> u64 {
-        start.saturating_sub(self.rules.padding).max(self.floor)
+        start.saturating_sub(self.limits.padding).max(self.previous_end)
     }
 
     fn samples(&self, from: u64, to: u64) -> Vec<f32> {
         self.buffer[(from - self.base) as usize..(to - self.base) as usize].to_vec()
     }
 
-    /// Drops the samples that no segment can hold any more.
-    fn forget(&mut self) {
-        let needed = self.padded(self.begin().unwrap_or(self.position));
+    /// Drops the samples that no later segment can hold.
+    fn drop_emitted(&mut self) {
+        let needed = self.padded(self.first_start().unwrap_or(self.position));
         let excess = (needed - self.base) as usize;
         // In steps, since each moves all that is kept.
         if excess >= SAMPLE_RATE as usize / 2 {

@@ -1,4 +1,4 @@
-//! How speech is cut, on speech made of numbers.
+//! Segmentation of synthetic speech.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn settings() -> settings::Segment {
     settings::Settings::default().segment
 }
 
-/// A recording of spans: seconds, and whether somebody speaks.
+/// A recording of spans: seconds, and whether they are speech.
 fn script(parts: &[(f64, bool)]) -> Vec<f32> {
     parts
         .iter()
@@ -19,8 +19,8 @@ fn script(parts: &[(f64, bool)]) -> Vec<f32> {
         .collect()
 }
 
-/// Cuts samples, hearing speech wherever they are not silent; checks what holds for any input.
-fn cut(samples: &[f32], settings: &settings::Segment) -> Vec<Segment> {
+/// Segments of samples that are speech wherever they are not silent; checks what holds for any input.
+fn cut(samples: &[f32], settings: &settings::Segment) -> Vec<SegmentSamples> {
     let (mut segmenter, mut segments, mut most) = (Segmenter::new(settings), Vec::new(), 0);
     for chunk in samples.chunks(CHUNK) {
         let loud = chunk.iter().any(|s| s.abs() > 0.01);
@@ -29,43 +29,43 @@ fn cut(samples: &[f32], settings: &settings::Segment) -> Vec<Segment> {
     }
     segmenter.finish(&mut segments);
     let limit = (settings.hard_max_s * f64::from(SAMPLE_RATE)) as usize;
-    assert!(most <= limit + SAMPLE_RATE as usize, "{most} samples were held");
+    assert!(most <= limit + SAMPLE_RATE as usize, "{most} samples in memory");
     let mut end = 0;
     for segment in &segments {
         let start = segment.start as usize;
         assert!(start >= end, "segments overlap");
         end = start + segment.samples.len();
         assert!(segment.samples.len() <= limit, "{} samples in one segment", segment.samples.len());
-        assert_eq!(segment.samples, samples[start..end], "a segment is not what was recorded there");
+        assert_eq!(segment.samples, samples[start..end], "a segment holds other samples than the recording");
     }
     segments
 }
 
 /// Start and length in seconds, to a tenth.
-fn spans(segments: &[Segment]) -> Vec<(f64, f64)> {
+fn spans(segments: &[SegmentSamples]) -> Vec<(f64, f64)> {
     let tenth = |samples: usize| (samples as f64 / f64::from(SAMPLE_RATE) * 10.0).round() / 10.0;
     segments.iter().map(|p| (tenth(p.start as usize), tenth(p.samples.len()))).collect()
 }
 
 #[test]
-fn silence_gives_nothing() {
+fn silence_has_no_segment() {
     assert!(cut(&script(&[(20.0, false)]), &settings()).is_empty());
     assert!(cut(&[], &settings()).is_empty());
 }
 
 #[test]
-fn a_short_utterance_is_one_piece_with_its_onset() {
+fn a_short_utterance_is_one_segment_with_its_onset() {
     assert_eq!(spans(&cut(&script(&[(0.5, false), (1.5, true), (0.5, false)]), &settings())), [(0.4, 1.7)]);
 }
 
 #[test]
-fn short_stretches_are_joined_over_short_pauses_but_not_over_long_ones() {
+fn short_spans_are_joined_over_short_pauses_but_not_over_long_ones() {
     let talk = script(&[(1.0, true), (0.5, false), (1.0, true), (4.0, false), (1.0, true)]);
     assert_eq!(spans(&cut(&talk, &settings())), [(0.0, 2.6), (6.4, 1.1)]);
 }
 
 #[test]
-fn talk_is_cut_at_its_longest_pause() {
+fn speech_is_cut_at_its_longest_pause() {
     let talk = script(&[(2.0, true), (0.4, false), (3.0, true), (0.8, false), (2.5, true), (0.4, false), (4.0, true)]);
     let segments = spans(&cut(&talk, &settings()));
     assert_eq!(segments.len(), 2, "{segments:?}");
@@ -73,20 +73,20 @@ fn talk_is_cut_at_its_longest_pause() {
 }
 
 #[test]
-fn a_long_monologue_gives_pieces_of_the_wanted_length() {
+fn a_long_monologue_is_cut_into_segments_of_the_target_length() {
     let parts: Vec<(f64, bool)> = (0..120)
         .flat_map(|n| [(0.7 + f64::from(n * 7 % 23) / 10.0, true), (0.35 + f64::from(n % 5) / 10.0, false)])
         .collect();
     let segments = cut(&script(&parts), &settings());
-    let wanted = segments.iter().filter(|p| (48_000..=163_200).contains(&p.samples.len())).count();
-    assert!(wanted * 10 >= segments.len() * 9, "{:?}", spans(&segments));
+    let of_target_length = segments.iter().filter(|p| (48_000..=163_200).contains(&p.samples.len())).count();
+    assert!(of_target_length * 10 >= segments.len() * 9, "{:?}", spans(&segments));
 }
 
 #[test]
 fn speech_without_a_pause_is_cut_at_its_quietest_point_below_the_limit() {
     let mut talk = script(&[(70.0, true)]);
     let quiet = 25 * SAMPLE_RATE as usize;
-    talk[quiet..quiet + QUIET].iter_mut().for_each(|s| *s *= 0.1);
+    talk[quiet..quiet + ENERGY_WINDOW].iter_mut().for_each(|s| *s *= 0.1);
     let segments = cut(&talk, &settings());
     assert_eq!(spans(&segments)[0], (0.0, 25.0));
     let total: usize = segments.iter().map(|p| p.samples.len()).sum();
@@ -94,7 +94,7 @@ fn speech_without_a_pause_is_cut_at_its_quietest_point_below_the_limit() {
 }
 
 #[test]
-fn a_click_is_no_speech_unless_it_is_all_there_is_in_a_short_recording() {
+fn a_click_is_a_segment_only_in_a_short_recording_without_other_speech() {
     let click = [(1.0, false), (0.15, true), (1.0, false)];
     assert_eq!(cut(&script(&click), &settings()).len(), 1);
     let call = [&click[..], &[(3.0, true), (2.0, false)]].concat();
@@ -104,7 +104,7 @@ fn a_click_is_no_speech_unless_it_is_all_there_is_in_a_short_recording() {
 }
 
 #[test]
-fn other_limits_are_kept() {
+fn other_limits_are_respected() {
     let mut short = settings();
     (short.target_min_s, short.target_max_s, short.hard_max_s) = (0.5, 1.0, 2.0);
     let segments = cut(&script(&[(9.3, true), (0.31, false), (5.0, true)]), &short);

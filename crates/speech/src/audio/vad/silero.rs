@@ -1,4 +1,4 @@
-//! Silero: where somebody speaks.
+//! Silero VAD: the probability of speech in 32 ms of audio.
 
 use crate::framing::SAMPLE_RATE;
 use crate::runtime::Runtime;
@@ -8,15 +8,15 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::value::TensorRef;
 use std::sync::{Mutex, PoisonError};
 
-/// Samples that are judged at a time.
+/// Samples of one prediction: 32 ms.
 pub(super) const CHUNK: usize = 512;
-/// Samples of the chunk before that the network wants to see again.
+/// Samples of the chunk before that the network takes as context.
 const CONTEXT: usize = 64;
-/// The network's memory: two layers, one recording, 128 cells.
+/// Shape of the network's recurrent state: two layers, batch of one, 128 cells.
 const STATE: [usize; 3] = [2, 1, 128];
 
-/// Silero's network, shared by all tracks and threads: each borrows a session of its own, and
-/// there are never more than were in use at once.
+/// A pool of Silero sessions for all tracks and threads. Each thread acquires one, and the pool never holds more
+/// than were in use at once.
 #[derive(Debug)]
 pub struct VoiceDetector {
     runtime: Runtime,
@@ -24,24 +24,24 @@ pub struct VoiceDetector {
 }
 
 impl VoiceDetector {
-    /// Loads the model that `runtime` found and tries it.
+    /// Loads the model that `runtime` found and runs it once.
     ///
     /// # Errors
-    /// `worker.internal` when the file is no such model.
+    /// `worker.internal` when the file is not Silero's model.
     pub fn load(runtime: &Runtime) -> Result<Self, Failure> {
         let detector = Self { runtime: runtime.clone(), idle: Mutex::new(Vec::new()) };
-        detector.borrow()?.probability(&mut VadState::new(), &[0.0; CHUNK])?;
+        detector.acquire()?.probability(&mut VadState::new(), &[0.0; CHUNK])?;
         Ok(detector)
     }
 
-    /// A session for one thread, until it is dropped.
-    pub(in crate::audio) fn borrow(&self) -> Result<Borrowed<'_>, Failure> {
+    /// A session for one thread. Dropping it returns it to the pool.
+    pub(in crate::audio) fn acquire(&self) -> Result<PooledSession<'_>, Failure> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let session = match idle {
             Some(session) => session,
             None => self.session().map_err(|e| failure(&e))?,
         };
-        Ok(Borrowed { home: self, session: Some(session) })
+        Ok(PooledSession { pool: self, session: Some(session) })
     }
 
     fn session(&self) -> ort::Result<Session> {
@@ -53,27 +53,27 @@ impl VoiceDetector {
     }
 }
 
-/// A session on loan.
-pub(in crate::audio) struct Borrowed<'a> {
-    home: &'a VoiceDetector,
+/// A session from the pool, returned on drop.
+pub(in crate::audio) struct PooledSession<'a> {
+    pool: &'a VoiceDetector,
     session: Option<Session>,
 }
 
-impl Borrowed<'_> {
-    /// The probability that somebody speaks in `chunk`, given what `hearing` heard before.
-    pub(super) fn probability(&mut self, hearing: &mut VadState, chunk: &[f32; CHUNK]) -> Result<f32, Failure> {
+impl PooledSession<'_> {
+    /// The probability of speech in `chunk`, which follows the chunks that made `state`.
+    pub(super) fn probability(&mut self, state: &mut VadState, chunk: &[f32; CHUNK]) -> Result<f32, Failure> {
         let session = self.session.as_mut().expect("a session is only taken on drop");
-        hearing.run(session, chunk).map_err(|e| failure(&e))
+        state.run(session, chunk).map_err(|e| failure(&e))
     }
 }
 
-impl Drop for Borrowed<'_> {
+impl Drop for PooledSession<'_> {
     fn drop(&mut self) {
-        self.home.idle.lock().unwrap_or_else(PoisonError::into_inner).extend(self.session.take());
+        self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).extend(self.session.take());
     }
 }
 
-/// What the network remembers of one track.
+/// The network's recurrent state for one track.
 pub(super) struct VadState {
     state: Vec<f32>,
     /// The context, then the chunk.

@@ -1,4 +1,4 @@
-//! Opus as a decoder of symphonia, which has the containers but not the codec.
+//! Opus as a symphonia decoder: symphonia has the containers but not the codec.
 
 use opus_pure::{MAX_PACKET_SAMPLES, OpusDecoder, OpusMSDecoder};
 use symphonia_core::audio::{AudioBuffer, AudioMut, AudioSpec, Channels, GenericAudioBufferRef};
@@ -11,7 +11,7 @@ use symphonia_core::packet::PacketRef;
 use symphonia_core::support_audio_codec;
 
 /// Opus always decodes at this rate, Hz, whatever the recorder's was.
-const RATE: i32 = 48_000;
+pub(in crate::audio) const RATE: u32 = 48_000;
 
 /// Decodes Opus, mono to 7.1.
 pub(super) struct Opus {
@@ -51,8 +51,7 @@ impl Head {
         }
     }
 
-    /// Where a channel belongs among the others: in family 1 they come in Vorbis's order, and
-    /// every other format's is that of WAV.
+    /// The output index of a channel: family 1 has Vorbis's order, and every other format that of WAV.
     fn place(self, channel: usize) -> usize {
         let places: &[usize] = match (self.family, self.channels) {
             (1, 3) => &[0, 2, 1],
@@ -68,11 +67,11 @@ impl Head {
     fn streams(self) -> opus_pure::Result<Streams> {
         let channels = usize::from(self.channels);
         if self.family == 0 {
-            let mut decoder = OpusDecoder::new(RATE, channels)?;
+            let mut decoder = OpusDecoder::new(RATE.cast_signed(), channels)?;
             decoder.gain_q8 = i32::from(self.gain_q8);
             return Ok(Streams::One(decoder));
         }
-        let mut decoder = OpusMSDecoder::new(RATE, channels, self.family)?;
+        let mut decoder = OpusMSDecoder::new(RATE.cast_signed(), channels, self.family)?;
         for stream in decoder.streams_mut() {
             stream.gain_q8 = i32::from(self.gain_q8);
         }
@@ -88,9 +87,9 @@ impl Opus {
             _ => Channels::Discrete(u16::from(head.channels)),
         };
         let Ok(streams) = head.streams() else { return unsupported_error("opus: channel mapping") };
-        let decoded = AudioBuffer::new(AudioSpec::new(RATE.unsigned_abs(), channels.clone()), MAX_PACKET_SAMPLES);
+        let decoded = AudioBuffer::new(AudioSpec::new(RATE, channels.clone()), MAX_PACKET_SAMPLES);
         let mut params = params.clone();
-        params.with_sample_rate(RATE.unsigned_abs()).with_channels(channels);
+        params.with_sample_rate(RATE).with_channels(channels);
         Ok(Self {
             streams,
             head,
@@ -103,8 +102,7 @@ impl Opus {
 
 impl AudioDecoder for Opus {
     fn reset(&mut self) {
-        // The same header made a decoder before, so this one can't fail; were it to, the old
-        // state is only a click.
+        // The same header made a decoder before, so this can't fail; if it did, the old state would be a click.
         if let Ok(streams) = self.head.streams() {
             self.streams = streams;
         }

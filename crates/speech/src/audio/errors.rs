@@ -1,0 +1,70 @@
+//! The failures of a recording's audio, and of reading its local copy. No other file of `audio` names their codes.
+
+use domain::{Failure, FailureCode};
+use std::io;
+use symphonia_core::errors::Error;
+
+/// The file has no bytes.
+pub(super) fn empty() -> Failure {
+    Failure::new(FailureCode::AudioEmpty, "the file has no bytes")
+}
+
+/// The content is no audio.
+pub(super) fn not_audio(what: &str) -> Failure {
+    Failure::new(FailureCode::AudioNotAudio, what)
+}
+
+/// `name`, a format or codec, can't be decoded.
+pub(super) fn unsupported(name: &str) -> Failure {
+    unsupported_because(&format!("the file holds {name}, which can't be decoded"))
+}
+
+/// A format or codec can't be decoded; `what` is the whole sentence.
+pub(super) fn unsupported_because(what: &str) -> Failure {
+    Failure::new(FailureCode::AudioUnsupportedCodec, what)
+}
+
+/// A header's value is impossible.
+pub(super) fn bad_header(what: impl Into<String>) -> Failure {
+    Failure::new(FailureCode::AudioBadHeader, what)
+}
+
+/// The audio data can't be decoded.
+pub(super) fn corrupt(what: impl Into<String>) -> Failure {
+    Failure::new(FailureCode::AudioCorrupt, what)
+}
+
+/// The file ends before its header says.
+pub(super) fn truncated(what: impl Into<String>) -> Failure {
+    Failure::new(FailureCode::AudioTruncated, what)
+}
+
+/// There is less audio than the model accepts.
+pub(super) fn too_short(what: impl Into<String>) -> Failure {
+    Failure::new(FailureCode::AudioTooShort, what)
+}
+
+/// The recording exceeds `audio.max_seconds`.
+pub(super) fn too_long(max_seconds: f64) -> Failure {
+    Failure::new(FailureCode::AudioTooLong, format!("the recording is longer than {max_seconds} seconds"))
+}
+
+/// The recording exceeds `audio.max_channels`.
+pub(super) fn too_many_channels(channels: usize, max_channels: u16) -> Failure {
+    let what = format!("the recording has {channels} channels; at most {max_channels} are allowed");
+    Failure::new(FailureCode::AudioTooManyChannels, what)
+}
+
+/// The worker's own disk failed.
+pub(super) fn unreadable(error: &io::Error) -> Failure {
+    Failure::new(FailureCode::WorkerInternal, format!("the local copy of the recording can't be read: {error}"))
+}
+
+/// A demuxer's or decoder's error before the first packet was decoded.
+pub(super) fn opening(error: &Error) -> Failure {
+    match error {
+        Error::Unsupported(what) => unsupported_because(&format!("the file's format can't be decoded ({what})")),
+        Error::IoError(e) if e.kind() == io::ErrorKind::UnexpectedEof => truncated("the file ends within its header"),
+        other => corrupt(format!("the file's header can't be read ({other})")),
+    }
+}
