@@ -4,34 +4,34 @@
 
 use domain::{Failure, Job};
 use speech::audio::{Decoder, Resampler16k};
-use speech::framing::SAMPLE_RATE;
+use speech::framing::seconds;
 use speech::settings::Audio;
 use std::io::Write;
 use std::sync::LazyLock;
 
-/// Seconds of sound after which a file is too long: so few that every input is done with soon.
-pub const LONGEST_S: f64 = 60.0;
+/// Seconds of audio after which a file is too long: so few that every input ends soon.
+pub const MAX_SECONDS: f64 = 60.0;
 /// Most channels.
-const MOST_CHANNELS: u16 = 8;
+const MAX_CHANNELS: u16 = 8;
 
-/// Decodes and resamples a file as a worker does; gives its seconds of sound.
+/// Decodes and resamples a file as a worker does; returns its seconds of audio.
 ///
 /// # Errors
-/// The failure that would become of the recording.
+/// The failure that the recording would have.
 ///
 /// # Panics
-/// When a promise to what comes after is broken: samples in [-1, 1], as many in each channel, never
+/// When a guarantee for the later stages is broken: samples in [-1, 1], as many in each channel, never
 /// more than the limits say, and a failure that is the recording's own.
 pub fn decode(bytes: &[u8]) -> Result<f64, Failure> {
-    let decoded = listen(bytes);
+    let decoded = decode_and_resample(bytes);
     if let Err(failure) = &decoded {
-        assert!(failure.code.code().starts_with("audio."), "the recording is not to blame: {failure}");
+        assert!(failure.code.code().starts_with("audio."), "not the recording's failure: {failure}");
         assert!(failure.message.contains(' '), "a sentence says more than `{failure}`");
     }
     decoded
 }
 
-fn listen(bytes: &[u8]) -> Result<f64, Failure> {
+fn decode_and_resample(bytes: &[u8]) -> Result<f64, Failure> {
     static LIMITS: LazyLock<Audio> = LazyLock::new(limits);
     let limits = &*LIMITS;
     let mut file = tempfile::tempfile().expect("a temporary file");
@@ -41,41 +41,41 @@ fn listen(bytes: &[u8]) -> Result<f64, Failure> {
     if facts.sample_rate == 0 {
         return Ok(0.0);
     }
-    assert!((1..=MOST_CHANNELS).contains(&facts.channels), "{} channels", facts.channels);
+    assert!((1..=MAX_CHANNELS).contains(&facts.channels), "{} channels", facts.channels);
     let mut resampler = Resampler16k::new(facts.sample_rate, facts.channels.into())?;
     let mut at_16k = vec![Vec::new(); facts.channels.into()];
-    let mut heard = 0;
-    let mut take = |at_16k: &mut Vec<Vec<f32>>| {
+    let mut total = 0;
+    let mut check = |at_16k: &mut Vec<Vec<f32>>| {
         let count = at_16k[0].len();
         assert!(at_16k.iter().all(|samples| samples.len() == count), "channels of unequal length");
-        assert!(at_16k.iter().flatten().all(|s| s.is_finite()), "what is no number");
-        heard += count;
+        assert!(at_16k.iter().flatten().all(|s| s.is_finite()), "not a number");
+        total += count;
         at_16k.iter_mut().for_each(Vec::clear);
     };
     while let Some(block) = decoder.next()? {
         assert_eq!(block.len(), usize::from(facts.channels), "channels come and go");
         assert!(block.iter().flatten().all(|s| (-1.0..=1.0).contains(s)), "beyond full scale");
         resampler.push(block, &mut at_16k)?;
-        take(&mut at_16k);
+        check(&mut at_16k);
     }
     resampler.finish(&mut at_16k)?;
-    take(&mut at_16k);
-    let seconds = heard as f64 / f64::from(SAMPLE_RATE);
-    assert!(seconds < LONGEST_S + 1.0, "{seconds} s in spite of the limit");
+    check(&mut at_16k);
+    let seconds = seconds(total as u64);
+    assert!(seconds < MAX_SECONDS + 1.0, "{seconds} s in spite of the limit");
     Ok(seconds)
 }
 
 fn limits() -> Audio {
     let mut limits = speech::Settings::default().audio;
-    limits.max_seconds = LONGEST_S;
-    limits.max_channels = MOST_CHANNELS;
+    limits.max_seconds = MAX_SECONDS;
+    limits.max_channels = MAX_CHANNELS;
     limits
 }
 
 /// Reads a message as a worker does.
 ///
 /// # Errors
-/// The failure with which it would be set aside.
+/// The failure with which it would be dead-lettered.
 ///
 /// # Panics
 /// When what was accepted does not survive being written and read again, or a refusal has no code of a job.

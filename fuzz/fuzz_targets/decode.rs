@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(
     init: {
         // A decoder's panic is that file's failure and is caught where it happens; the fuzzer would end at
-        // it. One that nobody catches still ends it.
+        // it. A panic that is not caught still ends it.
         std::panic::set_hook(Box::new(|_| {}));
     },
     |bytes: &[u8]| {

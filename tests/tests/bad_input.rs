@@ -1,5 +1,5 @@
-//! What can't be analysed becomes a `failed` row with its code, a sentence and a dead letter,
-//! and the worker goes on.
+//! A recording that can't be analysed becomes a `failed` row with its code, a sentence and a dead letter, and the
+//! worker continues.
 
 use adapters::amqp::{DeadLetters, Filter};
 use anyhow::Result;
@@ -55,7 +55,7 @@ async fn bad_recordings_fail_with_their_code_and_good_ones_still_pass() -> Resul
         assert_eq!(row.get::<String, _>("status"), "failed", "{name}");
         let message: String = row.get("failure_message");
         assert_eq!(row.get::<String, _>("failure_code"), code.code(), "{name}: {message}");
-        assert!(message.len() > 15 && message.contains(' '), "{name}: a sentence, not `{message}`");
+        assert!(message.len() > 15 && message.contains(' '), "{name}: not a sentence: `{message}`");
     }
     let good = fleet.put_through("good.wav", speech, Wish::default()).await?;
     assert_eq!(good.get::<String, _>("status"), "done");

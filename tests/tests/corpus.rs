@@ -1,5 +1,5 @@
-//! What fuzzing found stays found: every input of `fuzz/corpus`, and mutations of it, through what the fuzz targets do.
-//! No fuzzer is needed; `docs/delivery.md` says how to run one.
+//! Regression tests for what fuzzing found: every input of `fuzz/corpus`, and mutations of it, through the code of the
+//! fuzz targets. No fuzzer is needed; `docs/delivery.md` says how to run one.
 
 #[path = "../../fuzz/exercise.rs"]
 #[expect(unreachable_pub, reason = "the fuzz targets include the same file")]
@@ -66,7 +66,7 @@ fn mutated(bytes: &[u8], other: &[u8], dice: &mut Dice) -> Vec<u8> {
     bytes
 }
 
-/// Puts every input and its mutations through `exercise`; counts what became of them.
+/// Puts every input and its mutations through `exercise`; counts the outcomes.
 fn replay(target: &str, exercise: impl Fn(&[u8]) -> &'static str) -> BTreeMap<&'static str, usize> {
     let (inputs, mut dice, mut outcomes) = (inputs(target), Dice(0x5eed_2026), BTreeMap::new());
     for (path, whole) in &inputs {
@@ -87,24 +87,24 @@ fn replay(target: &str, exercise: impl Fn(&[u8]) -> &'static str) -> BTreeMap<&'
 /// The most memory this process ever had, MiB.
 fn peak_mib() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("the kernel tells");
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("the kernel reports it");
     line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).expect("a number") / 1024.0
 }
 
 #[test]
-fn every_file_of_the_corpus_ends_in_sound_or_a_code() {
+fn every_file_of_the_corpus_ends_in_samples_or_a_code() {
     let before = peak_mib();
     let outcomes =
-        replay("decode", |bytes| exercise::decode(bytes).map_or_else(|failure| failure.code.code(), |_| "sound"));
+        replay("decode", |bytes| exercise::decode(bytes).map_or_else(|failure| failure.code.code(), |_| "samples"));
     let grown = peak_mib() - before;
     println!("peak memory: {grown:.0} MiB more");
     assert!(grown < MOST_MIB, "{grown:.0} MiB for files of a few kilobytes");
-    assert!(outcomes["sound"] > 30, "{outcomes:?}");
+    assert!(outcomes["samples"] > 30, "{outcomes:?}");
     assert!(outcomes.len() >= 5, "the mutations are all alike: {outcomes:?}");
 }
 
 #[test]
-fn every_message_of_the_corpus_is_a_job_or_set_aside() {
+fn every_message_of_the_corpus_is_a_job_or_refused_with_a_code() {
     let outcomes =
         replay("job_message", |body| exercise::job_message(body).map_or_else(|failure| failure.code.code(), |_| "job"));
     assert!(outcomes["job"] > 2 && outcomes["job.unreadable"] > 10 && outcomes["job.invalid"] > 1, "{outcomes:?}");

@@ -96,7 +96,7 @@ fn check_says_that_an_int8_model_is_not_run_in_batches() {
     let output = worker(&["model", "check", utf8(&exported("int8"))]);
     let printed = text(&output.stdout);
     assert!(output.status.success(), "{printed}{}", text(&output.stderr));
-    assert!(printed.contains("int8: segments are heard one at a time"), "{printed}");
+    assert!(printed.contains("int8: segments run one at a time"), "{printed}");
 }
 
 #[test]
@@ -121,8 +121,8 @@ fn check_refuses_wrong_models_with_the_reason() {
         ("precision", changed("fp32", |card, _| card["precision"] = json!("int3")), "expected `fp32` or `int8`"),
     ];
     for (what, dir, reason) in wrong {
-        let said = refusal(&dir);
-        assert!(said.contains(reason), "{what}: {said}");
+        let error = refusal(&dir);
+        assert!(error.contains(reason), "{what}: {error}");
     }
 }
 
@@ -141,8 +141,8 @@ fn largest_difference<'a>(a: impl IntoIterator<Item = &'a f32>, b: impl IntoIter
     a.into_iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-fn scores(heard: &Prediction) -> Scores {
-    Scores::from_logits(&heard.logits).expect("finite")
+fn scores(prediction: &Prediction) -> Scores {
+    Scores::from_logits(&prediction.logits).expect("finite")
 }
 
 fn load(precision: &str) -> (Session, speech::model::Loaded) {
@@ -152,7 +152,7 @@ fn load(precision: &str) -> (Session, speech::model::Loaded) {
 }
 
 #[test]
-fn the_worker_answers_as_funasr_does_one_by_one_and_in_a_batch() {
+fn predictions_equal_funasrs_one_by_one_and_in_a_batch() {
     let expected: Value = serde_json::from_str(include_str!("models/funasr.json")).expect("JSON");
     let expected = expected.as_array().expect("a list");
     let numbers = |value: &Value| -> Vec<f32> { serde_json::from_value(value.clone()).expect("numbers") };
@@ -161,27 +161,27 @@ fn the_worker_answers_as_funasr_does_one_by_one_and_in_a_batch() {
     let batch: Vec<&[f32]> = sounds.iter().map(Vec::as_slice).collect();
     let (mut session, _) = load("fp32");
 
-    let together = session.run(&batch, false).expect("heard");
+    let together = session.run(&batch, false).expect("predictions");
 
     for ((expected, samples), among_others) in expected.iter().zip(&batch).zip(&together) {
-        let alone = &session.run(&[samples], false).expect("heard")[0];
-        for heard in [alone, among_others] {
-            assert!(largest_difference(scores(heard).as_array(), &numbers(&expected["scores"])) <= 1e-4);
-            assert!(largest_difference(&heard.embedding, &numbers(&expected["embedding"])) <= 1e-4);
+        let alone = &session.run(&[samples], false).expect("predictions")[0];
+        for prediction in [alone, among_others] {
+            assert!(largest_difference(scores(prediction).as_array(), &numbers(&expected["scores"])) <= 1e-4);
+            assert!(largest_difference(&prediction.embedding, &numbers(&expected["embedding"])) <= 1e-4);
         }
     }
 }
 
 #[test]
-fn an_int8_models_answers_do_not_depend_on_the_batch_either() {
+fn an_int8_models_predictions_do_not_depend_on_the_batch_either() {
     let (mut session, loaded) = load("int8");
     assert_eq!(loaded.card.precision, Precision::Int8);
     assert!(loaded.batch_difference > 1e-4, "then it need not be run one by one: {}", loaded.batch_difference);
     let (loud, quiet) = (sound(40_000), sound(16_000).iter().map(|s| s * 0.01).collect::<Vec<f32>>());
 
-    let together = session.run(&[&loud, &quiet], true).expect("heard");
+    let together = session.run(&[&loud, &quiet], true).expect("predictions");
 
-    let alone = &session.run(&[&quiet], true).expect("heard")[0];
+    let alone = &session.run(&[&quiet], true).expect("predictions")[0];
     assert_eq!(together[1].logits, alone.logits);
     assert_eq!(together[1].frame_logits, alone.frame_logits);
 }
@@ -224,7 +224,7 @@ fn compare_prints_speed_and_agreement_of_two_models() {
 }
 
 #[test]
-fn compare_reports_a_file_that_it_cannot_read_and_goes_on() {
+fn compare_reports_a_file_that_it_cannot_read_and_continues() {
     let dir = tempfile::tempdir().expect("temporary folder");
     let good = speech(dir.path(), "good.wav", "Good morning, how can I help you today?");
     let bad = dir.path().join("bad.wav");

@@ -11,14 +11,14 @@ const LIBRARY: &str = "libonnxruntime.so";
 const VAD_MODEL: &str = "silero_vad.onnx";
 /// Where `stack/runtime.sh` puts both, below the checkout.
 const FETCHED: &str = ".stack/runtime";
-/// Where the system keeps shared libraries, after `LD_LIBRARY_PATH`.
+/// The system's folders of shared libraries, after `LD_LIBRARY_PATH`.
 const SYSTEM_FOLDERS: [&str; 6] =
     ["/usr/local/lib", "/usr/lib", "/usr/lib64", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/lib"];
 
 /// Why inference can't start. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
-    /// A file is nowhere to be found.
+    /// A file was not found.
     #[error(
         "{what} was not found ({looked}). `./run.sh` or `stack/runtime.sh` fetches it into {FETCHED}; \
          or set EMOFLEET__RUNTIME__{variable} to its path"
@@ -26,12 +26,12 @@ pub enum RuntimeError {
     NotFound {
         /// The file.
         what: &'static str,
-        /// Where it was looked for.
+        /// Where it was searched.
         looked: String,
         /// Last part of the environment variable that names it.
         variable: &'static str,
     },
-    /// The library is there, but can't be used.
+    /// The library was found, but can't be used.
     #[error(
         "ONNX Runtime at {path} can't be loaded: {why}. It must be version 1.24 or newer for this machine; \
          `stack/runtime.sh` fetches one, or set EMOFLEET__RUNTIME__ONNXRUNTIME"
@@ -39,20 +39,19 @@ pub enum RuntimeError {
     Unusable {
         /// The library.
         path: PathBuf,
-        /// What the loader said.
+        /// The loader's error.
         why: String,
     },
 }
 
-/// ONNX Runtime, ready for sessions, and where the voice detector's model is.
+/// ONNX Runtime, loaded, and the path of the voice detector's model.
 #[derive(Debug, Clone)]
 pub struct Runtime {
     environment: Environment,
     vad: PathBuf,
 }
 
-/// The one environment this process may have: ONNX Runtime refuses a second one, and ending the
-/// first while sessions of tests or workers still come and go would leave none.
+/// The one environment of this process: ONNX Runtime refuses a second one.
 static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
 
 impl Runtime {
@@ -111,7 +110,7 @@ fn find(
         return std::path::absolute(configured)
             .ok()
             .filter(|path| path.is_file())
-            .ok_or_else(|| absent(format!("the settings name {}, which is no file", configured.display())));
+            .ok_or_else(|| absent(format!("the settings name {}, which is not a file", configured.display())));
     }
     let here = std::env::current_dir().unwrap_or_default();
     let executable = std::env::current_exe().unwrap_or_default();
@@ -129,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_configured_path_that_is_no_file_is_named_with_its_variable() {
+    fn a_configured_path_that_is_not_a_file_is_named_with_its_variable() {
         let error = find(Path::new("/nowhere/x.so"), LIBRARY, &[], "ONNXRUNTIME").expect_err("absent").to_string();
         assert!(error.contains("/nowhere/x.so") && error.contains("EMOFLEET__RUNTIME__ONNXRUNTIME"), "{error}");
     }

@@ -5,7 +5,7 @@ mod recordings;
 use recordings::{agreement, channel, decode, encode, limits, reference, tones};
 use std::path::Path;
 
-/// A format to try.
+/// A format under test.
 struct Format {
     name: &'static str,
     arguments: &'static [&'static str],
@@ -13,14 +13,14 @@ struct Format {
     channels: &'static [usize],
     /// Samples per channel by which the count may differ from ffmpeg's.
     slack: usize,
-    /// Agreement with ffmpeg's decoder, dB. The decoders of a lossy codec round differently.
+    /// Least agreement with ffmpeg's decoder, dB: decoders of a lossy codec round differently.
     agreement: f64,
 }
 
 const ALL_RATES: &[u32] = &[8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000, 192_000];
 const ALL_CHANNELS: &[usize] = &[1, 2, 6, 8];
 
-/// Encodes, decodes with both, compares; all differences of the format are told at once.
+/// Encodes, decodes with both, compares; all differences are reported at once.
 fn compare(format: &Format) {
     let folder = tempfile::tempdir().expect("temporary folder");
     let mut wrong = Vec::new();
@@ -39,19 +39,21 @@ fn compare(format: &Format) {
 }
 
 fn check(path: &Path, channels: usize, format: &Format) -> Result<(), String> {
-    let wanted = reference(path);
+    let expected = reference(path);
     let (facts, found) = decode(path, &limits()).map_err(|failure| failure.to_string())?;
     if usize::from(facts.channels) != channels {
         return Err(format!("{} channels were found", facts.channels));
     }
-    let (count, expected) = (found[0].len(), wanted.len() / channels);
+    let (count, expected_count) = (found[0].len(), expected.len() / channels);
     let least = (0..channels)
-        .map(|number| agreement(&channel(&wanted, channels, number), &found[number]))
+        .map(|number| agreement(&channel(&expected, channels, number), &found[number]))
         .fold(f64::INFINITY, f64::min);
-    let line =
-        format!("{count} samples, ffmpeg {expected}; agreement {least:.1} dB; {} in {}", facts.codec, facts.container);
+    let line = format!(
+        "{count} samples, ffmpeg {expected_count}; agreement {least:.1} dB; {} in {}",
+        facts.codec, facts.container
+    );
     println!("{}: {line}", path.display());
-    if count.abs_diff(expected) > format.slack || least < format.agreement {
+    if count.abs_diff(expected_count) > format.slack || least < format.agreement {
         return Err(line);
     }
     Ok(())
@@ -109,7 +111,7 @@ formats! {
 }
 
 #[test]
-fn the_sound_of_a_video_is_taken() {
+fn the_audio_of_a_video_is_decoded() {
     let folder = tempfile::tempdir().expect("temporary folder");
     for (name, video, sound) in
         [("v.mp4", "mpeg4", "aac"), ("v.mkv", "mpeg4", "libopus"), ("v.webm", "libvpx", "libvorbis")]
@@ -143,7 +145,7 @@ fn a_wav_of_unknown_length_written_to_a_pipe_is_read_to_its_end() {
 }
 
 #[test]
-fn streams_that_stand_one_behind_the_other_in_ogg_are_all_heard() {
+fn chained_ogg_streams_are_all_decoded() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let cases: [(&str, u32, usize, &[&str]); 4] = [
         ("a.ogg", 44_100, 2, &["-c:a", "libvorbis"]),
@@ -153,7 +155,7 @@ fn streams_that_stand_one_behind_the_other_in_ogg_are_all_heard() {
     ];
     for (name, rate, channels, arguments) in cases {
         let mut chained = Vec::new();
-        let mut wanted = vec![Vec::new(); channels];
+        let mut expected = vec![Vec::new(); channels];
         for (link, seconds) in [1.5, 2.25, 0.8].into_iter().enumerate() {
             // Not the same sound, and each with a stream number of its own, as the standard has it.
             let samples = tones(rate, channels, (f64::from(rate) * seconds) as usize);
@@ -161,17 +163,17 @@ fn streams_that_stand_one_behind_the_other_in_ogg_are_all_heard() {
             let arguments = [arguments, &["-serial_offset", serial.as_str()]].concat();
             let path = encode(folder.path(), name, &samples, rate, channels, &arguments);
             let (_, alone) = decode(&path, &limits()).unwrap_or_else(|failure| panic!("{name}: {failure}"));
-            wanted.iter_mut().zip(alone).for_each(|(all, link)| all.extend(link));
+            expected.iter_mut().zip(alone).for_each(|(all, link)| all.extend(link));
             chained.extend(std::fs::read(&path).expect("readable"));
         }
         let path = folder.path().join(format!("chained_{name}"));
         std::fs::write(&path, &chained).expect("written");
         let (facts, found) = decode(&path, &limits()).unwrap_or_else(|failure| panic!("{name}: {failure}"));
-        println!("{name}: {} samples of {}", found[0].len(), wanted[0].len());
-        assert!(found == wanted, "{name}: {} samples of {}", found[0].len(), wanted[0].len());
+        println!("{name}: {} samples of {}", found[0].len(), expected[0].len());
+        assert!(found == expected, "{name}: {} samples of {}", found[0].len(), expected[0].len());
         assert!((facts.duration_s - 4.55).abs() < 0.05, "{name}: {} s", facts.duration_s);
 
-        // A link of another rate can't be told in one report, and is never left out silently.
+        // A stream of another rate can't be part of one report, and is never left out silently.
         let other = if name == "a.opus" { "other.ogg" } else { name };
         let codec = if name == "a.opus" { &["-c:a", "libvorbis"] } else { arguments };
         let odd = encode(folder.path(), other, &tones(22_050, channels, 22_050), 22_050, channels, codec);
@@ -185,7 +187,7 @@ fn streams_that_stand_one_behind_the_other_in_ogg_are_all_heard() {
 }
 
 #[test]
-fn mp3_files_joined_by_cat_are_all_heard() {
+fn concatenated_mp3_files_are_all_decoded() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let without: [&[&str]; 2] = [&[], &["-write_xing", "0", "-id3v2_version", "0"]];
     for more in without {

@@ -47,8 +47,7 @@ impl Dice {
     }
 }
 
-/// Damages bytes as disks, networks and enemies do; half of the time near the beginning, where
-/// the headers are.
+/// Damages bytes as disks, networks and attackers do; half of the time near the beginning, where the headers are.
 fn damage(bytes: &mut Vec<u8>, dice: &mut Dice) {
     for _ in 0..=dice.roll(4) {
         let reach = if dice.roll(2) == 0 { bytes.len().min(600) } else { bytes.len() };
@@ -99,7 +98,7 @@ fn a_thousand_damaged_files_end_in_samples_or_a_failure() {
         }
     }
     println!("{outcomes:?}");
-    // The local disk is well: what is wrong with a file is never blamed on the worker.
+    // The local disk works: a damaged file is never reported as a defect of the worker.
     assert!(!outcomes.contains_key(FailureCode::WorkerInternal.code()), "{outcomes:?}");
     assert!(outcomes.get("samples").is_some_and(|count| *count > ROUNDS), "{outcomes:?}");
 }

@@ -1,4 +1,4 @@
-//! From a file to segments: with the real voice detector, on speech that espeak-ng says.
+//! From a file to segments, with the real voice detector, on speech by espeak-ng.
 
 mod recordings;
 
@@ -30,7 +30,7 @@ fn say(text: &str) -> Vec<f32> {
     let said = Command::new("espeak-ng")
         .args(["--stdout", text])
         .output()
-        .expect("these tests listen to espeak-ng, which is not installed: apt-get install espeak-ng");
+        .expect("these tests need espeak-ng, which is not installed: apt-get install espeak-ng");
     let data = said.stdout.windows(4).position(|bytes| bytes == b"data").expect("espeak-ng writes a WAV") + 8;
     said.stdout[data..].as_chunks().0.iter().map(|b| f32::from(i16::from_le_bytes(*b)) / 32_768.0).collect()
 }
@@ -39,7 +39,7 @@ fn silence(seconds: f64) -> Vec<f32> {
     vec![0.0; (seconds * f64::from(SPOKEN)) as usize]
 }
 
-/// Keeps all that comes.
+/// Stores everything.
 #[derive(Default)]
 struct Keep {
     blocks: Vec<Vec<f32>>,
@@ -69,7 +69,7 @@ impl Sink for Keep {
     }
 }
 
-/// Runs it all; the layout is the job's wish, by the operator's default policy.
+/// Preprocesses a file with the job's layout and the operator's default policy.
 fn run(path: &Path, layout: Option<&ChannelLayout>, keep: &mut Keep) -> Result<Preprocessed, Failure> {
     run_with("", path, layout, keep)
 }
@@ -100,7 +100,7 @@ fn call(folder: &Path, name: &str, arguments: &[&str]) -> (std::path::PathBuf, f
 }
 
 #[test]
-fn only_the_customer_of_a_call_is_listened_to() {
+fn only_the_customers_channel_is_segmented() {
     let folder = tempfile::tempdir().expect("temporary folder");
     for (name, arguments) in [
         ("call.wav", &["-ar", "8000", "-c:a", "pcm_mulaw"][..]),
@@ -127,7 +127,7 @@ fn only_the_customer_of_a_call_is_listened_to() {
 }
 
 #[test]
-fn a_segment_holds_what_was_recorded_there() {
+fn a_segment_holds_the_recordings_samples() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let talk =
         [say(SENTENCE), silence(2.0), say(QUESTION), silence(0.4), say(SENTENCE), silence(0.7), say(QUESTION)].concat();
@@ -159,7 +159,7 @@ fn a_mix_is_the_average_of_all_channels_and_only_made_when_asked_for() {
     let average = apart.blocks[0].iter().zip(&apart.blocks[1]).map(|(l, r)| f32::midpoint(*l, *r));
     assert!(mixed.blocks[0].iter().zip(average).all(|(a, b)| (a - b).abs() < 1e-6));
     let of = |track| apart.segments.iter().filter(|segment| segment.track == track).count();
-    assert!(of(0) > 0 && of(1) > 0, "both speakers are heard");
+    assert!(of(0) > 0 && of(1) > 0, "both speakers have segments");
 }
 
 #[test]
@@ -168,13 +168,13 @@ fn a_recording_without_a_scored_role_is_refused_before_it_is_read() {
     let (path, ..) = call(folder.path(), "call.wav", &["-c:a", "pcm_s16le"]);
     let agents = [(0, Role::Agent), (1, Role::Agent)].into_iter().collect();
     let mut keep = Keep::default();
-    let failure = run(&path, Some(&ChannelLayout::Roles(agents)), &mut keep).expect_err("nobody to listen to");
+    let failure = run(&path, Some(&ChannelLayout::Roles(agents)), &mut keep).expect_err("no scored role");
     assert_eq!(failure.code, FailureCode::ChannelsNoneScored);
     assert!(keep.blocks.is_empty());
 }
 
 #[test]
-fn a_short_answer_is_one_segment_and_silence_none() {
+fn a_short_utterance_is_one_segment_and_silence_none() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let answer = [silence(0.3), say("No, never again!"), silence(0.3)].concat();
     let mut keep = Keep::default();
@@ -200,16 +200,16 @@ fn speech(toml: &str, samples: &[f32]) -> f64 {
 }
 
 #[test]
-fn a_voice_as_high_as_a_scream_is_heard_and_loud_sound_without_a_voice_is_not_taken_for_one() {
+fn a_voice_as_high_as_a_scream_is_speech_and_loud_sound_without_a_voice_is_not() {
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../../samples/complaint_en.wav");
     let said = recordings::ffmpeg(&["-i", sample, "-ar", &SPOKEN.to_string(), "-f", "f32le", "-"], &[]);
-    // A woman's voice; every other sample of it: an octave higher, and twice as fast.
+    // Every other sample of a woman's voice: an octave higher, and twice as fast.
     let high: Vec<f32> = said.as_chunks().0.iter().step_by(2).map(|b| f32::from_le_bytes(*b)).collect();
     let length = high.len() as f64 / f64::from(SPOKEN);
     let once = speech(SILERO_ALONE, &high);
     let twice = speech("", &high);
-    assert!(once < length * 0.3, "Silero hears {once} of {length} s by itself: this test shows nothing");
-    assert!(twice > length * 0.6, "{twice} of {length} s are heard");
+    assert!(once < length * 0.3, "Silero alone finds {once} of {length} s: this test shows nothing");
+    assert!(twice > length * 0.6, "{twice} of {length} s are found");
     let mut state = 1u32;
     let noise = |_| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -219,12 +219,12 @@ fn a_voice_as_high_as_a_scream_is_heard_and_loud_sound_without_a_voice_is_not_ta
     let tones = recordings::tones(SPOKEN, 1, 3 * SPOKEN as usize);
     for (name, sound) in [("noise", noise), ("tones", tones)] {
         let (once, twice) = (speech(SILERO_ALONE, &sound), speech("", &sound));
-        assert!(twice - once < 0.1, "{name}: {twice} s are taken for a voice, by Silero alone {once}");
+        assert!(twice - once < 0.1, "{name}: {twice} s are classified as speech, by Silero alone {once}");
     }
 }
 
 #[test]
-fn less_than_one_window_of_sound_is_too_short() {
+fn audio_shorter_than_one_window_is_refused() {
     let folder = tempfile::tempdir().expect("temporary folder");
     for count in [1, 200] {
         let path = encode(folder.path(), "click.wav", &vec![0.5; count], 8_000, 1, &["-c:a", "pcm_s16le"]);
@@ -248,7 +248,7 @@ fn the_sinks_error_ends_the_run() {
     assert!(keep.blocks[0].len() < all * 3 / 4, "what comes after the error is not read");
 }
 
-/// Counts, and keeps nothing.
+/// Counts, and stores nothing.
 #[derive(Default)]
 struct Count {
     samples: u64,

@@ -106,7 +106,7 @@ fn streams_and_codecs_made_by_ffmpeg_that_cant_be_decoded_are_refused() {
 }
 
 #[test]
-fn aac_with_a_replicated_upper_half_is_refused_rather_than_heard_by_half() {
+fn aac_with_sbr_is_refused_rather_than_decoded_in_part() {
     let folder = folder();
     let path = encode(folder.path(), "a.m4a", &tones(22_050, 2, 44_100), 22_050, 2, &["-c:a", "aac"]);
     let plain = std::fs::read(&path).expect("readable");
@@ -129,7 +129,7 @@ fn aac_with_a_replicated_upper_half_is_refused_rather_than_heard_by_half() {
 }
 
 #[test]
-fn headers_that_say_the_impossible_are_bad() {
+fn impossible_headers_are_refused() {
     refused(&wav(1, 1, 0, 16, 200, &[0; 200]), FailureCode::AudioBadHeader, "0 Hz");
     refused(&wav(1, 0, 8_000, 16, 200, &[0; 200]), FailureCode::AudioBadHeader, "0 channels");
     refused(&wav(1, 1, 8_000, 48, 200, &[0; 200]), FailureCode::AudioBadHeader, "48 bits");
@@ -181,7 +181,7 @@ fn files_that_end_too_early_are_truncated_unless_that_is_accepted() {
         let failure = refusal(&cut);
         assert_eq!(failure.code, FailureCode::AudioTruncated, "{name}: {failure}");
         if matches!(name, "a.aiff" | "a.caf" | "a.m4a" | "a.webm") {
-            let failure = decode(&cut, &accepting).expect_err("their demuxers want all or nothing");
+            let failure = decode(&cut, &accepting).expect_err("their demuxers can't read a part");
             assert_eq!(failure.code, FailureCode::AudioTruncated, "{name}, accepted: {failure}");
             continue;
         }
@@ -217,7 +217,7 @@ fn damage_is_tolerated_while_it_is_isolated() {
 }
 
 #[test]
-fn limits_stop_what_is_too_long_or_too_wide() {
+fn recordings_over_the_limits_are_refused() {
     let folder = folder();
     let mut tight = limits();
     tight.max_seconds = 2.0;
@@ -232,7 +232,7 @@ fn limits_stop_what_is_too_long_or_too_wide() {
 }
 
 #[test]
-fn samples_that_are_no_numbers_become_silence_and_those_beyond_full_scale_are_clipped() {
+fn samples_that_are_not_numbers_become_silence_and_others_are_clipped_to_full_scale() {
     let folder = folder();
     let values = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 3.0, -7.5, 0.25];
     let sound: Vec<u8> = values.iter().cycle().take(6_000).flat_map(|s| s.to_le_bytes()).collect();

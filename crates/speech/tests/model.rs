@@ -1,4 +1,4 @@
-//! The default model through the Rust session: the contract that `worker model check` verifies.
+//! The default model fulfils the model contract.
 
 use domain::Scores;
 use settings::Settings;
@@ -21,7 +21,7 @@ fn session(dir: &Path) -> Result<Session, speech::model::ContractError> {
     Session::load(&runtime, dir, &settings.model).map(|(session, _)| session)
 }
 
-/// Something between a tone and a voice, different for each seed.
+/// A modulated tone, different for each seed.
 fn sound(samples: usize, seed: f32) -> Vec<f32> {
     (0..samples)
         .map(|i| {
@@ -33,7 +33,7 @@ fn sound(samples: usize, seed: f32) -> Vec<f32> {
 }
 
 #[test]
-fn an_answer_does_not_depend_on_the_batch() {
+fn a_prediction_does_not_depend_on_the_batch() {
     let mut session = session(&default_model()).expect("the default model keeps the contract");
     let sounds: Vec<_> = [MIN_SAMPLES, 719, 16_000, 48_123, 160_000, 300_000]
         .into_iter()
@@ -41,12 +41,12 @@ fn an_answer_does_not_depend_on_the_batch() {
         .map(|(i, samples)| sound(samples, i as f32))
         .collect();
     let batch: Vec<&[f32]> = sounds.iter().map(Vec::as_slice).collect();
-    let together = session.run(&batch, true).expect("heard");
+    let together = session.run(&batch, true).expect("predictions");
     for (sound, among_others) in batch.iter().zip(&together) {
-        let alone = &session.run(&[sound], true).expect("heard")[0];
+        let alone = &session.run(&[sound], true).expect("predictions")[0];
         let worst = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert_eq!(alone.frame_logits.len(), frame_count(sound.len()));
-        let scores = |heard: &speech::model::Prediction| Scores::from_logits(&heard.logits).expect("finite");
+        let scores = |prediction: &speech::model::Prediction| Scores::from_logits(&prediction.logits).expect("finite");
         let off = worst(scores(alone).as_array(), scores(among_others).as_array());
         assert!(off < 1e-4, "{} samples: scores differ by {off}", sound.len());
         assert!(worst(&alone.embedding, &among_others.embedding) < 1e-4);
@@ -57,18 +57,18 @@ fn an_answer_does_not_depend_on_the_batch() {
 #[test]
 fn the_scores_of_frames_average_to_those_of_the_whole() {
     let mut session = session(&default_model()).expect("the default model keeps the contract");
-    let heard = &session.run(&[&sound(80_000, 1.0)], true).expect("heard")[0];
+    let prediction = &session.run(&[&sound(80_000, 1.0)], true).expect("predictions")[0];
     for label in 0..9 {
-        let mean = heard.frame_logits.iter().map(|f| f[label]).sum::<f32>() / heard.frame_logits.len() as f32;
-        assert!((mean - heard.logits[label]).abs() < 1e-3, "label {label}: {mean} {}", heard.logits[label]);
+        let mean = prediction.frame_logits.iter().map(|f| f[label]).sum::<f32>() / prediction.frame_logits.len() as f32;
+        assert!((mean - prediction.logits[label]).abs() < 1e-3, "label {label}: {mean} {}", prediction.logits[label]);
     }
 }
 
 #[test]
-fn silence_gives_an_answer_that_is_a_number() {
+fn the_prediction_for_silence_is_a_number() {
     let mut session = session(&default_model()).expect("the default model keeps the contract");
-    let heard = &session.run(&[&vec![0.0; 16_000]], false).expect("heard")[0];
-    assert!(heard.logits.iter().all(|l| l.is_finite()));
+    let prediction = &session.run(&[&vec![0.0; 16_000]], false).expect("predictions")[0];
+    assert!(prediction.logits.iter().all(|l| l.is_finite()));
 }
 
 #[test]

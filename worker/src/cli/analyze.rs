@@ -1,4 +1,4 @@
-//! `worker analyze`: the same pipeline on local files, with no service at all.
+//! `worker analyze`: analyses local files, without any service.
 
 use anyhow::Context as _;
 use chrono::Local;
@@ -9,50 +9,50 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
 
-use super::picture;
+use super::render;
 use speech::Analyzer;
 use speech::artifacts::RESULT;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Analyze {
-    /// Recordings, of any common format
+    /// Recordings, of any supported format
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// `mix`, or who is on which channel: `0=agent,1=customer`
+    /// `mix`, or the role of each channel: `0=agent,1=customer`
     #[arg(long)]
     channels: Option<ChannelLayout>,
     /// Also score these roles, e.g. `agent` (read `analysis.score_roles` first)
     #[arg(long, value_delimiter = ',')]
     also_score: Vec<Role>,
-    /// `utterance`, or `frame` for nine scores per frame as well
+    /// utterance: scores per segment; frame: also 50 a second
     #[arg(long, default_value_t)]
     granularity: Granularity,
-    /// Folder in which outputs_<time>/ is made
+    /// Folder in which outputs_<time>/ is created
     #[arg(long, default_value = "outputs")]
     out: PathBuf,
-    /// Print result.json instead of a picture
+    /// Print result.json instead of text for people
     #[arg(long)]
     json: bool,
 }
 
 impl Analyze {
-    /// Exit code 3 when a file failed; the others are analysed all the same.
+    /// Exit code 3 when a file failed; the others are still analysed.
     pub(super) fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let mut settings = settings.clone();
         settings.analysis.score_roles.extend(&self.also_score);
         let analyzer = Analyzer::load(&settings.speech())?;
-        let folder = fresh_folder(&self.out)?;
+        let folder = create_output_folder(&self.out)?;
         let mut failed = 0;
         for file in &self.files {
             let out = if self.files.len() == 1 { folder.clone() } else { subfolder(&folder, file) };
-            std::fs::create_dir_all(&out).with_context(|| format!("can't make {}", out.display()))?;
-            match self.one(&analyzer, file, &out) {
+            std::fs::create_dir_all(&out).with_context(|| format!("can't create {}", out.display()))?;
+            match self.analyze_file(&analyzer, file, &out) {
                 Ok(report) if self.json => println!("{}", serde_json::to_string(&report)?),
-                Ok(report) => println!("{}", picture::report(&report)),
+                Ok(report) => println!("{}", render::report(&report)),
                 Err(failure) => {
                     failed += 1;
                     eprintln!("{}: {failure}\n  {}", file.display(), failure.code.advice());
-                    // Half-written artifacts would be taken for whole ones.
+                    // Incomplete artifacts could be mistaken for complete ones.
                     std::fs::remove_dir_all(&out).with_context(|| format!("can't remove {}", out.display()))?;
                 }
             }
@@ -65,7 +65,7 @@ impl Analyze {
         Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(3) })
     }
 
-    fn one(&self, analyzer: &Analyzer, file: &Path, out: &Path) -> Result<Report, Failure> {
+    fn analyze_file(&self, analyzer: &Analyzer, file: &Path, out: &Path) -> Result<Report, Failure> {
         let model = analyzer.model();
         let options = AnalysisOptions {
             channels: self.channels.clone(),
@@ -91,22 +91,22 @@ impl Analyze {
     }
 }
 
-/// `outputs_YYYYMMDD_HHMMSS`, with a number behind it when there is one of this second already.
-fn fresh_folder(parent: &Path) -> anyhow::Result<PathBuf> {
-    std::fs::create_dir_all(parent).with_context(|| format!("can't make {}", parent.display()))?;
+/// Creates `outputs_YYYYMMDD_HHMMSS`, with a number appended when it exists already.
+fn create_output_folder(parent: &Path) -> anyhow::Result<PathBuf> {
+    std::fs::create_dir_all(parent).with_context(|| format!("can't create {}", parent.display()))?;
     let name = format!("outputs_{}", Local::now().format("%Y%m%d_%H%M%S"));
     let names = std::iter::once(name.clone()).chain((2..1000).map(|n| format!("{name}_{n}")));
     for path in names.map(|name| parent.join(name)) {
         match std::fs::create_dir(&path) {
             Ok(()) => return Ok(path),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error).with_context(|| format!("can't make {}", path.display())),
+            Err(error) => return Err(error).with_context(|| format!("can't create {}", path.display())),
         }
     }
-    anyhow::bail!("{} holds too many folders of this second", parent.display())
+    anyhow::bail!("{} has too many folders of this second", parent.display())
 }
 
-/// A folder named after the file; a number keeps files of equal names apart.
+/// A folder named after the file; a number distinguishes files of equal names.
 fn subfolder(folder: &Path, file: &Path) -> PathBuf {
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let names = std::iter::once(name.clone()).chain((2..).map(|n| format!("{name}_{n}")));

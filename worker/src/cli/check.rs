@@ -1,4 +1,4 @@
-//! `worker model check`: is this a model that the fleet can run, and what does it cost?
+//! `worker model check`: verifies that the fleet can run a model, and measures its speed and memory.
 
 use settings::Settings;
 use std::path::Path;
@@ -23,10 +23,10 @@ pub(super) fn run(settings: &Settings, dir: &Path) -> anyhow::Result<ExitCode> {
     println!("licence      {}", card.licence);
     println!("labels       {} (in the fleet's order)", card.labels.join(" "));
     if !card.cannot_predict.is_empty() {
-        println!("never says   {}", card.cannot_predict.join(" "));
+        println!("unpredicted  {}", card.cannot_predict.join(" "));
     }
     println!("sha256       {} (verified)", card.sha256);
-    println!("parameters   {}", card.parameters.map_or("not told".into(), parameters));
+    println!("parameters   {}", card.parameters.map_or("unknown".into(), parameters));
     println!("embedding    {} numbers; {} frames a second", card.embedding_dim, card.frame_rate);
     println!("loaded in    {:.2} s; warm-up passed", loaded.load_s);
     let change = loaded.batch_difference;
@@ -35,7 +35,7 @@ pub(super) fn run(settings: &Settings, dir: &Path) -> anyhow::Result<ExitCode> {
             println!("batches      fp32: a segment's scores change by {change:.1e} with the batch it is in");
         }
         Precision::Int8 => println!(
-            "batches      int8: segments are heard one at a time, for a batch would change their scores (here by {change:.1e})"
+            "batches      int8: segments run one at a time, since a batch would change their scores (here by {change:.1e})"
         ),
     }
     for seconds in LENGTHS {
@@ -68,7 +68,7 @@ fn median_run(session: &mut Session, seconds: usize) -> anyhow::Result<f64> {
     Ok(times[RUNS / 2])
 }
 
-/// Resident memory of this process, MiB; 0 where /proc does not tell.
+/// Resident memory of this process, MiB; 0 where /proc does not say.
 fn resident_mib() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kib =

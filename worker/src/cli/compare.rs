@@ -1,5 +1,5 @@
-//! `worker model compare`: two models on a user's own recordings, segment by segment, in turns,
-//! so that a busy machine slows both alike.
+//! `worker model compare`: two models on the same recordings, segment by segment and alternating, so that a busy
+//! machine slows both alike.
 
 use domain::channel::tracks;
 use domain::{Failure, Scores};
@@ -16,16 +16,16 @@ use speech::runtime::Runtime;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Compare {
-    /// Folder of the one model
+    /// Folder of model A
     a: PathBuf,
-    /// Folder of the other
+    /// Folder of model B
     b: PathBuf,
-    /// Recordings to hear
+    /// Recordings, of any supported format
     #[arg(required = true)]
     files: Vec<PathBuf>,
 }
 
-/// What a number of segments came to.
+/// Speed and agreement of both models over a number of segments.
 #[derive(Debug, Default)]
 struct Agreement {
     segments: usize,
@@ -36,13 +36,13 @@ struct Agreement {
     time: [f64; 2],
 }
 
-/// Runs both models on each segment as it comes.
-struct Duel<'a> {
+/// Runs both models on each segment.
+struct SideBySide<'a> {
     sessions: &'a mut [Session; 2],
     file: Agreement,
 }
 
-impl Sink for Duel<'_> {
+impl Sink for SideBySide<'_> {
     fn block(&mut self, _: &[Vec<f32>]) -> Result<(), Failure> {
         Ok(())
     }
@@ -51,14 +51,14 @@ impl Sink for Duel<'_> {
         if segment.samples.len() < MIN_SAMPLES {
             return Ok(());
         }
-        // Whoever goes second finds warm caches: take turns.
+        // The second model finds warm caches: alternate.
         let order = if self.file.segments.is_multiple_of(2) { [0, 1] } else { [1, 0] };
         let mut scores = [None; 2];
         for i in order {
             let begun = Instant::now();
-            let heard = self.sessions[i].run(&[&segment.samples], false)?;
+            let predictions = self.sessions[i].run(&[&segment.samples], false)?;
             self.file.time[i] += begun.elapsed().as_secs_f64();
-            let softmax = Scores::from_logits(&heard[0].logits);
+            let softmax = Scores::from_logits(&predictions[0].logits);
             scores[i] = Some(softmax.map_err(|e| Failure::new(domain::FailureCode::ModelFailed, e.to_string()))?);
         }
         if let [Some(a), Some(b)] = scores {
@@ -121,18 +121,18 @@ impl Compare {
         let mut failed = 0;
         for file in &self.files {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
-            let mut duel = Duel { sessions: &mut sessions, file: Agreement::default() };
+            let mut run = SideBySide { sessions: &mut sessions, file: Agreement::default() };
             let preprocess = Preprocess { audio: &settings.audio, segment: &settings.segment, vad: &vad };
             let roles = &settings.analysis;
             let layout = |n: u16| tracks(n, None, roles.two_channel_roles, &roles.score_roles);
-            match preprocess.run(File::open(file)?, layout, &mut duel) {
-                Ok(_) => println!("{}", duel.file.row(&name)),
+            match preprocess.run(File::open(file)?, layout, &mut run) {
+                Ok(_) => println!("{}", run.file.row(&name)),
                 Err(failure) => {
                     failed += 1;
                     eprintln!("{}: {failure}", file.display());
                 }
             }
-            total.join(&duel.file);
+            total.join(&run.file);
         }
         println!("{}", total.row("all"));
         println!("\nms/s: milliseconds of computing per second of speech. A / B above 1: B is faster.");

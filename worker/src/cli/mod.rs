@@ -1,9 +1,9 @@
-//! The command line: the roles a worker binary can play.
+//! The command line: the subcommands of the worker's binary.
 
 mod analyze;
 mod check;
 mod compare;
-mod picture;
+mod render;
 
 use clap::{Parser, Subcommand};
 use settings::Settings;
@@ -14,16 +14,16 @@ use crate::pipeline::Stop;
 
 const EXAMPLES: &str = "\
 Examples:
-  worker run                                  work on the fleet's queue until SIGTERM
-  worker analyze call.wav                     hear one file, with no service at all
+  worker run                                  take jobs from RabbitMQ until SIGTERM
+  worker analyze call.wav                     analyse one file, without any service
   worker analyze --channels 0=agent,1=customer --granularity frame calls/*.flac
-  worker model check models/default           is this a model that the fleet can run?
+  worker model check models/default           verify a model, print its speed and memory
   worker model compare models/default DIR call.wav
 
 Settings: config/default.toml lists them all; EMOFLEET__SECTION__KEY in the environment, or a TOML
 file named in EMOFLEET_CONFIG, changes them.";
 
-/// Hears the emotion in recordings of speech.
+/// Recognises emotions in recordings of speech.
 #[derive(Debug, Parser)]
 #[command(name = "worker", version, after_help = EXAMPLES)]
 pub struct Cli {
@@ -35,9 +35,9 @@ pub struct Cli {
 enum Command {
     /// Take jobs from RabbitMQ until SIGTERM or Ctrl-C, then drain
     Run,
-    /// Hear local files and print what was heard; writes outputs/outputs_<time>/
+    /// Analyse local files and print the result; writes outputs/outputs_<time>/
     Analyze(analyze::Analyze),
-    /// Look at models
+    /// Verify and compare models
     #[command(subcommand)]
     Model(ModelCommand),
 }
@@ -61,7 +61,7 @@ impl Cli {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let mut settings = Settings::load()?;
         if !matches!(self.command, Command::Run) && std::env::var_os("EMOFLEET__LOG__FILTER").is_none() {
-            // Whoever looks at one file wants the picture, not the log.
+            // For single files the terminal shows the result, not the log.
             settings.log.filter = "warn,symphonia=error".into();
         }
         adapters::telemetry::init(&settings.log).map_err(anyhow::Error::from_boxed)?;

@@ -1,4 +1,4 @@
-//! Adds up what was heard in a recording's segments, in the order of each track's time.
+//! Aggregates the predictions of a recording's segments: means weighted by seconds, per track and over all.
 
 use domain::channel::Track;
 use domain::report::{ChannelReport, FrameSeries, Segment, SegmentFrames};
@@ -7,9 +7,9 @@ use domain::{Emotion, Failure, FailureCode, Scores};
 use crate::framing::{FRAME_RATE, seconds};
 use crate::model::Prediction;
 
-/// A segment's position, once its samples have gone to the model.
+/// Which segment a prediction is of.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Position {
+pub(super) struct SegmentSpan {
     pub(super) track: usize,
     pub(super) index: u32,
     pub(super) start_sample: u64,
@@ -25,7 +25,7 @@ pub(super) struct ScoreAggregator {
     weight: f64,
 }
 
-/// What the sums come to.
+/// The result of aggregating.
 #[derive(Debug)]
 pub(super) struct Aggregate {
     pub(super) channels: Vec<ChannelReport>,
@@ -40,26 +40,25 @@ impl ScoreAggregator {
     ///
     /// # Errors
     /// `model.failed` when the logits are not finite.
-    pub(super) fn add(&mut self, position: Position, prediction: &Prediction, frames: bool) -> Result<(), Failure> {
+    pub(super) fn add(&mut self, span: SegmentSpan, prediction: &Prediction, frames: bool) -> Result<(), Failure> {
         let to_scores = |logits: &[f32; Emotion::COUNT]| {
             Scores::from_logits(logits).map_err(|e| Failure::new(FailureCode::ModelFailed, e.to_string()))
         };
         let scores = to_scores(&prediction.logits)?;
         let (emotion, confidence) = scores.top();
-        let (start_s, end_s) = (seconds(position.start_sample), seconds(position.end_sample));
+        let (start_s, end_s) = (seconds(span.start_sample), seconds(span.end_sample));
         let weight = end_s - start_s;
         self.embedding.resize(prediction.embedding.len(), 0.0);
         for (sum, value) in self.embedding.iter_mut().zip(&prediction.embedding) {
             *sum += f64::from(*value) * weight;
         }
         self.weight += weight;
-        self.segments
-            .push((position.track, Segment { index: position.index, start_s, end_s, emotion, confidence, scores }));
+        self.segments.push((span.track, Segment { index: span.index, start_s, end_s, emotion, confidence, scores }));
         if frames {
             let scores = prediction.frame_logits.iter().map(|l| to_scores(l).map(|s| *s.as_array()));
             let scores = scores.collect::<Result<_, _>>()?;
-            // The channel is filled in when the tracks are known.
-            self.frames.push((position.track, SegmentFrames { channel: None, index: position.index, start_s, scores }));
+            // The channel is set in `total`, when the tracks are known.
+            self.frames.push((span.track, SegmentFrames { channel: None, index: span.index, start_s, scores }));
         }
         Ok(())
     }
@@ -107,8 +106,8 @@ mod tests {
         Prediction { logits, embedding: vec![value], frames: vec![], frame_logits: vec![logits] }
     }
 
-    fn position(track: usize, index: u32, start_s: u64, end_s: u64) -> Position {
-        Position {
+    fn span(track: usize, index: u32, start_s: u64, end_s: u64) -> SegmentSpan {
+        SegmentSpan {
             track,
             index,
             start_sample: start_s * u64::from(SAMPLE_RATE),
@@ -117,14 +116,14 @@ mod tests {
     }
 
     #[test]
-    fn totals_weigh_by_seconds_and_keep_tracks_apart() {
+    fn totals_are_weighted_by_seconds_and_separate_per_track() {
         let tracks = [
             Track { channel: Some(0), role: Role::Agent, scored: false },
             Track { channel: Some(1), role: Role::Customer, scored: true },
         ];
         let mut aggregator = ScoreAggregator::default();
-        aggregator.add(position(1, 1, 10, 11), &prediction(50.0, 4.0), true).expect("finite");
-        aggregator.add(position(1, 0, 0, 3), &prediction(0.0, 0.0), true).expect("finite");
+        aggregator.add(span(1, 1, 10, 11), &prediction(50.0, 4.0), true).expect("finite");
+        aggregator.add(span(1, 0, 0, 3), &prediction(0.0, 0.0), true).expect("finite");
         let total = aggregator.total(&tracks, true).expect("there was speech");
         assert_eq!(total.embedding, [1.0]);
         assert!((total.scores.of(Emotion::Angry) - (0.25 + 0.75 / 9.0)).abs() < 1e-5);
@@ -137,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn no_segment_no_total() {
+    fn without_a_segment_there_is_no_total() {
         assert!(ScoreAggregator::default().total(&[], false).is_none());
     }
 }

@@ -1,5 +1,4 @@
-//! From a file on disk to what was heard in it. Knows nothing of queues, stores or databases:
-//! `worker analyze` and the fleet both call it.
+//! Analyses one file: preprocessing, predictions, aggregation, artifacts. `worker analyze` and the fleet both call it.
 
 use crate::Settings;
 use chrono::Utc;
@@ -12,15 +11,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::aggregator::{Position, ScoreAggregator};
-use crate::artifacts::disk_failure;
-use crate::artifacts::{AUDIO, AudioFile, EMBEDDING, EmbeddingFile};
+use super::aggregator::{ScoreAggregator, SegmentSpan};
+use crate::artifacts::{AUDIO, AudioFile, EMBEDDING, EmbeddingFile, disk_failure};
 use crate::audio::{Preprocess, Sink, SpeechSegment, VoiceDetector};
 use crate::framing::MIN_SAMPLES;
 use crate::model::{InferenceHandle, ModelCard, PendingPrediction, Request, Session};
 use crate::runtime::Runtime;
 
-/// Voice detector and model, ready: everything that is loaded once.
+/// Voice detector and model: everything that is loaded once per process.
 #[derive(Debug)]
 pub struct Analyzer {
     settings: Settings,
@@ -29,10 +27,10 @@ pub struct Analyzer {
     card: ModelCard,
 }
 
-/// What was heard.
+/// The result of analysing one file.
 #[derive(Debug)]
 pub struct Analysis {
-    /// What the recording is.
+    /// Properties of the recording.
     pub audio: AudioFacts,
     /// One entry per channel.
     pub channels: Vec<ChannelReport>,
@@ -42,9 +40,9 @@ pub struct Analysis {
     pub embedding: Vec<f32>,
     /// Only with [`Granularity::Frame`].
     pub frames: Option<FrameSeries>,
-    /// Decoding, resampling, segmenting.
+    /// Time spent on decoding, resampling and segmenting.
     pub preprocess: Duration,
-    /// Waiting for the model.
+    /// Time spent waiting for the model.
     pub infer: Duration,
 }
 
@@ -89,20 +87,20 @@ impl Analyzer {
         let (session, loaded) = Session::load(&runtime, &settings.model.dir, &settings.model)?;
         let card = loaded.card;
         if card.name != settings.model.name {
-            let (dir, wanted) = (settings.model.dir.clone(), settings.model.name.clone());
-            return Err(crate::model::ContractError::Name { dir, found: card.name, wanted }.into());
+            let (dir, expected) = (settings.model.dir.clone(), settings.model.name.clone());
+            return Err(crate::model::ContractError::Name { dir, found: card.name, expected }.into());
         }
         tracing::info!(model = card.name, version = card.version, load_s = loaded.load_s, "model ready");
         let inference = InferenceHandle::start(session, &settings.model)?;
         Ok(Self { settings: settings.clone(), vad, inference, card })
     }
 
-    /// Which model hears.
+    /// The loaded model.
     pub fn model(&self) -> ModelIdentity {
         self.card.identity()
     }
 
-    /// Analyses `file`; leaves `processed_audio.wav` and (if optionsed) `embedding.npy` in `out`.
+    /// Analyses `file`; leaves `processed_audio.wav` and (if it is an option) `embedding.npy` in `out`.
     /// Blocks: call it from a thread for blocking work.
     ///
     /// # Errors
@@ -121,19 +119,21 @@ impl Analyzer {
         let layout =
             |channels: u16| tracks(channels, options.channels.as_ref(), roles.two_channel_roles, &roles.score_roles);
         let mut sink = self.sink(options, out, cancel)?;
-        let heard = preprocess.run(source, layout, &mut sink)?;
-        sink.settle(0)?;
+        let preprocessed = preprocess.run(source, layout, &mut sink)?;
+        sink.collect(0)?;
         let AnalysisSink { wav, rows, aggregator, waited, .. } = sink;
         wav.finish()?;
         let frames = options.granularity == Granularity::Frame;
-        let total = aggregator.total(&heard.tracks, frames).ok_or_else(|| no_speech(&heard.facts, &heard.tracks))?;
+        let total = aggregator
+            .total(&preprocessed.tracks, frames)
+            .ok_or_else(|| no_speech(&preprocessed.facts, &preprocessed.tracks))?;
         match rows {
             Some(rows) => rows.finish(self.card.embedding_dim)?,
             None if options.embedding => EmbeddingFile::write_vector(&out.join(EMBEDDING.0), &total.embedding)?,
             None => {}
         }
         Ok(Analysis {
-            audio: heard.facts,
+            audio: preprocessed.facts,
             channels: total.channels,
             scores: total.scores,
             embedding: total.embedding,
@@ -160,7 +160,7 @@ impl Analyzer {
             inference: &self.inference,
             cancel,
             frames,
-            in_flight: self.settings.model.batch_items,
+            max_pending: self.settings.model.batch_items,
             pending: VecDeque::new(),
             wav: AudioFile::at(&out.join(AUDIO.0)),
             rows,
@@ -177,14 +177,14 @@ fn no_speech(facts: &AudioFacts, tracks: &[Track]) -> Failure {
     Failure::new(FailureCode::AudioNoSpeech, message)
 }
 
-/// Takes what preprocessing gives: audio to the file, segments to the model. While the model
-/// hears some segments, the next ones are decoded; a bound keeps memory flat.
+/// Writes audio to the file and submits segments to the model. While the model runs some segments, the next ones are
+/// decoded; `max_pending` bounds memory.
 struct AnalysisSink<'a> {
     inference: &'a InferenceHandle,
     cancel: &'a CancellationToken,
     frames: bool,
-    in_flight: usize,
-    pending: VecDeque<(Position, PendingPrediction)>,
+    max_pending: usize,
+    pending: VecDeque<(SegmentSpan, PendingPrediction)>,
     wav: AudioFile,
     rows: Option<EmbeddingFile>,
     aggregator: ScoreAggregator,
@@ -192,16 +192,16 @@ struct AnalysisSink<'a> {
 }
 
 impl AnalysisSink<'_> {
-    /// Takes answers, oldest first, until at most `most` are outstanding.
-    fn settle(&mut self, most: usize) -> Result<(), Failure> {
+    /// Collects predictions, oldest first, until at most `most` are pending.
+    fn collect(&mut self, most: usize) -> Result<(), Failure> {
         while self.pending.len() > most {
-            let Some((place, inference)) = self.pending.pop_front() else { break };
+            let Some((span, pending)) = self.pending.pop_front() else { break };
             let begun = Instant::now();
-            let heard = inference.wait()?;
+            let prediction = pending.wait()?;
             self.waited += begun.elapsed();
-            self.aggregator.add(place, &heard, self.frames)?;
+            self.aggregator.add(span, &prediction, self.frames)?;
             if let Some(rows) = &mut self.rows {
-                rows.append(&heard.frames)?;
+                rows.append(&prediction.frames)?;
             }
         }
         Ok(())
@@ -222,9 +222,9 @@ impl Sink for AnalysisSink<'_> {
         }
         let SpeechSegment { track, index, start_sample, end_sample, samples } = segment;
         let begun = Instant::now();
-        let inference = self.inference.submit(Request { samples, frames: self.frames })?;
+        let pending = self.inference.submit(Request { samples, frames: self.frames })?;
         self.waited += begun.elapsed();
-        self.pending.push_back((Position { track, index, start_sample, end_sample }, inference));
-        self.settle(self.in_flight)
+        self.pending.push_back((SegmentSpan { track, index, start_sample, end_sample }, pending));
+        self.collect(self.max_pending)
     }
 }

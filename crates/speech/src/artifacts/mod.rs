@@ -1,4 +1,4 @@
-//! The three files that a job leaves: `processed_audio.wav`, `result.json`, `embedding.npy`.
+//! The three files that an analysis writes: `processed_audio.wav`, `result.json`, `embedding.npy`.
 
 mod npy;
 mod wav;
@@ -15,7 +15,7 @@ pub const AUDIO: (&str, &str) = ("processed_audio.wav", "audio/wav");
 /// File name and content type of the embedding.
 pub const EMBEDDING: (&str, &str) = ("embedding.npy", "application/octet-stream");
 
-/// What a failed write to the worker's own disk means: full, or a defect.
+/// The failure of a write to the worker's own disk: full, or a defect.
 pub fn disk_failure(what: &str, error: &std::io::Error) -> Failure {
     let full = matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
     let code = if full { FailureCode::WorkerNoSpace } else { FailureCode::WorkerInternal };

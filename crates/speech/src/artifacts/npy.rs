@@ -1,5 +1,5 @@
-//! `embedding.npy`: [D] float32 for an utterance, [frames, D] for frame granularity. Rows go
-//! to disk as they come, since two hours of frames would not fit in memory.
+//! `embedding.npy`: f32, shape [D] for utterances, [frames, D] for frames. Rows are written to disk one by one,
+//! since two hours of frames would not fit in memory.
 
 use domain::Failure;
 use ndarray::Array1;
@@ -12,7 +12,7 @@ use super::disk_failure;
 
 const NAME: &str = "embedding.npy";
 
-/// Rows of frames on their way to `embedding.npy`.
+/// The file while rows are being written.
 pub struct EmbeddingFile {
     path: PathBuf,
     rows: BufWriter<File>,
@@ -30,11 +30,8 @@ impl EmbeddingFile {
         Array1::from(vector.to_vec()).write_npy(file).map_err(|e| disk_failure(NAME, &std::io::Error::other(e)))
     }
 
-    /// Begins a file of rows that will be completed at `path`; `scratch` holds them meanwhile,
-    /// because the header must say how many there are.
-    ///
-    /// # Errors
-    /// `worker.no_space` or `worker.internal`.
+    /// Begins a file of rows that will be completed at `path`; `scratch` holds them until then, since the header
+    /// must have their number.
     pub fn begin_rows(path: &Path, scratch: File) -> Self {
         Self { path: path.to_owned(), rows: BufWriter::new(scratch), values: 0 }
     }
@@ -59,8 +56,7 @@ impl EmbeddingFile {
             let mut rows = self.rows.into_inner().map_err(std::io::IntoInnerError::into_error)?;
             rows.seek(SeekFrom::Start(0))?;
             let out = File::options().read(true).write(true).create(true).truncate(true).open(&self.path)?;
-            // The library writes header and zeros (a hole in the file); the rows then take the
-            // zeros' place.
+            // The library writes the header and zeros (a hole in the file); the rows then overwrite the zeros.
             ndarray_npy::write_zeroed_npy::<f32, _>(&out, (count, dim)).map_err(std::io::Error::other)?;
             let mut out = &out;
             out.seek(SeekFrom::End(-i64::try_from(self.values * 4).map_err(std::io::Error::other)?))?;

@@ -1,4 +1,4 @@
-//! `processed_audio.wav`: what the model heard, 16 kHz, 16-bit, one channel per scored track.
+//! `processed_audio.wav`: the model's input, 16 kHz, 16-bit, one channel per scored track.
 
 use domain::{Failure, FailureCode};
 use hound::{SampleFormat, WavSpec, WavWriter};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Bytes of samples that a WAV file can hold: its length field has 32 bits.
 const MAX_DATA_BYTES: u64 = u32::MAX as u64 - 4096;
 
-/// The file while it is written.
+/// The file while it is being written.
 pub struct AudioFile {
     path: PathBuf,
     writer: Option<WavWriter<BufWriter<File>>>,
@@ -17,7 +17,7 @@ pub struct AudioFile {
 }
 
 impl AudioFile {
-    /// A file to come at `path`; it is made with the first block, which tells the channels.
+    /// A file at `path`. It is created with the first block, which has the number of channels.
     pub fn at(path: &Path) -> Self {
         Self { path: path.to_owned(), writer: None, bytes: 0 }
     }
@@ -41,13 +41,13 @@ impl AudioFile {
                     bits_per_sample: 16,
                     sample_format: SampleFormat::Int,
                 };
-                none.insert(WavWriter::create(&self.path, spec).map_err(unwritten)?)
+                none.insert(WavWriter::create(&self.path, spec).map_err(failure)?)
             }
         };
         for i in 0..frames {
             for channel in channels {
                 let sample = (channel[i].clamp(-1.0, 1.0) * 32_767.0).round() as i16;
-                writer.write_sample(sample).map_err(unwritten)?;
+                writer.write_sample(sample).map_err(failure)?;
             }
         }
         Ok(())
@@ -58,11 +58,11 @@ impl AudioFile {
     /// # Errors
     /// `worker.no_space` or `worker.internal`.
     pub fn finish(self) -> Result<(), Failure> {
-        self.writer.map_or(Ok(()), WavWriter::finalize).map_err(unwritten)
+        self.writer.map_or(Ok(()), WavWriter::finalize).map_err(failure)
     }
 }
 
-fn unwritten(error: hound::Error) -> Failure {
+fn failure(error: hound::Error) -> Failure {
     match error {
         hound::Error::IoError(error) => super::disk_failure("processed_audio.wav", &error),
         other => Failure::new(FailureCode::WorkerInternal, format!("processed_audio.wav: {other}")),

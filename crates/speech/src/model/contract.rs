@@ -1,4 +1,4 @@
-//! `model.json`, and the promise it makes about `model.onnx` beside it.
+//! `model.json`, and the contract that `model.onnx` beside it must fulfil.
 
 use crate::framing::{FRAME_RATE, SAMPLE_RATE};
 use domain::{Emotion, ModelIdentity};
@@ -14,7 +14,7 @@ const MAX_EMBEDDING_DIM: u64 = 8192;
 /// Why a folder is not a model that the fleet can run. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ContractError {
-    /// A file is not there or can't be read.
+    /// A file does not exist or can't be read.
     #[error("{path} can't be read: {why}. A model folder holds model.onnx and model.json; see `model.dir`")]
     Unreadable {
         /// The file.
@@ -23,15 +23,15 @@ pub enum ContractError {
         why: std::io::Error,
     },
     /// `model.json` is not the file it should be.
-    #[error("{path} is no model card: {why}")]
+    #[error("{path} is not a model card: {why}")]
     Card {
         /// The file.
         path: PathBuf,
         /// What the parser said.
         why: serde_json::Error,
     },
-    /// The labels are others, or in another order.
-    #[error("the model's labels are {found:?}; the fleet needs {wanted:?}, in this order. Export the model again", wanted = Emotion::ALL.map(Emotion::label))]
+    /// The labels differ, or their order does.
+    #[error("the model's labels are {found:?}; the fleet needs {expected:?}, in this order. Export the model again", expected = Emotion::ALL.map(Emotion::label))]
     Labels {
         /// As in `model.json`.
         found: Vec<String>,
@@ -48,17 +48,17 @@ pub enum ContractError {
     },
     /// `model.onnx` is not the file that `model.json` was written for.
     #[error(
-        "model.onnx has SHA-256 {found}, model.json says {wanted}: the files don't belong together; fetch both again"
+        "model.onnx has SHA-256 {found}, model.json says {expected}: the files don't belong together; fetch both again"
     )]
     Hash {
         /// Of the file.
         found: String,
         /// As in `model.json`.
-        wanted: String,
+        expected: String,
     },
     /// The configuration asks for another model.
     #[error(
-        "{dir} holds the model `{found}`, but `model.name` is `{wanted}`: change one of them, since jobs carry the name"
+        "{dir} holds the model `{found}`, but `model.name` is `{expected}`: change one of them, since jobs carry the name"
     )]
     Name {
         /// The folder.
@@ -66,7 +66,7 @@ pub enum ContractError {
         /// As in `model.json`.
         found: String,
         /// As configured.
-        wanted: String,
+        expected: String,
     },
     /// The graph's inputs or outputs break the contract.
     #[error("the graph breaks the model contract: {0}. See docs/architecture.md, \"The model contract\"")]
@@ -76,11 +76,11 @@ pub enum ContractError {
     Runtime(String),
 }
 
-/// What a graph computes with, and so whether the segments of a batch stay out of each other's way.
+/// What a graph computes with, and so whether a batch changes its predictions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// Floats: an answer does not depend on the batch, which is verified.
+    /// Floats: a prediction does not depend on the batch, which is verified.
     #[default]
     Fp32,
     /// Activations in 8 bits, with one scale for all that is in a run: segments are predicted one at a time.
@@ -106,10 +106,10 @@ pub struct ModelCard {
     pub licence: String,
     /// Of model.onnx, hex.
     pub sha256: String,
-    /// Labels that this model never answers, for want of data.
+    /// Labels that this model never predicts, because it had no training data for them.
     #[serde(default)]
     pub cannot_predict: Vec<String>,
-    /// How many weights.
+    /// Number of weights.
     #[serde(default)]
     pub parameters: Option<u64>,
     /// Of the arithmetic; weights may be stored in fewer bits.
@@ -130,12 +130,12 @@ impl ModelCard {
         let onnx = dir.join("model.onnx");
         let found = sha256(&onnx).map_err(|why| ContractError::Unreadable { path: onnx, why })?;
         if !found.eq_ignore_ascii_case(&card.sha256) {
-            return Err(ContractError::Hash { found, wanted: card.sha256 });
+            return Err(ContractError::Hash { found, expected: card.sha256 });
         }
         Ok(card)
     }
 
-    /// What results keep of the model.
+    /// What is stored with results.
     pub fn identity(&self) -> ModelIdentity {
         ModelIdentity { name: self.name.clone(), version: self.version.clone(), sha256: self.sha256.clone() }
     }
@@ -206,7 +206,7 @@ mod tests {
             ("sha256", serde_json::json!("00"), "don't belong together"),
             ("labels", serde_json::json!(["angry"]), "Export the model again"),
             ("sample_rate", serde_json::json!(8000), "it must be 16000"),
-            ("name", serde_json::json!(3), "is no model card"),
+            ("name", serde_json::json!(3), "is not a model card"),
             ("precision", serde_json::json!("int3"), "expected `fp32` or `int8`"),
         ] {
             let mut wrong = card();

@@ -1,4 +1,4 @@
-//! The emotion model: what it must be, how it is run, how segments are batched for it.
+//! The emotion model: its contract, its session on ONNX Runtime, and batching.
 
 mod batch;
 mod contract;

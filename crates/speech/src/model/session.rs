@@ -22,7 +22,7 @@ pub struct Session {
     frame: RunOptions<HasSelectedOutputs>,
 }
 
-/// What loading found out, for `worker model check`.
+/// What was measured while loading, for `worker model check`.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     /// `model.json`.
@@ -62,22 +62,22 @@ impl Session {
         Ok((this, loaded))
     }
 
-    /// Hears a batch: mono samples at 16 kHz each, at least [`MIN_SAMPLES`] long, of any lengths.
-    /// The answers are in the order of the batch and do not depend on what else is in it.
+    /// Runs a batch: mono samples at 16 kHz each, at least [`MIN_SAMPLES`] long, of any lengths. Predictions are in
+    /// the order of the batch and do not depend on what else is in it. `frames`: with the outputs per frame.
     ///
     /// # Errors
-    /// `model.failed` when ONNX Runtime fails or an answer has the wrong shape.
+    /// `model.failed` when ONNX Runtime fails or an output has the wrong shape.
     pub fn run(&mut self, batch: &[&[f32]], frames: bool) -> Result<Vec<Prediction>, Failure> {
         match self.card.precision {
-            Precision::Fp32 => self.run_together(batch, frames),
+            Precision::Fp32 => self.run_batch(batch, frames),
             Precision::Int8 => {
-                let one = |samples: &&[f32]| Ok(self.run_together(&[samples], frames)?.remove(0));
+                let one = |samples: &&[f32]| Ok(self.run_batch(&[samples], frames)?.remove(0));
                 batch.iter().map(one).collect()
             }
         }
     }
 
-    fn run_together(&mut self, batch: &[&[f32]], frames: bool) -> Result<Vec<Prediction>, Failure> {
+    fn run_batch(&mut self, batch: &[&[f32]], frames: bool) -> Result<Vec<Prediction>, Failure> {
         let failed = |why: String| Failure::new(FailureCode::ModelFailed, why);
         let longest = batch.iter().map(|s| s.len()).max().unwrap_or(0);
         if batch.iter().any(|s| s.len() < MIN_SAMPLES) {
@@ -98,13 +98,13 @@ impl Session {
         unpack(&outputs, batch, self.card.embedding_dim, frames).map_err(failed)
     }
 
-    /// The largest change of a score with the batch; refuses one that the card's precision does not excuse.
+    /// The largest change of a score with the batch; refuses one that the card's precision does not explain.
     fn warm_up(&mut self) -> Result<f32, ContractError> {
         let tone: Vec<f32> = (0..2 * SAMPLE_RATE).map(|i| (i as f32 * 0.05).sin() * 0.3).collect();
         let short = &tone[..MIN_SAMPLES];
         let broken = |failure: Failure| ContractError::Graph(failure.message);
-        let single = self.run_together(&[short], true).map_err(broken)?;
-        let pair = self.run_together(&[&tone, short], true).map_err(broken)?;
+        let single = self.run_batch(&[short], true).map_err(broken)?;
+        let pair = self.run_batch(&[&tone, short], true).map_err(broken)?;
         let scores = |prediction: &Prediction| {
             Scores::from_logits(&prediction.logits)
                 .map_err(|e| ContractError::Graph(format!("its logits have no softmax: {e}")))
@@ -129,7 +129,8 @@ fn run_options(provider: Provider, outputs: &[&str]) -> ort::Result<RunOptions<H
 }
 
 fn check_names(session: &OrtSession) -> Result<(), ContractError> {
-    let require = |kind: &str, wanted: &[&str], found: Vec<&str>| match wanted.iter().find(|w| !found.contains(*w)) {
+    let require = |kind: &str, expected: &[&str], found: Vec<&str>| match expected.iter().find(|w| !found.contains(*w))
+    {
         Some(missing) => Err(ContractError::Graph(format!("it has no {kind} `{missing}`, only {}", found.join(", ")))),
         None => Ok(()),
     };
@@ -137,7 +138,7 @@ fn check_names(session: &OrtSession) -> Result<(), ContractError> {
     require("output", &OUTPUTS, session.outputs().iter().map(ort::value::Outlet::name).collect())
 }
 
-/// Splits the outputs into one answer per segment, checking every shape.
+/// Splits the outputs into one prediction per segment; checks every shape.
 fn unpack(outputs: &SessionOutputs<'_>, batch: &[&[f32]], dim: usize, frames: bool) -> Result<Vec<Prediction>, String> {
     let tensor = |name: &str, shape: &[usize]| {
         let array = outputs.get(name).ok_or_else(|| format!("no output `{name}`"))?;
@@ -145,8 +146,8 @@ fn unpack(outputs: &SessionOutputs<'_>, batch: &[&[f32]], dim: usize, frames: bo
         let fits =
             view.ndim() == shape.len() && view.shape().iter().zip(shape).all(|(a, b)| a == b || *b == usize::MAX);
         let any = |n: &usize| if *n == usize::MAX { "?".into() } else { n.to_string() };
-        let wanted = || shape.iter().map(any).collect::<Vec<String>>().join(", ");
-        if fits { Ok(view) } else { Err(format!("output `{name}` has shape {:?}, not [{}]", view.shape(), wanted())) }
+        let expected = || shape.iter().map(any).collect::<Vec<String>>().join(", ");
+        if fits { Ok(view) } else { Err(format!("output `{name}` has shape {:?}, not [{}]", view.shape(), expected())) }
     };
     let n = batch.len();
     let logits = tensor("logits", &[n, Emotion::COUNT])?;
@@ -156,7 +157,7 @@ fn unpack(outputs: &SessionOutputs<'_>, batch: &[&[f32]], dim: usize, frames: bo
     } else {
         None
     };
-    let mut answers = Vec::with_capacity(n);
+    let mut predictions = Vec::with_capacity(n);
     for (i, samples) in batch.iter().enumerate() {
         let count = frame_count(samples.len());
         let mut prediction = Prediction {
@@ -173,9 +174,9 @@ fn unpack(outputs: &SessionOutputs<'_>, batch: &[&[f32]], dim: usize, frames: bo
             prediction.frame_logits = (0..count).map(|t| std::array::from_fn(|label| scores[[i, t, label]])).collect();
         }
         if prediction.logits.iter().chain(&prediction.embedding).any(|x| x.is_nan()) {
-            return Err("the answer is not a number".into());
+            return Err("an output is not a number".into());
         }
-        answers.push(prediction);
+        predictions.push(prediction);
     }
-    Ok(answers)
+    Ok(predictions)
 }

@@ -1,5 +1,4 @@
-//! Recordings for tests, made and measured with ffmpeg. Without ffmpeg the tests fail: they are
-//! of no use if they check nothing.
+//! Recordings for tests, made and measured with ffmpeg. Without ffmpeg the tests fail.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use domain::Failure;
@@ -48,8 +47,8 @@ pub(crate) fn ffmpeg(arguments: &[&str], input: &[u8]) -> Vec<u8> {
         });
         child.wait_with_output().expect("ffmpeg ran")
     });
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "ffmpeg {arguments:?}: {said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "ffmpeg {arguments:?}: {errors}");
     output.stdout
 }
 
@@ -95,11 +94,11 @@ pub(crate) fn decode(path: &Path, limits: &Audio) -> Result<(AudioFacts, Vec<Vec
     Ok((decoder.facts(), all))
 }
 
-/// How much louder `wanted` is than its difference from `found`, dB.
-pub(crate) fn agreement(wanted: &[f32], found: &[f32]) -> f64 {
+/// Level of `expected` over its difference from `found`, dB.
+pub(crate) fn agreement(expected: &[f32], found: &[f32]) -> f64 {
     let power = |samples: &mut dyn Iterator<Item = f64>| samples.map(|s| s * s).sum::<f64>() + 1e-12;
-    let signal = power(&mut wanted.iter().map(|s| f64::from(*s)));
-    let difference = power(&mut wanted.iter().zip(found).map(|(a, b)| f64::from(*a) - f64::from(*b)));
+    let signal = power(&mut expected.iter().map(|s| f64::from(*s)));
+    let difference = power(&mut expected.iter().zip(found).map(|(a, b)| f64::from(*a) - f64::from(*b)));
     10.0 * (signal / difference).log10()
 }
 

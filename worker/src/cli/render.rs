@@ -1,9 +1,10 @@
-//! What was heard, as a person reads it in a terminal.
+//! Renders a report as text for a terminal.
 
 use domain::report::{ChannelReport, Segment};
 use domain::{Emotion, Report, Scores};
 use std::fmt::Write as _;
 
+/// Characters of a full bar.
 const BAR: usize = 30;
 
 /// Emoji, Chinese and English label, percentage.
@@ -45,15 +46,16 @@ fn bars(scores: &Scores) -> String {
 fn timeline(channel: &ChannelReport) -> String {
     let name = channel.channel.map_or("all channels".to_owned(), |c| format!("channel {c}"));
     if !channel.scored {
-        return format!("  {name} ({}): left out; see `analysis.score_roles`\n", channel.role);
+        return format!("  {name} ({}): not scored; see `analysis.score_roles`\n", channel.role);
     }
-    let line =
-        |s: &Segment| format!("    {} – {}  {}\n", clock(s.start_s), clock(s.end_s), headline(s.emotion, s.confidence));
+    let line = |s: &Segment| {
+        format!("    {} – {}  {}\n", minutes(s.start_s), minutes(s.end_s), headline(s.emotion, s.confidence))
+    };
     let lines: String = channel.segments.iter().map(line).collect();
     format!("  {name} ({}): {:.1} s of speech\n{lines}", channel.role, channel.speech_s)
 }
 
-fn clock(seconds: f64) -> String {
+fn minutes(seconds: f64) -> String {
     format!("{:3}:{:04.1}", (seconds / 60.0) as u32, seconds % 60.0)
 }
 
@@ -71,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn times_read_as_minutes_and_seconds() {
-        assert_eq!(clock(83.25), "  1:23.2");
+    fn times_are_minutes_and_seconds() {
+        assert_eq!(minutes(83.25), "  1:23.2");
     }
 }
