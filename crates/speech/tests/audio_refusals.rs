@@ -55,8 +55,8 @@ fn an_empty_file_is_empty() {
 
 #[test]
 fn text_and_noise_are_not_audio() {
-    refused(b"Agent: hello, how can I help you?\nCustomer: ...\n", FailureCode::AudioNotAudio, "no audio format");
-    refused(&vec![0; 100_000], FailureCode::AudioNotAudio, "no audio format");
+    refused(b"Agent: hello, how can I help you?\nCustomer: ...\n", FailureCode::AudioNotAudio, "no known audio format");
+    refused(&vec![0; 100_000], FailureCode::AudioNotAudio, "no known audio format");
     let mut state = 5u32;
     let noise: Vec<u8> = std::iter::repeat_with(|| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -64,7 +64,7 @@ fn text_and_noise_are_not_audio() {
     })
     .take(300_000)
     .collect();
-    refused(&noise, FailureCode::AudioNotAudio, "no audio format");
+    refused(&noise, FailureCode::AudioNotAudio, "no known audio format");
 }
 
 #[test]
