@@ -1,6 +1,7 @@
 //! `producer alerts test`: what rules would have fired on over the history. Nothing is written.
 
 use adapters::postgres::{Bookmark, PastCall};
+use adapters::retry::RetryPolicy;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use domain::alert::{Evidence, Rule, Rulebook, Subject, clock};
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use crate::arguments::duration;
 use crate::error::{Outcome, ProducerError};
-use crate::services::Patience;
+use crate::services;
 use crate::table::{Side, head, lines};
 
 /// What to do with rules.
@@ -54,7 +55,7 @@ struct Tally {
 pub async fn run(
     settings: &Settings,
     command: &AlertsCommand,
-    patience: Patience,
+    policy: RetryPolicy,
     out: &mut impl Write,
 ) -> Result<Outcome, ProducerError> {
     let AlertsCommand::Test(args) = command;
@@ -65,7 +66,7 @@ pub async fn run(
             return Err(ProducerError::input(format!("{} has no rule `{name}`", args.rules.display())));
         }
     }
-    let database = patience.database(settings).await?;
+    let database = services::database(settings, policy).await?;
     let now = Utc::now();
     let since = TimeDelta::from_std(args.since).ok().and_then(|ago| now.checked_sub_signed(ago));
     let since = since.ok_or_else(|| ProducerError::input("--since reaches back too far"))?;

@@ -1,6 +1,7 @@
 //! `producer dlq`: the jobs that were set aside.
 
 use adapters::amqp::{DeadLetter, DeadLetters, Filter};
+use adapters::retry::{RetryPolicy, retry_while};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{BatchId, FailureCode, JobId};
 use settings::Settings;
@@ -10,7 +11,7 @@ use uuid::Uuid;
 
 use crate::cli::{ChoiceArgs, DlqCommand, FilterArgs};
 use crate::error::{Outcome, ProducerError};
-use crate::services::Patience;
+use crate::services::{self, POSTGRES, RABBITMQ};
 use crate::table::{Side, head, lines, tail};
 
 const KEY_CELLS: usize = 40;
@@ -23,20 +24,20 @@ const REASON_CELLS: usize = 60;
 pub async fn run(
     settings: &Settings,
     command: &DlqCommand,
-    patience: Patience,
+    policy: RetryPolicy,
     out: &mut impl Write,
 ) -> Result<Outcome, ProducerError> {
     let dead = DeadLetters::new(&settings.amqp);
     match command {
         DlqCommand::List { filter, limit } => {
             let filter = filter.resolve(Utc::now())?;
-            let found = patience.with("RabbitMQ", || dead.list(&filter, *limit)).await?;
+            let found = retry_while(policy, RABBITMQ, || dead.list(&filter, *limit)).await?;
             let text = listing(&found.letters, found.matching, found.total);
             let _ = text.iter().try_for_each(|line| writeln!(out, "{line}"));
         }
         DlqCommand::Show { id } => {
             let filter = Filter { id: Some(id.clone()), ..Filter::default() };
-            let found = patience.with("RabbitMQ", || dead.list(&filter, 1)).await?;
+            let found = retry_while(policy, RABBITMQ, || dead.list(&filter, 1)).await?;
             let Some(letter) = found.letters.first() else {
                 return Err(ProducerError::input(format!(
                     "no dead letter has the id `{id}`: `producer dlq list` shows them"
@@ -46,15 +47,15 @@ pub async fn run(
         }
         DlqCommand::Replay(choice) => {
             let filter = choice.resolve(Utc::now())?;
-            if agreed(choice, &dead, &filter, "send back", patience).await? {
-                let sent = replay(settings, &dead, &filter, patience).await?;
+            if agreed(choice, &dead, &filter, "send back", policy).await? {
+                let sent = replay(settings, &dead, &filter, policy).await?;
                 let _ = writeln!(out, "{sent} jobs sent back to their queues");
             }
         }
         DlqCommand::Drop(choice) => {
             let filter = choice.resolve(Utc::now())?;
-            if agreed(choice, &dead, &filter, "drop for good", patience).await? {
-                let gone = patience.with("RabbitMQ", || dead.discard(&filter)).await?;
+            if agreed(choice, &dead, &filter, "drop for good", policy).await? {
+                let gone = retry_while(policy, RABBITMQ, || dead.discard(&filter)).await?;
                 let _ = writeln!(out, "{gone} dead letters dropped");
             }
         }
@@ -72,13 +73,13 @@ pub async fn replay(
     settings: &Settings,
     dead: &DeadLetters,
     filter: &Filter,
-    patience: Patience,
+    policy: RetryPolicy,
 ) -> Result<usize, ProducerError> {
-    let database = patience.database(settings).await?;
-    let publisher = patience.broker(settings).await?;
+    let database = services::database(settings, policy).await?;
+    let publisher = services::broker(settings, policy).await?;
     let requeue = async |letters: &[DeadLetter]| {
         let jobs: Vec<JobId> = letters.iter().filter_map(DeadLetter::job).map(|job| job.job_id).collect();
-        patience.with("Postgres", || database.requeue(&jobs)).await.map(drop)
+        retry_while(policy, POSTGRES, || database.requeue(&jobs)).await.map(drop)
     };
     let sent = dead.replay(filter, &publisher, requeue).await?;
     publisher.close().await;
@@ -126,7 +127,7 @@ async fn agreed(
     dead: &DeadLetters,
     filter: &Filter,
     verb: &str,
-    patience: Patience,
+    policy: RetryPolicy,
 ) -> Result<bool, ProducerError> {
     if choice.yes {
         return Ok(true);
@@ -134,7 +135,7 @@ async fn agreed(
     if !std::io::stdin().is_terminal() {
         return Err(ProducerError::input(format!("nobody is there to ask whether to {verb}: add --yes")));
     }
-    let found = patience.with("RabbitMQ", || dead.list(filter, 1)).await?;
+    let found = retry_while(policy, RABBITMQ, || dead.list(filter, 1)).await?;
     if found.matching == 0 {
         eprintln!("no dead letter matches");
         return Ok(false);

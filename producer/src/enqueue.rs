@@ -1,13 +1,13 @@
-//! `producer enqueue`: find recordings, make their jobs known, publish, note the confirmation.
-//! Interrupted anywhere, the same command continues: what was confirmed is not sent again.
+//! `producer enqueue`: find recordings, register their jobs, publish them, record the confirmations.
+//! After an interruption the same command continues: confirmed jobs are not sent again.
 
 use adapters::amqp::Publisher;
-use adapters::postgres::{Database, NewBatch};
-use domain::AnalysisOptions;
-use domain::{BatchId, Failure, Job, JobId, ObjectRef};
+use adapters::postgres::{Database, JOBS_PER_CHUNK, NewBatch};
+use adapters::retry::{RetryPolicy, retry_while};
+use domain::{AnalysisOptions, BatchId, Failure, Job, JobId, ObjectRef};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use settings::Settings;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,16 +17,14 @@ use crate::cli::EnqueueArgs;
 use crate::error::ProducerError;
 use crate::manifest;
 use crate::meter::Meter;
-use crate::recordings::{Finder, Recording, Recordings, Tally};
-use crate::services::Patience;
+use crate::recordings::{Recording, RecordingSource, Recordings, SkipCounts};
+use crate::services::{self, POSTGRES, RABBITMQ};
 use crate::source::Source;
 
-/// Jobs registered and published together.
-const CHUNK: usize = 500;
-/// Chunks under way at once: while one is confirmed by the broker, the next goes to the database.
-const CHUNKS: usize = 3;
+/// Chunks in flight: while one is confirmed by the broker, the next goes to the database.
+const CHUNKS_IN_FLIGHT: usize = 3;
 
-/// What was done.
+/// What an enqueue did.
 #[derive(Debug, Clone, Default)]
 pub struct Summary {
     /// Name of the batch.
@@ -35,16 +33,16 @@ pub struct Summary {
     pub listed: u64,
     /// Their size, bytes.
     pub bytes: u64,
-    /// Left out, because they don't look like audio.
+    /// Skipped, because their names don't look like audio.
     pub not_audio: u64,
     /// Uploaded first.
     pub uploaded: u64,
-    /// Known already, and confirmed.
+    /// Registered and confirmed before.
     pub known: u64,
     /// Published and confirmed now.
     pub enqueued: u64,
     /// Lines of the manifest that were wrong or named no recording.
-    pub left_out: u64,
+    pub skipped_lines: u64,
     /// Time it took.
     pub took: Duration,
 }
@@ -63,7 +61,7 @@ impl Summary {
 pub async fn enqueue(
     settings: &Settings,
     args: &EnqueueArgs,
-    patience: Patience,
+    policy: RetryPolicy,
     meter: Arc<Meter>,
 ) -> Result<Summary, ProducerError> {
     let begun = Instant::now();
@@ -78,38 +76,38 @@ pub async fn enqueue(
     let name = args.batch.clone().unwrap_or_else(|| batch_name(settings, args, &sources));
     let batch = NewBatch { id: BatchId::from_name(&name), name: name.clone(), source: described(args) };
 
-    let tally = Arc::new(Tally::default());
-    let finder = Finder {
-        store: patience.store(settings, &bucket).await?,
-        patience,
+    let skips = Arc::new(SkipCounts::default());
+    let recording_source = RecordingSource {
+        store: services::store(settings, policy, &bucket).await?,
+        policy,
         bucket,
         prefix: args.prefix.clone(),
         artifacts: (settings.s3.artifact_bucket().to_owned(), format!("{}/", settings.s3.artifact_prefix)),
         all: args.all,
         dry_run: args.dry_run,
-        tally: tally.clone(),
+        counts: skips.clone(),
         meter: meter.clone(),
     };
     let recordings = match &args.manifest {
-        Some(path) => finder.of_manifest(path, sources.into_iter().next()),
-        None => stream::iter(sources).map(move |source| finder.of_source(&source)).flatten().boxed(),
+        Some(path) => recording_source.of_manifest(path, sources.into_iter().next()),
+        None => stream::iter(sources).map(move |source| recording_source.of_source(&source)).flatten().boxed(),
     };
 
     let counts = Arc::new(Counts::default());
     if args.dry_run {
         count_only(recordings, &counts, &meter).await?;
     } else {
-        let line = Line {
-            database: patience.database(settings).await?,
-            publisher: patience.broker(settings).await?,
+        let enqueuer = Enqueuer {
+            database: services::database(settings, policy).await?,
+            publisher: services::broker(settings, policy).await?,
             model: settings.model.name.clone(),
             args,
             batch,
-            patience,
+            policy,
             counts: counts.clone(),
         };
-        line.run(recordings, &meter).await?;
-        line.publisher.close().await;
+        enqueuer.run(recordings, &meter).await?;
+        enqueuer.publisher.close().await;
     }
     meter.clear();
     let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -117,11 +115,11 @@ pub async fn enqueue(
         batch: name,
         listed: of(&counts.listed),
         bytes: of(&counts.bytes),
-        not_audio: of(&tally.not_audio),
-        uploaded: of(&tally.uploaded),
+        not_audio: of(&skips.not_audio),
+        uploaded: of(&skips.uploaded),
         known: of(&counts.known),
         enqueued: of(&counts.enqueued),
-        left_out: of(&tally.left_out),
+        skipped_lines: of(&skips.lines),
         took: begun.elapsed(),
     })
 }
@@ -132,11 +130,11 @@ async fn check_manifest(path: &Path, args: &EnqueueArgs, sources: usize) -> Resu
     }
     let findings = manifest::check(path).await?;
     if findings.bad > 0 && !args.skip_bad_lines {
-        let more = findings.bad - findings.told.len() as u64;
+        let more = findings.bad - findings.reported.len() as u64;
         let more = if more > 0 { format!("\n... and {more} more") } else { String::new() };
         return Err(ProducerError::input(format!(
-            "{}{more}\n{} of {} lines are wrong; nothing was enqueued. Mend them, or leave them out with --skip-bad-lines",
-            findings.told.join("\n"),
+            "{}{more}\n{} of {} lines are wrong; nothing was enqueued. Correct them, or skip them with --skip-bad-lines",
+            findings.reported.join("\n"),
             findings.bad,
             findings.bad + findings.good,
         )));
@@ -144,7 +142,7 @@ async fn check_manifest(path: &Path, args: &EnqueueArgs, sources: usize) -> Resu
     Ok(())
 }
 
-/// By default a batch is called what it comes from: `calls/2026/11`, or the manifest's name.
+/// By default a batch has the name of its source, like `calls/2026/11`, or of the manifest.
 fn batch_name(settings: &Settings, args: &EnqueueArgs, sources: &[Source]) -> String {
     if let Some(stem) = args.manifest.as_ref().and_then(|m| m.file_stem()) {
         return stem.to_string_lossy().into_owned();
@@ -195,22 +193,22 @@ async fn count_only(recordings: Recordings, counts: &Counts, meter: &Meter) -> R
     Ok(())
 }
 
-/// The way of recordings into the queue.
-struct Line<'a> {
+/// Registers and publishes jobs, chunk by chunk.
+struct Enqueuer<'a> {
     database: Database,
     publisher: Publisher,
     model: String,
     args: &'a EnqueueArgs,
     batch: NewBatch,
-    patience: Patience,
+    policy: RetryPolicy,
     counts: Arc<Counts>,
 }
 
-impl Line<'_> {
+impl Enqueuer<'_> {
     async fn run(&self, recordings: Recordings, meter: &Meter) -> Result<(), ProducerError> {
         let begun = Instant::now();
-        // A chunk that an error cuts short is still enqueued; then the error is told.
-        let chunks = recordings.chunks(CHUNK);
+        // A chunk that an error cuts short is still enqueued; then the error is returned.
+        let chunks = recordings.chunks(JOBS_PER_CHUNK);
         let work = chunks.map(|chunk| async move {
             let mut error = None;
             let mut good = Vec::with_capacity(chunk.len());
@@ -223,7 +221,7 @@ impl Line<'_> {
             self.chunk(good).await?;
             error.map_or(Ok(()), Err)
         });
-        let mut done = std::pin::pin!(work.buffered(CHUNKS));
+        let mut done = std::pin::pin!(work.buffered(CHUNKS_IN_FLIGHT));
         while done.try_next().await?.is_some() {
             let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
             let listed = of(&self.counts.listed);
@@ -238,26 +236,26 @@ impl Line<'_> {
         self.counts.found(&recordings);
         let jobs: Vec<Job> = recordings.into_iter().map(|r| self.job(r)).collect();
         for job in &jobs {
-            job.validate().map_err(|f| ProducerError::input(format!("{}: {}", job.object.key, f.message)))?;
+            // Call data was validated where it was read.
+            job.object.validate().map_err(|f| ProducerError::input(format!("{}: {}", job.object.key, f.message)))?;
         }
         let register = || self.database.register(&self.batch, &jobs, self.args.force);
-        let wanted: HashSet<JobId> = self.patience.with("Postgres", register).await?.into_iter().collect();
-        // The same recording twice in one chunk is one message.
-        let mut once = HashSet::new();
-        let new: Vec<Job> =
-            jobs.iter().filter(|j| wanted.contains(&j.job_id) && once.insert(j.job_id)).cloned().collect();
-        self.counts.known.fetch_add((jobs.len() - new.len()) as u64, Ordering::Relaxed);
+        // Each identity once, even where the chunk has the same recording twice.
+        let wanted = retry_while(self.policy, POSTGRES, register).await?;
+        self.counts.known.fetch_add((jobs.len() - wanted.len()) as u64, Ordering::Relaxed);
+        let mut by_id: HashMap<JobId, Job> = jobs.into_iter().rev().map(|job| (job.job_id, job)).collect();
+        let new = wanted.iter().filter_map(|id| by_id.remove(id)).collect();
         self.publish(new).await
     }
 
-    /// Publishes until all are confirmed, noting each confirmation.
+    /// Publishes until all are confirmed, and records each confirmation.
     async fn publish(&self, jobs: Vec<Job>) -> Result<(), ProducerError> {
         let open = tokio::sync::Mutex::new(jobs);
-        self.patience.with("RabbitMQ", || self.publish_open(&open)).await?;
+        retry_while(self.policy, RABBITMQ, || self.publish_open(&open)).await?;
         Ok(())
     }
 
-    /// Publishes what is open, and takes off what was confirmed.
+    /// Publishes the open jobs, and removes those that are confirmed.
     async fn publish_open(&self, open: &tokio::sync::Mutex<Vec<Job>>) -> Result<(), Failure> {
         let mut jobs = open.lock().await;
         if jobs.is_empty() {
@@ -266,7 +264,7 @@ impl Line<'_> {
         let results = self.publisher.publish_jobs(&jobs, self.args.lane).await;
         let sent = jobs.iter().zip(&results).filter(|(_, result)| result.is_ok());
         let confirmed: Vec<JobId> = sent.map(|(job, _)| job.job_id).collect();
-        self.patience.with("Postgres", || self.database.mark_published(&confirmed)).await?;
+        retry_while(self.policy, POSTGRES, || self.database.mark_published(&confirmed)).await?;
         self.counts.enqueued.fetch_add(confirmed.len() as u64, Ordering::Relaxed);
         let mut unsent = results.iter().map(Result::is_err);
         jobs.retain(|_| unsent.next().unwrap_or(false));

@@ -1,4 +1,4 @@
-//! What can go wrong in the producer, and with which exit code it ends.
+//! Errors of the producer, and its exit codes.
 
 use domain::Failure;
 
@@ -28,12 +28,12 @@ impl ProducerError {
     }
 }
 
-/// How a command ended that ran to its end.
+/// How a command ended that was not cut short by an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// All well: exit code 0.
+    /// Success: exit code 0.
     Done,
-    /// Some input was left out, as reported: exit code 2.
+    /// Some input was skipped, as reported: exit code 2.
     Incomplete,
     /// Of the recordings waited for, some failed: exit code 3.
     SomeFailed,

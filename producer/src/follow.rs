@@ -1,12 +1,13 @@
 //! Following a batch to its end, by asking the database how far it is.
 
 use adapters::postgres::{Database, Progress};
+use adapters::retry::{RetryPolicy, retry_while};
 use domain::BatchId;
 use std::time::{Duration, Instant};
 
 use crate::error::{Outcome, ProducerError};
 use crate::meter::{Meter, clock};
-use crate::services::Patience;
+use crate::services::POSTGRES;
 
 /// Pause between questions: the database is the only one who knows of all workers.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -43,14 +44,14 @@ pub async fn follow(
     database: &Database,
     batch: BatchId,
     timeout: Option<Duration>,
-    patience: Patience,
+    policy: RetryPolicy,
     meter: &Meter,
 ) -> Result<Followed, ProducerError> {
     let begun = Instant::now();
     let mut pace = Pace::default();
     loop {
         let ask = || database.batch_progress(&batch);
-        let progress = patience.with("Postgres", ask).await?;
+        let progress = retry_while(policy, POSTGRES, ask).await?;
         let timed_out = timeout.is_some_and(|t| begun.elapsed() >= t);
         if progress.is_complete() || timed_out {
             meter.clear();

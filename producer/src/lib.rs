@@ -1,4 +1,5 @@
-//! The producer: enqueues recordings, follows batches, keeps the dead letters.
+//! The producer: the command line of a fleet. It enqueues recordings, follows batches, shows results, replays dead
+//! letters, and deletes old calls.
 
 pub mod alerts;
 mod arguments;
@@ -26,6 +27,7 @@ pub use enqueue::Summary;
 pub use error::{Outcome, ProducerError};
 
 use adapters::postgres::Database;
+use adapters::retry::{RetryPolicy, retry_while};
 use settings::Settings;
 use std::io::Write;
 use std::sync::Arc;
@@ -34,76 +36,77 @@ use std::time::Duration;
 use cli::{Cli, Command, EnqueueArgs};
 use follow::Followed;
 use meter::{Meter, clock};
-use services::Patience;
+use services::POSTGRES;
 
-/// Does what the command line says; what it prints goes to `out`, progress to standard error.
+/// Runs the command. Its output goes to `out`, progress to standard error.
 ///
 /// # Errors
-/// [`ProducerError`], whose exit code tells wrong input from a service that failed.
+/// [`ProducerError`], whose exit code distinguishes wrong input from a service that failed.
 pub async fn run(settings: &Settings, cli: &Cli, out: &mut impl Write) -> Result<Outcome, ProducerError> {
-    let patience = if cli.no_wait_for_services { Patience::None } else { Patience::Endless };
+    let policy = if cli.no_wait_for_services { RetryPolicy::NEVER } else { RetryPolicy::ENDLESS };
+    let policy = policy.on_stderr();
     match &cli.command {
         Command::Migrate => {
             let connect = || Database::connect(&settings.postgres);
-            patience.with("Postgres", connect).await?.migrate().await?;
+            retry_while(policy, POSTGRES, connect).await?.migrate().await?;
             let _ = writeln!(out, "the database's tables are up to date");
             Ok(Outcome::Done)
         }
-        Command::Enqueue(args) => enqueue_and_tell(settings, args, patience, out).await,
+        Command::Enqueue(args) => enqueue_and_report(settings, args, policy, out).await,
         Command::Wait(args) => {
-            let database = patience.database(settings).await?;
+            let database = services::database(settings, policy).await?;
             let batch = status::batch(&database, &args.batch).await?;
             let meter = Meter::new();
-            let followed = follow::follow(&database, batch.id, args.timeout, patience, &meter).await?;
-            Ok(tell_followed(&batch.name, &followed, out))
+            let followed = follow::follow(&database, batch.id, args.timeout, policy, &meter).await?;
+            Ok(report_followed(&batch.name, &followed, out))
         }
         Command::Status(args) => {
-            status::write(settings, &args.batch, patience, out).await?;
+            status::write(settings, &args.batch, policy, out).await?;
             Ok(Outcome::Done)
         }
         Command::Results(args) => {
-            let database = patience.database(settings).await?;
+            let database = services::database(settings, policy).await?;
             let batch = status::batch(&database, &args.batch).await?;
             results::write(&database, batch.id, args, out).await?;
             Ok(Outcome::Done)
         }
-        Command::Dlq(command) => dlq::run(settings, command, patience, out).await,
-        Command::Alerts(command) => alerts::run(settings, command, patience, out).await,
-        Command::Review(command) => review::run(settings, command, patience, out).await,
-        Command::Prune(args) => prune::run(settings, args, patience, out).await,
+        Command::Dlq(command) => dlq::run(settings, command, policy, out).await,
+        Command::Alerts(command) => alerts::run(settings, command, policy, out).await,
+        Command::Review(command) => review::run(settings, command, policy, out).await,
+        Command::Prune(args) => prune::run(settings, args, policy, out).await,
     }
 }
 
-async fn enqueue_and_tell(
+async fn enqueue_and_report(
     settings: &Settings,
     args: &EnqueueArgs,
-    patience: Patience,
+    policy: RetryPolicy,
     out: &mut impl Write,
 ) -> Result<Outcome, ProducerError> {
     let meter = Arc::new(Meter::new());
-    let summary = enqueue::enqueue(settings, args, patience, meter).await?;
+    let summary = enqueue::enqueue(settings, args, policy, meter).await?;
     let _ = summary_lines(&summary, args).iter().try_for_each(|line| writeln!(out, "{line}"));
-    let complete = if summary.left_out > 0 && !args.skip_bad_lines { Outcome::Incomplete } else { Outcome::Done };
+    let complete = if summary.skipped_lines > 0 && !args.skip_bad_lines { Outcome::Incomplete } else { Outcome::Done };
     if !args.wait || args.dry_run {
         return Ok(complete);
     }
-    let database = patience.database(settings).await?;
+    let database = services::database(settings, policy).await?;
     let batch = domain::BatchId::from_name(&summary.batch);
-    let followed = follow::follow(&database, batch, args.timeout, patience, &Meter::new()).await?;
-    let outcome = tell_followed(&summary.batch, &followed, out);
+    let followed = follow::follow(&database, batch, args.timeout, policy, &Meter::new()).await?;
+    let outcome = report_followed(&summary.batch, &followed, out);
     Ok(if outcome == Outcome::Done { complete } else { outcome })
 }
 
 fn summary_lines(summary: &Summary, args: &EnqueueArgs) -> Vec<String> {
-    let Summary { listed, bytes, not_audio, uploaded, known, enqueued, left_out, .. } = summary;
+    let Summary { listed, bytes, not_audio, uploaded, known, enqueued, skipped_lines, .. } = summary;
     let size = *bytes as f64 / 1e6;
     let mut lines =
         vec![format!("batch     {}", summary.batch), format!("found     {listed} recordings, {size:.1} MB")];
     if *not_audio > 0 {
-        lines.push(format!("          {not_audio} others left out by their names (--all takes them)"));
+        lines.push(format!("          {not_audio} others skipped by their names (--all takes them)"));
     }
-    if *left_out > 0 {
-        lines.push(format!("          {left_out} lines of the manifest left out"));
+    if *skipped_lines > 0 {
+        lines.push(format!("          {skipped_lines} lines of the manifest skipped"));
     }
     if args.dry_run {
         lines.push("          nothing was uploaded or enqueued (--dry-run)".into());
@@ -120,7 +123,7 @@ fn summary_lines(summary: &Summary, args: &EnqueueArgs) -> Vec<String> {
     lines
 }
 
-fn tell_followed(name: &str, followed: &Followed, out: &mut impl Write) -> Outcome {
+fn report_followed(name: &str, followed: &Followed, out: &mut impl Write) -> Outcome {
     let (progress, outcome) = (&followed.progress, followed.outcome());
     let took = followed.took.as_secs_f64();
     let _ = writeln!(out, "{name}: {} done, {} failed, after {}", progress.done, progress.failed, clock(took));
@@ -128,7 +131,7 @@ fn tell_followed(name: &str, followed: &Followed, out: &mut impl Write) -> Outco
         Outcome::SomeFailed => Some("`producer results --failed` says why".to_owned()),
         Outcome::TimedOut => {
             let open = progress.total - progress.ended();
-            Some(format!("{open} are still open; `producer wait` goes on waiting"))
+            Some(format!("{open} are still open; `producer wait` continues to wait"))
         }
         Outcome::Done | Outcome::Incomplete => None,
     };

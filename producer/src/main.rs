@@ -1,12 +1,10 @@
 //! The `producer` program: reads the command line and the settings, and runs.
 
+use adapters::shutdown::{INTERRUPTED, StopSignals};
 use clap::Parser;
 use producer::cli::Cli;
 use settings::Settings;
 use std::process::ExitCode;
-
-/// By convention, 128 and the number of SIGINT.
-const INTERRUPTED: u8 = 130;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -22,6 +20,13 @@ async fn main() -> ExitCode {
         eprintln!("configuration: `log.filter`: {error}");
         return ExitCode::from(2);
     }
+    let mut signals = match StopSignals::handle() {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("handling signals: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let mut out = std::io::stdout();
     let code = tokio::select! {
         outcome = producer::run(&settings, &cli, &mut out) => match outcome {
@@ -31,8 +36,8 @@ async fn main() -> ExitCode {
                 error.exit_code()
             }
         },
-        _ = tokio::signal::ctrl_c() => {
-            eprintln!("interrupted: the same command again goes on where this one ended");
+        () = signals.next() => {
+            eprintln!("interrupted: run the same command again to continue");
             INTERRUPTED
         }
     };

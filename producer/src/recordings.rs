@@ -1,6 +1,7 @@
-//! What to enqueue, as a stream: from a listing, a folder that is uploaded, or a manifest. Only
-//! a few recordings are in memory at a time, whatever the number of keys.
+//! The recordings to enqueue, as a stream: from a listing, a folder that is uploaded, or a manifest. Only a few are in
+//! memory at a time, whatever the number of keys.
 
+use adapters::retry::{RetryPolicy, retry_while};
 use adapters::s3::{ObjectInfo, Store};
 use domain::{CallData, ChannelLayout};
 use futures_util::stream::{self, BoxStream};
@@ -12,15 +13,16 @@ use tokio::sync::mpsc;
 
 use crate::error::ProducerError;
 use crate::folder::{self, LocalFile};
-use crate::manifest::{self, Entry};
+use crate::manifest::{self, Entry, Line};
 use crate::meter::Meter;
-use crate::services::Patience;
+use crate::services::S3;
 use crate::source::{Source, looks_like_audio};
 use crate::upload::Uploader;
 
-/// Uploads, and looks at objects, at once.
-const AT_ONCE: usize = 8;
-const LOOKS_AT_ONCE: usize = 32;
+/// Uploads in flight.
+const UPLOADS: usize = 8;
+/// Lines of a manifest whose objects are looked up at the same time.
+const LOOKUPS: usize = 32;
 
 /// A recording to be enqueued.
 #[derive(Debug, Clone)]
@@ -31,38 +33,47 @@ pub(crate) struct Recording {
     pub(crate) channels: Option<ChannelLayout>,
 }
 
-/// How recordings are found.
+/// Finds the recordings of a command.
 #[derive(Debug, Clone)]
-pub(crate) struct Finder {
+pub(crate) struct RecordingSource {
     pub(crate) store: Store,
-    pub(crate) patience: Patience,
+    pub(crate) policy: RetryPolicy,
     /// Bucket of uploads, and of manifests without a source.
     pub(crate) bucket: String,
-    /// Prefix of uploads, where the user named one.
+    /// Prefix of uploads, where the user gave one.
     pub(crate) prefix: Option<String>,
-    /// Artifacts: bucket, and prefix that ends in `/`. They are never recordings.
+    /// Bucket and prefix (with its `/`) of artifacts, which are never recordings.
     pub(crate) artifacts: (String, String),
-    /// Also what does not look like audio.
+    /// Takes files whose names do not look like audio, too.
     pub(crate) all: bool,
     pub(crate) dry_run: bool,
-    pub(crate) tally: Arc<Tally>,
+    pub(crate) counts: Arc<SkipCounts>,
     pub(crate) meter: Arc<Meter>,
 }
 
-/// Counted on the way.
+/// What was skipped, and what was uploaded.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
-    /// Left out for their names.
+pub(crate) struct SkipCounts {
+    /// Skipped by their names.
     pub(crate) not_audio: AtomicU64,
-    /// Sent to the store.
+    /// Uploaded.
     pub(crate) uploaded: AtomicU64,
-    /// In the manifest, but nowhere else; or wrong lines that the user lets go.
-    pub(crate) left_out: AtomicU64,
+    /// Lines of the manifest that are wrong, or name no recording.
+    pub(crate) lines: AtomicU64,
+}
+
+/// A line of the manifest, looked up.
+enum Lookup {
+    Found(Recording),
+    /// There is no such recording.
+    Missing {
+        why: String,
+    },
 }
 
 pub(crate) type Recordings = BoxStream<'static, Result<Recording, ProducerError>>;
 
-impl Finder {
+impl RecordingSource {
     /// All recordings of a source.
     pub(crate) fn of_source(&self, source: &Source) -> Recordings {
         match source {
@@ -113,7 +124,7 @@ impl Finder {
     fn takes(&self, name: &str) -> bool {
         let takes = self.all || looks_like_audio(name);
         if !takes {
-            self.tally.not_audio.fetch_add(1, Ordering::Relaxed);
+            self.counts.not_audio.fetch_add(1, Ordering::Relaxed);
         }
         takes
     }
@@ -128,98 +139,96 @@ impl Finder {
         let this = self.clone();
         let uploads = chosen.map(move |file| {
             let (this, uploader) = (this.clone(), uploader.clone());
-            async move { this.upload(&uploader, &file?).await.map(|r| r(CallData::default(), None)) }
+            async move { this.upload(&uploader, &file?, CallData::default(), None).await }
         });
-        uploads.buffer_unordered(AT_ONCE).boxed()
+        uploads.buffer_unordered(UPLOADS).boxed()
     }
 
     fn uploader(&self, prefix: String) -> Uploader {
-        Uploader { store: self.store.clone(), bucket: self.bucket.clone(), prefix, patience: self.patience }
+        Uploader { store: self.store.clone(), bucket: self.bucket.clone(), prefix, policy: self.policy }
     }
 
     async fn upload(
         &self,
         uploader: &Uploader,
         file: &LocalFile,
-    ) -> Result<impl FnOnce(CallData, Option<ChannelLayout>) -> Recording + use<>, ProducerError> {
+        call: CallData,
+        channels: Option<ChannelLayout>,
+    ) -> Result<Recording, ProducerError> {
         let object = if self.dry_run {
             ObjectInfo { key: uploader.key(file), etag: None, bytes: file.bytes, modified: None }
         } else {
             let done = uploader.upload(file).await?;
             if done.sent {
-                self.tally.uploaded.fetch_add(1, Ordering::Relaxed);
+                self.counts.uploaded.fetch_add(1, Ordering::Relaxed);
             }
             done.object
         };
-        let bucket = self.bucket.clone();
-        Ok(move |call, channels| Recording { bucket, object, call, channels })
+        Ok(Recording { bucket: self.bucket.clone(), object, call, channels })
     }
 
-    /// The recordings that a manifest names, below `source`. Those that are nowhere are told and left out.
+    /// The recordings that a manifest names, relative to `source`. Missing ones are reported and skipped.
     pub(crate) fn of_manifest(&self, path: &Path, source: Option<Source>) -> Recordings {
         let (this, path) = (self.clone(), path.to_owned());
         let source = source.unwrap_or_else(|| Source::Prefix { bucket: self.bucket.clone(), prefix: String::new() });
         let uploader = self.uploader(self.upload_prefix(&source));
         let entries = received(manifest::entries(&path));
-        let looked_up = entries.map(move |entry| {
+        let looked_up = entries.map(move |line| {
             let (this, source, uploader, path) = (this.clone(), source.clone(), uploader.clone(), path.clone());
             async move {
-                let entry = match entry? {
-                    Ok(entry) => entry,
-                    Err(bad) => {
-                        this.leave_out(&path, bad.line, &bad.what);
+                let entry = match line? {
+                    Line::Entry(entry) => entry,
+                    Line::Bad(bad) => {
+                        this.skip(&path, bad.line, &bad.what);
                         return Ok(None);
                     }
                 };
                 let line = entry.line;
-                let found = match &source {
+                let lookup = match &source {
                     Source::Prefix { bucket, prefix } => this.look_up(bucket, prefix, entry).await,
                     Source::Folder(folder) | Source::File(folder) => this.send(&uploader, folder, entry).await,
                 }?;
-                Ok(found.map_err(|what| this.leave_out(&path, line, &what)).ok())
+                match lookup {
+                    Lookup::Found(recording) => Ok(Some(recording)),
+                    Lookup::Missing { why } => {
+                        this.skip(&path, line, &why);
+                        Ok(None)
+                    }
+                }
             }
         });
-        looked_up.buffered(LOOKS_AT_ONCE).try_filter_map(async |found| Ok(found)).boxed()
+        looked_up.buffered(LOOKUPS).try_filter_map(async |found| Ok(found)).boxed()
     }
 
-    fn leave_out(&self, path: &Path, line: u64, what: &str) {
-        self.tally.left_out.fetch_add(1, Ordering::Relaxed);
-        self.meter.say(&format!("left out  {}:{line}: {what}", path.display()));
+    fn skip(&self, path: &Path, line: u64, what: &str) {
+        self.counts.lines.fetch_add(1, Ordering::Relaxed);
+        self.meter.say(&format!("skipped   {}:{line}: {what}", path.display()));
     }
 
     /// Finds an entry's object in the bucket.
-    async fn look_up(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        entry: Entry,
-    ) -> Result<Result<Recording, String>, ProducerError> {
+    async fn look_up(&self, bucket: &str, prefix: &str, entry: Entry) -> Result<Lookup, ProducerError> {
+        let missing = |why: String| Ok(Lookup::Missing { why });
         let full = match entry.key.strip_prefix("s3://").and_then(|place| place.split_once('/')) {
             Some((named, key)) if named == bucket => key.to_owned(),
-            Some((named, _)) => return Ok(Err(format!("the key is in bucket `{named}`, the source is in `{bucket}`"))),
+            Some((named, _)) => return missing(format!("the key is in bucket `{named}`, the source is in `{bucket}`")),
             None if prefix.is_empty() || prefix.ends_with('/') => format!("{prefix}{}", entry.key),
             None => format!("{prefix}/{}", entry.key),
         };
-        let found = self.patience.with("the S3 store", || self.store.head(bucket, &full)).await?;
-        let Some(object) = found else { return Ok(Err(format!("there is no object s3://{bucket}/{full}"))) };
-        let bucket = bucket.to_owned();
-        Ok(Ok(Recording { bucket, object, call: entry.call, channels: entry.channels }))
+        let found = retry_while(self.policy, S3, || self.store.head(bucket, &full)).await?;
+        let Some(object) = found else { return missing(format!("there is no object s3://{bucket}/{full}")) };
+        let Entry { call, channels, .. } = entry;
+        Ok(Lookup::Found(Recording { bucket: bucket.to_owned(), object, call, channels }))
     }
 
     /// Finds an entry's file below the folder, and uploads it.
-    async fn send(
-        &self,
-        uploader: &Uploader,
-        folder: &Path,
-        entry: Entry,
-    ) -> Result<Result<Recording, String>, ProducerError> {
+    async fn send(&self, uploader: &Uploader, folder: &Path, entry: Entry) -> Result<Lookup, ProducerError> {
         let Entry { key, call, channels, .. } = entry;
         if Path::new(&key).components().any(|c| !matches!(c, std::path::Component::Normal(_))) {
-            return Ok(Err(format!("`{key}` is no plain path below the folder")));
+            return Ok(Lookup::Missing { why: format!("`{key}` is not a plain path below the folder") });
         }
         match local_file(&folder.join(&key), Some(&key)) {
-            Ok(file) => Ok(Ok(self.upload(uploader, &file).await?(call, channels))),
-            Err(absent) => Ok(Err(absent.to_string())),
+            Ok(file) => Ok(Lookup::Found(self.upload(uploader, &file, call, channels).await?)),
+            Err(absent) => Ok(Lookup::Missing { why: absent.to_string() }),
         }
     }
 }
@@ -228,7 +237,7 @@ fn local_file(path: &Path, key: Option<&str>) -> Result<LocalFile, ProducerError
     let wrong = |what: &str| ProducerError::input(format!("{}: {what}", path.display()));
     let found = std::fs::metadata(path).map_err(|e| wrong(&e.to_string()))?;
     if !found.is_file() {
-        return Err(wrong("is no file"));
+        return Err(wrong("is not a file"));
     }
     let name = || path.file_name().and_then(std::ffi::OsStr::to_str).map(str::to_owned);
     let key = key.map(str::to_owned).or_else(name).ok_or_else(|| wrong("the name is not UTF-8: rename the file"))?;

@@ -2,6 +2,7 @@
 
 use adapters::amqp::{Depth, depths};
 use adapters::postgres::{BatchSummary, Database, Progress};
+use adapters::retry::{RetryPolicy, retry_while};
 use chrono::{DateTime, Utc};
 use settings::Settings;
 use std::io::Write;
@@ -9,7 +10,7 @@ use std::io::Write;
 use crate::error::ProducerError;
 use crate::follow::line;
 use crate::meter::clock;
-use crate::services::Patience;
+use crate::services::{self, RABBITMQ};
 use crate::table::{Side, lines, tail};
 
 /// Batches listed.
@@ -38,12 +39,12 @@ pub async fn batch(database: &Database, name: &str) -> Result<BatchSummary, Prod
 pub async fn write(
     settings: &Settings,
     name: &str,
-    patience: Patience,
+    policy: RetryPolicy,
     out: &mut impl Write,
 ) -> Result<(), ProducerError> {
-    let database = patience.database(settings).await?;
+    let database = services::database(settings, policy).await?;
     let batches = database.batches(BATCHES).await?;
-    let queues = patience.with("RabbitMQ", || depths(&settings.amqp)).await?;
+    let queues = retry_while(policy, RABBITMQ, || depths(&settings.amqp)).await?;
     let mut text = Vec::new();
     if batches.is_empty() {
         text.push("no batch yet: `producer enqueue SOURCE` makes one".to_owned());

@@ -1,5 +1,6 @@
-//! Local files to the store, leaving out those that are there already.
+//! Uploads local files, except those that the store has already.
 
+use adapters::retry::{RetryPolicy, retry_while};
 use adapters::s3::{ObjectInfo, Store};
 use domain::Failure;
 use md5::{Digest, Md5};
@@ -8,7 +9,7 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::folder::LocalFile;
-use crate::services::Patience;
+use crate::services::S3;
 use crate::source::content_type;
 
 /// Where uploads go.
@@ -17,7 +18,7 @@ pub(crate) struct Uploader {
     pub(crate) store: Store,
     pub(crate) bucket: String,
     pub(crate) prefix: String,
-    pub(crate) patience: Patience,
+    pub(crate) policy: RetryPolicy,
 }
 
 /// An uploaded file.
@@ -36,7 +37,7 @@ impl Uploader {
     /// Uploads, unless the same bytes are under that key already.
     pub(crate) async fn upload(&self, file: &LocalFile) -> Result<Uploaded, Failure> {
         let key = self.key(file);
-        self.patience.with("the S3 store", || self.try_upload(file, &key)).await
+        retry_while(self.policy, S3, || self.try_upload(file, &key)).await
     }
 
     async fn try_upload(&self, file: &LocalFile, key: &str) -> Result<Uploaded, Failure> {

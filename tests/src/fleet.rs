@@ -94,6 +94,15 @@ impl Fleet {
         self.worker = Some((stop, task));
     }
 
+    /// Waits until the worker ends by itself.
+    ///
+    /// # Errors
+    /// What the worker ended with, or when it does not end in time.
+    pub async fn worker_ended(&mut self) -> Result<()> {
+        let (_stop, task) = self.worker.take().context("no worker was started")?;
+        tokio::time::timeout(PATIENCE, task).await.context("the worker does not end")??
+    }
+
     /// Asks the worker to drain, and waits for it.
     ///
     /// # Errors

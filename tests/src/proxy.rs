@@ -1,4 +1,4 @@
-//! A TCP proxy that misbehaves on demand, between a worker and a service on loopback.
+//! A TCP proxy that injects faults, between a worker and a service on loopback.
 
 use anyhow::Result;
 use std::net::SocketAddr;
@@ -6,22 +6,24 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// How the proxy treats connections, those there are included.
+/// How the proxy treats connections, open ones included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// As if it were not there.
+    /// Everything passes.
     Pass,
     /// Connections break and new ones are refused.
     Cut,
-    /// Nothing moves, and nobody is told.
+    /// No byte moves, and no connection closes.
     Stall,
     /// HTTP: every request is answered 503.
     Unavailable,
-    /// The service's answers break off after this many bytes.
+    /// The service's answers break off after this many bytes of a connection.
     CutAfter(usize),
+    /// The client's requests break off after this many bytes of a connection.
+    CutRequestsAfter(usize),
 }
 
-/// Listens on a free port of loopback and passes on to `upstream`.
+/// Listens on a free port of loopback and forwards to `upstream`.
 #[derive(Debug)]
 pub struct Proxy {
     /// Where to connect instead of the service.
@@ -30,7 +32,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Begins to pass on. Must be called within a Tokio runtime.
+    /// Starts to forward. Must be called within a Tokio runtime.
     ///
     /// # Errors
     /// When no port is free.
@@ -61,11 +63,11 @@ async fn connection(mut client: TcpStream, upstream: SocketAddr, mut modes: watc
     match mode {
         Mode::Cut => return Ok(()),
         Mode::Unavailable => return unavailable(&mut client).await,
-        Mode::Pass | Mode::Stall | Mode::CutAfter(_) => {}
+        Mode::Pass | Mode::Stall | Mode::CutAfter(_) | Mode::CutRequestsAfter(_) => {}
     }
     let mut server = TcpStream::connect(upstream).await?;
     let (mut up, mut down) = (vec![0; 16 << 10], vec![0; 16 << 10]);
-    let mut answered = 0;
+    let (mut asked, mut answered) = (0, 0);
     loop {
         let mode = *modes.borrow_and_update();
         if matches!(mode, Mode::Cut | Mode::Unavailable) {
@@ -79,7 +81,13 @@ async fn connection(mut client: TcpStream, upstream: SocketAddr, mut modes: watc
             changed = modes.changed() => changed?,
             n = client.read(&mut up) => match n? {
                 0 => return Ok(()),
-                n => server.write_all(&up[..n]).await?,
+                n => {
+                    asked += n;
+                    server.write_all(&up[..n]).await?;
+                    if matches!(mode, Mode::CutRequestsAfter(limit) if asked > limit) {
+                        return Ok(());
+                    }
+                }
             },
             n = server.read(&mut down) => match n? {
                 0 => return Ok(()),

@@ -48,7 +48,7 @@ async fn a_published_job_arrives_once_and_is_gone_when_acknowledged() {
     assert_eq!(Job::from_json(&lease.body).unwrap(), job);
     assert_eq!(lease.message_id.as_deref(), Some(job.job_id.to_string().as_str()));
     assert_eq!((lease.retries, lease.redelivered, lease.lane), (0, false, Lane::Bulk));
-    assert!(lease.traceparent().unwrap().contains(&job.job_id.0.simple().to_string()));
+    assert_eq!(lease.traceparent().unwrap().trace_id, job.job_id.0.as_u128());
     lease.ack().await.unwrap();
 
     stop.cancel();
@@ -131,7 +131,7 @@ async fn a_transient_failure_waits_longer_each_time_until_the_delays_are_used_up
         let begun = std::time::Instant::now();
         let lease = next(&mut leases).await;
         assert_eq!(lease.retries, retries);
-        let Retry::Scheduled { delay_s } = lease.retry(&failure).await.unwrap() else { panic!("delays are left") };
+        let Retry::Scheduled { delay_s } = lease.retry().await.unwrap() else { panic!("delays are left") };
         assert_eq!(delay_s, expected);
         let lease = next(&mut leases).await;
         assert!(begun.elapsed() + Duration::from_millis(100) >= Duration::from_secs(u64::from(expected)));
@@ -140,7 +140,7 @@ async fn a_transient_failure_waits_longer_each_time_until_the_delays_are_used_up
     }
     let lease = next(&mut leases).await;
     assert_eq!(lease.retries, 2);
-    let Retry::Exhausted(lease) = lease.retry(&failure).await.unwrap() else { panic!("no delay is left") };
+    let Retry::Exhausted(lease) = lease.retry().await.unwrap() else { panic!("no delay is left") };
     lease.dead_letter(&failure, "w1").await.unwrap();
     assert_eq!(waiting(&trial, ".jobs.dead").await, 1);
     drop(leases);
@@ -235,7 +235,6 @@ async fn after_the_stop_no_job_comes_and_those_in_hand_can_still_be_settled() {
     assert!(!in_hand.lost().is_cancelled());
     in_hand.ack().await.unwrap();
     timeout(SOON, leases.closed()).await.expect("all is settled");
-    assert_eq!(leases.lost_leases(), 0);
     assert_eq!(waiting(&trial, ".jobs.bulk").await, 5);
     trial.end().await.unwrap();
 }

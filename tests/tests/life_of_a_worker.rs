@@ -1,6 +1,7 @@
 //! Starting before the services, saying what is missing, and stopping in stages.
 
 use anyhow::{Context, Result, bail};
+use domain::FailureCode;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::Row;
 use std::time::{Duration, Instant};
@@ -86,6 +87,53 @@ async fn a_worker_waits_for_its_services_and_says_which_one_is_missing() -> Resu
     let page = get(port, "/metrics").await?.1;
     assert!(page.contains("emofleet_worker_jobs_done_total 1"), "{page}");
     assert!(page.contains("emofleet_worker_jobs_in_hand 0"), "{page}");
+    fleet.end().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_waits_for_tables_that_are_not_migrated_yet() -> Result<()> {
+    let mut fleet = Fleet::without_worker().await?;
+    let port = free_port()?;
+    fleet.trial.settings.worker.health_addr = ([127, 0, 0, 1], port).into();
+    let pool = fleet.database.pool().clone();
+    sqlx::query("ALTER TABLE _sqlx_migrations RENAME TO not_yet").execute(&pool).await?;
+    assert_eq!(fleet.database.check_schema().await.map_err(|f| f.code), Err(FailureCode::DatabaseNotMigrated));
+    fleet.start_worker();
+    until(port, "/ready", 503).await?;
+    sqlx::query("ALTER TABLE not_yet RENAME TO _sqlx_migrations").execute(&pool).await?;
+    until(port, "/ready", 200).await?;
+    fleet.end().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_a_service_refuses_stops_with_advice() -> Result<()> {
+    let wrong_password = |url: &SecretString| -> Result<SecretString> {
+        let mut url: Url = url.expose_secret().parse()?;
+        anyhow::ensure!(url.set_password(Some("wrong")).is_ok(), "{url} takes no password");
+        Ok(SecretString::from(url.to_string()))
+    };
+    let mut fleet = Fleet::without_worker().await?;
+    let right = fleet.trial.settings.clone();
+    for (service, code) in [
+        ("amqp", "broker.refused"),
+        ("postgres", "database.refused"),
+        ("s3", "store.denied"),
+        ("bucket", "store.denied"),
+    ] {
+        let settings = &mut fleet.trial.settings;
+        *settings = right.clone();
+        match service {
+            "amqp" => settings.amqp.url = wrong_password(&right.amqp.url)?,
+            "postgres" => settings.postgres.url = wrong_password(&right.postgres.url)?,
+            "s3" => settings.s3.secret_key = "wrong".to_owned().into(),
+            _ => settings.s3.bucket = "no-such-bucket-here".into(),
+        }
+        fleet.start_worker();
+        let error = fleet.worker_ended().await.expect_err(service).to_string();
+        let advice = FailureCode::from_code(code).context("a code")?.advice();
+        assert!(error.starts_with(code) && error.contains(advice), "{service}: {error}");
+    }
+    fleet.trial.settings = right;
     fleet.end().await
 }
 

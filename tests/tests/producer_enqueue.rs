@@ -3,12 +3,12 @@
 
 use adapters::amqp::{Lane, consume, depths};
 use adapters::postgres::Database;
+use adapters::retry::RetryPolicy;
 use domain::{BatchId, ChannelLayout, Granularity, Job, Role};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use producer::cli::EnqueueArgs;
 use producer::enqueue::enqueue;
 use producer::meter::Meter;
-use producer::services::Patience;
 use producer::{ProducerError, Summary};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 async fn run(trial: &Trial, args: &EnqueueArgs) -> Result<Summary, ProducerError> {
-    enqueue(&trial.settings, args, Patience::None, Arc::new(Meter::silent())).await
+    enqueue(&trial.settings, args, RetryPolicy::NEVER, Arc::new(Meter::silent())).await
 }
 
 /// A source on the trial's own keys.
@@ -200,7 +200,10 @@ async fn a_manifests_columns_travel_with_the_job_from_csv_and_from_json_lines() 
         // Another option, so that the second manifest gives new jobs.
         args.no_embedding = name.ends_with("jsonl");
         let summary = run(&trial, &args).await.unwrap();
-        assert_eq!((summary.batch.as_str(), summary.listed, summary.enqueued, summary.left_out), ("calls", 2, 2, 0));
+        assert_eq!(
+            (summary.batch.as_str(), summary.listed, summary.enqueued, summary.skipped_lines),
+            ("calls", 2, 2, 0)
+        );
         let jobs = jobs(&trial).await;
         let call = &jobs[0].call;
         assert_eq!(call.call_id.as_deref(), Some("c-1"));
@@ -219,7 +222,7 @@ async fn a_manifests_columns_travel_with_the_job_from_csv_and_from_json_lines() 
 }
 
 #[tokio::test]
-async fn every_wrong_line_is_told_and_nothing_is_enqueued_unless_they_may_be_left_out() {
+async fn every_wrong_line_is_told_and_nothing_is_enqueued_unless_they_may_be_skipped_lines() {
     let (trial, database) = trial().await;
     put(&trial, &["1.wav"]).await;
     let folder = tempfile::tempdir().unwrap();
@@ -240,7 +243,7 @@ async fn every_wrong_line_is_told_and_nothing_is_enqueued_unless_they_may_be_lef
 
     args.skip_bad_lines = true;
     let summary = run(&trial, &args).await.unwrap();
-    assert_eq!((summary.enqueued, summary.left_out), (1, 5));
+    assert_eq!((summary.enqueued, summary.skipped_lines), (1, 5));
 
     for (name, text) in [("a.csv", "file,agent\nx,y\n"), ("b.csv", "key,KEY\nx,y\n"), ("c.csv", "")] {
         let args = EnqueueArgs { manifest: Some(manifest(folder.path(), name, text)), ..from_prefix(&trial) };
@@ -261,7 +264,7 @@ async fn a_manifest_of_a_local_folder_uploads_what_it_names() {
         ..EnqueueArgs::of(folder.path().join("in").to_string_lossy())
     };
     let summary = run(&trial, &args).await.unwrap();
-    assert_eq!((summary.uploaded, summary.enqueued, summary.left_out), (1, 1, 2));
+    assert_eq!((summary.uploaded, summary.enqueued, summary.skipped_lines), (1, 1, 2));
     assert_eq!(jobs(&trial).await[0].call.call_id.as_deref(), Some("c-1"));
     end(trial, database).await;
 }
@@ -282,7 +285,7 @@ async fn an_enqueue_that_is_cut_off_goes_on_where_it_ended() {
     trial.settings.amqp.url = url.to_string().into();
     trial.settings.amqp.confirm_timeout_s = 1;
     let first = async {
-        let enqueuing = enqueue(&trial.settings, &args, Patience::None, Arc::new(Meter::silent()));
+        let enqueuing = enqueue(&trial.settings, &args, RetryPolicy::NEVER, Arc::new(Meter::silent()));
         let breaking = async {
             // As soon as some are known to the database, the broker goes away.
             while database.batches(1).await.unwrap().is_empty() {
@@ -321,7 +324,7 @@ async fn services_that_are_away_are_waited_for_or_told_at_once() {
 
     let error = run(&trial, &args).await.unwrap_err();
     assert!(error.exit_code() == 1 && error.to_string().starts_with("broker.unreachable"), "{error}");
-    let patient = enqueue(&trial.settings, &args, Patience::Endless, Arc::new(Meter::silent()));
+    let patient = enqueue(&trial.settings, &args, RetryPolicy::ENDLESS, Arc::new(Meter::silent()));
     let coming = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         proxy.set(Mode::Pass);

@@ -97,15 +97,13 @@ async fn an_upload_in_parts_that_fails_leaves_no_object() {
     let file = setting.folder.path().join("large.wav");
     std::fs::write(&file, vec![7; 12 * MIB]).unwrap();
     let key = format!("{}large.wav", setting.trial.keys);
-    let breaking = async {
-        tokio::time::sleep(Duration::from_millis(60)).await;
-        proxy.set(Mode::Cut);
-    };
+    // Opening the upload passes; every part breaks off in the middle.
+    proxy.set(Mode::CutRequestsAfter(MIB));
     let store = Store::new(&s3).unwrap();
-    let (uploaded, ()) = tokio::join!(store.put_file(&s3.bucket, &key, &file, "audio/wav"), breaking);
+    let failure = store.put_file(&s3.bucket, &key, &file, "audio/wav").await.unwrap_err();
+    assert_eq!(failure.code, FailureCode::StoreUnreachable, "{failure}");
     let direct = Store::new(&setting.trial.settings.s3).unwrap();
-    let found = direct.head(&s3.bucket, &key).await.unwrap();
-    assert_eq!(uploaded.is_ok(), found.is_some(), "an object is there whole or not at all");
+    assert_eq!(direct.head(&s3.bucket, &key).await.unwrap(), None);
     proxy.set(Mode::Pass);
     store.put_file(&s3.bucket, &key, &file, "audio/wav").await.unwrap();
     assert_eq!(direct.head(&s3.bucket, &key).await.unwrap().unwrap().bytes, 12 * MIB as u64);
@@ -128,13 +126,14 @@ async fn tls_is_spoken_to_the_named_authority_only() {
 
     assert!(setting.fetch(&secured(front.port(), ours.file())).await.unwrap() == setting.body);
     let stranger = setting.fetch(&secured(front.port(), strangers.file())).await.unwrap_err();
-    assert_eq!(stranger.code, FailureCode::StoreUnreachable);
+    assert_eq!(stranger.code, FailureCode::StoreDenied, "{stranger}");
     assert!(stranger.message.contains("certificate"), "{stranger}");
     let other_name = setting.fetch(&secured(misnamed.port(), ours.file())).await.unwrap_err();
     assert!(other_name.message.contains("certificate"), "{other_name}");
     for wrong in ["/no/such/ca.pem", file!()] {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(wrong);
         let failure = Store::new(&secured(front.port(), path)).unwrap_err();
+        assert_eq!(failure.code, FailureCode::ConfigInvalid, "{failure}");
         assert!(failure.message.contains("s3.ca_file"), "{failure}");
     }
     setting.trial.end().await.unwrap();

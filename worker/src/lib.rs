@@ -1,4 +1,4 @@
-//! Fetches recordings, hears their emotion, records it.
+//! The worker: fetches recordings, predicts their emotions, records the results.
 
 pub mod cli;
 pub mod memory;

@@ -1,6 +1,7 @@
-//! What the worker counts, as Prometheus reads it from `/metrics`. A gauge that has drained says
-//! 0; it does not vanish.
+//! The worker's metrics, as Prometheus reads them from `/metrics`. A gauge that has drained reports 0; it does not
+//! disappear.
 
+use adapters::amqp::Lane;
 use domain::FailureCode;
 use domain::report::{AudioFacts, Timings};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -21,6 +22,11 @@ struct ByCode {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByLane {
+    lane: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByStage {
     stage: &'static str,
 }
@@ -32,6 +38,7 @@ pub struct Metrics {
     done: Counter,
     failed: Family<ByCode, Counter>,
     retried: Family<ByCode, Counter>,
+    leases_lost: Family<ByLane, Counter>,
     in_hand: Gauge,
     audio_seconds: Counter<f64, AtomicU64>,
     seconds: Family<ByStage, Histogram>,
@@ -54,14 +61,23 @@ impl Default for Metrics {
             done: Counter::default(),
             failed: Family::default(),
             retried: Family::default(),
+            leases_lost: Family::default(),
             in_hand: Gauge::default(),
             audio_seconds: Counter::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
         };
         let registry = &mut this.registry;
         registry.register("jobs_done", "Jobs recorded as done", this.done.clone());
-        registry.register("jobs_failed", "Jobs set aside, by failure code", this.failed.clone());
-        registry.register("jobs_retried", "Jobs to be tried again, by failure code", this.retried.clone());
+        registry.register("jobs_failed", "Jobs failed and dead-lettered, by failure code", this.failed.clone());
+        registry.register("jobs_retried", "Jobs to be retried, by failure code", this.retried.clone());
+        registry.register(
+            "leases_lost",
+            "Jobs that the broker took back while in hand, by lane",
+            this.leases_lost.clone(),
+        );
+        for lane in [Lane::Bulk, Lane::Interactive] {
+            drop(this.leases_lost.get_or_create(&ByLane { lane: lane.label() }));
+        }
         registry.register("jobs_in_hand", "Jobs in hand now", this.in_hand.clone());
         registry.register("audio_seconds", "Seconds of audio analysed", this.audio_seconds.clone());
         registry.register("stage_seconds", "Seconds a job spent in each stage", this.seconds.clone());
@@ -75,14 +91,19 @@ impl Metrics {
         self.done.inc();
     }
 
-    /// A job is set aside.
+    /// A job failed for good.
     pub fn failed(&self, code: FailureCode) {
         self.failed.get_or_create(&ByCode { code: code.code() }).inc();
     }
 
-    /// A job will be tried again.
+    /// A job will be retried.
     pub fn retried(&self, code: FailureCode) {
         self.retried.get_or_create(&ByCode { code: code.code() }).inc();
+    }
+
+    /// The broker took a job back and delivers it to another worker.
+    pub fn lease_lost(&self, lane: Lane) {
+        self.leases_lost.get_or_create(&ByLane { lane: lane.label() }).inc();
     }
 
     /// A job is in hand until the guard is dropped.
@@ -92,7 +113,7 @@ impl Metrics {
     }
 
     /// A recording was analysed.
-    pub fn heard(&self, audio: &AudioFacts, timings: &Timings) {
+    pub fn analyzed(&self, audio: &AudioFacts, timings: &Timings) {
         self.audio_seconds.inc_by(audio.duration_s);
         for (stage, ms) in [
             ("queued", timings.queued_ms),
@@ -121,12 +142,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_drained_gauge_says_zero() {
+    fn a_drained_gauge_and_an_unused_counter_report_zero() {
         let metrics = Metrics::default();
         drop(metrics.in_hand());
         metrics.failed(FailureCode::AudioEmpty);
+        metrics.lease_lost(Lane::Bulk);
         let page = metrics.page();
         assert!(page.contains("emofleet_worker_jobs_in_hand 0"), "{page}");
+        assert!(page.contains("emofleet_worker_leases_lost_total{lane=\"bulk\"} 1"), "{page}");
+        assert!(page.contains("emofleet_worker_leases_lost_total{lane=\"interactive\"} 0"), "{page}");
         assert!(page.contains("emofleet_worker_jobs_failed_total{code=\"audio.empty\"} 1"), "{page}");
     }
 }

@@ -1,28 +1,28 @@
-//! The worker as a service: load, wait for the services, work, drain.
+//! The worker as a service: load the model, wait for the services, work, drain.
 
-use adapters::amqp::{self, Lane};
+use adapters::amqp::{self, Lane, Publisher};
 use adapters::health::{Dependencies, Health};
 use adapters::postgres::Database;
+use adapters::retry::{RetryPolicy, retry_while_unless};
 use adapters::s3::Store;
 use anyhow::Context;
-use domain::Failure;
 use settings::Settings;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
-use crate::pipeline::{Intake, Stop, Workshop};
+use crate::pipeline::{JobProcessor, SlotPool, Stop};
 use speech::Analyzer;
 
-/// Pages wait for one recording at a time; the bulk has the other slots.
+/// A person waits for one recording at a time; the bulk lane has the other slots.
 const INTERACTIVE_SLOTS: u16 = 1;
 
-/// Runs a worker until `stop` says so and its jobs are settled.
+/// Runs a worker until `stop` is cancelled and its jobs are settled.
 ///
 /// # Errors
-/// When the alert rules are wrong, the model can't be loaded or the health address is taken. Services that are away are
-/// waited for, not errors.
+/// When the alert rules are wrong, the model can't be loaded, the health address is taken, or a service refuses (wrong
+/// password, no privilege, no such bucket). Services that are unreachable are waited for, as are tables that are not
+/// migrated yet.
 pub async fn run(settings: Settings, stop: Stop) -> anyhow::Result<()> {
     let rulebook = settings.alerts.rulebook()?;
     for rule in &rulebook.rules {
@@ -46,22 +46,28 @@ pub async fn run(settings: Settings, stop: Stop) -> anyhow::Result<()> {
     let store = Store::new(&settings.s3)?;
     let bucket = settings.s3.artifact_bucket().to_owned();
     let database = Database::lazy(&settings.postgres)?;
-    let services = async {
-        until_there("postgres", &stop.taking, || database.check_schema()).await?;
-        until_there("s3", &stop.taking, || store.ping(&bucket)).await
-    };
-    if services.await.is_none() {
-        return Ok(());
+    let broker = Publisher::new(&settings.amqp);
+    let (endless, taking) = (RetryPolicy::ENDLESS, &stop.taking);
+    let services = tokio::try_join!(
+        retry_while_unless(taking, endless, "postgres", || database.check_schema()),
+        retry_while_unless(taking, endless, "s3", || store.ping(&bucket)),
+        retry_while_unless(taking, endless, "rabbitmq", || broker.ready()),
+    );
+    broker.close().await;
+    match services {
+        Err(_) if taking.is_cancelled() => return Ok(()),
+        Err(failure) => anyhow::bail!("{failure}\n  {}", failure.code.advice()),
+        Ok(_) => {}
     }
 
     let (rows, objects) = (database.clone(), store.clone());
-    let workshop = Arc::new(Workshop::open(&settings, analyzer, rows, objects, rulebook, metrics, name));
-    let intake = |lane, prefetch, slots| {
-        let leases = amqp::consume(&settings.amqp, lane, prefetch, stop.taking.clone());
-        Intake::new(workshop.clone(), leases, slots)
+    let processor = Arc::new(JobProcessor::new(&settings, analyzer, rows, objects, rulebook, metrics, name));
+    let pool = |lane, prefetch, slots| {
+        let leases = amqp::consume(&settings.amqp, lane, prefetch, taking.clone());
+        SlotPool::new(processor.clone(), leases, slots)
     };
-    let bulk = intake(Lane::Bulk, settings.amqp.prefetch, settings.worker.slots);
-    let interactive = intake(Lane::Interactive, INTERACTIVE_SLOTS, INTERACTIVE_SLOTS);
+    let bulk = pool(Lane::Bulk, settings.amqp.prefetch, settings.worker.slots);
+    let interactive = pool(Lane::Interactive, INTERACTIVE_SLOTS, INTERACTIVE_SLOTS);
     let links = vec![bulk.link(), interactive.link()];
     let store = Some((store, bucket));
     health.started(Dependencies { database: database.clone(), store, links, publisher: None });
@@ -71,30 +77,12 @@ pub async fn run(settings: Settings, stop: Stop) -> anyhow::Result<()> {
     let mut work = std::pin::pin!(work);
     tokio::select! {
         _ = &mut work => {}
-        // After the deadline jobs are told to end; they settle within moments.
+        // After the deadline jobs are cancelled; they settle within moments.
         () = stop.enforce(deadline) => { let _ = work.await; }
     }
     database.close().await;
     tracing::info!("drained");
     Ok(())
-}
-
-/// Tries a service until it answers; says what it waits for. `None`: told to stop meanwhile.
-async fn until_there<F>(what: &str, stop: &CancellationToken, mut check: impl FnMut() -> F) -> Option<()>
-where
-    F: Future<Output = Result<(), Failure>>,
-{
-    let mut backoff = amqp::Backoff::new(Duration::from_secs(5));
-    loop {
-        match check().await {
-            Ok(()) => return Some(()),
-            Err(failure) => tracing::warn!(service = what, %failure, advice = failure.code.advice(), "waiting"),
-        }
-        tokio::select! {
-            () = tokio::time::sleep(backoff.pause()) => {}
-            () = stop.cancelled() => return None,
-        }
-    }
 }
 
 fn worker_name(configured: &str) -> String {

@@ -1,10 +1,13 @@
-//! The outside world, as the fleet sees it: RabbitMQ, S3, Postgres, webhooks, telemetry.
-//! Vendors' errors are mapped to [`domain::FailureCode`]s here and go no further.
+//! The services that the fleet uses: RabbitMQ, S3, Postgres, webhooks; and what every program needs to run beside them:
+//! retries, health pages, logs, signals. Vendors' errors are mapped to [`domain::FailureCode`]s here and go no further.
 
 pub mod amqp;
+mod cause;
 pub mod health;
 mod pem;
 pub mod postgres;
+pub mod retry;
 pub mod s3;
+pub mod shutdown;
 pub mod telemetry;
 pub mod webhook;

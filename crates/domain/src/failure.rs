@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
-    /// A service or machine is at fault: retried with growing delays, then set aside.
+    /// A service or machine is at fault: retried with growing delays, then dead-lettered.
     Transient,
-    /// The recording or job itself is at fault: set aside at once.
+    /// The recording or job itself is at fault: dead-lettered at once.
     Permanent,
 }
 
@@ -33,7 +33,7 @@ macro_rules! failure_codes {
                 match self { $( Self::$variant => Class::$class, )* }
             }
 
-            /// What whoever meets it should do.
+            /// What to do about it.
             pub fn advice(self) -> &'static str {
                 match self { $( Self::$variant => $advice, )* }
             }
@@ -44,7 +44,7 @@ macro_rules! failure_codes {
 failure_codes! {
     JobUnreadable = "job.unreadable", Permanent, "The message is not a job: look at who publishes to the queue.";
     JobUnknownVersion = "job.unknown_version", Permanent, "The job is newer than this worker: update the workers, then replay.";
-    JobInvalid = "job.invalid", Permanent, "The job breaks a rule of the contract: mend the producer's input and enqueue again.";
+    JobInvalid = "job.invalid", Permanent, "The job breaks a rule of the contract: correct the producer's input and enqueue again.";
     JobKilledWorker = "job.killed_worker", Permanent, "Workers died on this recording each time: keep a copy of it and report it.";
     JobTimeout = "job.timeout", Transient, "The job took longer than `worker.job_timeout_s`: raise it, or look at the worker's load.";
     JobCancelled = "job.cancelled", Transient, "The worker was stopped before the job ended: it is handed to another one.";
@@ -60,16 +60,19 @@ failure_codes! {
     AudioBadHeader = "audio.bad_header", Permanent, "The header says something impossible, such as 0 Hz: look at the recorder.";
     AudioCorrupt = "audio.corrupt", Permanent, "The audio data can't be decoded: fetch the recording again from its source.";
     AudioTruncated = "audio.truncated", Permanent, "The file ends before its header says: upload it again, or set `audio.accept_truncated`.";
-    AudioTooShort = "audio.too_short", Permanent, "There is less sound than the model can hear (25 ms).";
+    AudioTooShort = "audio.too_short", Permanent, "The recording is shorter than the model's shortest input (25 ms).";
     AudioTooLong = "audio.too_long", Permanent, "The recording exceeds `audio.max_seconds`: raise the limit or split it.";
     AudioTooManyChannels = "audio.too_many_channels", Permanent, "The recording exceeds `audio.max_channels`.";
     AudioNoSpeech = "audio.no_speech", Permanent, "Nobody speaks on the channels that are scored: silence, music or noise.";
     ChannelsNoneScored = "channels.none_scored", Permanent, "No channel has a role listed in `analysis.score_roles`: check the roles.";
     ModelMismatch = "model.mismatch", Transient, "The job asks for another model than this worker runs: start a worker with that model.";
     ModelFailed = "model.failed", Transient, "The model gave no usable answer: run `worker model check`.";
+    ConfigInvalid = "config.invalid", Transient, "A setting is wrong: correct the one that the message names, then start again.";
     DatabaseUnreachable = "database.unreachable", Transient, "Postgres does not answer: check `postgres.url` and the server's health.";
-    DatabaseRefused = "database.refused", Transient, "Postgres refused a statement: run `producer migrate`, check privileges.";
+    DatabaseNotMigrated = "database.not_migrated", Transient, "The tables are missing or older than this program: run `producer migrate`.";
+    DatabaseRefused = "database.refused", Transient, "Postgres refuses: check user, password and database in `postgres.url`, and the user's privileges.";
     BrokerUnreachable = "broker.unreachable", Transient, "RabbitMQ does not answer: check `amqp.url` and the broker's health.";
+    BrokerRefused = "broker.refused", Transient, "RabbitMQ refuses: check user, password and vhost in `amqp.url`, permissions, and queues of the same name.";
     WorkerNoSpace = "worker.no_space", Transient, "The worker's disk for temporary files is full: free space or set `worker.temp_dir`.";
     WorkerInternal = "worker.internal", Transient, "A defect of the worker: its log has the details.";
 }
@@ -116,9 +119,26 @@ impl Failure {
         Self { code, message: message.into() }
     }
 
+    /// A failure of the local disk: full, or a defect. `doing` says what was being done.
+    pub fn disk(doing: &str, error: &std::io::Error) -> Self {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        let code = match error.kind() {
+            StorageFull | QuotaExceeded => FailureCode::WorkerNoSpace,
+            _ => FailureCode::WorkerInternal,
+        };
+        Self::new(code, format!("{doing}: {error}"))
+    }
+
     /// Whether trying again can help.
     pub fn class(&self) -> Class {
         self.code.class()
+    }
+
+    /// Whether a service does not answer, or its tables are not there yet, so that waiting for it can help. False when
+    /// a service answers and refuses, and when a setting is wrong.
+    pub fn is_unreachable(&self) -> bool {
+        use FailureCode::{BrokerUnreachable, DatabaseNotMigrated, DatabaseUnreachable, StoreUnreachable};
+        matches!(self.code, BrokerUnreachable | DatabaseNotMigrated | DatabaseUnreachable | StoreUnreachable)
     }
 }
 

@@ -190,51 +190,90 @@ impl Job {
     /// # Errors
     /// A [`Failure`] with `job.invalid` that names the field.
     pub fn validate(&self) -> Result<(), Failure> {
-        let invalid = |what: String| Err(Failure::new(FailureCode::JobInvalid, what));
-        if self.object.bucket.is_empty() || self.object.key.is_empty() {
-            return invalid("the object has no bucket or no key".into());
-        }
-        if self.object.key.len() > MAX_KEY_BYTES {
-            return invalid(format!("the key has {} bytes; S3 allows {MAX_KEY_BYTES}", self.object.key.len()));
-        }
-        let etag = self.object.etag.as_deref().unwrap_or_default();
-        if self.object.bucket.len() > MAX_BUCKET_BYTES || etag.len() > MAX_ETAG_BYTES {
-            return invalid(format!(
-                "the bucket's name or the etag has more than {MAX_BUCKET_BYTES} or {MAX_ETAG_BYTES} bytes"
-            ));
-        }
-        let call = &self.call;
-        for (field, time) in [("call.started_at", call.started_at), ("submitted_at", Some(self.submitted_at))] {
-            // What Postgres can't hold, and no telephone ever knew.
-            if time.is_some_and(|time| !(1..=9999).contains(&time.year())) {
-                return invalid(format!("{field} is in a year that no calendar of calls has"));
-            }
-        }
-        if call.attributes.len() > MAX_ATTRIBUTES {
-            return invalid(format!("{} attributes; at most {MAX_ATTRIBUTES}", call.attributes.len()));
-        }
-        let named = [
-            ("object.bucket", Some(&self.object.bucket)),
-            ("object.key", Some(&self.object.key)),
-            ("object.etag", self.object.etag.as_ref()),
-            ("model", Some(&self.options.model)),
-            ("call.call_id", call.call_id.as_ref()),
-            ("call.agent", call.agent.as_ref()),
-            ("call.team", call.team.as_ref()),
-            ("call.customer", call.customer.as_ref()),
-        ];
-        let attributes = call.attributes.iter().flat_map(|(k, v)| [("call.attributes", k), ("call.attributes", v)]);
-        for (field, text) in named.into_iter().filter_map(|(f, t)| Some((f, t?))).chain(attributes) {
-            // Postgres text cannot hold NUL; refusing it here keeps every later place simple.
-            if text.contains('\0') {
-                return invalid(format!("{field} contains a NUL character"));
-            }
-            if text.len() > MAX_FIELD_BYTES.max(MAX_KEY_BYTES) {
-                return invalid(format!("{field} has {} bytes; at most {MAX_FIELD_BYTES}", text.len()));
-            }
-        }
-        Ok(())
+        self.object.validate()?;
+        self.call.validate()?;
+        text("model", &self.options.model)?;
+        time("submitted_at", self.submitted_at)
     }
+}
+
+impl ObjectRef {
+    /// Checks the limits of the contract.
+    ///
+    /// # Errors
+    /// A [`Failure`] with `job.invalid` that names the field.
+    pub fn validate(&self) -> Result<(), Failure> {
+        if self.bucket.is_empty() {
+            return invalid("the object has no bucket");
+        }
+        let etag = self.etag.as_deref().unwrap_or_default();
+        for (field, value, most) in
+            [("object.bucket", self.bucket.as_str(), MAX_BUCKET_BYTES), ("object.etag", etag, MAX_ETAG_BYTES)]
+        {
+            text_of(field, value, most)?;
+        }
+        Self::validate_key(&self.key)
+    }
+
+    /// Checks a key alone, where the bucket is not known yet.
+    ///
+    /// # Errors
+    /// A [`Failure`] with `job.invalid`.
+    pub fn validate_key(key: &str) -> Result<(), Failure> {
+        if key.is_empty() {
+            return invalid("the object has no key");
+        }
+        text_of("object.key", key, MAX_KEY_BYTES)
+    }
+}
+
+impl CallData {
+    /// Checks the limits of the contract.
+    ///
+    /// # Errors
+    /// A [`Failure`] with `job.invalid` that names the field.
+    pub fn validate(&self) -> Result<(), Failure> {
+        let Self { call_id, agent, team, customer, started_at, attributes } = self;
+        if let Some(started_at) = started_at {
+            time("call.started_at", *started_at)?;
+        }
+        if attributes.len() > MAX_ATTRIBUTES {
+            return invalid(format!("{} attributes; at most {MAX_ATTRIBUTES}", attributes.len()));
+        }
+        let named =
+            [("call.call_id", call_id), ("call.agent", agent), ("call.team", team), ("call.customer", customer)];
+        for (field, value) in named {
+            text(field, value.as_deref().unwrap_or_default())?;
+        }
+        attributes.iter().flat_map(|(name, value)| [name, value]).try_for_each(|value| text("call.attributes", value))
+    }
+}
+
+fn invalid(what: impl Into<String>) -> Result<(), Failure> {
+    Err(Failure::new(FailureCode::JobInvalid, what))
+}
+
+fn text(field: &str, value: &str) -> Result<(), Failure> {
+    text_of(field, value, MAX_FIELD_BYTES)
+}
+
+fn text_of(field: &str, value: &str, most: usize) -> Result<(), Failure> {
+    // Postgres' type text can't hold NUL; refusing it here keeps every later place simple.
+    if value.contains('\0') {
+        return invalid(format!("{field} contains a NUL character"));
+    }
+    if value.len() > most {
+        return invalid(format!("{field} has {} bytes; at most {most}", value.len()));
+    }
+    Ok(())
+}
+
+fn time(field: &str, time: DateTime<Utc>) -> Result<(), Failure> {
+    // Postgres can't hold every year that Rust can, and no call is that old.
+    if (1..=9999).contains(&time.year()) {
+        return Ok(());
+    }
+    invalid(format!("{field} is outside the years 1 to 9999"))
 }
 
 #[cfg(test)]

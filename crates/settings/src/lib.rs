@@ -168,6 +168,13 @@ mod tests {
             ("[segment]\ntarget_max_s = 40.0", "segment.target_max_s"),
             ("[amqp]\nretry_delays_s = []", "amqp.retry_delays_s"),
             ("[amqp]\nurl = \"http://x\"", "amqp.url"),
+            ("[amqp]\nurl = \"amqp://h:no-port/v\"", "amqp.url"),
+            (&format!("[amqp]\nprefix = \"{}\"", "x".repeat(240)), "amqp.prefix"),
+            ("[amqp]\nca_file = \"/no/such/ca.pem\"", "amqp.ca_file"),
+            ("[s3]\nca_file = \"/no/such/ca.pem\"", "s3.ca_file"),
+            ("[s3]\nendpoint = \"minio.example:9000\"", "s3.endpoint"),
+            ("[postgres]\nurl = \"postgres://h:no-port/d\"", "postgres.url"),
+            ("[postgres]\nurl = \"postgres://h/d?sslrootcert=/no/such/ca.pem\"", "postgres.url"),
         ] {
             let error = Settings::from_toml(toml).expect_err(toml).to_string();
             assert!(error.contains(key), "{error}");

@@ -1,14 +1,13 @@
-//! What the columns of a manifest mean.
+//! The columns of a manifest.
 
-use chrono::Utc;
-use domain::{BatchId, CallData, ChannelLayout, Granularity, Job, ObjectRef, Role};
+use domain::{CallData, ChannelLayout, ObjectRef, Role};
 use std::collections::BTreeMap;
 
 use super::{BadLine, Entry};
 use crate::sheet::Fields;
 use crate::times::time;
 
-/// An entry out of a line's fields.
+/// The entry of a line's fields, validated.
 pub(super) fn entry(line: u64, fields: Fields) -> Result<Entry, BadLine> {
     let wrong = |what: String| BadLine { line, what };
     let mut key = String::new();
@@ -42,21 +41,8 @@ pub(super) fn entry(line: u64, fields: Fields) -> Result<Entry, BadLine> {
         return Err(wrong("`key` is empty".into()));
     }
     let channels = (!roles.is_empty()).then_some(ChannelLayout::Roles(roles));
-    check(&key, &call).map_err(wrong)?;
+    ObjectRef::validate_key(&key).and_then(|()| call.validate()).map_err(|failure| wrong(failure.message))?;
     Ok(Entry { line, key, call, channels })
-}
-
-/// The limits of the job that this will become.
-fn check(key: &str, call: &CallData) -> Result<(), String> {
-    let object = ObjectRef { bucket: "b".into(), key: key.to_owned(), etag: None };
-    let options = domain::AnalysisOptions {
-        model: "m".into(),
-        channels: None,
-        granularity: Granularity::Utterance,
-        embedding: false,
-    };
-    let job = Job::new(BatchId::from_name(""), object, call.clone(), options, Utc::now());
-    job.validate().map_err(|failure| failure.message)
 }
 
 #[cfg(test)]

@@ -6,15 +6,21 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use super::columns::entry;
-use super::{BadLine, Entry};
+use super::{BadLine, Entry, Line};
 use crate::error::ProducerError;
 use crate::sheet::{Fields, Row, Sheet};
 
-/// Longest line, bytes: what is longer is no table.
+impl From<Result<Entry, BadLine>> for Line {
+    fn from(read: Result<Entry, BadLine>) -> Self {
+        read.map_or_else(Self::Bad, Self::Entry)
+    }
+}
+
+/// Longest line, bytes. A longer one is not a table.
 const MAX_LINE: usize = 256 * 1024;
 
-/// Reads until the end, or until `take` answers false.
-pub(super) fn read(path: &Path, take: impl FnMut(Result<Entry, BadLine>) -> bool) -> Result<(), ProducerError> {
+/// Reads to the end, or until `take` returns false.
+pub(super) fn read(path: &Path, take: impl FnMut(Line) -> bool) -> Result<(), ProducerError> {
     let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
     match ending.as_str() {
         "jsonl" | "ndjson" | "json" => {
@@ -25,7 +31,7 @@ pub(super) fn read(path: &Path, take: impl FnMut(Result<Entry, BadLine>) -> bool
     }
 }
 
-fn read_csv(path: &Path, mut take: impl FnMut(Result<Entry, BadLine>) -> bool) -> Result<(), ProducerError> {
+fn read_csv(path: &Path, mut take: impl FnMut(Line) -> bool) -> Result<(), ProducerError> {
     let mut sheet = Sheet::open(path)?;
     if !sheet.header().iter().any(|name| name.eq_ignore_ascii_case("key")) {
         let has = sheet.header().join(", ");
@@ -33,18 +39,14 @@ fn read_csv(path: &Path, mut take: impl FnMut(Result<Entry, BadLine>) -> bool) -
     }
     while let Some(Row { line, fields }) = sheet.next()? {
         let read = fields.map_err(|what| BadLine { line, what }).and_then(|fields| entry(line, fields));
-        if !take(read) {
+        if !take(read.into()) {
             break;
         }
     }
     Ok(())
 }
 
-fn read_json(
-    path: &Path,
-    mut file: BufReader<File>,
-    mut take: impl FnMut(Result<Entry, BadLine>) -> bool,
-) -> Result<(), ProducerError> {
+fn read_json(path: &Path, mut file: BufReader<File>, mut take: impl FnMut(Line) -> bool) -> Result<(), ProducerError> {
     let mut text = Vec::new();
     for line in 1.. {
         text.clear();
@@ -66,23 +68,23 @@ fn read_json(
         }
         let read = match serde_json::from_slice::<serde_json::Map<String, Value>>(text) {
             Ok(object) => flat(object).map_err(|what| BadLine { line, what }).and_then(|fields| entry(line, fields)),
-            Err(e) => Err(BadLine { line, what: format!("no JSON object: {e}") }),
+            Err(e) => Err(BadLine { line, what: format!("not a JSON object: {e}") }),
         };
-        if !take(read) {
+        if !take(read.into()) {
             break;
         }
     }
     Ok(())
 }
 
-/// An object's fields as text; those of a nested `attributes` object stand beside the others.
+/// An object's fields as text; those of a nested `attributes` object are added to them.
 fn flat(object: serde_json::Map<String, Value>) -> Result<Fields, String> {
     let mut fields = Fields::new();
     for (name, value) in object {
         match value {
             Value::Object(inner) if name == "attributes" => fields.extend(flat(inner)?),
             Value::Object(_) | Value::Array(_) => {
-                return Err(format!("`{name}` must be text, a number or a truth value"));
+                return Err(format!("`{name}` must be a string, a number or a boolean"));
             }
             Value::Null => {}
             Value::String(text) => fields.push((name, text)),

@@ -12,8 +12,8 @@ use crate::error::ProducerError;
 
 /// Lines read ahead.
 const AHEAD: usize = 1000;
-/// Wrong lines told in full.
-const TOLD: usize = 50;
+/// Wrong lines that are reported in full.
+const REPORTED: usize = 50;
 
 /// One recording of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,15 @@ pub struct Entry {
     pub channels: Option<ChannelLayout>,
 }
 
+/// A line of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    /// A recording.
+    Entry(Entry),
+    /// Something else.
+    Bad(BadLine),
+}
+
 /// A line that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadLine {
@@ -37,15 +46,15 @@ pub struct BadLine {
     pub what: String,
 }
 
-/// A manifest read through once.
+/// The result of checking a manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// Lines that are right.
+    /// Lines that are valid.
     pub good: u64,
     /// Lines that are wrong.
     pub bad: u64,
     /// The first of those, as `FILE:LINE: what`.
-    pub told: Vec<String>,
+    pub reported: Vec<String>,
 }
 
 /// Reads the whole manifest and checks each line.
@@ -55,13 +64,13 @@ pub struct Findings {
 pub async fn check(path: &Path) -> Result<Findings, ProducerError> {
     let mut findings = Findings::default();
     let mut entries = entries(path);
-    while let Some(entry) = entries.recv().await {
-        match entry? {
-            Ok(_) => findings.good += 1,
-            Err(BadLine { line, what }) => {
+    while let Some(line) = entries.recv().await {
+        match line? {
+            Line::Entry(_) => findings.good += 1,
+            Line::Bad(BadLine { line, what }) => {
                 findings.bad += 1;
-                if findings.told.len() < TOLD {
-                    findings.told.push(format!("{}:{line}: {what}", path.display()));
+                if findings.reported.len() < REPORTED {
+                    findings.reported.push(format!("{}:{line}: {what}", path.display()));
                 }
             }
         }
@@ -69,13 +78,13 @@ pub async fn check(path: &Path) -> Result<Findings, ProducerError> {
     Ok(findings)
 }
 
-/// The entries in order, with wrong lines in their places; an outer error is the last item.
-pub fn entries(path: &Path) -> mpsc::Receiver<Result<Result<Entry, BadLine>, ProducerError>> {
+/// The lines in order. An error of the file itself is the last item.
+pub fn entries(path: &Path) -> mpsc::Receiver<Result<Line, ProducerError>> {
     let (send, receive) = mpsc::channel(AHEAD);
     let path = path.to_owned();
-    // Reading files blocks; the receiver going away ends the reading.
+    // Reading files blocks. A dropped receiver ends it.
     tokio::task::spawn_blocking(move || {
-        let outcome = lines::read(&path, |entry| send.blocking_send(Ok(entry)).is_ok());
+        let outcome = lines::read(&path, |line| send.blocking_send(Ok(line)).is_ok());
         if let Err(error) = outcome {
             let _ = send.blocking_send(Err(error));
         }

@@ -6,6 +6,7 @@ mod summary;
 
 use adapters::amqp::{DeadLetters, Filter};
 use adapters::postgres::{Database, Expired, OpenJobs};
+use adapters::retry::{RetryPolicy, retry_while};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{ArgGroup, Args};
 use domain::{Failure, FailureCode, JobId};
@@ -17,7 +18,7 @@ use std::time::Duration;
 use crate::arguments::age;
 use crate::error::{Outcome, ProducerError};
 use crate::meter::Meter;
-use crate::services::Patience;
+use crate::services::{self, POSTGRES, RABBITMQ};
 use objects::Objects;
 use summary::Summary;
 
@@ -57,24 +58,24 @@ pub struct PruneArgs {
 pub async fn run(
     settings: &Settings,
     args: &PruneArgs,
-    patience: Patience,
+    policy: RetryPolicy,
     out: &mut impl Write,
 ) -> Result<Outcome, ProducerError> {
     let before = args.older_than.map(|age| long_ago(Utc::now(), age)).transpose()?;
-    let database = patience.database(settings).await?;
+    let database = services::database(settings, policy).await?;
     if args.dry_run {
         let count = match (before, &args.call) {
-            (Some(before), _) => patience.with("Postgres", || database.count_expired(before)).await?,
+            (Some(before), _) => retry_while(policy, POSTGRES, || database.count_expired(before)).await?,
             (None, call) => database.count_of_call(call.as_deref().unwrap_or_default()).await?,
         };
         say(out, &summary::forecast(&count, before, args));
         return Ok(Outcome::Done);
     }
-    patience.store(settings, settings.s3.artifact_bucket()).await?;
+    services::store(settings, policy, settings.s3.artifact_bucket()).await?;
     let mut pruning = Pruning {
         database,
         objects: Objects::open(settings, args.recordings)?,
-        patience,
+        policy,
         summary: Summary::default(),
         refused: HashSet::new(),
         refusal: None,
@@ -97,7 +98,7 @@ pub async fn run(
 struct Pruning {
     database: Database,
     objects: Objects,
-    patience: Patience,
+    policy: RetryPolicy,
     summary: Summary,
     refused: HashSet<JobId>,
     /// Why the first of those was refused.
@@ -107,14 +108,14 @@ struct Pruning {
 
 impl Pruning {
     async fn by_age(&mut self, before: DateTime<Utc>, batch: u32) -> Result<(), ProducerError> {
-        let (database, patience) = (self.database.clone(), self.patience);
-        let count = patience.with("Postgres", || database.count_expired(before)).await?;
+        let (database, policy) = (self.database.clone(), self.policy);
+        let count = retry_while(policy, POSTGRES, || database.count_expired(before)).await?;
         self.summary.open = count.open;
         let meter = Meter::new();
         loop {
             // Jobs whose objects were refused are still the oldest.
             let limit = batch.saturating_add(u32::try_from(self.refused.len()).unwrap_or(u32::MAX));
-            let mut expired = patience.with("Postgres", || database.expired(before, limit)).await?;
+            let mut expired = retry_while(policy, POSTGRES, || database.expired(before, limit)).await?;
             expired.retain(|job| !self.refused.contains(&job.job_id));
             if expired.is_empty() {
                 break;
@@ -127,19 +128,19 @@ impl Pruning {
             }
         }
         meter.clear();
-        self.summary.months = patience.with("Postgres", || database.drop_empty_months(before)).await?;
+        self.summary.months = retry_while(policy, POSTGRES, || database.drop_empty_months(before)).await?;
         Ok(())
     }
 
     async fn one_call(&mut self, settings: &Settings, call: &str) -> Result<(), ProducerError> {
-        let (database, patience) = (self.database.clone(), self.patience);
-        let known = patience.with("Postgres", || database.analyses_of_call(call, self.open_jobs)).await?;
+        let (database, policy) = (self.database.clone(), self.policy);
+        let known = retry_while(policy, POSTGRES, || database.analyses_of_call(call, self.open_jobs)).await?;
         // A dead letter has the call data. The row is deleted last: the next run finds what is left by it.
         let jobs = Some(known.iter().map(|job| job.job_id).collect());
         let (dead, filter) = (DeadLetters::new(&settings.amqp), Filter { jobs, ..Filter::default() });
-        self.summary.dead_letters = patience.with("RabbitMQ", || dead.discard(&filter)).await?;
+        self.summary.dead_letters = retry_while(policy, RABBITMQ, || dead.discard(&filter)).await?;
         self.delete(&known).await?;
-        self.summary.open = patience.with("Postgres", || database.count_of_call(call)).await?.open;
+        self.summary.open = retry_while(policy, POSTGRES, || database.count_of_call(call)).await?.open;
         Ok(())
     }
 
@@ -147,7 +148,7 @@ impl Pruning {
     async fn delete(&mut self, jobs: &[Expired]) -> Result<(), ProducerError> {
         let mut gone = Vec::with_capacity(jobs.len());
         let mut away = None;
-        for (job, outcome) in self.objects.delete(jobs, self.patience).await {
+        for (job, outcome) in self.objects.delete(jobs, self.policy).await {
             match outcome {
                 Ok(deleted) => {
                     self.summary.objects += deleted;
@@ -161,7 +162,7 @@ impl Pruning {
             }
         }
         let (database, open_jobs) = (&self.database, self.open_jobs);
-        self.summary.rows += self.patience.with("Postgres", || database.prune(&gone, open_jobs)).await?;
+        self.summary.rows += retry_while(self.policy, POSTGRES, || database.prune(&gone, open_jobs)).await?;
         away.map_or(Ok(()), |failure| Err(failure.into()))
     }
 }

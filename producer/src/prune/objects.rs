@@ -1,6 +1,7 @@
 //! Deletes the objects of jobs.
 
 use adapters::postgres::Expired;
+use adapters::retry::{RetryPolicy, retry_while};
 use adapters::s3;
 use adapters::s3::Store;
 use domain::{Failure, JobId};
@@ -9,7 +10,7 @@ use settings::Settings;
 use std::collections::{BTreeSet, HashSet};
 use std::ops::AddAssign;
 
-use crate::services::Patience;
+use crate::services::S3;
 
 /// Jobs whose objects are deleted at once.
 const JOBS_AT_ONCE: usize = 8;
@@ -52,7 +53,7 @@ impl Objects {
     pub(super) async fn delete(
         &self,
         jobs: &[Expired],
-        patience: Patience,
+        policy: RetryPolicy,
     ) -> Vec<(JobId, Result<DeletedObjects, Failure>)> {
         let mut seen = HashSet::new();
         let deletions: Vec<_> = jobs
@@ -62,7 +63,7 @@ impl Objects {
                 let recording =
                     self.recordings && !job.recording_stays && seen.insert((&job.recording.bucket, &job.recording.key));
                 async move {
-                    let outcome = patience.with("the S3 store", || self.delete_of(job, recording)).await;
+                    let outcome = retry_while(policy, S3, || self.delete_of(job, recording)).await;
                     (job.job_id, outcome)
                 }
             })

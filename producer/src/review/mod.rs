@@ -3,13 +3,14 @@
 mod columns;
 
 use adapters::postgres::{Import, Imported, Review};
+use adapters::retry::{RetryPolicy, retry_while};
 use clap::{Args, Subcommand};
 use settings::Settings;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Outcome, ProducerError};
-use crate::services::Patience;
+use crate::services::{self, POSTGRES};
 use crate::sheet::{Row, Sheet};
 use columns::Columns;
 
@@ -77,7 +78,7 @@ struct Line {
 pub async fn run(
     settings: &Settings,
     command: &ReviewCommand,
-    patience: Patience,
+    policy: RetryPolicy,
     out: &mut impl Write,
 ) -> Result<Outcome, ProducerError> {
     let ReviewCommand::Import(args) = command;
@@ -92,8 +93,8 @@ pub async fn run(
         ImportArgs { skip_unplaced: true, .. } => Import::Placed,
         _ => Import::Whole,
     };
-    let database = patience.database(settings).await?;
-    let imported = patience.with("Postgres", || database.import_reviews(&reviews, import)).await?;
+    let database = services::database(settings, policy).await?;
+    let imported = retry_while(policy, POSTGRES, || database.import_reviews(&reviews, import)).await?;
     let unplaced = unplaced(&args.file, &numbers, &imported);
     if import == Import::Whole && !unplaced.is_empty() {
         let count = imported.unplaced.len();

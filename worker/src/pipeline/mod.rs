@@ -1,11 +1,11 @@
-//! The life of a recording on a worker: fetched, analysed, reported, recorded, settled.
+//! The life of a job on a worker: fetched, analysed, uploaded, recorded, settled.
 
 mod drain;
-mod intake;
-mod job;
-mod patience;
+mod isolation;
+mod processor;
 mod scratch;
+mod slot_pool;
 
 pub use drain::Stop;
-pub use intake::Intake;
-pub use job::Workshop;
+pub use processor::JobProcessor;
+pub use slot_pool::SlotPool;

@@ -1,14 +1,12 @@
-//! A folder for one job's temporary files, and the sweeping of those that a killed worker left.
+//! A folder for the temporary files of one job, and the removal of folders that a killed worker left.
 
 use domain::Failure;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-use speech::artifacts::disk_failure;
-
 const PREFIX: &str = "emofleet-worker-";
 
-/// Where jobs' folders are made.
+/// The place of the jobs' folders.
 #[derive(Debug, Clone)]
 pub(super) struct Scratch(PathBuf);
 
@@ -20,8 +18,12 @@ impl Scratch {
         for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
             if owner(&entry.file_name()).is_some_and(|pid| !alive(pid)) {
                 match std::fs::remove_dir_all(entry.path()) {
-                    Ok(()) => tracing::info!(folder = %entry.path().display(), "removed what a killed worker left"),
-                    Err(error) => tracing::warn!(folder = %entry.path().display(), %error, "can't be removed"),
+                    Ok(()) => {
+                        tracing::info!(folder = %entry.path().display(), "removed the temporary folder of a dead worker")
+                    }
+                    Err(error) => {
+                        tracing::warn!(folder = %entry.path().display(), %error, "the temporary folder of a dead worker can't be removed")
+                    }
                 }
             }
         }
@@ -34,7 +36,7 @@ impl Scratch {
     /// `worker.no_space` or `worker.internal`.
     pub(super) fn folder(&self) -> Result<TempDir, Failure> {
         let prefix = format!("{PREFIX}{}-", std::process::id());
-        tempfile::Builder::new().prefix(&prefix).tempdir_in(&self.0).map_err(|e| disk_failure("temporary folder", &e))
+        tempfile::Builder::new().prefix(&prefix).tempdir_in(&self.0).map_err(|e| Failure::disk("temporary folder", &e))
     }
 }
 
@@ -42,8 +44,8 @@ fn owner(name: &std::ffi::OsStr) -> Option<u32> {
     name.to_str()?.strip_prefix(PREFIX)?.split('-').next()?.parse().ok()
 }
 
-/// Whether this process or another of that number runs. Our own number means a folder of a
-/// former life in a container, where numbers repeat, only before the first job: so it is kept.
+/// Whether a process of that number runs. This process' own number may stand for a former process in a container, where
+/// numbers repeat; such a folder is kept.
 fn alive(pid: u32) -> bool {
     Path::new("/proc").join(pid.to_string()).exists()
 }

@@ -1,5 +1,5 @@
-//! A connection that publishes: windows of messages, each confirmed by the broker before the
-//! window is done, and pauses while the broker is short of memory or disk.
+//! A connection that publishes with confirms: windows of messages, each confirmed by the broker before the
+//! window is done. Publishing pauses while the broker is short of memory or disk.
 
 use domain::Failure;
 use futures_util::future::join_all;
@@ -16,20 +16,20 @@ use super::link::{self, unreachable};
 use super::message::Message;
 use super::topology::{Topology, short};
 
-/// What became of one message of a window.
+/// How the broker answered one message of a window.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum PublishOutcome {
     /// Stored by the broker.
     Confirmed,
-    /// No queue to take it: the topology is gone.
+    /// Returned as unroutable: the topology is gone.
     Returned,
-    /// The broker said no, without saying why.
+    /// A negative confirm, which carries no reason.
     Refused,
 }
 
 /// An open connection with a confirming channel.
 #[derive(Debug)]
-pub(super) struct Press {
+pub(super) struct ConfirmChannel {
     connection: Connection,
     channel: Channel,
     blocked: watch::Receiver<bool>,
@@ -37,26 +37,23 @@ pub(super) struct Press {
     confirm_timeout: Duration,
 }
 
-impl Press {
+impl ConfirmChannel {
     /// Connects, asserts the topology, asks for confirms.
     pub(super) async fn open(settings: &Settings, topology: &Topology) -> Result<Self, Failure> {
         let connection = link::open(settings, "emofleet publisher").await?;
-        let (tell, blocked) = watch::channel(false);
+        let (blocked_sender, blocked) = watch::channel(false);
         // The client hands each event to one listener only, so there is just this one.
         let mut events = connection.events_listener();
         let watcher = tokio::spawn(async move {
             while let Some(event) = events.next().await {
                 match event {
                     Event::ConnectionBlocked(reason) => {
-                        tracing::warn!(
-                            reason,
-                            "RabbitMQ is short of resources and takes no messages: publishing pauses"
-                        );
-                        tell.send_replace(true);
+                        tracing::warn!(reason, "RabbitMQ blocks publishers: short of memory or disk");
+                        blocked_sender.send_replace(true);
                     }
                     Event::ConnectionUnblocked => {
-                        tracing::info!("RabbitMQ takes messages again");
-                        tell.send_replace(false);
+                        tracing::info!("RabbitMQ unblocked publishers");
+                        blocked_sender.send_replace(false);
                     }
                     _ => {}
                 }
@@ -84,14 +81,13 @@ impl Press {
     ///
     /// The outcomes are known only together: the broker may confirm many messages at once, and
     /// the client then attaches a returned message to any of them. So returned messages are
-    /// told by their ids, when the last confirm is in. Nothing else may use the channel meanwhile.
+    /// recognised by their ids, after the last confirm. Nothing else may use the channel meanwhile.
     ///
     /// # Errors
     /// The connection failed or did not confirm in time: any of the messages may have arrived.
-    pub(super) async fn print(&self, messages: &[Message]) -> Result<Vec<Outcome>, Failure> {
-        // All are under way before any is waited for: to wait for each to be written would cost a
-        // change of threads per message.
-        let all: Vec<_> = messages.iter().map(|message| self.print_one(message)).collect();
+    pub(super) async fn publish(&self, messages: &[Message]) -> Result<Vec<PublishOutcome>, Failure> {
+        // All are sent before any is waited for: waiting for each write would cost a context switch per message.
+        let all: Vec<_> = messages.iter().map(|message| self.publish_one(message)).collect();
         let confirmations: Result<Vec<Confirmation>, _> = self.in_time(join_all(all)).await?.into_iter().collect();
         let confirmations = confirmations.map_err(|e| link::failure("publishing", &e))?;
 
@@ -104,14 +100,14 @@ impl Press {
             }
         }
         let outcome = |(message, refused): (&Message, bool)| match refused {
-            _ if returned.contains(&message.id().map(str::to_owned)) => Outcome::Returned,
-            true => Outcome::Refused,
-            false => Outcome::Confirmed,
+            _ if returned.contains(&message.id().map(str::to_owned)) => PublishOutcome::Returned,
+            true => PublishOutcome::Refused,
+            false => PublishOutcome::Confirmed,
         };
         Ok(messages.iter().zip(refused).map(outcome).collect())
     }
 
-    async fn print_one(&self, message: &Message) -> Result<Confirmation, lapin::Error> {
+    async fn publish_one(&self, message: &Message) -> Result<Confirmation, lapin::Error> {
         let options = BasicPublishOptions { mandatory: message.mandatory, ..BasicPublishOptions::default() };
         let (exchange, routing_key) = (short(&message.exchange), short(&message.routing_key));
         let properties = message.properties.clone();
@@ -124,7 +120,7 @@ impl Press {
         let mut blocked = self.blocked.clone();
         let mut work = std::pin::pin!(work.fuse());
         loop {
-            // Disconnected watch: the connection is gone, and `work` itself will tell.
+            // Disconnected watch: the connection is gone, and `work` itself will fail.
             let unblocked = async {
                 if blocked.wait_for(|b| !*b).await.is_err() {
                     std::future::pending::<()>().await;
@@ -152,14 +148,14 @@ impl Press {
         }
     }
 
-    /// Ends in order.
+    /// Closes the connection.
     pub(super) async fn close(&self) {
         // Everything is confirmed; a connection that fails to close costs nothing.
         let _ = self.connection.close(200, "done".into()).await;
     }
 }
 
-impl Drop for Press {
+impl Drop for ConfirmChannel {
     fn drop(&mut self) {
         self.watcher.abort();
     }

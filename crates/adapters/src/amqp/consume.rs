@@ -1,5 +1,5 @@
-//! Leases on jobs from a supervised connection: connect, declare, limit the prefetch, consume;
-//! at any error cancel the leases, pause, and build everything anew.
+//! Leases on jobs from a supervised connection: connect, declare, limit the prefetch, consume.
+//! On any error all leases are cancelled, and after a pause a new connection is opened.
 //!
 //! The client's own recovery is not used: leases must learn that they are lost.
 
@@ -9,25 +9,24 @@ use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, 
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer, Event};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Settings;
-use super::backoff::Backoff;
 use super::lease::{Lease, Session};
 use super::link;
 use super::publisher::Publisher;
 use super::topology::{Lane, Topology, short};
+use crate::retry::Backoff;
 
 /// Whether jobs can come in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Link {
     /// Not yet, or not any more.
     Connecting {
-        /// What is in the way.
+        /// Why not.
         why: String,
     },
     /// Consuming.
@@ -39,22 +38,21 @@ pub enum Link {
 pub struct Leases {
     incoming: mpsc::Receiver<Lease>,
     link: watch::Receiver<Link>,
-    lost: Arc<AtomicU64>,
     stop: CancellationToken,
     done: TaskTracker,
 }
 
-/// Begins to consume a lane, with at most `prefetch` jobs unacknowledged.
+/// Starts to consume a lane, with at most `prefetch` jobs unacknowledged.
 ///
-/// When `stop` fires, or the leases are dropped, no new ones come; the connection stays open until all leases are settled.
+/// When `stop` is cancelled, or the leases are dropped, no new ones come; the connection stays open until all leases are
+/// settled.
 /// Must be called within a Tokio runtime.
 #[expect(clippy::needless_pass_by_value, reason = "a token is handed over like a sender, as a clone")]
 pub fn consume(settings: &Settings, lane: Lane, prefetch: u16, stop: CancellationToken) -> Leases {
-    // Ours, so that leases which nobody wants any more stop too, and nothing else with them.
+    // A child, so that dropped leases stop this consumer and nothing else.
     let stop = stop.child_token();
     let (leases, incoming) = mpsc::channel(usize::from(prefetch.max(1)));
-    let (tell, link) = watch::channel(Link::Connecting { why: "not connected yet".into() });
-    let lost_leases = Arc::new(AtomicU64::new(0));
+    let (link_sender, link) = watch::channel(Link::Connecting { why: "not connected yet".into() });
     let supervisor = Supervisor {
         settings: settings.clone(),
         topology: Topology::new(settings),
@@ -62,14 +60,13 @@ pub fn consume(settings: &Settings, lane: Lane, prefetch: u16, stop: Cancellatio
         prefetch: prefetch.max(1),
         stop: stop.clone(),
         leases,
-        link: tell,
-        lost_leases: lost_leases.clone(),
+        link: link_sender,
         publisher: Publisher::new(settings),
     };
     let done = TaskTracker::new();
     done.spawn(supervisor.run());
     done.close();
-    Leases { incoming, link, lost: lost_leases, stop, done }
+    Leases { incoming, link, stop, done }
 }
 
 impl Leases {
@@ -100,11 +97,6 @@ impl Leases {
         self.link.clone()
     }
 
-    /// Leases that turned out lost when they were settled, since the start.
-    pub fn lost_leases(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
-    }
-
     /// Waits, after the stop, until all leases are settled and the connection is closed.
     pub async fn closed(&self) {
         self.done.wait().await;
@@ -125,7 +117,6 @@ struct Supervisor {
     stop: CancellationToken,
     leases: mpsc::Sender<Lease>,
     link: watch::Sender<Link>,
-    lost_leases: Arc<AtomicU64>,
     publisher: Publisher,
 }
 
@@ -138,7 +129,8 @@ impl Supervisor {
                 Err(failure) => failure,
             };
             let pause = backoff.pause();
-            tracing::warn!(lane = self.lane.label(), %failure, ?pause, "no jobs from RabbitMQ; connecting again after a pause");
+            let (lane, advice) = (self.lane.label(), failure.code.advice());
+            tracing::warn!(lane, %failure, advice, ?pause, "not consuming; connecting again after a pause");
             self.link.send_replace(Link::Connecting { why: failure.message });
             tokio::select! {
                 () = self.stop.cancelled() => {}
@@ -149,7 +141,7 @@ impl Supervisor {
         self.publisher.close().await;
     }
 
-    /// One connection's life; `Ok` once stopped and every lease is settled.
+    /// One connection from open to close; `Ok` once stopped and every lease is settled.
     async fn session(&self, backoff: &mut Backoff) -> Result<(), Failure> {
         let opening = async {
             let connection = link::open(&self.settings, &format!("emofleet worker {}", self.lane.label())).await?;
@@ -161,15 +153,11 @@ impl Supervisor {
             () = self.stop.cancelled() => return Ok(()),
         };
         backoff.reset();
-        tracing::info!(lane = self.lane.label(), "taking jobs from RabbitMQ");
+        tracing::info!(lane = self.lane.label(), "consuming");
         self.link.send_replace(Link::Up);
 
-        let session = Arc::new(Session {
-            lost: CancellationToken::new(),
-            lost_leases: self.lost_leases.clone(),
-            publisher: self.publisher.clone(),
-        });
-        // However this ends, leases not settled by then are lost.
+        let session = Arc::new(Session { lost: CancellationToken::new(), publisher: self.publisher.clone() });
+        // Leases that are not settled when this returns are lost.
         let _lost = session.lost.clone().drop_guard();
         let held = TaskTracker::new();
         let mut broken = Box::pin(broken(&connection));
@@ -197,7 +185,7 @@ impl Supervisor {
         self.drain(&channel, consumer).await;
         held.close();
         tokio::select! {
-            failure = &mut broken => tracing::warn!(%failure, "the connection broke while jobs were being finished"),
+            failure = &mut broken => tracing::warn!(%failure, "the connection broke while jobs in hand were finished"),
             () = held.wait() => {
                 let _ = connection.close(200, "drained".into()).await;
             }
@@ -220,10 +208,10 @@ impl Supervisor {
         Ok((channel, consumer))
     }
 
-    /// Takes no more jobs, and gives back those that nobody has begun.
+    /// Stops consuming, and returns jobs that were delivered but not begun.
     async fn drain(&self, channel: &Channel, mut consumer: Consumer) {
         if let Err(e) = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await {
-            tracing::warn!(error = %e, "could not cancel the consumer; the broker takes its jobs back");
+            tracing::warn!(error = %e, "the consumer can't be cancelled; the broker requeues its jobs");
             return;
         }
         let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };

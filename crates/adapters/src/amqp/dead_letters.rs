@@ -1,4 +1,4 @@
-//! The jobs that were set aside: looked at, sent again, or dropped.
+//! Dead letters: listed, replayed, or dropped.
 
 use chrono::{DateTime, Utc};
 use domain::{BatchId, Failure, FailureCode, Job, JobId};
@@ -17,29 +17,29 @@ use super::topology::{Lane, Topology, short};
 /// Dead letters sent again at once.
 const WINDOW: usize = 200;
 
-/// One job that was set aside.
+/// One dead-lettered job.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
     /// The job's identity, or what its sender claimed; empty when it claimed nothing.
     pub id: String,
     /// The message as it came.
     pub body: Vec<u8>,
-    /// The failure's code as text: it may be of a version unknown here.
+    /// The failure's code as text: another version may have written it.
     pub code: String,
     /// The failure's sentence.
     pub reason: String,
-    /// The worker that set it aside.
+    /// The worker that dead-lettered it.
     pub worker: String,
-    /// How often it had been tried again.
+    /// How often it had been retried.
     pub retries: u32,
-    /// When it was set aside.
+    /// When it was dead-lettered.
     pub failed_at: Option<DateTime<Utc>>,
     /// The lane it came from.
     pub lane: Lane,
     properties: BasicProperties,
 }
 
-/// Which dead letters are meant. Empty: all.
+/// Which dead letters. Empty: all.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// This identity.
@@ -50,13 +50,13 @@ pub struct Filter {
     pub code: Option<String>,
     /// This batch.
     pub batch: Option<BatchId>,
-    /// Set aside before this time.
+    /// Dead-lettered before this time.
     pub before: Option<DateTime<Utc>>,
-    /// Set aside after this time.
+    /// Dead-lettered after this time.
     pub after: Option<DateTime<Utc>>,
 }
 
-/// What a look at the dead letters found.
+/// Some dead letters, with counts.
 #[derive(Debug, Clone, Default)]
 pub struct Listing {
     /// The first of those that match.
@@ -77,7 +77,7 @@ impl DeadLetter {
             code: text(header::CODE).unwrap_or_else(|| FailureCode::JobKilledWorker.code().to_owned()),
             reason: text(header::REASON).unwrap_or_else(|| {
                 let why = by_broker.unwrap_or_else(|| "no reason given".into());
-                format!("set aside by RabbitMQ itself ({why})")
+                format!("dead-lettered by RabbitMQ itself ({why})")
             }),
             worker: text(header::WORKER).unwrap_or_default(),
             retries: message::number(&properties, header::RETRIES).unwrap_or_default(),
@@ -112,8 +112,8 @@ impl Filter {
     }
 }
 
-/// Access to the dead letters, over a connection of its own. Letters that are looked at are out
-/// of the queue for the while, and come back when the connection closes, even by a crash.
+/// Access to the dead letters, over a connection of its own. Letters that are read are out of the queue until the
+/// connection closes, and then return to it, even after a crash.
 #[derive(Debug)]
 pub struct DeadLetters {
     settings: Settings,
@@ -160,8 +160,8 @@ impl DeadLetters {
     /// Sends the letters that match back to their lanes, and takes each out of the queue once
     /// the broker has confirmed its new message. Returns how many.
     ///
-    /// `prepare` is called with each group before it is sent. Ended half-way, some jobs are
-    /// both sent and still here: sending them again is harmless, since a job is one by its identity.
+    /// `prepare` is called with each group before it is sent. After an interruption some jobs are
+    /// both sent and still here: sending them again is harmless, since their identity makes them one job.
     ///
     /// # Errors
     /// `broker.unreachable`, or that of `prepare`.
@@ -213,7 +213,7 @@ impl DeadLetters {
         let channel = connection.create_channel().await.map_err(|e| link::failure("opening a channel", &e))?;
         let queue = self.topology.dead();
         let depths = self.topology.declare(&channel).await?;
-        // What is set aside during the pass belongs to the next one.
+        // Letters that come during the pass belong to the next one.
         let left = depths.iter().find(|d| d.queue == queue).map_or(0, |d| d.messages);
         Ok(Pass { connection, channel, queue, left })
     }
@@ -244,7 +244,7 @@ impl Pass {
         Ok((letters, ackers))
     }
 
-    /// Closing gives back what was only looked at.
+    /// Closing returns what was only read.
     async fn end(self) {
         let _ = self.connection.close(200, "done".into()).await;
     }

@@ -6,16 +6,16 @@ use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::link;
-use super::message::{self, Message, Obituary, header};
+use super::message::{self, DeadLetterReason, Message, header};
 use super::publisher::Publisher;
 use super::topology::Lane;
+use super::traceparent::TraceParent;
 
-/// The broker has given the job to somebody else: our work on it does not count.
+/// The broker delivers the job to another worker: this worker's result does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the lease on the job was lost: the broker gives it to another worker")]
 pub struct LeaseLost;
@@ -28,7 +28,7 @@ pub enum Retry {
         /// Seconds.
         delay_s: u32,
     },
-    /// All delays are used up; the lease is given back to be set aside.
+    /// All delays are used up; the lease comes back to be dead-lettered.
     Exhausted(Box<Lease>),
 }
 
@@ -37,11 +37,11 @@ pub enum Retry {
 pub struct Lease {
     /// The message, not yet known to be a job.
     pub body: Vec<u8>,
-    /// The job's identity, as its sender claims.
+    /// The job's identity, as its sender claims; not verified.
     pub message_id: Option<String>,
-    /// How often it was tried again after transient failures.
+    /// How often it was retried after transient failures.
     pub retries: u32,
-    /// Whether the broker delivered it before.
+    /// Whether the broker has delivered it before.
     pub redelivered: bool,
     /// The lane it came by.
     pub lane: Lane,
@@ -56,7 +56,6 @@ pub struct Lease {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) lost: CancellationToken,
-    pub(super) lost_leases: Arc<AtomicU64>,
     pub(super) publisher: Publisher,
 }
 
@@ -76,69 +75,68 @@ impl Lease {
         }
     }
 
-    /// Fires when the broker will give the job to somebody else. Work on it should end.
+    /// Cancelled when the broker will deliver the job to another worker. Work on it should end.
     pub fn lost(&self) -> &CancellationToken {
         &self.session.lost
     }
 
-    /// W3C trace context, as the producer set it.
-    pub fn traceparent(&self) -> Option<String> {
-        message::text(&self.properties, header::TRACEPARENT)
+    /// The trace that the job belongs to, where its header is valid.
+    pub fn traceparent(&self) -> Option<TraceParent> {
+        message::text(&self.properties, header::TRACEPARENT)?.parse().ok()
     }
 
-    /// Done with the job.
+    /// Acknowledges the job.
     ///
     /// # Errors
-    /// [`LeaseLost`]; counted and logged.
+    /// [`LeaseLost`]; logged.
     pub async fn ack(mut self) -> Result<(), LeaseLost> {
         self.settle().await
     }
 
-    /// Publishes the job to wait for the next delay, confirmed, then lets go of this delivery.
+    /// Publishes the job to the retry queue of the next delay, confirmed, then acknowledges this delivery.
     ///
     /// # Errors
-    /// `broker.unreachable`: the job is handed back instead, or the lease was lost.
-    pub async fn retry(mut self, failure: &Failure) -> Result<Retry, Failure> {
+    /// `broker.unreachable` or `broker.refused`: the job is handed back instead, or the lease was lost.
+    pub async fn retry(mut self) -> Result<Retry, Failure> {
         let topology = self.session.publisher.topology().clone();
         let Some(delay_s) = topology.delay_s(self.retries) else { return Ok(Retry::Exhausted(Box::new(self))) };
         let next = (&topology, delay_s, self.retries + 1);
         let message = Message::retry(&self.body, &self.properties, self.lane, next);
         self.publish(message).await?;
-        tracing::info!(job = self.message_id, code = %failure.code, delay_s, "the job is tried again later");
-        // Lost by now: the job is both waiting and delivered elsewhere. Its identity makes it one.
+        // Lost by now: the job is both in the retry queue and delivered elsewhere. Its identity makes it one.
         let _ = self.settle().await;
         Ok(Retry::Scheduled { delay_s })
     }
 
-    /// Publishes the job to the dead letters with why, confirmed, then lets go of this delivery.
+    /// Publishes the job to the dead-letter queue with the reason, confirmed, then acknowledges this delivery.
     ///
     /// # Errors
-    /// `broker.unreachable`: the job is handed back instead.
+    /// `broker.unreachable` or `broker.refused`: the job is handed back instead.
     pub async fn dead_letter(mut self, failure: &Failure, worker: &str) -> Result<(), Failure> {
         let (lane, retries) = (self.lane, self.retries);
-        let why = Obituary { failure, worker, lane, retries, at: chrono::Utc::now() };
-        let message = Message::dead(&self.body, &self.properties, &why, self.session.publisher.topology());
+        let reason = DeadLetterReason { failure, worker, lane, retries, at: chrono::Utc::now() };
+        let message = Message::dead(&self.body, &self.properties, &reason, self.session.publisher.topology());
         self.publish(message).await?;
         let _ = self.settle().await;
         Ok(())
     }
 
-    /// Gives the job back to its queue at once.
+    /// Returns the job to its queue at once.
     pub async fn hand_back(mut self) {
         if let Some(acker) = self.acker.take() {
             return_to_queue(&acker).await;
         }
     }
 
-    /// Forgets a lease that is lost already: there is nothing to tell the broker.
+    /// Drops a lease that is lost already, without a word to the broker.
     pub(super) fn forget(mut self) {
         self.acker = None;
     }
 
-    /// Publishes in the job's name; not when somebody else has it by now.
+    /// Publishes a copy of the job; not when another worker has it by now.
     async fn publish(&self, message: Message) -> Result<(), Failure> {
         if self.session.lost.is_cancelled() {
-            self.note_loss("the connection broke");
+            log_loss("the connection broke");
             return Err(link::unreachable(LeaseLost.to_string()));
         }
         self.session.publisher.publish(vec![message]).await.remove(0)
@@ -151,13 +149,8 @@ impl Lease {
             Ok(false) => "the channel is closed".to_owned(),
             Err(e) => e.to_string(),
         };
-        self.note_loss(&lost);
+        log_loss(&lost);
         Err(LeaseLost)
-    }
-
-    fn note_loss(&self, why: &str) {
-        self.session.lost_leases.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(job = self.message_id, why, "lease lost: the job is delivered again");
     }
 }
 
@@ -165,7 +158,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let Some(acker) = self.acker.take() else { return };
         let held = self.held.take();
-        // Without a runtime the process is ending, and the broker takes the job back by itself.
+        // Without a runtime the process is ending, and the broker requeues the job by itself.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 return_to_queue(&acker).await;
@@ -175,8 +168,12 @@ impl Drop for Lease {
     }
 }
 
+fn log_loss(why: &str) {
+    tracing::warn!(why, "lease lost: the broker delivers the job again");
+}
+
 async fn return_to_queue(acker: &Acker) {
     let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-    // Failing means that the channel is closed, and the broker has the job back already.
+    // An error means that the channel is closed, and the broker has requeued the job already.
     let _ = acker.nack(options).await;
 }

@@ -1,27 +1,32 @@
 //! One connection to the broker, plain or TLS, opened within a time limit.
 
 use domain::{Failure, FailureCode};
+use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::tcp::{AsyncTcpStream, RustlsConnector, RustlsConnectorConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
-use lapin::{Connection, ConnectionProperties};
+use lapin::{Connection, ConnectionProperties, ErrorKind};
 use secrecy::ExposeSecret;
 use std::path::Path;
 use std::time::Duration;
 
 use super::Settings;
+use super::topology::Topology;
+use crate::cause;
 
 /// Time for TCP, TLS and the AMQP handshake together.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
-/// AMQP's short strings end at 255 bytes; the longest suffix of ours is far below the rest.
-const MAX_PREFIX_BYTES: usize = 200;
 
-/// Opens a connection named `name`, as the broker's own listing shows it.
+/// Opens a connection named `name`, as `rabbitmqctl list_connections` shows it.
+///
+/// # Errors
+/// `broker.unreachable`, `broker.refused`; `config.invalid` names the setting.
 pub(super) async fn open(settings: &Settings, name: &str) -> Result<Connection, Failure> {
-    if settings.prefix.len() > MAX_PREFIX_BYTES {
-        return Err(unreachable(format!("`amqp.prefix` is longer than {MAX_PREFIX_BYTES} bytes")));
+    let invalid = |what: &str| Failure::new(FailureCode::ConfigInvalid, what);
+    if !Topology::new(settings).fits() {
+        return Err(invalid("`amqp.prefix` is too long: the names of the queues would exceed 255 bytes"));
     }
-    let mut uri: AMQPUri =
-        settings.url.expose_secret().parse().map_err(|e| unreachable(format!("`amqp.url` can't be read: {e}")))?;
+    let url: Result<AMQPUri, String> = settings.url.expose_secret().parse();
+    let mut uri = url.map_err(|_| invalid("`amqp.url` is no valid AMQP URL"))?;
     uri.query.heartbeat.get_or_insert(settings.heartbeat_s);
     let place = format!("{}:{}", uri.authority.host, uri.authority.port);
     let tls = match uri.scheme {
@@ -52,13 +57,14 @@ pub(super) async fn open(settings: &Settings, name: &str) -> Result<Connection, 
     }
 }
 
-/// Whom to trust: the named authority alone, or else the system's.
+/// The authorities to trust: the named one alone, or else the system's.
 async fn trust(ca_file: &Path) -> Result<RustlsConnector, Failure> {
-    let refused = |e: std::io::Error| unreachable(format!("preparing TLS to RabbitMQ: {e}"));
+    let invalid = |what: String| Failure::new(FailureCode::ConfigInvalid, what);
+    let refused = |e: std::io::Error| invalid(format!("preparing TLS to RabbitMQ: {e}"));
     let settings = if ca_file.as_os_str().is_empty() {
         RustlsConnectorConfig::new_with_native_certs().map_err(refused)?
     } else {
-        let unread = |e: String| unreachable(format!("`amqp.ca_file` {}: {e}", ca_file.display()));
+        let unread = |e: String| invalid(format!("`amqp.ca_file` {}: {e}", ca_file.display()));
         let pem = tokio::fs::read(ca_file).await.map_err(|e| unread(e.to_string()))?;
         let authorities = crate::pem::certificates(&pem).map_err(unread)?;
         let mut settings = RustlsConnectorConfig::default();
@@ -68,22 +74,39 @@ async fn trust(ca_file: &Path) -> Result<RustlsConnector, Failure> {
     settings.connector_with_no_client_auth().map_err(refused)
 }
 
-/// A broker's failure in words.
+/// The broker does not answer, or broke off.
 pub(super) fn unreachable(message: impl Into<String>) -> Failure {
     Failure::new(FailureCode::BrokerUnreachable, message)
 }
 
-/// What the client library says, with what we were doing; a hint where one helps.
+/// The broker answers and says no.
+pub(super) fn refused(message: impl Into<String>) -> Failure {
+    Failure::new(FailureCode::BrokerRefused, message)
+}
+
+/// The client library's error, with what was being done; with advice where the broker refuses.
 pub(super) fn failure(doing: &str, error: &lapin::Error) -> Failure {
-    let text = error.to_string();
-    let hint = if text.contains("PRECONDITION") {
-        "; a queue of this name exists with other properties: delete it or choose another `amqp.prefix`"
-    } else if text.contains("ACCESS_REFUSED") || text.contains("ACCESS-REFUSED") {
-        "; check user, password and permissions in `amqp.url`"
-    } else if text.contains("NOT_ALLOWED") || text.contains("NOT-ALLOWED") {
-        "; check the vhost in `amqp.url`"
-    } else {
-        ""
-    };
-    unreachable(format!("{doing}: {text}{hint}"))
+    match refusal(error) {
+        Some(advice) => refused(format!("{doing}: {error}; {advice}")),
+        None => unreachable(format!("{doing}: {error}")),
+    }
+}
+
+/// What to check, where the error is a refusal that waiting does not change.
+fn refusal(error: &lapin::Error) -> Option<&'static str> {
+    if cause::tls(error).is_some() {
+        return Some("check `amqp.ca_file` and the host in `amqp.url`");
+    }
+    let ErrorKind::ProtocolError(answer) = error.kind() else { return None };
+    match answer.kind() {
+        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => Some("check user, password and permissions in `amqp.url`"),
+        AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => Some("check the vhost in `amqp.url`"),
+        // The same code also says that a consumer held a job for too long.
+        AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED)
+            if answer.get_message().as_str().contains("inequivalent") =>
+        {
+            Some("a queue of this name exists with other properties: delete it or choose another `amqp.prefix`")
+        }
+        _ => None,
+    }
 }

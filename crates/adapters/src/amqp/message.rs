@@ -1,4 +1,4 @@
-//! What travels: properties and headers of our messages.
+//! Properties and headers of the messages that are published.
 
 use chrono::{DateTime, Utc};
 use domain::{Failure, Job};
@@ -6,18 +6,19 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 
 use super::topology::{Lane, Topology};
+use super::traceparent::TraceParent;
 
 /// Names of the headers.
 pub mod header {
-    /// How often the job was tried again.
+    /// How often the job was retried.
     pub const RETRIES: &str = "x-emofleet-retries";
     /// The failure's stable code.
     pub const CODE: &str = "x-emofleet-code";
     /// The failure's sentence.
     pub const REASON: &str = "x-emofleet-reason";
-    /// The worker that set it aside.
+    /// The worker that dead-lettered it.
     pub const WORKER: &str = "x-emofleet-worker";
-    /// When it was set aside, RFC 3339.
+    /// When it was dead-lettered, RFC 3339.
     pub const FAILED_AT: &str = "x-emofleet-failed-at";
     /// The job's batch.
     pub const BATCH: &str = "x-emofleet-batch";
@@ -39,7 +40,7 @@ const MAX_REASON_BYTES: usize = 2048;
 pub(super) struct Message {
     pub(super) exchange: String,
     pub(super) routing_key: String,
-    /// Whether it is an error that nobody is there to receive it.
+    /// Whether the broker returns it when no queue takes it.
     pub(super) mandatory: bool,
     pub(super) body: Vec<u8>,
     pub(super) properties: BasicProperties,
@@ -51,9 +52,7 @@ impl Message {
         let mut headers = FieldTable::default();
         set(&mut headers, header::BATCH, &job.batch_id.to_string());
         set(&mut headers, header::LANE, lane.label());
-        // The trace of a job is its identity: logs of all its attempts meet there.
-        let span: u64 = rand::random();
-        set(&mut headers, header::TRACEPARENT, &format!("00-{}-{span:016x}-01", job.job_id.0.simple()));
+        set(&mut headers, header::TRACEPARENT, &TraceParent::of_job(job.job_id).to_string());
         let properties = BasicProperties::default()
             .with_delivery_mode(PERSISTENT)
             .with_content_type("application/json".into())
@@ -70,7 +69,7 @@ impl Message {
         }
     }
 
-    /// A job that waits `delay_s` before it is tried again.
+    /// A job that waits `delay_s` before it is retried.
     pub(super) fn retry(body: &[u8], properties: &BasicProperties, lane: Lane, to: (&Topology, u32, u32)) -> Self {
         let (topology, delay_s, retries) = to;
         let mut headers = headers_of(properties);
@@ -84,15 +83,20 @@ impl Message {
         }
     }
 
-    /// A job set aside, with why.
-    pub(super) fn dead(body: &[u8], properties: &BasicProperties, why: &Obituary<'_>, topology: &Topology) -> Self {
+    /// A dead letter, with its reason.
+    pub(super) fn dead(
+        body: &[u8],
+        properties: &BasicProperties,
+        reason: &DeadLetterReason<'_>,
+        topology: &Topology,
+    ) -> Self {
         let mut headers = headers_of(properties);
-        set(&mut headers, header::CODE, why.failure.code.code());
-        set(&mut headers, header::REASON, shortened(&why.failure.message));
-        set(&mut headers, header::WORKER, why.worker);
-        set(&mut headers, header::LANE, why.lane.label());
-        set(&mut headers, header::FAILED_AT, &why.at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
-        headers.insert(header::RETRIES.into(), AMQPValue::LongLongInt(i64::from(why.retries)));
+        set(&mut headers, header::CODE, reason.failure.code.code());
+        set(&mut headers, header::REASON, shortened(&reason.failure.message));
+        set(&mut headers, header::WORKER, reason.worker);
+        set(&mut headers, header::LANE, reason.lane.label());
+        set(&mut headers, header::FAILED_AT, &reason.at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
+        headers.insert(header::RETRIES.into(), AMQPValue::LongLongInt(i64::from(reason.retries)));
         Self {
             exchange: String::new(),
             routing_key: topology.dead(),
@@ -102,7 +106,7 @@ impl Message {
         }
     }
 
-    /// A dead letter sent back to its lane, with the marks of its death taken off.
+    /// A dead letter sent back to its lane, without the headers of its failure.
     pub(super) fn replayed(body: Vec<u8>, properties: BasicProperties, lane: Lane, topology: &Topology) -> Self {
         let kept = [header::BATCH, header::TRACEPARENT];
         let mut headers = FieldTable::default();
@@ -116,7 +120,7 @@ impl Message {
         Self { exchange: String::new(), routing_key: topology.jobs(lane), mandatory: true, body, properties }
     }
 
-    /// A message to the alerts exchange. Nobody listening is no error.
+    /// A message to the alerts exchange. No bound queue is no error.
     pub(super) fn alert(routing_key: &str, body: &[u8], topology: &Topology) -> Self {
         let properties = BasicProperties::default()
             .with_delivery_mode(PERSISTENT)
@@ -136,9 +140,9 @@ impl Message {
     }
 }
 
-/// Why a job was set aside.
+/// Why a job was dead-lettered.
 #[derive(Debug)]
-pub(super) struct Obituary<'a> {
+pub(super) struct DeadLetterReason<'a> {
     pub(super) failure: &'a Failure,
     pub(super) worker: &'a str,
     pub(super) lane: Lane,

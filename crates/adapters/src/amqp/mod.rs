@@ -1,9 +1,8 @@
-//! RabbitMQ: the topology, confirmed publishing, leases on jobs, and the dead letters.
+//! RabbitMQ: the topology, confirmed publishing, leases on jobs, and dead letters.
 //!
 //! Consuming and publishing use separate connections: a broker short of memory or disk blocks
-//! those that publish, and acknowledgements must not be caught in that.
+//! publishers, and acknowledgements must not wait for that.
 
-mod backoff;
 mod confirms;
 mod consume;
 mod dead_letters;
@@ -13,8 +12,8 @@ mod message;
 mod publisher;
 mod settings;
 mod topology;
+mod traceparent;
 
-pub use backoff::Backoff;
 pub use consume::{Leases, Link, consume};
 pub use dead_letters::{DeadLetter, DeadLetters, Filter, Listing};
 pub use lease::{Lease, LeaseLost, Retry};
@@ -22,3 +21,4 @@ pub use message::header;
 pub use publisher::Publisher;
 pub use settings::Settings;
 pub use topology::{Depth, Lane, Topology, depths};
+pub use traceparent::TraceParent;

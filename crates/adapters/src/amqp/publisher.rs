@@ -1,4 +1,4 @@
-//! Confirmed publishing over a connection that mends itself.
+//! Confirmed publishing over a connection that is opened again when it breaks.
 
 use domain::{Failure, Job};
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 use super::Settings;
-use super::backoff::Backoff;
-use super::confirms::{Outcome, Press};
-use super::link::unreachable;
+use super::confirms::{ConfirmChannel, PublishOutcome};
+use super::link::{refused, unreachable};
 use super::message::Message;
 use super::topology::{Lane, Topology};
+use crate::retry::Backoff;
 
 /// Messages in flight at once: one disk sync of the broker confirms many, and a window of job
 /// messages stays below a megabyte.
@@ -24,22 +24,22 @@ pub struct Publisher(Arc<Shared>);
 struct Shared {
     settings: Settings,
     topology: Topology,
-    press: Mutex<Option<Press>>,
+    channel: Mutex<Option<ConfirmChannel>>,
 }
 
 impl Publisher {
     /// A publisher of these settings. The network is first used when something is published.
     pub fn new(settings: &Settings) -> Self {
         let (settings, topology) = (settings.clone(), Topology::new(settings));
-        Self(Arc::new(Shared { settings, topology, press: Mutex::default() }))
+        Self(Arc::new(Shared { settings, topology, channel: Mutex::default() }))
     }
 
     /// Connects now, once, if it is not connected; asserts the topology.
     ///
     /// # Errors
-    /// `broker.unreachable`, at once.
+    /// `broker.unreachable`, `broker.refused` or `config.invalid`, at once.
     pub async fn ready(&self) -> Result<(), Failure> {
-        self.0.press(&mut *self.0.press.lock().await).await.map(|_| ())
+        self.0.open(&mut *self.0.channel.lock().await).await.map(|_| ())
     }
 
     /// Publishes one job and waits for the broker's confirmation.
@@ -48,7 +48,7 @@ impl Publisher {
     /// blocks publishers. The message may have been published twice: job identities make that harmless.
     ///
     /// # Errors
-    /// `broker.unreachable`: not confirmed.
+    /// `broker.unreachable`: not confirmed in time. `broker.refused`, `config.invalid`.
     pub async fn publish_job(&self, job: &Job, lane: Lane) -> Result<(), Failure> {
         self.publish(vec![Message::job(job, lane, &self.0.topology)]).await.remove(0)
     }
@@ -63,24 +63,24 @@ impl Publisher {
         results
     }
 
-    /// Publishes to the alerts exchange, confirmed; nobody listening is no error.
+    /// Publishes to the alerts exchange, confirmed. An exchange without a bound queue is no error.
     ///
     /// # Errors
-    /// `broker.unreachable`: not confirmed.
+    /// As [`Publisher::publish_job`].
     pub async fn publish_alert(&self, routing_key: &str, body: &[u8]) -> Result<(), Failure> {
         self.publish(vec![Message::alert(routing_key, body, &self.0.topology)]).await.remove(0)
     }
 
-    /// Whether the broker keeps us from publishing for want of memory or disk. `None` while
-    /// something is being published, so that asking never waits.
+    /// Whether the broker blocks this publisher, short of memory or disk. `None` while
+    /// something is being published, so that this never waits.
     pub fn blocked(&self) -> Option<bool> {
-        self.0.press.try_lock().ok().map(|press| press.as_ref().is_some_and(Press::is_blocked))
+        self.0.channel.try_lock().ok().map(|channel| channel.as_ref().is_some_and(ConfirmChannel::is_blocked))
     }
 
-    /// Closes the connection in order. Publishing again opens it anew.
+    /// Closes the connection. Publishing again opens a new one.
     pub async fn close(&self) {
-        if let Some(press) = self.0.press.lock().await.take() {
-            press.close().await;
+        if let Some(channel) = self.0.channel.lock().await.take() {
+            channel.close().await;
         }
     }
 
@@ -90,50 +90,58 @@ impl Publisher {
 
     /// Publishes at most a window of messages; as many results as messages.
     pub(super) async fn publish(&self, mut messages: Vec<Message>) -> Vec<Result<(), Failure>> {
-        let patience = Duration::from_secs(self.0.settings.confirm_timeout_s);
+        let limit = Duration::from_secs(self.0.settings.confirm_timeout_s);
         let mut backoff = Backoff::new(Duration::from_secs(self.0.settings.reconnect_max_s));
         let mut results: Vec<Result<(), Failure>> = messages.iter().map(|_| Ok(())).collect();
+        // Positions of the messages that are not confirmed yet.
         let mut open: Vec<usize> = (0..messages.len()).collect();
-        let mut press = self.0.press.lock().await;
+        let mut channel = self.0.channel.lock().await;
         let begun = Instant::now();
         loop {
-            let attempt = match self.0.press(&mut press).await {
-                Ok(ready) => ready.print(&messages).await,
+            let attempt = match self.0.open(&mut channel).await {
+                Ok(open) => open.publish(&messages).await,
                 Err(failure) => Err(failure),
             };
+            let try_again;
             let failure = match attempt {
-                Err(failure) => failure,
+                Err(failure) => {
+                    try_again = failure.is_unreachable();
+                    failure
+                }
                 Ok(outcomes) => {
-                    let rest: Vec<usize> = (0..open.len()).filter(|i| outcomes[*i] != Outcome::Confirmed).collect();
+                    let rest: Vec<usize> =
+                        (0..open.len()).filter(|i| outcomes[*i] != PublishOutcome::Confirmed).collect();
                     let Some(first) = rest.first() else { return results };
                     let failure = match outcomes[*first] {
-                        Outcome::Returned => unreachable("RabbitMQ has no queue for a message: was it deleted?"),
-                        _ => unreachable("RabbitMQ refused a message: look at the queue's limits and the broker's log"),
+                        PublishOutcome::Returned => refused("RabbitMQ has no queue for a message: was it deleted?"),
+                        _ => refused("RabbitMQ refused a message: look at the queue's limits and the broker's log"),
                     };
+                    try_again = true;
                     messages = rest.iter().map(|i| messages[*i].clone()).collect();
                     open = rest.iter().map(|i| open[*i]).collect();
                     failure
                 }
             };
-            // A new connection declares the topology again: what was returned then finds its queue.
-            *press = None;
-            if begun.elapsed() >= patience {
+            // A new connection declares the topology again, so that a returned message finds its queue.
+            *channel = None;
+            if !try_again || begun.elapsed() >= limit {
                 for i in open {
                     results[i] = Err(failure.clone());
                 }
                 return results;
             }
             let pause = backoff.pause();
-            tracing::warn!(%failure, ?pause, "publishing again after a pause");
+            tracing::warn!(%failure, ?pause, "not published; trying again after a pause");
             tokio::time::sleep(pause).await;
         }
     }
 }
 
 impl Shared {
-    async fn press<'a>(&self, slot: &'a mut Option<Press>) -> Result<&'a Press, Failure> {
-        if !slot.as_ref().is_some_and(Press::usable) {
-            *slot = Some(Press::open(&self.settings, &self.topology).await?);
+    /// The channel in `slot`; a new one where there is none that works.
+    async fn open<'a>(&self, slot: &'a mut Option<ConfirmChannel>) -> Result<&'a ConfirmChannel, Failure> {
+        if !slot.as_ref().is_some_and(ConfirmChannel::usable) {
+            *slot = Some(ConfirmChannel::open(&self.settings, &self.topology).await?);
         }
         slot.as_ref().ok_or_else(|| unreachable("not connected"))
     }

@@ -16,19 +16,22 @@ use lapin::{Channel, ExchangeKind};
 use super::Settings;
 use super::link;
 
-/// Deliveries after which the broker itself sets a job aside. Attempts are counted per job in
-/// the database; this is the net under that, and RabbitMQ 4's own default (20) is too tight for
-/// jobs that merely waited in the prefetch of workers that crashed.
+/// Deliveries after which the broker itself dead-letters a job. Attempts are counted per job in
+/// the database; this is the second line of defence. RabbitMQ 4's own default (20) is too low for
+/// jobs that only waited in the prefetch of workers that crashed.
 const DELIVERY_LIMIT: i32 = 100;
-/// Looking at a dead letter and handing it back counts as a delivery to the broker.
+/// Reading a dead letter and returning it counts as a delivery to the broker.
 const DEAD_DELIVERY_LIMIT: i32 = 1_000_000;
+
+/// Longest name of a queue or exchange, bytes, by AMQP's own rule.
+const MAX_NAME_BYTES: usize = 255;
 
 /// How urgent a job is. Each lane has its own queue and consumers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lane {
     /// A batch.
     Bulk,
-    /// Somebody is waiting.
+    /// A person waits for the result.
     Interactive,
 }
 
@@ -59,7 +62,7 @@ pub struct Topology {
 pub struct Depth {
     /// Name of the queue.
     pub queue: String,
-    /// Messages ready; those in workers' hands are not counted.
+    /// Messages ready; unacknowledged ones are not counted.
     pub messages: u32,
     /// Consumers attached.
     pub consumers: u32,
@@ -86,12 +89,25 @@ impl Topology {
         format!("{}.jobs.dead", self.prefix)
     }
 
+    /// Whether every name is short enough for AMQP, whose names end at 255 bytes.
+    pub(super) fn fits(&self) -> bool {
+        let longest_delay = self.delays_s.iter().max().copied().unwrap_or_default();
+        let names = [
+            self.jobs(Lane::Bulk),
+            self.jobs(Lane::Interactive),
+            self.retry(longest_delay),
+            self.dead(),
+            self.alerts_exchange(),
+        ];
+        names.iter().all(|name| name.len() <= MAX_NAME_BYTES)
+    }
+
     /// Topic exchange of alerts.
     pub fn alerts_exchange(&self) -> String {
         format!("{}.alerts", self.prefix)
     }
 
-    /// The delay before try number `retries` + 1 is repeated; `None` past the last one.
+    /// The delay before retry number `retries` + 1; `None` past the last one.
     pub fn delay_s(&self, retries: u32) -> Option<u32> {
         self.delays_s.get(usize::try_from(retries).ok()?).copied()
     }
@@ -99,12 +115,12 @@ impl Topology {
     /// Declares everything; says how deep the queues are.
     ///
     /// # Errors
-    /// `broker.unreachable`, also when a queue exists with other properties.
+    /// `broker.unreachable`; `broker.refused`, also when a queue exists with other properties.
     pub async fn declare(&self, channel: &Channel) -> Result<Vec<Depth>, Failure> {
         let (alerts, dead) = (self.alerts_exchange(), self.dead());
         exchange(channel, &alerts, ExchangeKind::Topic).await?;
         let mut depths = Vec::new();
-        let set_aside = [
+        let job_queue = [
             ("x-dead-letter-exchange", text("")),
             ("x-dead-letter-routing-key", text(&dead)),
             ("x-dead-letter-strategy", text("at-least-once")),
@@ -113,12 +129,12 @@ impl Topology {
         ];
         depths.push(queue(channel, &dead, [("x-delivery-limit", AMQPValue::LongInt(DEAD_DELIVERY_LIMIT))]).await?);
         for lane in [Lane::Bulk, Lane::Interactive] {
-            depths.push(queue(channel, &self.jobs(lane), set_aside.clone()).await?);
+            depths.push(queue(channel, &self.jobs(lane), job_queue.clone()).await?);
         }
         for delay_s in &self.delays_s {
             let name = self.retry(*delay_s);
-            // A fanout exchange leaves the routing key alone: it names the job's own queue, to
-            // which the default exchange then returns the job.
+            // A fanout exchange keeps the routing key: it names the job's own queue, to which the default exchange
+            // returns the job after the delay.
             let waiting = [
                 ("x-message-ttl", AMQPValue::LongLongInt(i64::from(*delay_s) * 1000)),
                 ("x-dead-letter-exchange", text("")),
@@ -146,12 +162,12 @@ impl Topology {
 /// How deep each queue is: dead letters, lanes, then the retry queues by delay.
 ///
 /// # Errors
-/// `broker.unreachable`.
+/// `broker.unreachable`, `broker.refused`, `config.invalid`.
 pub async fn depths(settings: &Settings) -> Result<Vec<Depth>, Failure> {
     let connection = link::open(settings, "emofleet depths").await?;
     let channel = connection.create_channel().await.map_err(|e| link::failure("opening a channel", &e))?;
     let depths = Topology::new(settings).declare(&channel).await?;
-    // The answer is in hand; a connection that fails to close costs nothing.
+    // The answer is there; a connection that fails to close costs nothing.
     let _ = connection.close(200, "done".into()).await;
     Ok(depths)
 }
@@ -182,7 +198,7 @@ async fn queue(
     Ok(Depth { queue: name.to_owned(), messages: queue.message_count(), consumers: queue.consumer_count() })
 }
 
-/// A name of ours: short enough, since `link::open` has bounded the prefix.
+/// A name of the topology: short enough, since `link::open` has checked the prefix.
 pub(super) fn short(name: &str) -> ShortString {
     ShortString::from(name)
 }

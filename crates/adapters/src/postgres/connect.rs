@@ -30,7 +30,8 @@ impl Database {
     /// Connects, and checks that the server answers.
     ///
     /// # Errors
-    /// `database.unreachable` when it does not; `database.refused` for a bad URL, user or database.
+    /// `database.unreachable` when it does not; `database.refused` for a wrong user, password or database;
+    /// `config.invalid` for a bad URL.
     pub async fn connect(settings: &Settings) -> Result<Self, Failure> {
         let database = Self::lazy(settings)?;
         // One connection outside the pool: the pool would turn every reason into "timed out".
@@ -48,7 +49,7 @@ impl Database {
     /// The same without touching the network: the first statement connects.
     ///
     /// # Errors
-    /// `database.refused` for a bad URL.
+    /// `config.invalid` for a bad URL.
     pub fn lazy(settings: &Settings) -> Result<Self, Failure> {
         let options = PgConnectOptions::from_str(settings.url.expose_secret())
             .map_err(|e| errors::failure(&e))?
@@ -94,7 +95,7 @@ impl Database {
     /// Whether every migration of this program has been applied.
     ///
     /// # Errors
-    /// `database.refused`, with the advice to migrate; `database.unreachable`.
+    /// `database.not_migrated`, with the advice to migrate; `database.unreachable`, `database.refused`.
     pub async fn check_schema(&self) -> Result<(), Failure> {
         let mut connection = self.pool.acquire().await.map_err(|e| errors::failure(&e))?;
         refuse_other_migrations(&mut connection).await?;
@@ -108,7 +109,7 @@ impl Database {
         if usize::try_from(applied) == Ok(known.len()) {
             return Ok(());
         }
-        Err(Failure::new(FailureCode::DatabaseRefused, "the schema is older than this program: run `producer migrate`"))
+        Err(Failure::new(FailureCode::DatabaseNotMigrated, "the database is not migrated yet: run `producer migrate`"))
     }
 
     /// The pool itself, for what has no method here.

@@ -15,22 +15,20 @@ pub(super) fn failure(error: &Error) -> Failure {
             let object = database.constraint().or_else(|| database.table());
             by_sqlstate(&state, object)
         }
-        Error::Io(e) if e.get_ref().is_some_and(|cause| cause.downcast_ref::<rustls::Error>().is_some()) => {
-            unreachable(format!(
-                "TLS with Postgres failed ({e}): check sslmode, sslrootcert and the host's name in `postgres.url`"
-            ))
-        }
+        Error::Io(e) if e.get_ref().is_some_and(|cause| cause.downcast_ref::<rustls::Error>().is_some()) => refused(
+            format!("TLS with Postgres failed ({e}): check sslmode, sslrootcert and the host's name in `postgres.url`"),
+        ),
         Error::Io(e) if e.kind() == std::io::ErrorKind::NotFound => {
             unreachable("a file that `postgres.url` names is not there: sslrootcert for TLS, or a socket".into())
         }
         Error::Io(e) => unreachable(format!("the connection to Postgres broke: {}", e.kind())),
         Error::Tls(e) => {
-            unreachable(format!("TLS with Postgres failed ({e}): check sslmode and sslrootcert in `postgres.url`"))
+            refused(format!("TLS with Postgres failed ({e}): check sslmode and sslrootcert in `postgres.url`"))
         }
         Error::PoolTimedOut => unreachable("no connection to Postgres within `postgres.connect_timeout_s`".into()),
         Error::PoolClosed | Error::WorkerCrashed => unreachable("the connections to Postgres are closed".into()),
         Error::Protocol(_) | Error::BeginFailed => unreachable("the conversation with Postgres broke off".into()),
-        Error::Configuration(_) => refused("`postgres.url` is no valid Postgres URL".into()),
+        Error::Configuration(_) => Failure::new(FailureCode::ConfigInvalid, "`postgres.url` is no valid Postgres URL"),
         Error::ColumnNotFound(column) => refused(format!("an answer lacks column `{column}`: run `producer migrate`")),
         Error::ColumnDecode { index, .. } => {
             refused(format!("column {index} has another type than expected: run `producer migrate`"))
@@ -71,9 +69,10 @@ fn by_sqlstate(state: &str, object: Option<&str>) -> Failure {
         "3D000" => {
             refused("the database named in `postgres.url` does not exist: create it, then run `producer migrate`")
         }
-        "3F000" | "42P01" | "42703" | "42704" | "42883" => {
-            refused("the schema is missing or old: run `producer migrate`")
-        }
+        "3F000" | "42P01" | "42703" | "42704" | "42883" => Failure::new(
+            FailureCode::DatabaseNotMigrated,
+            format!("the database is not migrated yet{on} [{state}]: run `producer migrate`"),
+        ),
         "42501" => refused("the user lacks a privilege: see migrations/grants.sql"),
         "25006" => unreachable("Postgres is read-only: it is a standby, or being switched over"),
         "53100" => unreachable("Postgres has no disk space left"),
@@ -100,8 +99,9 @@ mod tests {
             assert_eq!(by_sqlstate(state, None).code, FailureCode::DatabaseUnreachable, "{state}");
         }
         let missing = by_sqlstate("42P01", None);
-        assert_eq!(missing.code, FailureCode::DatabaseRefused);
+        assert_eq!(missing.code, FailureCode::DatabaseNotMigrated);
         assert!(missing.message.contains("producer migrate"), "{missing}");
+        assert_eq!(by_sqlstate("28P01", None).code, FailureCode::DatabaseRefused);
         assert!(by_sqlstate("23514", Some("analyses_status_check")).message.contains("analyses_status_check"));
     }
 

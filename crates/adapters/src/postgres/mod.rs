@@ -21,7 +21,7 @@ mod text;
 
 pub use connect::Database;
 pub use domain::report::Artifacts;
-pub use jobs::{Attempt, BatchSummary, NewBatch, Progress, Status};
+pub use jobs::{Attempt, BatchSummary, JOBS_PER_CHUNK, NewBatch, Progress, Status};
 pub use news::News;
 pub use outbox::{Budget, Claim, Letter, Order, Turn};
 pub use results::{Bookmark, ChannelSummary, PastCall, RecordOutcome, ResultRow};

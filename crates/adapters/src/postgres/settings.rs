@@ -3,6 +3,8 @@
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use sqlx::postgres::PgConnectOptions;
+use std::path::Path;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -17,7 +19,7 @@ pub struct Settings {
 type Check = (&'static str, bool, &'static str);
 
 impl Settings {
-    /// What the types can't express: ranges.
+    /// What the types can't express.
     pub fn checks(&self) -> Vec<Check> {
         let url = self.url.expose_secret();
         vec![
@@ -26,7 +28,20 @@ impl Settings {
                 url.starts_with("postgres://") || url.starts_with("postgresql://"),
                 "must begin with postgres://",
             ),
+            (
+                "postgres.url",
+                url.parse::<PgConnectOptions>().is_ok(),
+                "must be like postgres://USER:PASSWORD@HOST:PORT/DATABASE",
+            ),
+            ("postgres.url", names_readable_files(url), "names a certificate or key file that can't be read"),
             ("postgres.max_connections", self.max_connections > 0, "must be at least 1"),
         ]
     }
+}
+
+/// Whether the files for TLS that the URL names are there.
+fn names_readable_files(url: &str) -> bool {
+    let Ok(url) = url.parse::<url::Url>() else { return true };
+    let files = url.query_pairs().filter(|(key, _)| ["sslrootcert", "sslcert", "sslkey"].contains(&key.as_ref()));
+    files.into_iter().all(|(_, file)| std::fs::File::open(Path::new(file.as_ref())).is_ok())
 }

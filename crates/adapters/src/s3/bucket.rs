@@ -7,7 +7,7 @@ use super::Store;
 use super::failures::{failure, status};
 
 impl Store {
-    /// Whether the store answers and lets us at the bucket.
+    /// Whether the store answers and allows access to the bucket.
     ///
     /// # Errors
     /// `store.unreachable`; `store.denied`, also when there is no such bucket.

@@ -34,7 +34,7 @@ impl Store {
     /// A client of these settings. No network yet.
     ///
     /// # Errors
-    /// `store.denied` without credentials, `store.unreachable` when `s3.ca_file` can't be used.
+    /// `config.invalid` without credentials, or when `s3.ca_file` can't be used.
     pub fn new(settings: &Settings) -> Result<Self, Failure> {
         let stall_timeout = Duration::from_secs(settings.stall_timeout_s.max(1));
         let connect_timeout = Duration::from_secs(settings.connect_timeout_s.max(1));
@@ -92,7 +92,7 @@ fn credentials(settings: &Settings) -> Result<Credentials, Failure> {
     let secret_key = take(&settings.secret_key, "AWS_SECRET_ACCESS_KEY");
     if access_key.is_empty() || secret_key.is_empty() {
         return Err(Failure::new(
-            FailureCode::StoreDenied,
+            FailureCode::ConfigInvalid,
             "no S3 credentials: set s3.access_key and s3.secret_key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
         ));
     }
@@ -112,7 +112,7 @@ fn http_client(settings: &Settings) -> Result<SharedHttpClient, Failure> {
         return Ok(builder.build_https());
     }
     let refused = |what: String| {
-        Failure::new(FailureCode::StoreUnreachable, format!("`s3.ca_file` {}: {what}", settings.ca_file.display()))
+        Failure::new(FailureCode::ConfigInvalid, format!("`s3.ca_file` {}: {what}", settings.ca_file.display()))
     };
     let pem = std::fs::read(&settings.ca_file).map_err(|e| refused(e.to_string()))?;
     // Checked here, because the client panics at what is no certificate.

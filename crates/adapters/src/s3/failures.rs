@@ -1,15 +1,17 @@
-//! The store's answers, mapped to our codes.
+//! The store's answers, mapped to failure codes.
 
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use domain::{Failure, FailureCode};
 use std::error::Error;
+
+use crate::cause;
 
 /// The HTTP status of an answer; `None` when none came.
 pub(super) fn status<E>(error: &SdkError<E>) -> Option<u16> {
     error.raw_response().map(|answer| answer.status().as_u16())
 }
 
-/// What went wrong, with what we were doing.
+/// A failed request, with what was being done.
 pub(super) fn failure<E>(doing: &str, error: &SdkError<E>) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -21,38 +23,28 @@ where
         (Some(412), _) => FailureCode::ObjectChanged,
         (Some(408 | 425 | 429), _) => FailureCode::StoreUnreachable,
         (Some(400..=499), _) => FailureCode::StoreDenied,
+        (None, _) if cause::tls(error).is_some() => FailureCode::StoreDenied,
         _ => FailureCode::StoreUnreachable,
     };
     let answer = match (status(error), said) {
         (Some(status), "") => format!("the store answered {status}"),
         (Some(status), said) => format!("the store answered {status} {said}"),
         // Without an answer the cause is deep in the chain: refused, timed out, bad certificate.
+        (None, _) if cause::tls(error).is_some() => {
+            format!("{}; check `s3.ca_file` and the host in `s3.endpoint`", causes(error))
+        }
         (None, _) => causes(error),
     };
     Failure::new(code, format!("{doing}: {answer}"))
 }
 
-/// The innermost cause, which is the one that says something.
+/// The innermost cause; the whole chain where it is empty.
 fn causes<E: Error + 'static>(error: &SdkError<E>) -> String {
-    let mut cause: &dyn Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    let text = cause.to_string();
+    let text = cause::innermost(error).to_string();
     if text.is_empty() { DisplayErrorContext(error).to_string() } else { text }
 }
 
 /// A failure of the connection rather than of an answer.
 pub(super) fn unreachable(message: impl Into<String>) -> Failure {
     Failure::new(FailureCode::StoreUnreachable, message)
-}
-
-/// A failure of the local disk.
-pub(super) fn disk(doing: &str, error: &std::io::Error) -> Failure {
-    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    let code = match error.kind() {
-        StorageFull | QuotaExceeded => FailureCode::WorkerNoSpace,
-        _ => FailureCode::WorkerInternal,
-    };
-    Failure::new(code, format!("{doing}: {error}"))
 }

@@ -7,7 +7,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt, BufWriter};
 
 use super::Store;
-use super::failures::{disk, failure, unreachable};
+use super::failures::{failure, unreachable};
 use super::object::{size, unquoted};
 
 /// Bytes gathered before they are written to disk.
@@ -43,13 +43,13 @@ impl Store {
     /// - `store.unreachable`: no answer, no byte for `s3.stall_timeout_s`, or fewer bytes than announced;
     /// - `store.denied`; `worker.no_space`.
     pub async fn fetch(&self, object: &ObjectRef, dest: &Path, max_bytes: u64) -> Result<Fetched, Failure> {
-        let file = File::create(dest).await.map_err(|e| disk("creating a temporary file", &e))?;
+        let file = File::create(dest).await.map_err(|e| Failure::disk("creating a temporary file", &e))?;
         let file = BufWriter::with_capacity(WRITE_BUFFER, file);
         let mut download = Download { object, file, written: 0, total: None, etag: object.etag.clone(), max_bytes };
         for attempt in 1..=self.attempts {
             match self.continue_download(&mut download).await {
                 Ok(()) => {
-                    download.file.flush().await.map_err(|e| disk("writing a temporary file", &e))?;
+                    download.file.flush().await.map_err(|e| Failure::disk("writing a temporary file", &e))?;
                     return Ok(Fetched { bytes: download.written, etag: download.etag });
                 }
                 Err(e) if e.code == FailureCode::StoreUnreachable && attempt < self.attempts => {
@@ -134,7 +134,7 @@ impl Download<'_> {
         if self.written > self.max_bytes {
             return Err(self.too_large("more than it announced"));
         }
-        self.file.write_all(chunk).await.map_err(|e| disk("writing a temporary file", &e))
+        self.file.write_all(chunk).await.map_err(|e| Failure::disk("writing a temporary file", &e))
     }
 
     async fn begin_again(&mut self) -> Result<(), Failure> {
@@ -144,7 +144,7 @@ impl Download<'_> {
             self.file.get_ref().set_len(0).await
         };
         self.written = 0;
-        again.await.map_err(|e| disk("emptying a temporary file", &e))
+        again.await.map_err(|e| Failure::disk("emptying a temporary file", &e))
     }
 
     fn too_large(&self, what: &str) -> Failure {

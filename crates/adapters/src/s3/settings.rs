@@ -46,9 +46,16 @@ impl Settings {
         format!("{}/{job}/", self.artifact_prefix)
     }
 
-    /// What the types can't express: ranges.
+    fn has_usable_endpoint(&self) -> bool {
+        let usable = |url: url::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+        self.endpoint.is_empty() || self.endpoint.parse().is_ok_and(usable)
+    }
+
+    /// What the types can't express.
     pub fn checks(&self) -> Vec<Check> {
         vec![
+            ("s3.endpoint", self.has_usable_endpoint(), "must be like https://HOST:PORT, or empty for AWS"),
+            ("s3.ca_file", crate::pem::is_usable(&self.ca_file), "must be a readable PEM file with a certificate"),
             ("s3.bucket", !self.bucket.is_empty(), "must not be empty"),
             ("s3.part_mib", (5..=5120).contains(&self.part_mib), "must be 5 to 5120, by S3's own rule"),
         ]

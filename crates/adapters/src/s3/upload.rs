@@ -7,7 +7,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use std::path::Path;
 
 use super::Store;
-use super::failures::{disk, failure};
+use super::failures::failure;
 use super::object::unquoted;
 
 /// Parts in flight at once.
@@ -32,7 +32,7 @@ impl Store {
     /// `store.unreachable`, `store.denied`; `worker.internal` when the file can't be read.
     pub async fn put_file(&self, bucket: &str, key: &str, path: &Path, content_type: &str) -> Result<String, Failure> {
         let target = Target { bucket, key, path, content_type };
-        let reading = |e: std::io::Error| disk(&format!("reading {}", path.display()), &e);
+        let reading = |e: std::io::Error| Failure::disk(&format!("reading {}", path.display()), &e);
         let bytes = tokio::fs::metadata(path).await.map_err(reading)?.len();
         if bytes <= self.part_bytes { self.put_whole(target, bytes).await } else { self.put_parts(target, bytes).await }
     }
@@ -126,5 +126,5 @@ impl Drop for Upload {
 /// A stretch of a file as a body that can be sent again when a request is repeated.
 async fn slice(path: &Path, from: u64, bytes: u64) -> Result<ByteStream, Failure> {
     let body = ByteStream::read_from().path(path).offset(from).length(Length::Exact(bytes)).build().await;
-    body.map_err(|e| disk(&format!("reading {}", path.display()), &std::io::Error::other(e)))
+    body.map_err(|e| Failure::disk(&format!("reading {}", path.display()), &std::io::Error::other(e)))
 }

@@ -74,11 +74,6 @@ impl Client {
     }
 }
 
-/// The innermost cause says most: "connection refused" rather than "client error".
-fn reason(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    format!("can't be reached: {cause}")
+fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    format!("can't be reached: {}", crate::cause::innermost(error))
 }

@@ -9,6 +9,6 @@ mod upsert;
 pub use attempt::Attempt;
 pub(super) use attempt::stored_failure;
 pub use progress::{BatchSummary, Progress};
-pub use register::NewBatch;
+pub use register::{JOBS_PER_CHUNK, NewBatch};
 pub use status::Status;
 pub(super) use upsert::recording_id;

@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::upsert::UpsertOptions;
 use crate::postgres::{Database, errors};
 
-/// Jobs per statement: larger ones gain nothing and hold their locks longer.
-const CHUNK: usize = 500;
+/// Jobs registered by one statement: more gain nothing and hold their locks longer.
+pub const JOBS_PER_CHUNK: usize = 500;
 
 /// Jobs that are enqueued together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Database {
     /// `database.unreachable`, `database.refused`; jobs registered until then stay registered.
     pub async fn register(&self, batch: &NewBatch, jobs: &[Job], force: bool) -> Result<Vec<JobId>, Failure> {
         let mut wanted = std::collections::HashSet::new();
-        for chunk in jobs.chunks(CHUNK) {
+        for chunk in jobs.chunks(JOBS_PER_CHUNK) {
             wanted.extend(self.upsert_jobs(batch, chunk, UpsertOptions { force, published: false }).await?);
         }
         // A job named twice is published once.
@@ -43,7 +43,7 @@ impl Database {
     pub async fn mark_published(&self, jobs: &[JobId]) -> Result<(), Failure> {
         const PUBLISHED: &str =
             "UPDATE analyses SET published_at = now() WHERE job_id = ANY($1) AND published_at IS NULL";
-        for chunk in jobs.chunks(CHUNK * 4) {
+        for chunk in jobs.chunks(JOBS_PER_CHUNK * 4) {
             let ids: Vec<Uuid> = chunk.iter().map(|id| id.0).collect();
             sqlx::query(PUBLISHED).bind(ids).execute(self.pool()).await.map_err(|e| errors::failure(&e))?;
         }
@@ -59,7 +59,7 @@ impl Database {
         const REQUEUE: &str = "UPDATE analyses SET status = 'queued', failure_code = NULL, failure_message = NULL,
             finished_at = NULL, unfinished = 0, retries = 0 WHERE job_id = ANY($1) AND status = 'failed'";
         let mut changed = 0;
-        for chunk in jobs.chunks(CHUNK * 4) {
+        for chunk in jobs.chunks(JOBS_PER_CHUNK * 4) {
             let ids: Vec<Uuid> = chunk.iter().map(|id| id.0).collect();
             let done = sqlx::query(REQUEUE).bind(ids).execute(self.pool()).await.map_err(|e| errors::failure(&e))?;
             changed += done.rows_affected();

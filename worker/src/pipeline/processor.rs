@@ -1,7 +1,8 @@
 //! One job, from its message to its settlement.
 
-use adapters::amqp::{Lease, Retry};
+use adapters::amqp::{Lease, LeaseLost, Retry, TraceParent};
 use adapters::postgres::{Attempt, Database, RecordOutcome};
+use adapters::retry::{RetryPolicy, retry_while, retry_while_unless};
 use adapters::s3::Store;
 use chrono::Utc;
 use domain::alert::{Rulebook, Subject};
@@ -11,39 +12,34 @@ use settings::Settings;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
+use tracing::field::{Empty, display};
+use tracing::{Instrument, Span};
 
 use super::drain::Stop;
-use super::patience::patiently;
+use super::isolation::IsolationLock;
 use super::scratch::Scratch;
 use crate::metrics::Metrics;
 use speech::artifacts::{AUDIO, EMBEDDING, RESULT};
 use speech::{Analysis, Analyzer};
 
-/// Longest wait for the database to come back before a job is handed on.
-const DATABASE_PATIENCE: Duration = Duration::from_secs(120);
+/// A job waits this long for the database to come back: throwing away a finished analysis for a restart of Postgres
+/// would waste the work.
+const WAIT_FOR_DATABASE: RetryPolicy = RetryPolicy::at_most(Duration::from_secs(120));
+const DATABASE: &str = "postgres";
 
-/// Everything a job needs, shared by all slots.
-pub struct Workshop {
-    /// All settings.
-    pub settings: Settings,
-    /// Voice detector and model.
-    pub analyzer: Arc<Analyzer>,
-    /// Rows.
-    pub database: Database,
-    /// Recordings and artifacts.
-    pub store: Store,
-    /// Rules that raise alerts.
-    pub rulebook: Rulebook,
-    /// Counters.
-    pub metrics: Arc<Metrics>,
+/// Takes jobs through all stages. Shared by all slots.
+pub struct JobProcessor {
+    settings: Settings,
+    analyzer: Arc<Analyzer>,
+    database: Database,
+    store: Store,
+    rulebook: Rulebook,
+    metrics: Arc<Metrics>,
     /// This worker's name in rows and logs.
-    pub name: String,
+    name: String,
     scratch: Scratch,
-    /// Jobs share it; one that was delivered before takes it alone, so that if it is what killed
-    /// a worker, it takes no neighbours along.
-    company: RwLock<()>,
+    isolation: IsolationLock,
 }
 
 /// How a job ended, before it is settled with the broker.
@@ -52,13 +48,13 @@ enum Outcome {
     /// The call was deleted meanwhile: nothing of it is kept.
     Deleted,
     Failed(Failure),
-    /// Stopped by the drain or a lost lease.
+    /// Stopped by the drain deadline or a lost lease.
     Interrupted,
 }
 
-impl Workshop {
-    /// Sweeps the temporary folder and is ready for jobs.
-    pub fn open(
+impl JobProcessor {
+    /// Removes temporary folders of dead workers, and is ready for jobs.
+    pub fn new(
         settings: &Settings,
         analyzer: Arc<Analyzer>,
         database: Database,
@@ -68,30 +64,31 @@ impl Workshop {
         name: String,
     ) -> Self {
         let scratch = Scratch::sweep(&settings.worker.temp_dir);
-        let company = RwLock::new(());
-        Self { settings: settings.clone(), analyzer, database, store, rulebook, metrics, name, scratch, company }
+        let isolation = IsolationLock::default();
+        Self { settings: settings.clone(), analyzer, database, store, rulebook, metrics, name, scratch, isolation }
     }
 
-    /// Takes a job through all stages and settles its lease. Never fails: whatever goes wrong
-    /// becomes a row, a retry or a dead letter.
+    /// Takes a job through all stages and settles its lease. Never fails: an error becomes a row, a retry or a dead
+    /// letter. All log lines about the job are in the span `job` (docs/logging.md).
     pub async fn process(&self, lease: Lease, stop: &Stop) {
+        let _in_hand = self.metrics.in_hand();
+        let span = job_span(&lease);
+        self.process_in_span(lease, stop).instrument(span).await;
+    }
+
+    async fn process_in_span(&self, lease: Lease, stop: &Stop) {
         let job = match Job::from_json(&lease.body) {
             Ok(job) => job,
             Err(failure) => {
-                tracing::warn!(message_id = lease.message_id, %failure, "set aside: not a job");
+                tracing::warn!(%failure, "dead-lettered: not a job");
                 self.metrics.failed(failure.code);
-                return self.set_aside(lease, &failure).await;
+                return self.dead_letter(lease, &failure).await;
             }
         };
+        Span::current().record("job_id", display(job.job_id)).record("batch", display(job.batch_id));
         let cancel = stop.working.child_token();
         let outcome = {
-            let _alone;
-            let _shared;
-            if lease.redelivered {
-                _alone = self.company.write().await;
-            } else {
-                _shared = self.company.read().await;
-            }
+            let _isolation = self.isolation.acquire(lease.redelivered).await;
             let lost = lease.lost().clone();
             tokio::select! {
                 outcome = self.attempt(&job, &lease, &cancel) => outcome,
@@ -102,24 +99,25 @@ impl Workshop {
     }
 
     async fn attempt(&self, job: &Job, lease: &Lease, cancel: &CancellationToken) -> Outcome {
-        let begun = patiently(DATABASE_PATIENCE, cancel, || self.database.begin_attempt(job, &self.name)).await;
-        let number = match begun {
+        let begin = || self.database.begin_attempt(job, &self.name);
+        let number = match retry_while_unless(cancel, WAIT_FOR_DATABASE, DATABASE, begin).await {
             Ok(Attempt::Begin { number }) => number,
             Ok(Attempt::AlreadyDone) => {
-                tracing::info!(job_id = %job.job_id, "already done: nothing to do");
+                tracing::info!("already done");
                 return Outcome::Done;
             }
             Ok(Attempt::AlreadyFailed(failure)) => return Outcome::Failed(failure),
             Err(failure) => return failed_or_interrupted(failure, cancel),
         };
+        Span::current().record("attempt", number);
         let limit = self.settings.worker.max_attempts_unfinished;
-        // Copies of one job that begin together count too, but only the broker's word says that
-        // a worker had the job and did not settle it.
+        // Copies of one job that begin at the same time count too, but only a redelivery means that a worker had the
+        // job and did not settle it.
         if number > limit && lease.redelivered {
             let message = format!("{limit} attempts began and never ended: the worker died each time");
             return Outcome::Failed(Failure::new(FailureCode::JobKilledWorker, message));
         }
-        tracing::debug!(job_id = %job.job_id, number, retries = lease.retries, "begun");
+        tracing::debug!("begun");
         let limit = self.settings.worker.job_timeout();
         let performed = tokio::select! {
             performed = tokio::time::timeout(limit, self.perform(job, cancel)) => performed,
@@ -161,15 +159,15 @@ impl Workshop {
         let embedding = job.options.embedding.then_some(embedding.as_slice());
         let matches = self.rulebook.matches(Subject::from(&report));
         let record = || self.database.record_done(&report, &artifacts, embedding, &matches, &self.name);
-        if patiently(DATABASE_PATIENCE, cancel, record).await? == RecordOutcome::Deleted {
+        if retry_while_unless(cancel, WAIT_FOR_DATABASE, DATABASE, record).await? == RecordOutcome::Deleted {
             let Artifacts { bucket, result_key, audio_key, embedding_key } = artifacts;
             let keys: Vec<_> = [result_key, audio_key].into_iter().chain(embedding_key).collect();
             self.store.delete(&bucket, &keys).await?;
             return Ok(RecordOutcome::Deleted);
         }
-        self.metrics.heard(&report.audio, &report.timings);
+        self.metrics.analyzed(&report.audio, &report.timings);
         let (emotion, confidence) = (report.emotion, report.confidence);
-        tracing::info!(job_id = %job.job_id, %emotion, confidence, audio_s = report.audio.duration_s, "done");
+        tracing::info!(%emotion, confidence, audio_s = report.audio.duration_s, "done");
         Ok(RecordOutcome::Recorded)
     }
 
@@ -183,13 +181,13 @@ impl Workshop {
         let options = job.options.clone();
         let (analyzer, cancel) = (self.analyzer.clone(), cancel.clone());
         let (source, out) = (source.to_owned(), out.to_owned());
-        tokio::task::spawn_blocking(move || analyzer.analyze(&source, &options, &out, &cancel))
+        let span = Span::current();
+        tokio::task::spawn_blocking(move || span.in_scope(|| analyzer.analyze(&source, &options, &out, &cancel)))
             .await
             .unwrap_or_else(|e| Err(Failure::new(FailureCode::WorkerInternal, format!("the analysis ended: {e}"))))
     }
 
-    /// Uploads what `folder` holds under the job's own prefix; `result.json` comes last, so that
-    /// whoever sees it sees everything.
+    /// Uploads the files of `folder` under the job's own prefix. `result.json` comes last: once it is there, all are.
     async fn upload(
         &self,
         job: &Job,
@@ -221,84 +219,113 @@ impl Workshop {
         })
     }
 
-    /// Tells the database and the broker how the job ended. The broker comes last: until then a
-    /// crash leads to a repetition, never to a loss.
+    /// Records how the job ended, in the database first and at the broker last: a crash in between repeats the job, and
+    /// never loses it.
     async fn settle(&self, job: &Job, lease: Lease, outcome: Outcome) {
+        let lane = lease.lane;
         match outcome {
             Outcome::Done => match lease.ack().await {
                 Ok(()) => self.metrics.done(),
-                // The row is there; whoever has the job now will find it done.
-                Err(lost) => tracing::warn!(job_id = %job.job_id, "{lost}"),
+                // The row is there: the worker that has the job now finds it done.
+                Err(LeaseLost) => self.metrics.lease_lost(lane),
             },
             Outcome::Deleted => {
                 let failure = Failure::new(FailureCode::JobDeleted, "the call was deleted while the job was in hand");
-                tracing::info!(job_id = %job.job_id, %failure, "not recorded; its artifacts are deleted");
+                tracing::info!(%failure, "not recorded; its artifacts are deleted");
                 self.metrics.failed(failure.code);
-                if let Err(lost) = lease.ack().await {
-                    tracing::warn!(job_id = %job.job_id, "{lost}");
+                if lease.ack().await == Err(LeaseLost) {
+                    self.metrics.lease_lost(lane);
                 }
             }
             Outcome::Interrupted => {
                 let failure =
                     Failure::new(FailureCode::JobCancelled, "stopped before the end; another worker takes over");
+                if lease.lost().is_cancelled() {
+                    self.metrics.lease_lost(lane);
+                }
                 if let Err(error) = self.database.note_retry(job, &failure).await {
-                    tracing::warn!(job_id = %job.job_id, %error, "the interrupted attempt stays counted");
+                    tracing::warn!(%error, "the interrupted attempt stays counted");
                 }
                 lease.hand_back().await;
             }
             Outcome::Failed(failure) if failure.class() == Class::Transient => {
-                self.try_later(job, lease, &failure).await;
+                self.retry_later(job, lease, &failure).await;
             }
             Outcome::Failed(failure) => self.give_up(job, lease, &failure).await,
         }
     }
 
-    async fn try_later(&self, job: &Job, lease: Lease, failure: &Failure) {
+    async fn retry_later(&self, job: &Job, lease: Lease, failure: &Failure) {
         if let Err(error) = self.database.note_retry(job, failure).await {
-            tracing::warn!(job_id = %job.job_id, %error, "the retry is not on record");
+            tracing::warn!(%error, "the retry is not recorded");
         }
-        match lease.retry(failure).await {
+        let (lane, lost) = (lease.lane, lease.lost().clone());
+        match lease.retry().await {
             Ok(Retry::Scheduled { delay_s }) => {
                 self.metrics.retried(failure.code);
-                tracing::warn!(job_id = %job.job_id, %failure, delay_s, "tried again later");
+                tracing::warn!(%failure, delay_s, "retried later");
             }
             Ok(Retry::Exhausted(lease)) => self.give_up(job, *lease, failure).await,
             // The lease was dropped with it: the broker delivers the job again.
-            Err(error) => tracing::warn!(job_id = %job.job_id, %failure, %error, "left to the broker"),
+            Err(error) => {
+                if lost.is_cancelled() {
+                    self.metrics.lease_lost(lane);
+                }
+                tracing::warn!(%failure, %error, "the retry can't be published: the broker redelivers the job");
+            }
         }
     }
 
     /// The row first, then the dead letter.
     async fn give_up(&self, job: &Job, lease: Lease, failure: &Failure) {
-        let never = CancellationToken::new();
-        let recorded = patiently(DATABASE_PATIENCE, &never, || self.database.record_failed(job, failure, &self.name));
-        match recorded.await {
+        let record = || self.database.record_failed(job, failure, &self.name);
+        match retry_while(WAIT_FOR_DATABASE, DATABASE, record).await {
             Ok(()) => {}
-            // Postgres will have no row of this job, however often it is asked: the dead letter says so.
+            // Postgres will never accept a row of this job: the dead letter says so.
             Err(error) if error.code == FailureCode::DatabaseRefused => {
-                tracing::error!(job_id = %job.job_id, %failure, %error, "set aside without a row");
+                tracing::error!(%failure, %error, "dead-lettered without a row");
                 self.metrics.failed(failure.code);
                 let message = format!("{}; it could not be recorded either: {}", failure.message, error.message);
-                return self.set_aside(lease, &Failure::new(failure.code, message)).await;
+                return self.dead_letter(lease, &Failure::new(failure.code, message)).await;
             }
             Err(error) => {
-                tracing::error!(job_id = %job.job_id, %failure, %error, "the failure can't be recorded; left to the broker");
+                tracing::error!(%failure, %error, "the failure can't be recorded: the broker redelivers the job");
                 return lease.hand_back().await;
             }
         }
-        tracing::warn!(job_id = %job.job_id, %failure, "failed");
+        tracing::warn!(%failure, "failed");
         self.metrics.failed(failure.code);
-        self.set_aside(lease, failure).await;
+        self.dead_letter(lease, failure).await;
     }
 
-    async fn set_aside(&self, lease: Lease, failure: &Failure) {
+    async fn dead_letter(&self, lease: Lease, failure: &Failure) {
+        let (lane, lost) = (lease.lane, lease.lost().clone());
         if let Err(error) = lease.dead_letter(failure, &self.name).await {
-            tracing::warn!(%error, "not set aside yet: the broker delivers the message again");
+            if lost.is_cancelled() {
+                self.metrics.lease_lost(lane);
+            }
+            tracing::warn!(%error, "not dead-lettered yet: the broker delivers the message again");
         }
     }
 }
 
-/// A failure that came of the cancellation is none of the job's own.
+/// The span of one job: what its log lines have in common is here once.
+fn job_span(lease: &Lease) -> Span {
+    let trace_id = lease.traceparent().map(|TraceParent { trace_id, .. }| display(format!("{trace_id:032x}")));
+    tracing::info_span!(
+        "job",
+        // As the message claims, until it is known to be a job.
+        job_id = lease.message_id,
+        batch = Empty,
+        attempt = Empty,
+        lane = lease.lane.label(),
+        retries = lease.retries,
+        redelivered = lease.redelivered,
+        trace_id,
+    )
+}
+
+/// A failure that a cancellation caused is not the job's own.
 fn failed_or_interrupted(failure: Failure, cancel: &CancellationToken) -> Outcome {
     if cancel.is_cancelled() || failure.code == FailureCode::JobCancelled {
         Outcome::Interrupted

@@ -1,4 +1,4 @@
-//! Takes leases from one lane and gives each to a slot.
+//! Takes leases of one lane and runs each in a slot.
 
 use adapters::amqp::{Leases, Link};
 use std::sync::Arc;
@@ -6,27 +6,27 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use super::drain::Stop;
-use super::job::Workshop;
+use super::processor::JobProcessor;
 
-/// One lane's jobs, worked on by a fixed number of slots.
-pub struct Intake {
-    workshop: Arc<Workshop>,
+/// A fixed number of slots for the jobs of one lane.
+pub struct SlotPool {
+    processor: Arc<JobProcessor>,
     leases: Leases,
     slots: usize,
 }
 
-impl Intake {
-    /// Jobs from `leases`, at most `slots` at once.
-    pub fn new(workshop: Arc<Workshop>, leases: Leases, slots: u16) -> Self {
-        Self { workshop, leases, slots: usize::from(slots) }
+impl SlotPool {
+    /// Runs jobs of `leases`, at most `slots` at once.
+    pub fn new(processor: Arc<JobProcessor>, leases: Leases, slots: u16) -> Self {
+        Self { processor, leases, slots: usize::from(slots) }
     }
 
-    /// Whether the broker is there.
+    /// Follows whether jobs can come in.
     pub fn link(&self) -> watch::Receiver<Link> {
         self.leases.health()
     }
 
-    /// Works until `stop` says so and every job in hand is settled.
+    /// Runs until `stop` is cancelled and every job in hand is settled.
     pub async fn run(mut self, stop: Stop) {
         let slots = Arc::new(Semaphore::new(self.slots));
         let in_hand = TaskTracker::new();
@@ -35,12 +35,11 @@ impl Intake {
                 slot = slots.clone().acquire_owned() => slot.ok(),
                 () = stop.taking.cancelled() => None,
             };
-            // Once stopped, this hands back what was fetched ahead and gives nothing.
+            // Once stopped, `recv` hands back what was prefetched and returns nothing.
             let (Some(lease), Some(slot)) = (self.leases.recv().await, slot) else { break };
-            let (workshop, stop) = (self.workshop.clone(), stop.clone());
+            let (processor, stop) = (self.processor.clone(), stop.clone());
             in_hand.spawn(async move {
-                let _guard = workshop.metrics.in_hand();
-                workshop.process(lease, &stop).await;
+                processor.process(lease, &stop).await;
                 drop(slot);
             });
         }
