@@ -9,7 +9,7 @@ pub(crate) fn lane(text: &str) -> Result<Lane, String> {
 
 /// `90s`, `30m`, `2h`, `7d`; a bare number is seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no time like 90s, 30m, 2h or 7d");
+    let wrong = || format!("`{text}` is not a time like 90s, 30m, 2h or 7d");
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let number: u64 = number.parse().map_err(|_| wrong())?;
     let seconds = match unit {
@@ -23,14 +23,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// An age from which on something may be deleted: `90d` or `36h`, at least a day. A bare number is refused,
-/// since whoever forgets the unit means days and would get seconds.
+/// since a forgotten unit probably means days, and would mean seconds.
 pub(crate) fn age(text: &str) -> Result<Duration, String> {
     if text.parse::<u64>().is_ok() {
         return Err(format!("`{text}` has no unit: {text}d?"));
     }
-    let age = duration(text).map_err(|_| format!("`{text}` is no age like 90d"))?;
+    let age = duration(text).map_err(|_| format!("`{text}` is not an age like 90d"))?;
     match age.as_secs() / 86_400 {
-        0 => Err("must be at least 1d: what is younger may still be at work (--call deletes one call)".into()),
+        0 => Err("must be at least 1d: younger jobs may still be open (--call deletes one call)".into()),
         1..=36_500 => Ok(age),
         _ => Err("must be at most 36500d: there were no recordings a hundred years ago".into()),
     }
@@ -57,9 +57,9 @@ mod tests {
             ("0d", "at least 1d"),
             ("23h", "at least 1d"),
             ("90000d", "at most"),
-            ("-1d", "no age"),
-            ("90 d", "no age"),
-            ("", "no age"),
+            ("-1d", "not an age"),
+            ("90 d", "not an age"),
+            ("", "not an age"),
         ] {
             let error = age(wrong).expect_err(wrong);
             assert!(error.contains(said), "{wrong}: {error}");

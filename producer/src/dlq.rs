@@ -1,4 +1,4 @@
-//! `producer dlq`: the jobs that were set aside.
+//! `producer dlq`: dead letters.
 
 use adapters::amqp::{DeadLetter, DeadLetters, Filter};
 use adapters::retry::{RetryPolicy, retry_while};
@@ -17,7 +17,7 @@ use crate::table::{Side, head, lines, tail};
 const KEY_CELLS: usize = 40;
 const REASON_CELLS: usize = 60;
 
-/// Does what the command says.
+/// Runs the command.
 ///
 /// # Errors
 /// [`ProducerError`].
@@ -54,18 +54,18 @@ pub async fn run(
         }
         DlqCommand::Drop(choice) => {
             let filter = choice.resolve(Utc::now())?;
-            if agreed(choice, &dead, &filter, "drop for good", policy).await? {
+            if agreed(choice, &dead, &filter, "delete", policy).await? {
                 let gone = retry_while(policy, RABBITMQ, || dead.discard(&filter)).await?;
-                let _ = writeln!(out, "{gone} dead letters dropped");
+                let _ = writeln!(out, "{gone} dead letters deleted");
             }
         }
     }
     Ok(Outcome::Done)
 }
 
-/// Sends dead letters back. First their rows are made `queued` again, since a worker sets aside
-/// at once what the database holds to have failed; then the message is sent and confirmed; then
-/// the dead letter goes. Ended anywhere in between, it can be repeated.
+/// Sends dead letters back. First their rows are made `queued` again, since a worker dead-letters a job at once whose row
+/// is `failed`; then the message is sent and confirmed; then the dead letter is acknowledged. Safe to repeat after an
+/// interruption.
 ///
 /// # Errors
 /// [`ProducerError::Service`].
@@ -90,7 +90,10 @@ impl FilterArgs {
     fn resolve(&self, now: DateTime<Utc>) -> Result<Filter, ProducerError> {
         if let Some(code) = self.code.as_deref().filter(|c| FailureCode::from_code(c).is_none()) {
             let known: Vec<_> = FailureCode::ALL.iter().map(|c| c.code()).collect();
-            return Err(ProducerError::input(format!("`{code}` is no failure code. They are: {}", known.join(", "))));
+            return Err(ProducerError::input(format!(
+                "unknown failure code `{code}`; the codes are: {}",
+                known.join(", ")
+            )));
         }
         let ago = |age: Option<Duration>| age.map(|a| now - TimeDelta::from_std(a).unwrap_or(TimeDelta::MAX));
         let batch = self.batch.as_ref().map(|b| Uuid::parse_str(b).map_or_else(|_| BatchId::from_name(b), BatchId));
@@ -121,7 +124,7 @@ impl ChoiceArgs {
     }
 }
 
-/// Asks, unless told not to. False: no, or there is nothing to do.
+/// Asks, unless --yes is given. False: the answer is no, or there is nothing to do.
 async fn agreed(
     choice: &ChoiceArgs,
     dead: &DeadLetters,
@@ -133,7 +136,9 @@ async fn agreed(
         return Ok(true);
     }
     if !std::io::stdin().is_terminal() {
-        return Err(ProducerError::input(format!("nobody is there to ask whether to {verb}: add --yes")));
+        return Err(ProducerError::input(format!(
+            "standard input is no terminal, so nobody can confirm to {verb}: add --yes"
+        )));
     }
     let found = retry_while(policy, RABBITMQ, || dead.list(filter, 1)).await?;
     if found.matching == 0 {
@@ -161,7 +166,7 @@ fn listing(letters: &[DeadLetter], matching: usize, total: usize) -> Vec<String>
         .collect();
     let header = [
         ("id", Side::Left),
-        ("set aside (UTC)", Side::Left),
+        ("failed at (UTC)", Side::Left),
         ("code", Side::Left),
         ("retries", Side::Right),
         ("recording", Side::Left),
@@ -181,7 +186,7 @@ fn shown(letter: &DeadLetter) -> Vec<String> {
         format!("reason     {}", letter.reason),
         format!("advice     {advice}"),
         format!("worker     {}", letter.worker),
-        format!("set aside  {when}"),
+        format!("failed at  {when}"),
         format!("retries    {}", letter.retries),
         format!("lane       {}", letter.lane.label()),
         String::new(),

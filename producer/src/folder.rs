@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 
 use crate::error::ProducerError;
 
-/// Files found ahead of their upload.
+/// Files listed ahead of their upload.
 const AHEAD: usize = 256;
 
 /// A local file and its key below the upload prefix.
@@ -19,8 +19,8 @@ pub(crate) struct LocalFile {
     pub(crate) bytes: u64,
 }
 
-/// All files below `root`, hidden ones left out; links to folders are not followed, so that
-/// there are no circles. An error is the last item.
+/// All files below `root`, except hidden ones. Links to folders are not followed, so that there are no cycles. An error
+/// is the last item.
 pub(crate) fn files(root: &Path) -> mpsc::Receiver<Result<LocalFile, ProducerError>> {
     let (send, receive) = mpsc::channel(AHEAD);
     let root = root.to_owned();
@@ -32,7 +32,7 @@ pub(crate) fn files(root: &Path) -> mpsc::Receiver<Result<LocalFile, ProducerErr
     receive
 }
 
-/// False: nobody wants more.
+/// False: the receiver is gone.
 fn walk(root: &Path, folder: &Path, take: &mut impl FnMut(LocalFile) -> bool) -> Result<bool, ProducerError> {
     let wrong = |path: &Path, e: &dyn std::fmt::Display| ProducerError::input(format!("{}: {e}", path.display()));
     let listing = std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);

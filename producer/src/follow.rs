@@ -1,4 +1,4 @@
-//! Following a batch to its end, by asking the database how far it is.
+//! Waits for the end of a batch, by polling its progress in the database.
 
 use adapters::postgres::{Database, Progress};
 use adapters::retry::{RetryPolicy, retry_while};
@@ -9,24 +9,24 @@ use crate::error::{Outcome, ProducerError};
 use crate::meter::{Meter, clock};
 use crate::services::POSTGRES;
 
-/// Pause between questions: the database is the only one who knows of all workers.
+/// Pause between polls: only the database knows of all workers.
 const ASK_EVERY: Duration = Duration::from_secs(1);
-/// How fast the figure of the rate follows: the weight of the newest second.
+/// Smoothing of the rate: the weight of the newest second.
 const SMOOTHING: f64 = 0.15;
 
 /// How a wait ended.
 #[derive(Debug, Clone, Copy)]
 pub struct Followed {
-    /// Where the batch stood at last.
+    /// The latest progress of the batch.
     pub progress: Progress,
     /// Whether the time ran out before the batch ended.
     pub timed_out: bool,
-    /// How long it was waited for.
+    /// Time waited.
     pub took: Duration,
 }
 
 impl Followed {
-    /// With which code the command ends.
+    /// How the command ends.
     pub fn outcome(&self) -> Outcome {
         match self {
             Self { timed_out: true, .. } => Outcome::TimedOut,
@@ -39,7 +39,7 @@ impl Followed {
 /// Waits until every job of the batch is done or failed, or `timeout` has passed.
 ///
 /// # Errors
-/// [`ProducerError::Service`] when the database refuses; while it is away, it is waited for.
+/// [`ProducerError::Service`] when the database refuses, or is unreachable longer than the policy allows.
 pub async fn follow(
     database: &Database,
     batch: BatchId,
@@ -64,7 +64,7 @@ pub async fn follow(
     }
 }
 
-/// One line on where a batch stands.
+/// Progress in one line.
 pub(crate) fn line(progress: &Progress, rate: f64) -> String {
     let Progress { done, failed, retrying, running, queued, total, .. } = progress;
     let mut parts = vec![format!("done {done}  failed {failed}")];

@@ -1,4 +1,4 @@
-//! Progress: a bar on a terminal, a plain line now and then elsewhere. Always on standard error.
+//! Progress on standard error: a bar on a terminal, elsewhere a plain line every ten seconds.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// Pause between plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Shows how far something has come.
+/// Shows progress.
 #[derive(Debug)]
 pub struct Meter(Kind);
 
@@ -20,7 +20,7 @@ enum Kind {
 }
 
 impl Meter {
-    /// For whoever is watching.
+    /// A bar on a terminal, lines elsewhere.
     pub fn new() -> Self {
         if !std::io::stderr().is_terminal() {
             return Self(Kind::Lines(Mutex::default()));
@@ -35,7 +35,7 @@ impl Meter {
         Self(Kind::Silent)
     }
 
-    /// How far it is: `done` of `total`, and what to say of it.
+    /// Shows `done` of `total`, and a text.
     pub fn at(&self, done: u64, total: Option<u64>, text: &str) {
         match &self.0 {
             Kind::Bar(bar) => {
@@ -60,7 +60,7 @@ impl Meter {
         }
     }
 
-    /// A line that stays.
+    /// Prints a line above the bar.
     pub fn say(&self, line: &str) {
         match &self.0 {
             Kind::Bar(bar) => bar.println(line),
@@ -69,7 +69,7 @@ impl Meter {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn clear(&self) {
         if let Kind::Bar(bar) = &self.0 {
             bar.finish_and_clear();
@@ -83,7 +83,7 @@ impl Default for Meter {
     }
 }
 
-/// Seconds as a person writes them: `0:31`, `12:05`, `3:07:00`.
+/// Seconds for people: `0:31`, `12:05`, `3:07:00`.
 pub fn clock(seconds: f64) -> String {
     let s = seconds.max(0.0).round() as u64;
     match s / 3600 {

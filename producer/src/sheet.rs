@@ -1,4 +1,4 @@
-//! A table as spreadsheets save it: CSV with a header, whichever separator.
+//! A table as spreadsheets save it: CSV with a header, separated by commas, semicolons or tabs.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -75,7 +75,7 @@ impl Sheet {
     }
 }
 
-/// Comma, semicolon (as spreadsheets of half of Europe write) or tab: whichever the header has most of.
+/// Comma, semicolon (as spreadsheets in much of Europe write) or tab: the one that the header has most of.
 fn delimiter(beginning: &[u8]) -> u8 {
     let header = beginning.split(|b| *b == b'\n').next().unwrap_or_default();
     let count = |d: u8| header.split(|b| *b == d).count();

@@ -56,8 +56,8 @@ impl Source {
     }
 }
 
-/// Endings of names that look like audio. Content decides in the worker; this only keeps
-/// pictures and tables of a mixed bucket out of the queue.
+/// Endings of names that look like audio. The worker decides by content; this only keeps pictures and tables of a mixed
+/// bucket out of the queue.
 const AUDIO_ENDINGS: &[&str] = &[
     "3gp", "aac", "ac3", "aif", "aiff", "alac", "amr", "au", "awb", "caf", "flac", "g722", "gsm", "m4a", "m4b", "mka",
     "mkv", "mov", "mp2", "mp3", "mp4", "mpga", "oga", "ogg", "opus", "ra", "snd", "spx", "ulaw", "alaw", "voc", "vox",

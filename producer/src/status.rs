@@ -32,7 +32,7 @@ pub async fn batch(database: &Database, name: &str) -> Result<BatchSummary, Prod
     })
 }
 
-/// Writes the state of the fleet, as database and broker know it.
+/// Writes the state of the fleet, by database and broker.
 ///
 /// # Errors
 /// [`ProducerError::Service`].
@@ -58,7 +58,7 @@ pub async fn write(
     }
     text.push(String::new());
     text.extend(queue_table(&queues));
-    // Nobody reading is no failure.
+    // A closed pipe is no failure.
     let _ = text.iter().try_for_each(|line| writeln!(out, "{line}"));
     Ok(())
 }

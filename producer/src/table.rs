@@ -1,5 +1,4 @@
-//! Tables for people: columns as wide as what is in them, where Chinese characters and emoji
-//! take two cells.
+//! Tables for people. Columns are as wide as their widest cell; Chinese characters and emoji take two terminal cells.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -8,7 +7,7 @@ pub fn width(text: &str) -> usize {
     text.width()
 }
 
-/// At most `cells` cells; what is left out is at the beginning, since the end of a key says most.
+/// At most `cells` cells; the beginning is cut, since the end of a key says most.
 pub fn tail(text: &str, cells: usize) -> String {
     if width(text) <= cells {
         return text.to_owned();
@@ -24,7 +23,7 @@ pub fn tail(text: &str, cells: usize) -> String {
     std::iter::once('…').chain(kept.into_iter().rev()).collect()
 }
 
-/// At most `cells` cells; what is left out is at the end.
+/// At most `cells` cells; the end is cut.
 pub fn head(text: &str, cells: usize) -> String {
     if width(text) <= cells {
         return text.to_owned();
@@ -39,7 +38,7 @@ pub fn head(text: &str, cells: usize) -> String {
     kept.chain(std::iter::once('…')).collect()
 }
 
-/// Which side of a column its texts lean to.
+/// Alignment of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// Words.

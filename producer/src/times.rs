@@ -1,4 +1,4 @@
-//! Times, as tables write them.
+//! Times as spreadsheets write them.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 
@@ -6,7 +6,7 @@ const WITH_ZONE: &[&str] = &["%Y-%m-%d %H:%M:%S%.f%:z", "%Y-%m-%d %H:%M:%S%.f %:
 const WITHOUT_ZONE: &[&str] =
     &["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S"];
 
-/// RFC 3339 and its usual relatives; without a zone, UTC.
+/// RFC 3339 and similar formats; without a zone, UTC.
 pub(crate) fn time(text: &str) -> Result<DateTime<Utc>, String> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.to_utc());
@@ -18,7 +18,7 @@ pub(crate) fn time(text: &str) -> Result<DateTime<Utc>, String> {
         return Ok(time.and_utc());
     }
     let midnight = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(|day| day.and_hms_opt(0, 0, 0));
-    midnight.map(|time| time.and_utc()).ok_or_else(|| format!("`{text}` is no time like 2026-11-22T14:05:00+08:00"))
+    midnight.map(|time| time.and_utc()).ok_or_else(|| format!("`{text}` is not a time like 2026-11-22T14:05:00+08:00"))
 }
 
 #[cfg(test)]

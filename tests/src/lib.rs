@@ -1,4 +1,11 @@
-//! The fleet's test harness.
+//! The fleet's test harness. Tests run on real services:
+//!
+//! - [`trial`]: names of its own for one test, on the services that all tests share; [`fleet`] adds a worker in the
+//!   test's process;
+//! - [`rig`]: services of its own, which the test may stop or kill, and workers as processes; [`ledger`] compares what
+//!   was handed in with what came of it; [`own_broker`] and [`own_postgres`]: one private service;
+//! - [`proxy`], [`tls`], [`receiver`]: faults, certificates and webhook receivers between a program and a service;
+//! - [`speech`], [`calls`], [`database`]: things to test with.
 
 pub mod calls;
 pub mod cookbook;

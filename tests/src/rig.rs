@@ -1,5 +1,5 @@
-//! A private stack that a fault test may break: services of its own, a misbehaving proxy before
-//! each, and workers as processes that can be killed.
+//! A private stack that a fault test may break: services of its own, a proxy that injects faults before each, and workers
+//! as processes that can be killed.
 
 use adapters::amqp::Publisher;
 use adapters::postgres::Database;
@@ -15,7 +15,7 @@ use url::Url;
 
 use crate::proxy::Proxy;
 
-/// Services, proxies and workers. Dropped, it ends all that it started.
+/// Services, proxies and workers. When it is dropped, it stops all that it started.
 pub struct Rig {
     /// Settings that lead straight to the services, for the test itself.
     pub direct: Settings,
@@ -48,18 +48,17 @@ impl Rig {
         let temporary = tempfile::Builder::new().prefix("emofleet-rig-").tempdir()?;
         let folder = temporary.path().join("stack");
         share_runtime(&folder)?;
-        // Before anything runs that would have to be ended. In the profile of whoever asks.
+        // Before anything runs that would have to be stopped. In the profile of the calling program.
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
         let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
         let manifest = project("Cargo.toml");
-        let build = ["build", "-q", "--profile", profile, "-p", "worker", "--manifest-path", &manifest];
+        let build = ["build", "-q", "--profile", profile, "-p", "emofleet-worker", "--manifest-path", &manifest];
         command(&cargo, &build, &folder)?;
         // Postgres refuses to run as root and must reach its folder as somebody else.
         command("chmod", &["755", &temporary.path().to_string_lossy()], &folder)?;
         command(&project("stack/up.sh"), &[], &folder)?;
         let mut environment = exported(&folder)?;
-        let get =
-            |name: &str| environment.get(name).cloned().with_context(|| format!("the stack does not tell {name}"));
+        let get = |name: &str| environment.get(name).cloned().with_context(|| format!("the stack does not set {name}"));
         let mut direct = Settings::from_toml("")?;
         direct.amqp.url = SecretString::from(get("EMOFLEET__AMQP__URL")?);
         direct.amqp.retry_delays_s = vec![1, 2, 4, 8, 16];
@@ -133,7 +132,7 @@ impl Rig {
         Ok(killed?)
     }
 
-    /// Kills the worker that begun this job last, if it is still running.
+    /// Kills the worker that began this job last, if it still runs.
     ///
     /// # Errors
     /// When the database does not answer or the worker can't be killed.
@@ -200,7 +199,7 @@ fn share_runtime(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder)?;
     let library =
         std::env::var("EMOFLEET__RUNTIME__ONNXRUNTIME").context("run ./test.sh, which sets up the runtime files")?;
-    let runtime = Path::new(&library).parent().context("the library lies in a folder")?;
+    let runtime = Path::new(&library).parent().context("the library is in a folder")?;
     Ok(std::os::unix::fs::symlink(runtime, folder.join("runtime"))?)
 }
 
@@ -234,7 +233,7 @@ fn exported(folder: &Path) -> Result<BTreeMap<String, String>> {
 
 /// Puts a proxy before the service whose URL is in `name`, and its address into the URL.
 async fn proxy(environment: &mut BTreeMap<String, String>, name: &str, port: u16) -> Result<Proxy> {
-    let mut url: Url = environment.get(name).with_context(|| format!("{name} is not told"))?.parse()?;
+    let mut url: Url = environment.get(name).with_context(|| format!("{name} is not set"))?.parse()?;
     let upstream = ([127, 0, 0, 1], url.port().unwrap_or(port)).into();
     let proxy = Proxy::to(upstream).await?;
     if url.set_port(Some(proxy.address.port())).is_err() {

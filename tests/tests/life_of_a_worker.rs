@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use domain::FailureCode;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::Row;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tests::fleet::{Fleet, Wish};
 use tests::proxy::{Mode, Proxy};
@@ -185,4 +186,31 @@ async fn past_the_drain_deadline_jobs_in_hand_are_handed_back_whole() -> Result<
     let row = fleet.ended(job.job_id).await?;
     assert_eq!(row.get::<String, _>("status"), "done");
     fleet.end().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_logged_about_a_job_is_in_its_span() -> Result<()> {
+    // given a log in JSON
+    let log = Arc::new(Mutex::new(Vec::new()));
+    tracing_subscriber::fmt().json().with_writer(log.clone()).init();
+    // when a job is done
+    let fleet = Fleet::start().await?;
+    let job = fleet.job(fleet.upload("a.wav", speech::encoded("a.wav", &[])?).await?, Wish::default());
+    fleet.enqueue(std::slice::from_ref(&job)).await?;
+    fleet.ended(job.job_id).await?;
+    fleet.end().await?;
+    // then its events are in one span, which has what they have in common
+    let text = String::from_utf8(log.lock().expect("no panic").clone())?;
+    let events = text.lines().map(serde_json::from_str::<serde_json::Value>).collect::<Result<Vec<_>, _>>()?;
+    let job_id = job.job_id.to_string();
+    let (of_job, others): (Vec<_>, Vec<_>) = events.iter().partition(|event| event["span"]["job_id"] == job_id);
+    let done = of_job.iter().find(|event| event["fields"]["message"] == "done").context("it is done")?;
+    let span = &done["span"];
+    assert_eq!((&span["name"], &span["lane"], &span["attempt"]), (&"job".into(), &"bulk".into(), &1.into()), "{done}");
+    assert_eq!(span["batch"], job.batch_id.to_string(), "{done}");
+    assert_eq!(span["trace_id"], job.job_id.0.simple().to_string(), "{done}");
+    // and no event repeats its identity, or names it elsewhere
+    assert!(of_job.iter().all(|event| !event["fields"].to_string().contains(&job_id)), "{of_job:?}");
+    assert!(others.iter().all(|event| !event.to_string().contains(&job_id)), "{others:?}");
+    Ok(())
 }

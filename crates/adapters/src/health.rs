@@ -1,4 +1,4 @@
-//! `GET /live`, `/ready` and `/metrics` of a program that stays up: ready names what is missing.
+//! `GET /live`, `/ready` and `/metrics` of a service. `/ready` names the dependencies that are missing.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -17,9 +17,9 @@ use crate::postgres::Database;
 use crate::s3::Store;
 
 /// Longest that a readiness check waits for one dependency.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What readiness asks. Cheap to clone; clones are the same.
+/// The state behind the pages. Cheap to clone; clones share it.
 #[derive(Clone)]
 pub struct Health(Arc<Shared>);
 
@@ -28,35 +28,35 @@ struct Shared {
     dependencies: RwLock<Option<Dependencies>>,
 }
 
-/// What a program that has started depends on.
+/// The services that a program needs to work.
 #[derive(Clone)]
 pub struct Dependencies {
-    /// Rows.
+    /// Postgres.
     pub database: Database,
-    /// Objects, and the bucket that must be there.
+    /// S3, and the bucket that must be there.
     pub store: Option<(Store, String)>,
-    /// Queues that jobs are taken from.
+    /// Consumers of the queues.
     pub links: Vec<watch::Receiver<Link>>,
-    /// The way to the broker for what is published.
+    /// The publisher, where the program has one.
     pub publisher: Option<Publisher>,
 }
 
 impl Health {
-    /// Live, but not ready before [`Self::started`], nor once `stopping` is cancelled.
+    /// Live at once; not ready before [`Self::started`], nor once `stopping` is cancelled.
     pub fn new(stopping: CancellationToken) -> Self {
         Self(Arc::new(Shared { stopping, dependencies: RwLock::new(None) }))
     }
 
-    /// All is loaded, and the dependencies were there once.
+    /// From now on readiness depends on these services.
     pub fn started(&self, dependencies: Dependencies) {
         *self.0.dependencies.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(dependencies);
     }
 
-    /// Listens at `address`, and gives back where (port 0 takes a free one). `metrics` writes the page in
+    /// Serves the pages at `address` (port 0: a free one), and returns the address. `metrics` writes its page in
     /// Prometheus' text format.
     ///
     /// # Errors
-    /// When the address can't be listened at.
+    /// When the address is taken or not allowed.
     pub async fn serve<M, P>(self, address: SocketAddr, metrics: M) -> std::io::Result<SocketAddr>
     where
         M: Fn() -> P + Clone + Send + Sync + 'static,
@@ -88,20 +88,23 @@ async fn ready(State(Health(shared)): State<Health>) -> (StatusCode, Json<serde_
 }
 
 async fn absent(dependencies: &Dependencies) -> BTreeMap<&'static str, String> {
-    let silent = |_| "no answer in 2 s".to_owned();
+    let no_answer = |_| "no answer in 2 s".to_owned();
     let database = async {
-        tokio::time::timeout(PATIENCE, dependencies.database.ping()).await.map_err(silent)?.map_err(|f| f.to_string())
+        tokio::time::timeout(PING_TIMEOUT, dependencies.database.ping())
+            .await
+            .map_err(no_answer)?
+            .map_err(|f| f.to_string())
     };
     let store = async {
         let Some((store, bucket)) = &dependencies.store else { return Ok(()) };
-        tokio::time::timeout(PATIENCE, store.ping(bucket)).await.map_err(silent)?.map_err(|f| f.to_string())
+        tokio::time::timeout(PING_TIMEOUT, store.ping(bucket)).await.map_err(no_answer)?.map_err(|f| f.to_string())
     };
     let publisher = async {
         let Some(publisher) = &dependencies.publisher else { return Ok(()) };
-        // While something is being published in vain, this waits in line.
-        tokio::time::timeout(PATIENCE, publisher.ready()).await.map_err(silent)?.map_err(|f| f.to_string())?;
+        // Waits while something is published.
+        tokio::time::timeout(PING_TIMEOUT, publisher.ready()).await.map_err(no_answer)?.map_err(|f| f.to_string())?;
         match publisher.blocked() {
-            Some(true) => Err("it takes no messages for want of memory or disk".to_owned()),
+            Some(true) => Err("RabbitMQ blocks publishers: short of memory or disk".to_owned()),
             _ => Ok(()),
         }
     };

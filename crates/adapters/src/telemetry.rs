@@ -1,4 +1,4 @@
-//! Logs, set up once per process.
+//! The log, set up once per process. docs/logging.md has the rules.
 
 use serde::Deserialize;
 use std::io::IsTerminal;
@@ -24,13 +24,13 @@ pub enum Format {
     Json,
 }
 
-/// Begins to log to standard error. Standard output stays free for what a command prints.
+/// Starts to log to standard error. Standard output is for what a command prints.
 ///
 /// # Errors
 /// When the filter is not valid, or logging was begun already.
 pub fn init(log: &Settings) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let filter = EnvFilter::try_new(&log.filter)?;
-    // Colours are for people: in a file they are noise, and NO_COLOR declines them (no-color.org).
+    // No colours in a file, nor with NO_COLOR (no-color.org).
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let builder = SubscriberBuilder::default().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     match log.format {

@@ -1,5 +1,5 @@
-//! Why a recording was not analysed: stable codes that travel to the database, the dead
-//! letters and the console. Each says whether trying again can help, and what to do.
+//! Why a recording was not analysed: stable codes, as in the database and the dead letters. Each says whether a retry
+//! can help, and what to do.
 
 use serde::{Deserialize, Serialize};
 

@@ -80,6 +80,7 @@ impl JobProcessor {
         let job = match Job::from_json(&lease.body) {
             Ok(job) => job,
             Err(failure) => {
+                Span::current().record("job_id", lease.message_id.as_deref().unwrap_or_default());
                 tracing::warn!(%failure, "dead-lettered: not a job");
                 self.metrics.failed(failure.code);
                 return self.dead_letter(lease, &failure).await;
@@ -314,8 +315,7 @@ fn job_span(lease: &Lease) -> Span {
     let trace_id = lease.traceparent().map(|TraceParent { trace_id, .. }| display(format!("{trace_id:032x}")));
     tracing::info_span!(
         "job",
-        // As the message claims, until it is known to be a job.
-        job_id = lease.message_id,
+        job_id = Empty,
         batch = Empty,
         attempt = Empty,
         lane = lease.lane.label(),

@@ -1,4 +1,4 @@
-//! Buckets: is it there, make it.
+//! Buckets: check, create.
 
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use domain::{Failure, FailureCode};
@@ -33,7 +33,7 @@ impl Store {
             Err(e) => return Err(failure(&format!("asking the store for the bucket `{bucket}`"), &e)),
         }
         let mut request = self.client.create_bucket().bucket(bucket);
-        // AWS wants the region spelled out, except in the one that it takes for granted.
+        // AWS needs the region spelled out, except for its default.
         if self.endpoint.is_empty() && self.region != "us-east-1" {
             let place = BucketLocationConstraint::from(self.region.as_str());
             request = request
@@ -41,7 +41,7 @@ impl Store {
         }
         match request.send().await {
             Ok(_) => Ok(()),
-            // Somebody else was quicker.
+            // Another program created it meanwhile.
             Err(e) if status(&e) == Some(409) && self.client.head_bucket().bucket(bucket).send().await.is_ok() => {
                 Ok(())
             }

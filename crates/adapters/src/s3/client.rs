@@ -1,4 +1,4 @@
-//! The S3 client, made of the settings.
+//! The S3 client.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::{Checksums, Settings};
 
-/// Bytes a second that an upload must reach over its length, besides the stall time allowed.
+/// Slowest upload that is allowed, bytes per second, on top of the stall timeout.
 const SLOWEST_UPLOAD: u64 = 64 * 1024;
 
 /// The object store of the settings. Cheap to clone; clones share connections.
@@ -71,8 +71,7 @@ impl Store {
         })
     }
 
-    /// Time limits for sending this many bytes: the client counts the sending as part of the
-    /// wait for an answer.
+    /// Timeouts for sending this many bytes: the client counts the sending as part of the wait for an answer.
     pub(super) fn upload_config(&self, bytes: u64) -> aws_sdk_s3::config::Builder {
         let answer = self.stall_timeout + Duration::from_secs(bytes / SLOWEST_UPLOAD);
         aws_sdk_s3::Config::builder().timeout_config(timeouts(self.connect_timeout, answer))
@@ -96,7 +95,7 @@ fn credentials(settings: &Settings) -> Result<Credentials, Failure> {
             "no S3 credentials: set s3.access_key and s3.secret_key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
         ));
     }
-    // A session token belongs to the keys of the environment, never to those of the settings.
+    // A session token belongs to the keys of the environment, not to those of the settings.
     let token =
         settings.access_key.expose_secret().is_empty().then(|| std::env::var("AWS_SESSION_TOKEN").ok()).flatten();
     Ok(Credentials::new(access_key, secret_key, token.filter(|t| !t.is_empty()), None, "emofleet settings"))
@@ -115,7 +114,7 @@ fn http_client(settings: &Settings) -> Result<SharedHttpClient, Failure> {
         Failure::new(FailureCode::ConfigInvalid, format!("`s3.ca_file` {}: {what}", settings.ca_file.display()))
     };
     let pem = std::fs::read(&settings.ca_file).map_err(|e| refused(e.to_string()))?;
-    // Checked here, because the client panics at what is no certificate.
+    // Checked here, because the client panics on an invalid certificate.
     crate::pem::certificates(&pem).map_err(refused)?;
     let context = TlsContext::builder()
         .with_trust_store(TrustStore::empty().with_pem_certificate(pem))

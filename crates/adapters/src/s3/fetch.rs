@@ -18,28 +18,28 @@ const WRITE_BUFFER: usize = 256 * 1024;
 pub struct Fetched {
     /// Size.
     pub bytes: u64,
-    /// Mark of the version, without quotes.
+    /// Etag, without quotes.
     pub etag: Option<String>,
 }
 
-/// How far a download came.
+/// The state of a download.
 struct Download<'a> {
     object: &'a ObjectRef,
     file: BufWriter<File>,
     written: u64,
-    /// Size of the whole object, once the store has told.
+    /// Size of the whole object, once it is known.
     total: Option<u64>,
     etag: Option<String>,
     max_bytes: u64,
 }
 
 impl Store {
-    /// Streams an object to the file `dest`, which is created or overwritten. A body that is cut
-    /// or stalls is taken up where it ended, `s3.attempts` times in all.
+    /// Streams an object to the file `dest`, which is created or overwritten. A body that breaks off or stalls is resumed
+    /// where it ended, in `s3.attempts` attempts.
     ///
     /// # Errors
-    /// - `object.not_found`; `object.changed`: not the etag that was asked for;
-    /// - `object.too_large`: more than `max_bytes`, of which no more was written;
+    /// - `object.not_found`; `object.changed`: another etag than the job's;
+    /// - `object.too_large`: more than `max_bytes`;
     /// - `store.unreachable`: no answer, no byte for `s3.stall_timeout_s`, or fewer bytes than announced;
     /// - `store.denied`; `worker.no_space`.
     pub async fn fetch(&self, object: &ObjectRef, dest: &Path, max_bytes: u64) -> Result<Fetched, Failure> {
@@ -53,7 +53,7 @@ impl Store {
                     return Ok(Fetched { bytes: download.written, etag: download.etag });
                 }
                 Err(e) if e.code == FailureCode::StoreUnreachable && attempt < self.attempts => {
-                    tracing::debug!(failure = %e, at = download.written, "taking up a download that broke");
+                    tracing::debug!(failure = %e, at = download.written, "resuming a download that broke off");
                 }
                 Err(e) => return Err(e),
             }
@@ -64,8 +64,8 @@ impl Store {
     async fn continue_download(&self, download: &mut Download<'_>) -> Result<(), Failure> {
         let ObjectRef { bucket, key, .. } = download.object;
         if download.written > 0 && download.etag.is_none() {
-            // Without a mark the rest might be of another version: begin again.
-            download.begin_again().await?;
+            // Without an etag the rest might be of another version: start again.
+            download.restart().await?;
         }
         let mut request = self.client.get_object().bucket(bucket).key(key);
         if let Some(etag) = &download.etag {
@@ -75,7 +75,7 @@ impl Store {
         if resumed {
             request = request.range(format!("bytes={}-", download.written));
         }
-        // No key: it may hold a telephone number, and this is logged. The row has it.
+        // No key: it may contain a telephone number, and this is logged. The row has it.
         let doing = "fetching the recording";
         let answer = request.send().await.map_err(|e| failure(doing, &e))?;
         download.accept(&answer, resumed).await?;
@@ -102,7 +102,7 @@ impl Store {
 }
 
 impl Download<'_> {
-    /// Checks an answer's head before its body is written.
+    /// Checks an answer's headers before its body is written.
     async fn accept(&mut self, answer: &GetObjectOutput, resumed: bool) -> Result<(), Failure> {
         let etag = answer.e_tag().map(unquoted);
         // Some servers ignore If-Match.
@@ -117,7 +117,7 @@ impl Download<'_> {
         self.etag = self.etag.take().or(etag);
         if resumed && answer.content_range().is_none() {
             // A server that ignores Range sends everything again.
-            self.begin_again().await?;
+            self.restart().await?;
         }
         if let Some(length) = answer.content_length() {
             let total = self.written + size(Some(length));
@@ -137,7 +137,7 @@ impl Download<'_> {
         self.file.write_all(chunk).await.map_err(|e| Failure::disk("writing a temporary file", &e))
     }
 
-    async fn begin_again(&mut self) -> Result<(), Failure> {
+    async fn restart(&mut self) -> Result<(), Failure> {
         let again = async {
             self.file.flush().await?;
             self.file.seek(std::io::SeekFrom::Start(0)).await?;

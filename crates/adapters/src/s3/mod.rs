@@ -1,5 +1,5 @@
-//! The object store: recordings in, artifacts out. Only the endpoint of the settings is ever
-//! talked to: a job names a bucket and a key, and nothing else.
+//! The object store: recordings in, artifacts out. Only the endpoint of the settings is used: a job names a bucket and
+//! a key, and nothing else.
 
 mod bucket;
 mod client;

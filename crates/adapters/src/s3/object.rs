@@ -1,4 +1,4 @@
-//! Single objects: looked at, read whole, written whole, deleted.
+//! Single objects: head, get, put, delete.
 
 use aws_sdk_s3::primitives::ByteStream;
 use chrono::{DateTime, Utc};
@@ -11,12 +11,12 @@ use super::failures::{failure, status, unreachable};
 /// Objects deleted at once.
 const DELETIONS: usize = 8;
 
-/// What the store says about an object.
+/// Properties of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectInfo {
     /// Its key.
     pub key: String,
-    /// Its version's mark, without quotes.
+    /// Its etag, without quotes.
     pub etag: Option<String>,
     /// Its size.
     pub bytes: u64,
@@ -25,7 +25,7 @@ pub struct ObjectInfo {
 }
 
 impl Store {
-    /// What the store says about an object; `None` when there is none.
+    /// Properties of an object; `None` when there is none.
     ///
     /// # Errors
     /// `store.unreachable`, `store.denied`.
@@ -98,7 +98,7 @@ impl Store {
     /// # Errors
     /// `store.unreachable`, `store.denied`.
     pub async fn delete(&self, bucket: &str, keys: &[String]) -> Result<(), Failure> {
-        // One request each: bulk deletion needs checksums that older servers don't know.
+        // One request each: bulk deletion needs checksums that older servers don't support.
         let deletions: Vec<_> = keys.iter().map(|key| self.delete_one(bucket, key)).collect();
         futures_util::stream::iter(deletions).buffer_unordered(DELETIONS).try_collect().await
     }

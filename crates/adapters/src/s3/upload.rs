@@ -1,4 +1,4 @@
-//! Files to the store: in one request, or in parts when large.
+//! Uploads of files: in one request, or in parts when large.
 
 use aws_sdk_s3::primitives::{ByteStream, Length};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
@@ -15,7 +15,7 @@ const PARTS_IN_FLIGHT: usize = 4;
 /// Most parts of one upload, by S3's own rule.
 const MOST_PARTS: u64 = 10_000;
 
-/// Where a file goes.
+/// Destination of an upload.
 #[derive(Clone, Copy)]
 struct Target<'a> {
     bucket: &'a str,
@@ -25,8 +25,8 @@ struct Target<'a> {
 }
 
 impl Store {
-    /// Uploads a file; above `s3.part_mib` in parts, several at once. Nothing is left behind by
-    /// an upload that fails. Returns the etag.
+    /// Uploads a file; above `s3.part_mib` in parts, several at once. A failed upload leaves nothing behind. Returns the
+    /// etag.
     ///
     /// # Errors
     /// `store.unreachable`, `store.denied`; `worker.internal` when the file can't be read.
@@ -72,7 +72,7 @@ impl Store {
         let written = request
             .multipart_upload(completed)
             .customize()
-            // Joining the parts takes the store its time, as copying would.
+            // Joining the parts takes as long as copying them.
             .config_override(self.upload_config(bytes))
             .send()
             .await
@@ -116,14 +116,14 @@ impl Drop for Upload {
             let request = request.bucket(&self.bucket).key(&self.key).upload_id(&self.id);
             runtime.spawn(async move {
                 if let Err(e) = request.send().await {
-                    tracing::warn!(failure = %failure("aborting an upload", &e), "parts may be left in the store");
+                    tracing::warn!(failure = %failure("aborting an upload", &e), "parts of an upload may be left in the store");
                 }
             });
         }
     }
 }
 
-/// A stretch of a file as a body that can be sent again when a request is repeated.
+/// A range of a file as a body that can be sent again when a request is repeated.
 async fn slice(path: &Path, from: u64, bytes: u64) -> Result<ByteStream, Failure> {
     let body = ByteStream::read_from().path(path).offset(from).length(Length::Exact(bytes)).build().await;
     body.map_err(|e| Failure::disk(&format!("reading {}", path.display()), &std::io::Error::other(e)))
