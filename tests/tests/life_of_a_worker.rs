@@ -188,11 +188,26 @@ async fn past_the_drain_deadline_jobs_in_hand_are_handed_back_whole() -> Result<
     fleet.end().await
 }
 
+/// A log in memory.
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_logged_about_a_job_is_in_its_span() -> Result<()> {
     // given a log in JSON
-    let log = Arc::new(Mutex::new(Vec::new()));
-    tracing_subscriber::fmt().json().with_writer(log.clone()).init();
+    let log = Captured::default();
+    let writer = log.clone();
+    tracing_subscriber::fmt().json().with_writer(move || writer.clone()).init();
     // when a job is done
     let fleet = Fleet::start().await?;
     let job = fleet.job(fleet.upload("a.wav", speech::encoded("a.wav", &[])?).await?, Wish::default());
@@ -200,7 +215,7 @@ async fn what_is_logged_about_a_job_is_in_its_span() -> Result<()> {
     fleet.ended(job.job_id).await?;
     fleet.end().await?;
     // then its events are in one span, which has what they have in common
-    let text = String::from_utf8(log.lock().expect("no panic").clone())?;
+    let text = String::from_utf8(log.0.lock().expect("no panic").clone())?;
     let events = text.lines().map(serde_json::from_str::<serde_json::Value>).collect::<Result<Vec<_>, _>>()?;
     let job_id = job.job_id.to_string();
     let (of_job, others): (Vec<_>, Vec<_>) = events.iter().partition(|event| event["span"]["job_id"] == job_id);
