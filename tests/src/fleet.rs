@@ -1,5 +1,4 @@
-//! A whole fleet for one test: a worker in this process, on the shared services, with queues,
-//! keys and database of its own.
+//! A whole fleet for one test: a worker in this process, on the shared services, with its own queues, keys and database.
 
 use adapters::amqp::{Lane, Publisher};
 use adapters::postgres::{Database, NewBatch};
@@ -18,29 +17,29 @@ use worker::pipeline::Stop;
 use crate::trial::Trial;
 
 /// Longest that a test waits for a job.
-const PATIENCE: Duration = Duration::from_secs(120);
+const JOB_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A running fleet. Call [`Fleet::end`] to leave no traces.
+/// A running fleet. Call [`Fleet::end`] to remove its queues, objects and database.
 pub struct Fleet {
-    /// Names of its own, and the settings with them.
+    /// The test's own names, and the settings with them.
     pub trial: Trial,
-    /// Rows.
+    /// The test's own database.
     pub database: Database,
-    /// Objects.
+    /// The object store.
     pub store: Store,
-    /// The way to the queue.
+    /// Publishes jobs.
     pub publisher: Publisher,
     worker: Option<(Stop, JoinHandle<Result<()>>)>,
 }
 
-/// What a test wishes of a recording; the defaults are the fleet's.
+/// Call data and options of a test's recording, with the fleet's defaults.
 #[derive(Debug, Clone)]
 pub struct Wish {
-    /// What is known of the call.
+    /// Call data.
     pub call: CallData,
     /// Roles of the channels.
     pub channels: Option<ChannelLayout>,
-    /// How fine.
+    /// Granularity of the result.
     pub granularity: Granularity,
 }
 
@@ -70,7 +69,7 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Services and names, nobody at work yet.
+    /// Services and names, without a worker.
     ///
     /// # Errors
     /// When a service is missing.
@@ -87,7 +86,7 @@ impl Fleet {
         Ok(Self { trial, database, store, publisher, worker: None })
     }
 
-    /// Puts a worker to work in this process.
+    /// Starts a worker in this process.
     pub fn start_worker(&mut self) {
         let stop = Stop::default();
         let task = tokio::spawn(worker::service::run(self.trial.settings.clone(), stop.clone()));
@@ -100,7 +99,7 @@ impl Fleet {
     /// What the worker ended with, or when it does not end in time.
     pub async fn worker_ended(&mut self) -> Result<()> {
         let (_stop, task) = self.worker.take().context("no worker was started")?;
-        tokio::time::timeout(PATIENCE, task).await.context("the worker does not end")??
+        tokio::time::timeout(JOB_TIMEOUT, task).await.context("the worker does not end")??
     }
 
     /// Asks the worker to drain, and waits for it.
@@ -117,7 +116,7 @@ impl Fleet {
         }
     }
 
-    /// Puts bytes into the store under this test's keys.
+    /// Uploads bytes under this test's keys.
     ///
     /// # Errors
     /// When the store refuses.
@@ -149,7 +148,7 @@ impl Fleet {
         Ok(self.database.mark_published(&wanted).await?)
     }
 
-    /// Uploads, enqueues and waits for one recording; gives its row.
+    /// Uploads, enqueues and waits for one recording; returns its row.
     ///
     /// # Errors
     /// When it is neither done nor failed in time.
@@ -159,7 +158,7 @@ impl Fleet {
         self.ended(job.job_id).await
     }
 
-    /// Waits until a job is done or failed; gives its row of `analyses`.
+    /// Waits until a job is done or failed; returns its row of `analyses`.
     ///
     /// # Errors
     /// When it takes too long, or the worker ended.
@@ -175,8 +174,8 @@ impl Fleet {
             {
                 bail!("the worker has ended; its log says why");
             }
-            if begun.elapsed() > PATIENCE {
-                bail!("job {job} did not end in {PATIENCE:?}");
+            if begun.elapsed() > JOB_TIMEOUT {
+                bail!("job {job} did not end in {JOB_TIMEOUT:?}");
             }
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
@@ -200,7 +199,7 @@ impl Fleet {
         Ok(serde_json::from_slice(&self.artifact(row, "result_key").await?)?)
     }
 
-    /// One number, by a query that gives one.
+    /// One number, by a query that returns one.
     ///
     /// # Errors
     /// When the query is refused.

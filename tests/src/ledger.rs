@@ -1,4 +1,4 @@
-//! Books of a batch: what was handed in, what became of it, and whether the two agree.
+//! The audit of a batch: compares what was enqueued with what came of it.
 
 use adapters::amqp::{DeadLetters, Filter, Lane};
 use adapters::postgres::NewBatch;
@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use crate::rig::Rig;
 
-/// Longest that a batch may stand still.
-const PATIENCE: Duration = Duration::from_secs(240);
+/// Longest time without any job that ends.
+const STALL_TIMEOUT: Duration = Duration::from_secs(240);
 
-/// A recording to hand in, and the failure code that must become of it, if any.
+/// A recording to enqueue, and the failure code that it must end with, if any.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// The file.
@@ -25,22 +25,22 @@ pub struct Entry {
     pub code: Option<&'static str>,
 }
 
-/// A batch that was handed in.
+/// A batch that was enqueued.
 pub struct Ledger {
     batch: BatchId,
     expected: BTreeMap<JobId, Option<&'static str>>,
 }
 
-/// What the audit found; `lost` and `duplicated` should be zero.
+/// The result of the audit; `lost` and `duplicated` should be zero.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Audit {
-    /// Handed in.
+    /// Jobs enqueued.
     pub jobs: usize,
     /// Neither done nor dead-lettered with the true reason, or artifacts that are missing.
     pub lost: usize,
-    /// Rows or segments that stand twice, or artifacts that differ from their row.
+    /// Duplicate rows or segments, or artifacts that differ from their row.
     pub duplicated: usize,
-    /// Jobs that needed more than one attempt: without any, the fault was not felt.
+    /// Jobs that needed more than one attempt: without any, the fault had no effect.
     pub repeated: usize,
 }
 
@@ -83,7 +83,7 @@ impl Ledger {
         Ok(Self { batch, expected })
     }
 
-    /// The job of which this code must become.
+    /// The job that must end with this code.
     pub fn job_that_ends_with(&self, code: &str) -> Option<JobId> {
         self.expected.iter().find(|(_, expected)| **expected == Some(code)).map(|(job, _)| *job)
     }
@@ -99,7 +99,7 @@ impl Ledger {
     /// Waits until at least `count` have ended; the time that took.
     ///
     /// # Errors
-    /// When nothing ends any more; the message has the workers' log.
+    /// When no job ends any more; the message has the workers' log.
     pub async fn until(&self, rig: &Rig, count: usize) -> Result<Duration> {
         let begun = Instant::now();
         let (mut most, mut moved) = (0, begun);
@@ -112,9 +112,9 @@ impl Ledger {
             if ended > most {
                 (most, moved) = (ended, Instant::now());
             }
-            if moved.elapsed() > PATIENCE {
+            if moved.elapsed() > STALL_TIMEOUT {
                 bail!(
-                    "{ended} of {} ended, and none in the last {PATIENCE:?}. The workers say:\n{}",
+                    "{ended} of {} ended, and none in the last {STALL_TIMEOUT:?}. The workers' log:\n{}",
                     self.expected.len(),
                     rig.log_tail()
                 );
@@ -123,7 +123,7 @@ impl Ledger {
         }
     }
 
-    /// Compares rows, dead letters and artifacts with what was handed in. Prints what is wrong.
+    /// Compares rows, dead letters and artifacts with what was enqueued. Prints what is wrong.
     ///
     /// # Errors
     /// When a service does not answer.
@@ -141,7 +141,7 @@ impl Ledger {
             .list(&Filter { batch: Some(self.batch), ..Filter::default() }, 10_000)
             .await?
             .letters;
-        // A worker killed between letter and ack leaves a second letter: harmless, as replays are.
+        // A worker killed between dead letter and acknowledgement leaves a second dead letter, which is harmless.
         let dead: BTreeSet<(String, String)> = letters.iter().map(|l| (l.id.clone(), l.code.clone())).collect();
         for (job, code) in &self.expected {
             let row = rows.iter().find(|row| row.get::<uuid::Uuid, _>("job_id") == job.0);

@@ -1,4 +1,4 @@
-//! A RabbitMQ of its own, for tests that change how the broker behaves.
+//! A private RabbitMQ, for tests that change how the broker behaves.
 
 use adapters::amqp;
 use anyhow::{Context, Result};
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use crate::rig::{command, project};
 
-/// A private node on free ports of loopback. Dropped, it ends.
+/// A private node on free ports of loopback. It is stopped when it is dropped.
 #[derive(Debug)]
 pub struct OwnBroker {
     folder: PathBuf,
@@ -25,7 +25,7 @@ impl OwnBroker {
         let folder = temporary.path().join("stack");
         std::fs::create_dir_all(&folder)?;
         std::fs::write(folder.join("kinds"), "AMQP=native\n")?;
-        // Chosen here: stacks that start at the same time must not choose the same ones.
+        // Chosen here, because stacks that start at the same time must not choose the same ports.
         let free = || Ok::<_, std::io::Error>(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port());
         std::fs::write(folder.join("ports"), format!("amqp={}\namqp_dist={}\nepmd={}\n", free()?, free()?, free()?))?;
         let broker = Self { folder, _temporary: temporary };
@@ -49,10 +49,10 @@ impl OwnBroker {
         command(&project("stack/rabbitmqctl.sh"), arguments, &self.folder)
     }
 
-    /// The default settings, leading here.
+    /// The default settings, with this node's URL.
     ///
     /// # Errors
-    /// When the node's port or password is not told.
+    /// When the node's port or password is unknown.
     pub fn settings(&self) -> Result<amqp::Settings> {
         let (port, password) = (self.fact("ports", "amqp")?, self.fact("secrets", "AMQP_PASSWORD")?);
         let mut amqp = Settings::from_toml("")?.amqp;
@@ -72,7 +72,7 @@ impl OwnBroker {
 impl Drop for OwnBroker {
     fn drop(&mut self) {
         if let Err(error) = command(&project("stack/down.sh"), &[], &self.folder) {
-            eprintln!("the broker in {} stays behind: {error:#}", self.folder.display());
+            eprintln!("the broker in {} is still running: {error:#}", self.folder.display());
         }
     }
 }

@@ -17,13 +17,13 @@ use crate::proxy::Proxy;
 
 /// Services, proxies and workers. When it is dropped, it stops all that it started.
 pub struct Rig {
-    /// Settings that lead straight to the services, for the test itself.
+    /// Settings without proxies, for the test itself.
     pub direct: Settings,
-    /// Rows, past the proxy.
+    /// Postgres, without its proxy.
     pub database: Database,
-    /// Objects, past the proxy.
+    /// S3, without its proxy.
     pub store: Store,
-    /// Queue, past the proxy.
+    /// RabbitMQ, without its proxy.
     pub publisher: Publisher,
     /// Between workers and RabbitMQ.
     pub broker: Proxy,
@@ -31,11 +31,11 @@ pub struct Rig {
     pub postgres: Proxy,
     /// Between workers and S3.
     pub s3: Proxy,
-    /// What workers are started with.
+    /// Environment of the workers.
     pub environment: BTreeMap<String, String>,
     workers: Vec<Child>,
     folder: PathBuf,
-    // Last, so that it goes last.
+    // The last field, so that it is dropped last.
     _folder: tempfile::TempDir,
 }
 
@@ -184,7 +184,7 @@ impl Drop for Rig {
         let killed = self.kill_workers();
         let ended = command(&project("stack/down.sh"), &[], &self.folder);
         if let Err(error) = killed.and(ended) {
-            eprintln!("the rig in {} stays behind: {error:#}", self.folder.display());
+            eprintln!("the rig in {} is still running: {error:#}", self.folder.display());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A fleet of its own for one test, on the shared services: own queues, own keys, own database.
+//! Names for one test on the shared services: its own queues, keys and database.
 
 use adapters::amqp::{Lane, Topology};
 use anyhow::{Context, Result};
@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use settings::Settings;
 use sqlx::{Connection, PgConnection};
 
-/// Settings that share nothing with any other test. Call [`Trial::end`] to leave no traces.
+/// Settings that share nothing with any other test. Call [`Trial::end`] to remove queues, objects and database.
 #[derive(Debug)]
 pub struct Trial {
     /// The stack's settings, with a queue prefix, artifact prefix and database of their own.
@@ -18,10 +18,10 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// Names for a new trial; nothing is created yet but, with [`Trial::database`], the database.
+    /// Names for a new trial. Nothing is created before it is used.
     ///
     /// # Errors
-    /// When the services are not named in the environment.
+    /// When the environment does not name the services.
     pub fn new() -> Result<Self> {
         let missing = "the tests need the services: run ./test.sh, or stack/up.sh and `. .stack/env`";
         std::env::var("EMOFLEET__AMQP__URL").context(missing)?;

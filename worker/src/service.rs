@@ -3,7 +3,7 @@
 use adapters::amqp::{self, Lane, Publisher};
 use adapters::health::{Dependencies, Health};
 use adapters::postgres::Database;
-use adapters::retry::{RetryPolicy, retry_while_unless};
+use adapters::retry::{RetryPolicy, retry_while};
 use adapters::s3::Store;
 use anyhow::Context;
 use settings::Settings;
@@ -47,23 +47,25 @@ pub async fn run(settings: Settings, stop: Stop) -> anyhow::Result<()> {
     let bucket = settings.s3.artifact_bucket().to_owned();
     let database = Database::lazy(&settings.postgres)?;
     let broker = Publisher::new(&settings.amqp);
-    let (endless, taking) = (RetryPolicy::ENDLESS, &stop.taking);
-    let services = tokio::try_join!(
-        retry_while_unless(taking, endless, "postgres", || database.check_schema()),
-        retry_while_unless(taking, endless, "s3", || store.ping(&bucket)),
-        retry_while_unless(taking, endless, "rabbitmq", || broker.ready()),
-    );
-    broker.close().await;
-    match services {
-        Err(_) if taking.is_cancelled() => return Ok(()),
-        Err(failure) => anyhow::bail!("{failure}\n  {}", failure.code.advice()),
-        Ok(_) => {}
+    let services = async {
+        tokio::try_join!(
+            retry_while(RetryPolicy::ENDLESS, "postgres", || database.check_schema()),
+            retry_while(RetryPolicy::ENDLESS, "s3", || store.ping(&bucket)),
+            retry_while(RetryPolicy::ENDLESS, "rabbitmq", || broker.ready()),
+        )
+    };
+    tokio::select! {
+        refused = services => if let Err(failure) = refused {
+            anyhow::bail!("{failure}\n  {}", failure.code.advice());
+        },
+        () = stop.taking.cancelled() => return Ok(()),
     }
+    broker.close().await;
 
     let (rows, objects) = (database.clone(), store.clone());
     let processor = Arc::new(JobProcessor::new(&settings, analyzer, rows, objects, rulebook, metrics, name));
     let pool = |lane, prefetch, slots| {
-        let leases = amqp::consume(&settings.amqp, lane, prefetch, taking.clone());
+        let leases = amqp::consume(&settings.amqp, lane, prefetch, stop.taking.clone());
         SlotPool::new(processor.clone(), leases, slots)
     };
     let bulk = pool(Lane::Bulk, settings.amqp.prefetch, settings.worker.slots);
