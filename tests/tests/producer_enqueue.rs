@@ -299,7 +299,8 @@ async fn an_enqueue_that_is_cut_off_goes_on_where_it_ended() {
 
     trial.settings.amqp.url = direct;
     let second = run(&trial, &args).await.unwrap();
-    assert_eq!((second.listed, second.uploaded), (600, 0));
+    // How much of the folder was uploaded before the end depends on the speed of both services.
+    assert_eq!(second.listed, 600);
     assert_eq!(second.known + second.enqueued, 600);
     let mut ids: Vec<_> = jobs(&trial).await.into_iter().map(|j| j.job_id).collect();
     ids.sort_unstable();
