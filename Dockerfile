@@ -1,30 +1,75 @@
-# syntax=docker/dockerfile:1
-# Worker, producer and dispatcher in one image, for docker compose --profile app.
+# Two small images without a shell:
+#   --target worker     `worker` with ONNX Runtime, the voice activity detector and the default model
+#   --target services   `producer` and `dispatcher`, which need none of these
+# docs/containers.md has the commands. Base images can be replaced (a mirror, a digest) by the two arguments below.
+ARG DEBIAN_IMAGE=debian:bookworm-slim
+ARG RUST_IMAGE=rust:1.95-slim-bookworm
 
-# ONNX Runtime and the voice detector: the same pinned, hash-checked files as without Docker.
-FROM debian:bookworm-slim AS runtime
+# ONNX Runtime and the voice activity detector: pinned and checked by hash in stack/wheels.lock.
+FROM ${DEBIAN_IMAGE} AS runtime
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates python3 python3-pip \
     && rm -rf /var/lib/apt/lists/*
+# An index of one's own: --build-arg PIP_INDEX_URL=https://...
+ARG PIP_INDEX_URL
 COPY stack /src/stack
 RUN EMOFLEET_STACK_DIR=/stack /src/stack/runtime.sh
 
-FROM rust:1.95-slim-bookworm AS build
-WORKDIR /src
-COPY . .
-RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    cargo build --locked --release --bin worker --bin producer --bin dispatcher \
-    && cp target/release/worker target/release/producer target/release/dispatcher /usr/local/bin/
+# What the programs need of Debian, and nothing else: the C and C++ libraries and certificate authorities.
+FROM ${DEBIAN_IMAGE} AS root
+COPY containers/root.sh /
+RUN /root.sh /image
 
-FROM debian:bookworm-slim
-RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates libstdc++6 \
-    && rm -rf /var/lib/apt/lists/* \
-    && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin emofleet
+FROM ${RUST_IMAGE} AS build
+WORKDIR /src
+COPY Cargo.toml Cargo.lock LICENSE ./
+COPY config config
+COPY containers containers
+COPY crates crates
+COPY dispatcher dispatcher
+COPY migrations migrations
+COPY producer producer
+COPY tests/Cargo.toml tests/
+COPY worker worker
+# Cargo reads this; 3 is the default of a release build.
+ARG CARGO_PROFILE_RELEASE_OPT_LEVEL=3
+RUN --mount=type=cache,id=emofleet-registry,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,id=emofleet-target,target=/target,sharing=locked \
+    CARGO_TARGET_DIR=/target/$(uname -m) containers/build.sh build /out
+
+FROM scratch AS base
+COPY --from=root /image /
+COPY LICENSE /usr/share/doc/emofleet/LICENSE
+COPY --from=build /out/THIRD-PARTY.txt /usr/share/doc/emofleet/
+ENV PATH=/usr/local/bin
+USER 10001:10001
+# Writable for every user, so that `docker run --user` and a mount at /data need no preparation.
+WORKDIR /data
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.vendor="emofleet" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+
+FROM base AS services
+LABEL org.opencontainers.image.title="emofleet-services" \
+      org.opencontainers.image.description="Enqueues recordings, follows batches and delivers alerts of the emofleet fleet"
+# One line for each program; containers/build.sh names them too.
+COPY --from=build /out/producer /out/dispatcher /usr/local/bin/
+ENTRYPOINT ["producer"]
+CMD ["--help"]
+
+# The last stage is what `docker build .` makes without a target.
+FROM base AS worker
+LABEL org.opencontainers.image.title="emofleet-worker" \
+      org.opencontainers.image.description="Speech emotion recognition on the jobs of the emofleet fleet, or on local files"
 COPY --from=runtime /stack/runtime/libonnxruntime.so /stack/runtime/silero_vad.onnx /opt/emofleet/runtime/
+COPY --from=runtime /stack/runtime/*.licences.txt /usr/share/doc/emofleet/
 COPY models/default/model.onnx models/default/model.json /opt/emofleet/model/
-COPY --from=build /usr/local/bin/worker /usr/local/bin/producer /usr/local/bin/dispatcher /usr/local/bin/
+COPY models/default/README.md /usr/share/doc/emofleet/model.md
+COPY --from=build /out/worker /usr/local/bin/
 ENV EMOFLEET__RUNTIME__ONNXRUNTIME=/opt/emofleet/runtime/libonnxruntime.so \
     EMOFLEET__RUNTIME__VAD=/opt/emofleet/runtime/silero_vad.onnx \
     EMOFLEET__MODEL__DIR=/opt/emofleet/model
-USER 10001
 ENTRYPOINT ["worker"]
 CMD ["run"]

