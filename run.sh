@@ -19,7 +19,8 @@ Environment
   WORKERS=2                  number of workers (1)
   EMOFLEET__AMQP__URL, EMOFLEET__POSTGRES__URL, EMOFLEET__S3__ENDPOINT (with __BUCKET, __ACCESS_KEY, __SECRET_KEY):
                              your own services; those that are not named are started here
-  EMOFLEET_SERVICES=native   private services under .stack/, even where Docker is available
+  EMOFLEET_SERVICES=KIND     native: private services under .stack/; compose: containers. Without it, what an earlier run
+                             used; at the first run, containers when a Docker engine answers
   EMOFLEET_STACK_DIR=DIR     another folder than .stack/
 TEXT
 }
@@ -106,7 +107,16 @@ case "${1:-start}" in
     exit "$healthy"
     ;;
   logs)
-    if [[ $# -gt 1 ]]; then exec tail -n 50 -F "$STACK/log/$2.log"; fi
+    if [[ $# -gt 1 ]]; then
+      for service in AMQP POSTGRES S3; do
+        if [[ "${SCRIPT_OF[$service]}" == "$2" && "$(kind_of "$service")" == compose ]]; then
+          compose logs --follow --tail 50 "$2"
+          exit
+        fi
+      done
+      [[ -e "$STACK/log/$2.log" ]] || die "there is no log of '$2'; there are: $(cd "$STACK/log" && printf '%s\n' *.log | sed 's/\.log$//' | xargs)."
+      exec tail -n 50 -F "$STACK/log/$2.log"
+    fi
     compgen -G "$STACK/log/worker-*.log" >/dev/null || die "no worker has run yet."
     exec tail -n 50 -F "$STACK"/log/worker-*.log
     ;;

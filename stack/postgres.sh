@@ -119,7 +119,7 @@ start() {
 # SIGINT is PostgreSQL's "fast" shutdown: clients are cut off, data are flushed.
 stop() { end postgres INT 60; }
 
-if delegated_to_compose POSTGRES postgres "${1:-}"; then exit; fi
+if delegated POSTGRES postgres "${1:-}"; then exit; fi
 case "${1:-}" in
   start) start ;;
   stop) stop ;;

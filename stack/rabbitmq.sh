@@ -75,7 +75,7 @@ stop() {
   end epmd TERM 5
 }
 
-if delegated_to_compose AMQP rabbitmq "${1:-}"; then exit; fi
+if delegated AMQP rabbitmq "${1:-}"; then exit; fi
 case "${1:-}" in
   launch) boot ;; # without waiting: up.sh starts the other services in the meantime
   start) start ;;

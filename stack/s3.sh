@@ -52,7 +52,7 @@ stop() {
   rm -f "/tmp/seaweedfs-s3-$(port s3).sock" "/tmp/seaweedfs-filer-$(port s3_filer).sock"
 }
 
-if delegated_to_compose S3 minio "${1:-}"; then exit; fi
+if delegated S3 s3 "${1:-}"; then exit; fi
 case "${1:-}" in
   start) start ;;
   stop) stop ;;

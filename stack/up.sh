@@ -3,7 +3,8 @@
 #
 # Each service is, in this order: the one named in the environment (EMOFLEET__AMQP__URL, EMOFLEET__POSTGRES__URL,
 # EMOFLEET__S3__ENDPOINT with its keys); a container, when a Docker engine answers; a private process under .stack/.
-# EMOFLEET_SERVICES=native does without Docker. Safe to run again: a running service is kept, an ended one is started.
+# The choice between the last two is kept; EMOFLEET_SERVICES=native or =compose changes it.
+# Safe to run again: a running service is kept, an ended one is started.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # One run at a time: two at once could choose the same ports, or generate the passwords twice.
@@ -13,37 +14,16 @@ flock -n 9 || { say "waiting for another run of the stack's scripts" && flock 9;
 forget_own_settings
 bucket="${EMOFLEET__S3__BUCKET:-recordings}"
 
-ours=native
-external=0
-if [[ -n "${EMOFLEET__AMQP__URL:-}" ]]; then external=$((external + 1)); fi
-if [[ -n "${EMOFLEET__POSTGRES__URL:-}" ]]; then external=$((external + 1)); fi
-if [[ -n "${EMOFLEET__S3__ENDPOINT:-}" ]]; then external=$((external + 1)); fi
-if ((external < 3)) && [[ "${EMOFLEET_SERVICES:-}" != native ]] && compose_available; then ours=compose; fi
-
-# kind NAME VARIABLE: one line of the file of kinds
-kind() {
-  if [[ -n "${!2:-}" ]]; then
-    note "$1: external, named by $2"
-    echo "$1=external"
-  else
-    echo "$1=$ours"
-  fi
-}
-{
-  kind AMQP EMOFLEET__AMQP__URL
-  kind POSTGRES EMOFLEET__POSTGRES__URL
-  kind S3 EMOFLEET__S3__ENDPOINT
-} >"$KINDS_FILE"
+choose_kind
+change_kinds
 
 "$STACK_SCRIPTS/runtime.sh"
 
-if [[ "$ours" == compose ]]; then
-  services=()
-  if [[ "$(kind_of AMQP)" == compose ]]; then services+=(rabbitmq); fi
-  if [[ "$(kind_of POSTGRES)" == compose ]]; then services+=(postgres); fi
-  if [[ "$(kind_of S3)" == compose ]]; then services+=(minio); fi
-  compose_start "$bucket" "${services[@]}"
-fi
+containers=()
+for service in AMQP POSTGRES S3; do
+  if [[ "$(kind_of "$service")" == compose ]]; then containers+=("${SCRIPT_OF[$service]}"); fi
+done
+if ((${#containers[@]})); then compose_start "$bucket" "${containers[@]}"; fi
 
 is_native() { [[ "$(kind_of "$1")" == native ]]; }
 

@@ -1,20 +1,35 @@
 # shellcheck shell=bash
-# The services as containers, for machines with Docker; and the kind of each of the three services.
-#
-# Kinds, written to .stack/kinds by up.sh: native (a process of this stack), compose, external (named in the environment).
+# The services as containers, for machines with Docker.
 
-KINDS_FILE="$STACK/kinds"
 COMPOSE_ENV="$STACK/compose.env"
-
-# kind_of AMQP|POSTGRES|S3
-kind_of() { sed -n "s/^$1=//p" "$KINDS_FILE" 2>/dev/null | tail -n 1; }
+PROJECT_FILE="$STACK/project" # NAME, PLACE and PASSWORDS: see the functions below
 
 # Docker needs all three: the client, a running engine and the compose plugin.
 compose_available() {
   command -v docker >/dev/null 2>&1 && timeout 20 docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1
 }
 
-compose() { docker compose --file "$ROOT/docker-compose.yml" --env-file "$COMPOSE_ENV" "$@"; }
+# The name of this stack's containers, network and volumes: from a hash of its folder, so that two checkouts never share
+# them. The name is kept, so that a folder that was moved finds its volumes; a copy of a folder gets a name of its own.
+compose_project() {
+  local name='' place=''
+  if [[ -f "$PROJECT_FILE" ]]; then
+    name="$(sed -n 's/^NAME=//p' "$PROJECT_FILE")"
+    place="$(sed -n 's/^PLACE=//p' "$PROJECT_FILE")"
+  fi
+  if [[ -n "$name" ]] && [[ "$place" == "$STACK" || ! -e "$place/project" ]]; then
+    printf '%s' "$name"
+  else
+    printf 'emofleet-%s' "$(printf '%s' "$STACK" | sha256sum | head -c 10)"
+  fi
+}
+
+# compose ARGS... : docker compose with this stack's name and passwords, whatever the shell has in its environment.
+compose() {
+  env -u COMPOSE_FILE -u COMPOSE_PROFILES -u EMOFLEET_AMQP_PASSWORD -u EMOFLEET_POSTGRES_PASSWORD -u EMOFLEET_S3_ACCESS_KEY \
+    -u EMOFLEET_S3_SECRET_KEY -u EMOFLEET_AMQP_PORT -u EMOFLEET_POSTGRES_PORT -u EMOFLEET_S3_PORT \
+    COMPOSE_PROJECT_NAME="$(compose_project)" docker compose --file "$ROOT/docker-compose.yml" --env-file "$COMPOSE_ENV" "$@"
+}
 
 exec_in_compose() { compose exec -T "$@"; }
 
@@ -22,6 +37,7 @@ write_compose_env() {
   (
     umask 077
     cat >"$COMPOSE_ENV" <<ENV
+COMPOSE_PROJECT_NAME=$(compose_project)
 EMOFLEET_AMQP_PASSWORD=$(secret AMQP_PASSWORD)
 EMOFLEET_POSTGRES_PASSWORD=$(secret POSTGRES_PASSWORD)
 EMOFLEET_S3_ACCESS_KEY=$(secret S3_ACCESS_KEY)
@@ -36,37 +52,42 @@ ENV
 
 compose_running() { [[ -n "$(compose ps --quiet --status running "$1" 2>/dev/null)" ]]; }
 
+passwords_digest() { printf '%s %s' "$(secret AMQP_PASSWORD)" "$(secret POSTGRES_PASSWORD)" | sha256sum | head -c 16; }
+
+# RabbitMQ and Postgres take their passwords into their volumes at the first start, and later ones have no effect. Volumes
+# that were made with other passwords are reported before any container is created.
+check_volumes() {
+  local volumes made_with=''
+  volumes="$(docker volume ls --quiet --filter "label=com.docker.compose.project=$(compose_project)" | xargs)"
+  [[ ! -f "$PROJECT_FILE" ]] || made_with="$(sed -n 's/^PASSWORDS=//p' "$PROJECT_FILE")"
+  [[ -z "$volumes" || "$made_with" == "$(passwords_digest)" ]] ||
+    die "Docker has volumes of an earlier stack in this folder, made with other passwords than those in $SECRETS_FILE.
+        To keep their data: put the earlier stack's folder (with its files 'secrets' and 'project') back to $STACK.
+        To delete their data: docker compose --project-name $(compose_project) down; docker volume rm $volumes"
+}
+
+remember_project() {
+  local name
+  name="$(compose_project)"
+  printf 'NAME=%s\nPLACE=%s\nPASSWORDS=%s\n' "$name" "$STACK" "$(passwords_digest)" >"$PROJECT_FILE.new"
+  mv "$PROJECT_FILE.new" "$PROJECT_FILE"
+}
+
 # compose_start BUCKET SERVICE... : starts them and waits until they are healthy.
 compose_start() {
   local bucket="$1" log="$STACK/log/compose.log" service
+  local -A port_of=([rabbitmq]=amqp [postgres]=postgres [s3]=s3)
   shift
+  check_volumes
+  remember_project
   write_compose_env "$bucket"
   for service in "$@"; do
-    if [[ -n "${EMOFLEET_STARTED_LIST:-}" ]] && ! compose_running "$service"; then echo "$service" >>"$EMOFLEET_STARTED_LIST"; fi
+    if ! compose_running "$service"; then
+      choose_port "${port_of[$service]}"
+      if [[ -n "${EMOFLEET_STARTED_LIST:-}" ]]; then echo "$service" >>"$EMOFLEET_STARTED_LIST"; fi
+    fi
   done
-  say "starting with docker compose: $*"
+  write_compose_env "$bucket"
+  say "starting with docker compose, as project $(compose_project): $*"
   compose up --detach --wait --wait-timeout 300 "$@" >"$log" 2>&1 || die "docker compose could not start the services." "$log"
-}
-
-# delegated_to_compose KIND SERVICE VERB: for the service scripts. Succeeds when the service is a container or external,
-# and the verb was carried out here; fails when the service is a process of this stack.
-delegated_to_compose() {
-  local kind="$1" service="$2" verb="$3"
-  case "$(kind_of "$kind")" in
-    compose)
-      case "$verb" in
-        start) compose up --detach --wait "$service" >/dev/null ;;
-        stop | restart | kill) compose "$verb" "$service" >/dev/null ;;
-        status) compose_running "$service" ;;
-        *) return 1 ;;
-      esac || exit 1
-      ;;
-    external)
-      case "$verb" in
-        stop | status) ;;
-        *) die "$service is external (named in the environment): this stack does not start or stop it." ;;
-      esac
-      ;;
-    *) return 1 ;;
-  esac
 }

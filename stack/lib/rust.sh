@@ -3,6 +3,6 @@
 
 need_rust() {
   if ! command -v cargo >/dev/null 2>&1 && [[ -x "$HOME/.cargo/bin/cargo" ]]; then PATH="$HOME/.cargo/bin:$PATH"; fi
-  command -v cargo >/dev/null 2>&1 || die "Rust is missing: install it with rustup, then try again."
+  command -v cargo >/dev/null 2>&1 || die "Rust is missing: install it with rustup, then try again. Without Rust, the fleet runs in containers: docs/containers.md."
   need cc gcc libc6-dev
 }

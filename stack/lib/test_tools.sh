@@ -23,8 +23,8 @@ need_lint_tools() {
   PATH="$folder:$PATH"
 }
 
-# Packages for the model's contract test in Python, in a folder of their own: no Python installation is changed.
-PYTHON_PACKAGES=(pytest==9.2.0 "numpy>=1.26" onnxruntime==1.31.1)
+# Packages for the model's contract test and for the containers' static test in Python, in a folder of their own: no Python installation is changed.
+PYTHON_PACKAGES=(pytest==9.2.0 "numpy>=1.26" onnxruntime==1.31.1 docker==7.2.0 check-jsonschema==0.39.0)
 PYTHON_FOLDER="$STACK/python"
 
 need_python_packages() {
@@ -32,7 +32,7 @@ need_python_packages() {
   wanted="${PYTHON_PACKAGES[*]} $(python3 -V 2>&1)"
   if [[ "$(cat "$PYTHON_FOLDER/wanted" 2>/dev/null)" == "$wanted" ]]; then return; fi
   need_pip
-  say "fetching Python packages for the model's contract test"
+  say "fetching Python packages for tests"
   rm -rf "$PYTHON_FOLDER"
   # shellcheck disable=SC2086 # a command and its arguments
   $PIP install --quiet --only-binary=:all: --target "$PYTHON_FOLDER" "${PYTHON_PACKAGES[@]}" >"$STACK/log/pip.log" 2>&1 ||
