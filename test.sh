@@ -5,6 +5,7 @@
 #
 #   ./test.sh                  everything
 #   ./test.sh --checks         only the checks of the source: spelling, formatting, lints, documentation; no services
+#   EMOFLEET_TEST_CONTAINERS=1 ./test.sh   everything, and fleets of containers (tests/containers.sh): half an hour more
 #   ./test.sh NAME...          only Rust tests whose names contain NAME, without the checks
 . "$(dirname "${BASH_SOURCE[0]}")/stack/lib.sh"
 . "$STACK_SCRIPTS/lib/test_tools.sh"
@@ -20,7 +21,6 @@ stop_what_we_started() {
   while read -r name; do
     case "$name" in
       rabbitmq | postgres | s3) "$STACK_SCRIPTS/$name.sh" stop ;;
-      minio) "$STACK_SCRIPTS/s3.sh" stop ;;
     esac
   done <"$started" >>"$STACK/log/test-stop.log" 2>&1
   rm -f "$started"
@@ -30,6 +30,13 @@ check_model() {
   need_python_packages
   say "the default model's contract"
   PYTHONPATH="$PYTHON_FOLDER" python3 -m pytest -q -p no:cacheprovider models/default/tests || die "the model breaks its contract."
+}
+
+# The images and the compose file, without a Docker engine; with EMOFLEET_TEST_CONTAINERS set, two fleets of containers too.
+check_containers() {
+  say "images and compose file"
+  PYTHONPATH="$PYTHON_FOLDER" python3 -m pytest -q -p no:cacheprovider tests/containers || die "the containers' files are wrong: see above."
+  [[ -z "${EMOFLEET_TEST_CONTAINERS:-}" ]] || tests/containers.sh || die "the containers do not work: see above."
 }
 
 # Compares the exporter with FunASR itself, on narrow networks: no download of weights.
@@ -63,6 +70,7 @@ EMOFLEET_STARTED_LIST="$started" "$STACK_SCRIPTS/up.sh" # not exported: a servic
 load_environment
 if [[ $# -eq 0 ]]; then
   check_model
+  check_containers
   check_exporter
 fi
 

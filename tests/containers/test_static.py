@@ -1,0 +1,176 @@
+"""What can be checked of the images and the compose file without a Docker engine. tests/containers.sh runs them."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from docker.utils.build import exclude_paths
+from ruamel.yaml import YAML
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+COMPOSE = re.sub(r"^ *#.*$", "", (ROOT / "docker-compose.yml").read_text(), flags=re.MULTILINE)
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+
+
+def ignore_patterns() -> list[str]:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def let_through(folder: pathlib.Path) -> set[str]:
+    """Files of a folder that a build would see."""
+    return {path for path in exclude_paths(str(folder), ignore_patterns()) if (folder / path).is_file()}
+
+
+def tracked() -> list[str]:
+    """Files of this checkout that git knows or would take."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
+    return [name for name in names if name and (ROOT / name).is_file()]
+
+
+@pytest.fixture(scope="module")
+def context() -> pathlib.Path:
+    """The build context as a builder gets it. Always in the same place, so that Cargo knows it again."""
+    folder = TARGET / "build-context"
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in tracked():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
+    for name in {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} - let_through(folder):
+        (folder / name).unlink()
+    return folder
+
+
+def copied() -> list[str]:
+    """Sources of every COPY that takes from the build context."""
+    lines = re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
+    return [source for line in lines for source in line.split()[:-1]]
+
+
+def test_the_build_context_compiles(context: pathlib.Path) -> None:
+    environment = os.environ | {"CARGO_TARGET_DIR": str(TARGET)}
+    command = ["containers/build.sh", "check"]
+    result = subprocess.run(command, cwd=context, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_every_source_of_a_copy_is_in_the_build_context(context: pathlib.Path) -> None:
+    assert copied()
+    assert [source for source in copied() if not (context / source).exists()] == []
+
+
+def test_the_build_context_holds_nothing_that_is_not_copied(context: pathlib.Path) -> None:
+    # build.sh puts empty files beside the manifest of `tests`; the other two are sent with every build.
+    known = {"Dockerfile", ".dockerignore", "tests", *(source.rstrip("/") for source in copied())}
+    parents = {
+        name: {name, *(str(parent) for parent in pathlib.PurePath(name).parents)} for name in let_through(context)
+    }
+    assert [name for name, above in parents.items() if not above & known] == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".env",
+        ".stack/secrets",
+        ".stack/env",
+        "worker/.env",
+        "key.pem",
+        "outputs/a/result.json",
+        "fleet/settings.env",
+        "fleet/model/model.onnx",
+        "models/large/model.onnx",
+        "target/release/worker",
+        "crates/target/x",
+        ".git/config",
+    ],
+)
+def test_what_is_private_never_reaches_a_build(tmp_path: pathlib.Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("secret")
+    assert let_through(tmp_path) == set()
+
+
+def test_a_build_asks_no_registry_but_for_its_base_images() -> None:
+    assert "syntax=" not in DOCKERFILE.splitlines()[0]
+    images = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    stages = re.findall(r"^FROM \S+ AS (\S+)", DOCKERFILE, re.MULTILINE)
+    assert set(images) - set(stages) == {"${DEBIAN_IMAGE}", "${RUST_IMAGE}", "scratch"}
+
+
+def test_caches_of_a_build_are_its_own() -> None:
+    mounts = re.findall(r"--mount=type=cache,(\S+)", DOCKERFILE)
+    assert mounts
+    assert all("id=emofleet-" in mount and "sharing=locked" in mount for mount in mounts)
+    assert "-exec touch" in (ROOT / "containers/build.sh").read_text()
+
+
+def test_every_program_is_in_an_image() -> None:
+    command = ["cargo", "metadata", "--locked", "--no-deps", "--format-version", "1"]
+    metadata = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    programs = {t["name"] for package in metadata["packages"] for t in package["targets"] if "bin" in t["kind"]}
+    installed = re.findall(r"^COPY --from=build (.+) /usr/local/bin/$", DOCKERFILE, re.MULTILINE)
+    assert {pathlib.Path(path).name for line in installed for path in line.split()} == programs
+    (built,) = re.findall(r'^programs="(.+)"$', (ROOT / "containers/build.sh").read_text(), re.MULTILINE)
+    assert set(built.split()) == programs
+
+
+def test_the_compose_file_is_valid() -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    result = subprocess.run([*command, ROOT / "docker-compose.yml"], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def services() -> dict:
+    return YAML(typ="safe").load(COMPOSE)["services"]
+
+
+def test_the_example_of_env_names_every_variable() -> None:
+    example = (ROOT / ".env.example").read_text()
+    required = set(re.findall(r"\$\{(\w+):\?", COMPOSE))
+    assert required == set(re.findall(r"^(\w+)=(?:''|)$", example, re.MULTILINE))
+    optional = set(re.findall(r"\$\{(\w+):-", COMPOSE)) - {"PIP_INDEX_URL", "CARGO_PROFILE_RELEASE_OPT_LEVEL"}
+    assert optional <= set(re.findall(r"^#?(\w+)=", example, re.MULTILINE))
+
+
+def test_defaults_in_the_example_of_env_are_those_of_the_compose_file() -> None:
+    example = dict(re.findall(r"^#(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    for name, value in re.findall(r"\$\{(\w+):-([^${}]*)\}", COMPOSE):
+        if name in example:
+            assert example[name] == value, name
+
+
+def test_every_service_is_bounded() -> None:
+    for name, service in services().items():
+        assert "mem_limit" in service, name
+        assert service["logging"]["options"]["max-size"], name
+
+
+def test_each_image_is_built_once() -> None:
+    builds = [service["build"]["target"] for service in services().values() if "build" in service]
+    assert sorted(builds) == ["services", "worker"]
+
+
+def test_nothing_is_published_beyond_loopback() -> None:
+    for name, service in services().items():
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
+
+
+def test_databases_get_time_to_end() -> None:
+    for name in ("rabbitmq", "postgres"):
+        assert services()[name]["stop_grace_period"] == "60s"
+
+
+def test_services_get_only_the_keys_that_they_use() -> None:
+    def has(name: str, section: str) -> bool:
+        return any(key.startswith(f"EMOFLEET__{section}__") for key in services()[name]["environment"])
+
+    assert not has("dispatcher", "S3") and not has("migrate", "S3") and not has("migrate", "AMQP")
+    assert not has("bucket", "POSTGRES") and not has("bucket", "AMQP")
