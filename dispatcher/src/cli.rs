@@ -10,12 +10,12 @@ use crate::signals;
 
 const EXAMPLES: &str = "\
 Examples:
-  dispatcher run                deliver alerts until SIGTERM; any number may run side by side
-  dispatcher run --once         deliver what is due now, then end (for cron)
-  dispatcher status             what waits at each destination, and why
-  dispatcher retry team-7-chat  try again what was given up there
+  dispatcher run                deliver alerts until SIGTERM; any number may run
+  dispatcher run --once         deliver what is due now, then exit (for cron)
+  dispatcher status             pending and given-up messages of each destination
+  dispatcher retry team-7-chat  retry the messages that were given up there
 
-Rules and destinations: the file named in `alerts.rules`; config/alerts.toml explains them.";
+Rules and destinations are in the file named by the setting `alerts.rules`; config/alerts.toml explains them.";
 
 /// Delivers alerts from the outbox to RabbitMQ's alerts exchange and to webhooks.
 #[derive(Debug, Parser)]
@@ -27,17 +27,17 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Deliver alerts until SIGTERM. Any number may run side by side
+    /// Deliver alerts until SIGTERM. Any number of dispatchers may run
     Run {
-        /// Deliver what is due now, then end
+        /// Deliver what is due now, then exit
         #[arg(long)]
         once: bool,
     },
-    /// Show each destination: what waits, what was given up, and why
+    /// Show each destination: pending messages, given-up messages, the last error
     Status,
-    /// Try again what was given up at a destination, and end its pause
+    /// Retry the messages of a destination that were given up, and end its pause
     Retry {
-        /// Its name in the alert file; `amqp` for the exchange
+        /// Name in the alert file; `amqp` for the exchange
         destination: String,
     },
 }
@@ -56,17 +56,17 @@ impl Cli {
                 if once {
                     return Dispatcher::open(&settings, variable)?.once().await;
                 }
-                let stop = signals::stop().context("listening for signals")?;
+                let stop = signals::stop().context("can't receive signals")?;
                 crate::serve(&settings, variable, stop).await
             }
             Command::Status => {
                 let database = Database::connect(&settings.postgres).await?;
-                crate::print_status(&database.deliveries().await?);
+                crate::print_status(&database.destination_status().await?);
                 Ok(())
             }
             Command::Retry { destination } => {
-                let revived = Database::connect(&settings.postgres).await?.revive(&destination).await?;
-                println!("{destination}: {revived} messages are tried again");
+                let retried = Database::connect(&settings.postgres).await?.retry_given_up(&destination).await?;
+                println!("{destination}: {retried} messages will be retried");
                 Ok(())
             }
         }

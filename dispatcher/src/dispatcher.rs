@@ -1,9 +1,9 @@
-//! All couriers, the ear for news, and the sweep that closes what has gone quiet.
+//! All delivery tasks, the listener that wakes them, and the task that resolves quiet groups.
 
 use adapters::amqp::Publisher;
 use adapters::postgres::Database;
 use adapters::webhook::Webhook;
-use domain::alert::Rulebook;
+use domain::alert::{AMQP, Rulebook};
 use settings::Settings;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +12,16 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::courier::{Courier, Way};
+use super::delivery_task::DeliveryTask;
 use super::metrics::Metrics;
+use super::transport::{ExchangeTransport, WebhookTransport};
 
-/// Between two looks for matters that have gone quiet.
-const SWEEP: Duration = Duration::from_secs(15);
+/// Between two searches for quiet groups.
+const RESOLVE_INTERVAL: Duration = Duration::from_secs(15);
 /// Between attempts to reach the database.
-const AGAIN: Duration = Duration::from_secs(3);
+const DATABASE_PAUSE: Duration = Duration::from_secs(3);
 
-/// Sends alerts. Any number of them may run side by side, here or on other machines.
+/// Delivers alerts. Any number of dispatchers may run, on this machine or on others.
 pub struct Dispatcher {
     settings: Settings,
     rulebook: Rulebook,
@@ -31,40 +32,41 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Reads the rules' file, and addresses and secrets by `variable` (the environment).
+    /// Reads the alert file, and URLs and secrets with `variable` (the environment).
     ///
     /// # Errors
-    /// Everything that is wrong with them, at once. No service is asked yet.
+    /// All that is wrong with them, at once. No service is connected to yet.
     pub fn open(settings: &Settings, variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
         let rulebook = settings.alerts.rulebook()?;
         let timeout = Duration::from_secs(settings.dispatcher.timeout_s);
         let open = |destination| Webhook::open(destination, &variable, &settings.dispatcher.console_url, timeout);
-        let (webhooks, wrong): (Vec<_>, Vec<_>) = rulebook.destinations.iter().map(open).partition(Result::is_ok);
-        let wrong: Vec<String> = wrong.into_iter().filter_map(Result::err).collect();
-        anyhow::ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+        let (webhooks, errors): (Vec<_>, Vec<_>) = rulebook.destinations.iter().map(open).partition(Result::is_ok);
+        let errors: Vec<String> = errors.into_iter().filter_map(Result::err).collect();
+        anyhow::ensure!(errors.is_empty(), "{}", errors.join("\n"));
         let database = Database::lazy(&settings.postgres)?;
         let webhooks = webhooks.into_iter().filter_map(Result::ok).collect();
-        let (publisher, metrics) = (Publisher::new(&settings.amqp), Arc::new(Metrics::of(&rulebook)));
+        let (publisher, metrics) = (Publisher::new(&settings.amqp), Arc::new(Metrics::new(&rulebook)));
         Ok(Self { settings: settings.clone(), rulebook, webhooks, database, publisher, metrics })
     }
 
-    /// Sends until `stop`; requests in hand are finished. Services that are away are waited for.
+    /// Delivers until `stop`; requests in progress are finished. Waits for services that can't be reached.
     ///
     /// # Errors
-    /// When a courier panics.
+    /// When a delivery task panics.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        if self.until_there(&stop).await.is_none() {
+        if self.wait_for_database(&stop).await.is_none() {
             return Ok(());
         }
-        self.warn_of_strangers().await;
-        let (bell, news) = watch::channel(());
+        self.warn_of_unknown_destinations().await;
+        let (wake, woken) = watch::channel(());
         let (database, rulebook) = (self.database.clone(), self.rulebook.clone());
         let mut tasks = JoinSet::new();
-        tasks.spawn(listen(database.clone(), bell, stop.clone()));
-        tasks.spawn(sweep(database.clone(), rulebook, stop.clone()));
-        for courier in self.couriers() {
-            tracing::info!(destination = courier.name(), "dispatching");
-            tasks.spawn(courier.run(news.clone(), stop.clone()));
+        tasks.spawn(listen(database.clone(), wake, stop.clone()));
+        tasks.spawn(resolve(database.clone(), rulebook, stop.clone()));
+        let (exchange, webhooks) = self.delivery_tasks();
+        tasks.spawn(exchange.run(woken.clone(), stop.clone()));
+        for task in webhooks {
+            tasks.spawn(task.run(woken.clone(), stop.clone()));
         }
         while let Some(ended) = tasks.join_next().await {
             ended?;
@@ -73,28 +75,30 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Waits for the database and its tables. `None`: told to stop meanwhile.
-    pub(super) async fn until_there(&self, stop: &CancellationToken) -> Option<()> {
+    /// Waits for the database and its schema. `None`: `stop` came first.
+    pub(super) async fn wait_for_database(&self, stop: &CancellationToken) -> Option<()> {
         while let Err(failure) = self.database.check_schema().await {
             tracing::warn!(%failure, "waiting for Postgres");
             tokio::select! {
-                () = tokio::time::sleep(AGAIN) => {}
+                () = tokio::time::sleep(DATABASE_PAUSE) => {}
                 () = stop.cancelled() => return None,
             }
         }
         Some(())
     }
 
-    /// Closes what has gone quiet, sends what may be sent now, and ends.
+    /// Resolves quiet groups, delivers what may be sent now, and ends.
     ///
     /// # Errors
-    /// When the database does not answer. Destinations that fail are no errors: they are tried later.
+    /// `database.unreachable`, `database.refused`. A destination that fails is no error: it is retried later.
     pub async fn once(self) -> anyhow::Result<()> {
         self.database.check_schema().await?;
         self.database.resolve_quiet(&self.rulebook).await?;
+        let (exchange, webhooks) = self.delivery_tasks();
         let mut tasks = JoinSet::new();
-        for courier in self.couriers() {
-            tasks.spawn(async move { courier.once().await });
+        tasks.spawn(async move { exchange.once().await });
+        for task in webhooks {
+            tasks.spawn(async move { task.once().await });
         }
         while let Some(ended) = tasks.join_next().await {
             ended??;
@@ -102,47 +106,49 @@ impl Dispatcher {
         Ok(())
     }
 
-    fn couriers(self) -> Vec<Courier> {
-        let exchange = Way::Exchange(self.publisher);
-        let ways = self.webhooks.into_iter().map(|webhook| Way::Webhook(Box::new(webhook)));
-        // A new name for each start: claims of an earlier one are not ours to settle.
+    /// One task for the exchange, and one for each webhook.
+    fn delivery_tasks(self) -> (DeliveryTask<ExchangeTransport>, Vec<DeliveryTask<WebhookTransport>>) {
+        let settings = self.settings.dispatcher;
+        // A new name for each start: the claims of an earlier one are not ours to record.
         let owner = Uuid::now_v7().to_string();
-        let courier = |way| Courier {
-            database: self.database.clone(),
-            way,
+        let (database, metrics, poll) = (self.database, self.metrics, Duration::from_secs(settings.poll_s));
+        let webhook = |webhook| DeliveryTask {
+            database: database.clone(),
+            transport: WebhookTransport { webhook, settings: settings.clone() },
             owner: owner.clone(),
-            settings: self.settings.dispatcher.clone(),
-            metrics: self.metrics.clone(),
+            poll,
+            metrics: metrics.clone(),
         };
-        ways.chain([exchange]).map(courier).collect()
+        let webhooks = self.webhooks.into_iter().map(webhook).collect();
+        (DeliveryTask { database, transport: ExchangeTransport(self.publisher), owner, poll, metrics }, webhooks)
     }
 
-    /// Messages for a destination that the file no longer names wait until it does.
-    async fn warn_of_strangers(&self) {
-        let Ok(deliveries) = self.database.deliveries().await else { return };
-        for delivery in deliveries.iter().filter(|d| d.waiting > 0 && d.destination != domain::alert::AMQP) {
-            if self.rulebook.destination(&delivery.destination).is_none() {
-                let (destination, waiting) = (&delivery.destination, delivery.waiting);
-                tracing::warn!(destination, waiting, "messages wait for a destination that is not in the rules' file");
+    /// Messages for a destination that the alert file no longer has wait until it has it again.
+    async fn warn_of_unknown_destinations(&self) {
+        let Ok(statuses) = self.database.destination_status().await else { return };
+        for status in statuses.iter().filter(|status| status.waiting > 0 && status.destination != AMQP) {
+            if self.rulebook.destination(&status.destination).is_none() {
+                let (destination, waiting) = (&status.destination, status.waiting);
+                tracing::warn!(destination, waiting, "messages wait for a destination that is not in the alert file");
             }
         }
     }
 }
 
-/// Rings the bell when messages were committed. Without it, couriers look every `dispatcher.poll_s`.
-async fn listen(database: Database, bell: watch::Sender<()>, stop: CancellationToken) {
+/// Wakes the delivery tasks when messages were committed. Without it, they claim every `dispatcher.poll_s`.
+async fn listen(database: Database, wake: watch::Sender<()>, stop: CancellationToken) {
     let listening = async {
         loop {
-            match database.outbox_news().await {
-                Ok(mut news) => {
-                    bell.send_replace(());
-                    while let Ok(()) = news.next().await {
-                        bell.send_replace(());
+            match database.listen_to_outbox().await {
+                Ok(mut listener) => {
+                    wake.send_replace(());
+                    while let Ok(()) = listener.next().await {
+                        wake.send_replace(());
                     }
                 }
-                Err(failure) => tracing::debug!(%failure, "not listening for news; looking now and then"),
+                Err(failure) => tracing::debug!(%failure, "no notifications of new messages; polling"),
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(DATABASE_PAUSE).await;
         }
     };
     tokio::select! {
@@ -151,18 +157,19 @@ async fn listen(database: Database, bell: watch::Sender<()>, stop: CancellationT
     }
 }
 
-async fn sweep(database: Database, rulebook: Rulebook, stop: CancellationToken) {
+/// Resolves groups that had no alert for their rule's `resolve_after`.
+async fn resolve(database: Database, rulebook: Rulebook, stop: CancellationToken) {
     if rulebook.rules.iter().all(|rule| rule.resolve_after.is_none()) {
         return;
     }
     while !stop.is_cancelled() {
         match database.resolve_quiet(&rulebook).await {
             Ok(0) => {}
-            Ok(closed) => tracing::info!(closed, "resolved: quiet since"),
-            Err(failure) => tracing::warn!(%failure, "what has gone quiet can't be closed"),
+            Ok(groups) => tracing::info!(groups, "resolved"),
+            Err(failure) => tracing::warn!(%failure, "quiet groups can't be resolved; retrying"),
         }
         tokio::select! {
-            () = tokio::time::sleep(SWEEP) => {}
+            () = tokio::time::sleep(RESOLVE_INTERVAL) => {}
             () = stop.cancelled() => {}
         }
     }

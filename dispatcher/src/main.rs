@@ -1,4 +1,4 @@
-//! The `console` command.
+//! The `dispatcher` command.
 
 use clap::Parser;
 use std::process::ExitCode;

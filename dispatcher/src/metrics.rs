@@ -1,7 +1,7 @@
-//! What the dispatcher counts, as Prometheus reads it from `/metrics`.
+//! The dispatcher's metrics, as Prometheus reads them from `/metrics`.
 
-use adapters::postgres::{Database, Settlement};
-use domain::alert::{AMQP, Rulebook};
+use adapters::postgres::Database;
+use domain::alert::{AMQP, DeliveryOutcome, Rulebook};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -11,32 +11,32 @@ use prometheus_client::registry::Registry;
 use std::sync::atomic::AtomicU64;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct To {
+struct DestinationLabel {
     destination: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct How {
+struct OutcomeLabels {
     destination: String,
     /// busy, failed or refused
     how: &'static str,
 }
 
-/// The counters of one dispatcher, and the gauges of what waits for all of them.
+/// The counters of this dispatcher, and the gauges of the outbox, which all dispatchers share.
 #[derive(Debug)]
 pub(super) struct Metrics {
     registry: Registry,
     destinations: Vec<String>,
-    delivered: Family<To, Counter>,
-    undelivered: Family<How, Counter>,
-    given_up: Family<To, Counter>,
-    waiting: Family<To, Gauge>,
-    oldest_seconds: Family<To, Gauge<f64, AtomicU64>>,
+    delivered: Family<DestinationLabel, Counter>,
+    undelivered: Family<OutcomeLabels, Counter>,
+    given_up: Family<DestinationLabel, Counter>,
+    waiting: Family<DestinationLabel, Gauge>,
+    oldest_seconds: Family<DestinationLabel, Gauge<f64, AtomicU64>>,
 }
 
 impl Metrics {
-    /// Counters of these rules' destinations and the exchange, from 0.
-    pub(super) fn of(rulebook: &Rulebook) -> Self {
+    /// Counters for the exchange and these destinations, from 0.
+    pub(super) fn new(rulebook: &Rulebook) -> Self {
         let named = rulebook.destinations.iter().map(|destination| destination.name.clone());
         let mut this = Self {
             registry: Registry::with_prefix("emofleet_alerts"),
@@ -48,55 +48,51 @@ impl Metrics {
             oldest_seconds: Family::default(),
         };
         let registry = &mut this.registry;
-        registry.register("delivered", "Messages that their destination took", this.delivered.clone());
+        registry.register("delivered", "Messages delivered", this.delivered.clone());
         registry.register(
             "undelivered",
-            "Requests that were not taken: busy (the destination limits us), failed, refused (the message as such)",
+            "Requests that were not delivered: busy (rate limit of the destination), failed, refused (this request alone)",
             this.undelivered.clone(),
         );
         registry.register("given_up", "Messages given up after dispatcher.max_attempts", this.given_up.clone());
-        registry.register("waiting", "Messages that wait, whoever will send them", this.waiting.clone());
-        registry.register("oldest_seconds", "For how long the oldest of them has waited", this.oldest_seconds.clone());
+        registry.register("waiting", "Pending messages in the outbox, of all dispatchers", this.waiting.clone());
+        registry.register("oldest_seconds", "Age of the oldest pending message", this.oldest_seconds.clone());
         for destination in &this.destinations {
-            drop(this.delivered.get_or_create(&to(destination)));
-            drop(this.given_up.get_or_create(&to(destination)));
+            drop(this.delivered.get_or_create(&label(destination)));
+            drop(this.given_up.get_or_create(&label(destination)));
         }
         this
     }
 
-    /// A request with so many messages ended like this.
-    pub(super) fn ended(&self, destination: &str, messages: usize, settlement: &Settlement) {
-        let how = match settlement {
-            Settlement::Delivered => {
-                self.delivered.get_or_create(&to(destination)).inc_by(messages as u64);
-                return;
-            }
-            Settlement::Busy { .. } => "busy",
-            Settlement::Failed { .. } => "failed",
-            Settlement::Refused { .. } => "refused",
-        };
-        self.undelivered.get_or_create(&How { destination: destination.to_owned(), how }).inc();
+    /// Counts a request with this many messages.
+    pub(super) fn request_ended(&self, destination: &str, messages: usize, outcome: &DeliveryOutcome) {
+        if *outcome == DeliveryOutcome::Delivered {
+            self.delivered.get_or_create(&label(destination)).inc_by(messages as u64);
+        } else {
+            let labels = OutcomeLabels { destination: destination.to_owned(), how: outcome.label() };
+            self.undelivered.get_or_create(&labels).inc();
+        }
     }
 
-    /// So many messages were given up.
+    /// Counts messages that were given up.
     pub(super) fn given_up(&self, destination: &str, messages: u64) {
-        self.given_up.get_or_create(&to(destination)).inc_by(messages);
+        self.given_up.get_or_create(&label(destination)).inc_by(messages);
     }
 
-    /// The page in Prometheus' text format. What waits is asked of the database; while that does not
-    /// answer, the page is without it.
+    /// The page in Prometheus' text format. The gauges are read from the database; without it, the page
+    /// lacks them.
     pub(super) async fn page(&self, database: &Database) -> String {
-        let backlog = database.backlog().await;
+        let backlog = database.outbox_backlog().await;
         self.waiting.clear();
         self.oldest_seconds.clear();
         if let Ok(backlog) = backlog {
             for destination in &self.destinations {
-                self.waiting.get_or_create(&to(destination)).set(0);
-                self.oldest_seconds.get_or_create(&to(destination)).set(0.0);
+                self.waiting.get_or_create(&label(destination)).set(0);
+                self.oldest_seconds.get_or_create(&label(destination)).set(0.0);
             }
-            for waiting in backlog {
-                self.waiting.get_or_create(&to(&waiting.destination)).set(waiting.messages);
-                self.oldest_seconds.get_or_create(&to(&waiting.destination)).set(waiting.oldest_s);
+            for pending in backlog {
+                self.waiting.get_or_create(&label(&pending.destination)).set(pending.messages);
+                self.oldest_seconds.get_or_create(&label(&pending.destination)).set(pending.oldest_s);
             }
         }
         let mut page = String::new();
@@ -107,6 +103,6 @@ impl Metrics {
     }
 }
 
-fn to(destination: &str) -> To {
-    To { destination: destination.to_owned() }
+fn label(destination: &str) -> DestinationLabel {
+    DestinationLabel { destination: destination.to_owned() }
 }

@@ -1,4 +1,4 @@
-//! The dispatcher as a service: tell how it fares, wait for the database, send, end in order.
+//! The dispatcher as a service: health endpoint, wait for the database, deliver, shut down.
 
 use adapters::health::{Dependencies, Health};
 use anyhow::Context;
@@ -7,11 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Dispatcher;
 
-/// Runs a dispatcher that answers at `dispatcher.health_addr`, until `stop`.
+/// Runs a dispatcher with its health endpoint at `dispatcher.health_addr`, until `stop`.
 ///
 /// # Errors
-/// When rules, addresses or secrets are wrong, or the health address is taken. Services that are away are
-/// waited for, not errors.
+/// When the alert file, a URL or a secret is not valid, or the health address is in use. Services that can't be
+/// reached are no errors: it waits for them.
 pub async fn serve(
     settings: &Settings,
     variable: impl Fn(&str) -> Option<String>,
@@ -31,7 +31,7 @@ pub async fn serve(
         .await
         .with_context(|| format!("can't listen at {address}; set `dispatcher.health_addr` to a free address"))?;
     tracing::info!(%address, "live; not ready yet");
-    if dispatcher.until_there(&stop).await.is_none() {
+    if dispatcher.wait_for_database(&stop).await.is_none() {
         return Ok(());
     }
     health.started(Dependencies {

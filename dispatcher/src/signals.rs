@@ -1,4 +1,4 @@
-//! SIGTERM and Ctrl-C: the first asks to end, the second ends at once.
+//! SIGTERM and Ctrl-C: the first shuts down in order, the second at once.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -10,7 +10,7 @@ const INTERRUPTED: i32 = 130;
 pub(crate) fn stop() -> std::io::Result<CancellationToken> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stop = CancellationToken::new();
-    let told = stop.clone();
+    let cancelled = stop.clone();
     tokio::spawn(async move {
         for first in [true, false] {
             tokio::select! {
@@ -18,8 +18,8 @@ pub(crate) fn stop() -> std::io::Result<CancellationToken> {
                 _ = interrupt.recv() => {}
             }
             if first {
-                tracing::info!("asked to end: finishing the messages in hand");
-                told.cancel();
+                tracing::info!("shutting down: finishing the requests in progress");
+                cancelled.cancel();
             } else {
                 std::process::exit(INTERRUPTED);
             }

@@ -1,30 +1,30 @@
 //! `dispatcher status`.
 
-use adapters::postgres::Delivery;
+use adapters::postgres::DestinationStatus;
 use chrono::{DateTime, Utc};
 
-/// Prints how each destination fares.
-pub fn print_status(deliveries: &[Delivery]) {
-    if deliveries.is_empty() {
-        println!("no alert has owed a message yet");
+/// Prints the state of each destination.
+pub fn print_status(destinations: &[DestinationStatus]) {
+    if destinations.is_empty() {
+        println!("there were no messages yet");
         return;
     }
     println!("{:24} {:>8} {:>8} {:>9}  OLDEST WAITING", "DESTINATION", "WAITING", "TODAY", "GIVEN UP");
-    for delivery in deliveries {
-        let oldest = delivery.oldest_waiting.map_or("-".to_owned(), |t| format!("since {}", short(t)));
+    for status in destinations {
+        let oldest = status.oldest_waiting.map_or("-".to_owned(), |t| format!("since {}", short(t)));
         println!(
             "{:24} {:>8} {:>8} {:>9}  {oldest}",
-            delivery.destination, delivery.waiting, delivery.delivered_today, delivery.given_up
+            status.destination, status.waiting, status.delivered_today, status.given_up
         );
-        if let Some(until) = delivery.blocked_until {
-            println!("{:24} pauses until {}", "", short(until));
+        if let Some(until) = status.blocked_until {
+            println!("{:24} paused until {}", "", short(until));
         }
-        if let Some(error) = &delivery.last_error {
+        if let Some(error) = &status.last_error {
             println!("{:24} {error}", "");
         }
     }
-    if let Some(dead) = deliveries.iter().find(|d| d.given_up > 0) {
-        println!("\n`dispatcher retry {}` tries again what was given up there", dead.destination);
+    if let Some(status) = destinations.iter().find(|d| d.given_up > 0) {
+        println!("\n`dispatcher retry {}` retries the messages that were given up there", status.destination);
     }
 }
 

@@ -9,17 +9,9 @@ pub(crate) fn lane(text: &str) -> Result<Lane, String> {
 
 /// `90s`, `30m`, `2h`, `7d`; a bare number is seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is not a time like 90s, 30m, 2h or 7d");
-    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let seconds = match unit {
-        "" | "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        _ => return Err(wrong()),
-    };
-    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+    let number = text.bytes().all(|b| b.is_ascii_digit());
+    let duration = domain::duration::parse(&if number { format!("{text}s") } else { text.to_owned() });
+    duration.ok_or_else(|| format!("`{text}` is not a time like 90s, 30m, 2h or 7d"))
 }
 
 /// An age from which on something may be deleted: `90d` or `36h`, at least a day. A bare number is refused,

@@ -1,6 +1,6 @@
 //! From the outbox to receivers that check signatures, enforce limits and misbehave.
 
-use adapters::postgres::{Database, NewBatch, Order, Turn};
+use adapters::postgres::{ClaimOutcome, ClaimRequest, Database, DestinationStatus, NewBatch};
 use anyhow::Result;
 use dispatcher::Dispatcher;
 use domain::alert::Rulebook;
@@ -93,11 +93,35 @@ impl Stage {
         Ok(ids)
     }
 
-    async fn end(self) -> Result<()> {
-        for (stop, task) in self.dispatchers {
+    /// Stops the dispatchers; their requests in progress are finished.
+    async fn stop_dispatchers(&mut self) -> Result<()> {
+        for (stop, task) in self.dispatchers.drain(..) {
             stop.cancel();
             task.await??;
         }
+        Ok(())
+    }
+
+    /// Pending messages of a destination.
+    async fn pending(&self, destination: &str) -> Result<i64> {
+        let statuses = self.database.destination_status().await?;
+        Ok(statuses.iter().find(|s| s.destination == destination).map_or(0, |s| s.waiting))
+    }
+
+    /// Waits until these destinations have no pending message.
+    async fn until_delivered(&self, destinations: &[&str]) -> Result<()> {
+        let started = Instant::now();
+        for destination in destinations {
+            while self.pending(destination).await? > 0 {
+                anyhow::ensure!(started.elapsed() < SOON, "{destination} still has pending messages");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn end(mut self) -> Result<()> {
+        self.stop_dispatchers().await?;
         self.database.close().await;
         drop(self.folder);
         self.trial.end().await
@@ -153,8 +177,9 @@ async fn through_errors_stalls_and_two_dispatchers_every_alert_arrives_exactly_o
     let all = |r: &Receiver, s: &str| r.mentions(s, &ids).iter().all(|n| *n >= 1);
     let patience = Duration::from_secs(90);
     stage.receiver.until(patience, |r| ["webhook", "slack", "feishu"].iter().all(|s| all(r, s))).await?;
-    // Whatever is sent twice would be by now.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // Nothing is pending and no request in progress: what is sent twice has arrived twice.
+    stage.until_delivered(&["webhook", "slack", "feishu", "amqp"]).await?;
+    stage.stop_dispatchers().await?;
     for service in ["webhook", "feishu"] {
         let mentions = stage.receiver.mentions(service, &ids);
         assert!(mentions.iter().all(|n| *n == 1), "{service}: {mentions:?}");
@@ -163,10 +188,7 @@ async fn through_errors_stalls_and_two_dispatchers_every_alert_arrives_exactly_o
     let slack: String = stage.receiver.arrivals("slack").iter().map(blocks).collect();
     assert!(ids.iter().all(|id| slack.matches(id.as_str()).count() == 1));
     assert_eq!(stage.receiver.offences(), Vec::<String>::new());
-    let waiting = stage.database.deliveries().await?;
-    let of = |name: &str| waiting.iter().find(|d| d.destination == name).map_or(-1, |d| d.waiting);
-    assert_eq!((of("webhook"), of("amqp")), (0, 0));
-    assert!(of("dead") > 0, "the dead one still waits, and has held up nobody");
+    assert!(stage.pending("dead").await? > 0, "the destination that can't be reached still has its messages");
     stage.end().await
 }
 
@@ -200,20 +222,27 @@ async fn what_fails_too_often_is_given_up_visibly_and_can_be_tried_again() -> Re
     stage.trial.settings.dispatcher.retry_max_s = 2;
     stage.receiver.mishaps("webhook", &[Mishap::Status(500), Mishap::Status(500)]);
     let ids = stage.angry_calls(1).await?;
-    for _ in 0..3 {
+    let webhook = |list: Vec<DestinationStatus>| list.into_iter().find(|d| d.destination == "webhook");
+    let started = Instant::now();
+    let found = loop {
         stage.dispatcher()?.once().await?;
-        tokio::time::sleep(Duration::from_millis(2100)).await;
-    }
-    let delivery = |list: Vec<adapters::postgres::Delivery>| list.into_iter().find(|d| d.destination == "webhook");
-    let found = delivery(stage.database.deliveries().await?).expect("it is listed");
+        let found = webhook(stage.database.destination_status().await?).expect("it is listed");
+        if found.given_up > 0 {
+            break found;
+        }
+        anyhow::ensure!(started.elapsed() < SOON, "not given up: {found:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    sqlx::query("UPDATE destinations SET blocked_until = NULL").execute(stage.database.pool()).await?;
+    stage.dispatcher()?.once().await?;
     assert_eq!((found.waiting, found.given_up), (0, 1));
     assert!(found.last_error.is_some_and(|e| e.contains("HTTP 500")));
-    assert_eq!(stage.receiver.requests(), 2, "given up means left alone");
+    assert_eq!(stage.receiver.requests(), 2, "a message that was given up is not sent again");
 
-    assert_eq!(stage.database.revive("webhook").await?, 1);
+    assert_eq!(stage.database.retry_given_up("webhook").await?, 1);
     stage.dispatcher()?.once().await?;
     assert_eq!(stage.receiver.mentions("webhook", &ids), [1]);
-    let found = delivery(stage.database.deliveries().await?).expect("it is listed");
+    let found = webhook(stage.database.destination_status().await?).expect("it is listed");
     assert_eq!((found.waiting, found.given_up, found.delivered_today, found.last_error), (0, 0, 1, None));
     stage.end().await
 }
@@ -228,7 +257,7 @@ async fn one_message_that_is_refused_does_not_take_its_digest_along() -> Result<
     stage.dispatcher()?.once().await?;
     let mentions = stage.receiver.mentions("webhook", &ids);
     assert_eq!(mentions, [0, 1, 1, 0, 0, 0], "one by one, within the limit of four");
-    let found = stage.database.deliveries().await?;
+    let found = stage.database.destination_status().await?;
     let webhook = found.iter().find(|d| d.destination == "webhook").expect("it is listed");
     assert_eq!((webhook.given_up, webhook.waiting), (1, 3));
     stage.end().await
@@ -252,7 +281,7 @@ async fn programs_can_subscribe_to_the_exchange_by_severity_and_rule() -> Result
     let mut heard = Vec::new();
     while let Some(message) = channel.basic_get(queue.clone(), BasicGetOptions { no_ack: true }).await? {
         assert_eq!(message.routing_key.as_str(), "critical.customer-angry");
-        let notice: domain::alert::Notice = serde_json::from_slice(&message.data)?;
+        let notice: domain::alert::AlertMessage = serde_json::from_slice(&message.data)?;
         heard.push(notice.call["call_id"].clone());
     }
     assert_eq!(heard, ids);
@@ -275,12 +304,18 @@ async fn what_a_dead_dispatcher_had_in_hand_is_taken_over() -> Result<()> {
     let mut stage = Stage::set(&["webhook"], "").await?;
     let ids = stage.angry_calls(1).await?;
     let lease = Duration::from_secs(2);
-    let order = Order { destination: "webhook", budget: None, most: 5, lease, owner: "dead" };
-    let Turn::Send(_in_hand) = stage.database.claim_messages(&order).await? else { panic!("a message waits") };
+    let request = ClaimRequest { destination: "webhook", rate_limit: None, max_messages: 5, lease, owner: "dead" };
+    let ClaimOutcome::Claimed(_claim) = stage.database.claim_messages(&request).await? else {
+        panic!("a message is due")
+    };
     stage.dispatcher()?.once().await?;
     assert!(stage.receiver.arrivals("webhook").is_empty(), "the claim still holds");
-    tokio::time::sleep(lease + Duration::from_millis(200)).await;
-    stage.dispatcher()?.once().await?;
+    let started = Instant::now();
+    while stage.receiver.arrivals("webhook").is_empty() {
+        anyhow::ensure!(started.elapsed() < SOON, "the claim does not expire");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stage.dispatcher()?.once().await?;
+    }
     assert_eq!(stage.receiver.mentions("webhook", &ids), [1]);
     stage.end().await
 }

@@ -79,7 +79,7 @@ async fn the_dispatcher_tells_what_is_missing_what_waits_and_what_was_delivered(
 
     // A second one beside it needs an address of its own, and is told so
     let error = serve(&settings, |_| None, CancellationToken::new()).await.expect_err("the address is taken");
-    assert!(error.to_string().contains("set `alerts.health_addr`"), "{error:#}");
+    assert!(error.to_string().contains("set `dispatcher.health_addr`"), "{error:#}");
     stop.cancel();
     running.await??;
     drop(direct);

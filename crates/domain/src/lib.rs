@@ -3,6 +3,7 @@
 pub mod alert;
 pub mod call;
 pub mod channel;
+pub mod duration;
 pub mod emotion;
 pub mod failure;
 pub mod job;

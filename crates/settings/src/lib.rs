@@ -26,9 +26,9 @@ pub enum ConfigError {
     /// `EMOFLEET_CONFIG` names a file that is not there.
     #[error("configuration: EMOFLEET_CONFIG names `{0}`, which can't be read")]
     NoFile(String),
-    /// The alert rules: one line per fault, with its place.
-    #[error("alert rules:\n{0}")]
-    Rules(String),
+    /// The alert file is not valid: one line per error, with its place.
+    #[error("alert file:\n{0}")]
+    AlertFile(String),
 }
 
 /// A key, whether its value makes sense, and what it must be.

@@ -1,15 +1,15 @@
-//! What `config/alerts.toml` may say, and how it is told what it may not.
+//! What an alert file may contain, and the errors for what it may not.
 
-use domain::alert::{Grouping, Service, Severity};
+use domain::alert::{Grouping, Severity};
 use std::time::Duration;
 
-fn faults(text: &str) -> Vec<String> {
+fn errors(text: &str) -> Vec<String> {
     settings::alert_file::parse(text).expect_err(text).0.iter().map(ToString::to_string).collect()
 }
 
-/// The file that is built in, with its examples switched on: lines that are TOML once the `# ` is off.
+/// The built-in file with its examples: lines that are TOML without the `# ` are uncommented.
 fn with_examples() -> String {
-    let on = |line: &str| {
+    let uncomment = |line: &str| {
         let body = line.strip_prefix("# ").unwrap_or(line);
         let toml = body.starts_with('[')
             || body.starts_with("  {")
@@ -17,34 +17,34 @@ fn with_examples() -> String {
             || body.split_once(" = ").is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
         if toml { body.to_owned() } else { line.to_owned() }
     };
-    settings::alert_file::DEFAULT.lines().map(on).collect::<Vec<_>>().join("\n")
+    settings::alert_file::DEFAULT.lines().map(uncomment).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
 fn the_default_is_one_rule_and_no_webhook() {
-    let book = settings::alert_file::parse(settings::alert_file::DEFAULT).expect("config/alerts.toml is valid");
-    let [rule] = &book.rules[..] else { panic!("one rule") };
+    let rulebook = settings::alert_file::parse(settings::alert_file::DEFAULT).expect("config/alerts.toml is valid");
+    let [rule] = &rulebook.rules[..] else { panic!("one rule") };
     assert_eq!(
         (rule.name.as_str(), rule.severity, rule.group_by),
         ("customer-angry", Severity::Critical, Grouping::Customer)
     );
     assert_eq!(rule.cooldown, Duration::from_secs(3600));
-    assert!(book.destinations.is_empty());
+    assert!(rulebook.destinations.is_empty());
 }
 
 #[test]
 fn the_examples_of_the_default_are_valid_too() {
-    let book =
-        settings::alert_file::parse(&with_examples()).unwrap_or_else(|faults| panic!("{}\n{faults}", with_examples()));
-    let names: Vec<_> = book.rules.iter().map(|r| r.name.as_str()).collect();
+    let rulebook =
+        settings::alert_file::parse(&with_examples()).unwrap_or_else(|error| panic!("{}\n{error}", with_examples()));
+    let names: Vec<_> = rulebook.rules.iter().map(|r| r.name.as_str()).collect();
     assert_eq!(names, ["customer-angry", "got-worse", "vip-angry", "left-in-distress"]);
-    let services: Vec<_> = book.destinations.iter().map(|d| d.service).collect();
-    assert_eq!(services, [Service::DingTalk, Service::Webhook]);
-    assert_eq!(book.destinations[0].per_minute, 18, "below DingTalk's twenty a minute");
+    let services: Vec<_> = rulebook.destinations.iter().map(|d| d.service.as_str()).collect();
+    assert_eq!(services, ["dingtalk", "webhook"]);
+    assert_eq!(rulebook.destinations[0].rate_limit.per_minute, 18, "below DingTalk's twenty a minute");
 }
 
 #[test]
-fn every_fault_is_told_at_once_with_line_and_column() {
+fn all_errors_are_reported_at_once_with_line_and_column() {
     let text = r#"
 [[rule]]
 name = "Angry!"
@@ -57,80 +57,80 @@ cooldown = "soon"
 notify = ["nobody"]
 when = { emotion = "angry", share = 40, in_a_row = 0 }
 "#;
-    let faults = faults(text);
+    let errors = errors(text);
     let expected = [
         ("3:8: ", "lower-case"),
         ("4:12: ", "info, warning or critical"),
         ("5:17: ", "`boss` is no role"),
         ("5:35: ", "`furious` is no emotion"),
         ("5:46: ", "unknown key `scor`"),
-        ("7:1: ", "`nobody`, which is no destination"),
+        ("7:1: ", "`nobody`, which is not a destination"),
         ("9:12: ", "\"1h\""),
         ("11:37: ", "from 0 to 1"),
         ("11:52: ", "from 1 to 1000"),
     ];
-    assert_eq!(faults.len(), expected.len(), "{faults:#?}");
-    for (fault, (place, what)) in faults.iter().zip(expected) {
-        assert!(fault.starts_with(place) && fault.contains(what), "{fault} should be {place}{what}");
+    assert_eq!(errors.len(), expected.len(), "{errors:#?}");
+    for (error, (place, what)) in errors.iter().zip(expected) {
+        assert!(error.starts_with(place) && error.contains(what), "{error} should be {place}{what}");
     }
 }
 
 #[test]
 fn columns_count_characters() {
-    assert!(faults("[[rule]]\nname = \"r\"\nwhen = { team = \"七队\", emotion = \"怒\" }")[0].starts_with("3:33: "));
+    assert!(errors("[[rule]]\nname = \"r\"\nwhen = { team = \"七队\", emotion = \"怒\" }")[0].starts_with("3:33: "));
 }
 
 #[test]
-fn what_is_no_toml_is_placed_too() {
-    let faults = faults("[[rule]]\nname = \"a\"\nwhen = {\n");
-    assert!(faults[0].starts_with("3:") || faults[0].starts_with("4:"), "{faults:?}");
-    assert!(faults[0].contains("no TOML"), "{faults:?}");
+fn toml_errors_have_a_place_too() {
+    let errors = errors("[[rule]]\nname = \"a\"\nwhen = {\n");
+    assert!(errors[0].starts_with("3:") || errors[0].starts_with("4:"), "{errors:?}");
+    assert!(errors[0].contains("not TOML"), "{errors:?}");
 }
 
 #[test]
 fn conditions_that_make_no_sense_are_refused() {
     for (when, what) in [
         ("{}", "empty condition"),
-        (r#"{ role = "customer" }"#, "`role` says who"),
+        (r#"{ role = "customer" }"#, "`role` alone"),
         (r#"{ score = 0.5 }"#, "needs an emotion"),
-        (r#"{ emotion = "angry", group = "negative" }"#, "one of `emotion`"),
-        (r#"{ emotion = "angry", share = 0.5, in_a_row = 2 }"#, "one of `in_a_row`"),
-        (r#"{ emotion = "angry", shift = 0.5, third = "last" }"#, "takes no `third`"),
+        (r#"{ emotion = "angry", group = "negative" }"#, "use one of `emotion`"),
+        (r#"{ emotion = "angry", share = 0.5, in_a_row = 2 }"#, "use one of `in_a_row`"),
+        (r#"{ emotion = "angry", shift = 0.5, third = "last" }"#, "remove `third`"),
         (r#"{ emotion = "angry", third = "middle" }"#, "first"),
         (r#"{ group = "bad" }"#, "no group"),
         (r#"{ all = [] }"#, "at least one condition"),
         (r#"{ any = [{ }] }"#, "empty condition"),
         (r#"{ all = { emotion = "angry" } }"#, "list of tables"),
         (r#"{ not = [{ emotion = "angry" }] }"#, "must be a table"),
-        (r#"{ team = 7 }"#, "text in quotes"),
+        (r#"{ team = 7 }"#, "string in quotes"),
         (r#"{ team = [] }"#, "at least one value"),
         (r#"{ emotions = ["angry", "angry"] }"#, "twice"),
         (r#"{ min_speech = 20 }"#, "a time in quotes"),
         (r#""angry""#, "must be a table"),
     ] {
-        let faults = faults(&format!("[[rule]]\nname = \"r\"\nwhen = {when}"));
-        assert!(faults.iter().any(|f| f.starts_with("3:") && f.contains(what)), "{when}: {faults:?}");
+        let errors = errors(&format!("[[rule]]\nname = \"r\"\nwhen = {when}"));
+        assert!(errors.iter().any(|f| f.starts_with("3:") && f.contains(what)), "{when}: {errors:?}");
     }
 }
 
 #[test]
-fn conditions_nested_without_end_are_refused() {
+fn conditions_nested_too_deep_are_refused() {
     let when = "{ not = ".repeat(40) + "{ team = \"7\" }" + &" }".repeat(40);
-    let faults = faults(&format!("[[rule]]\nname = \"r\"\nwhen = {when}"));
-    assert!(faults[0].contains("nested deeper"), "{faults:?}");
+    let errors = errors(&format!("[[rule]]\nname = \"r\"\nwhen = {when}"));
+    assert!(errors[0].contains("nested deeper"), "{errors:?}");
 }
 
 #[test]
-fn names_are_taken_once() {
+fn names_are_unique() {
     let rule = "[[rule]]\nname = \"r\"\nwhen = { team = \"7\" }\n";
-    assert!(faults(&rule.repeat(2))[0].contains("two rules named `r`"));
+    assert!(errors(&rule.repeat(2))[0].contains("two rules named `r`"));
     let destination = "[[destination]]\nname = \"d\"\nservice = \"slack\"\nurl_env = \"D_URL\"\n";
-    assert!(faults(&destination.repeat(2))[0].contains("`d` is taken"));
-    assert!(faults(&destination.replace("\"d\"", "\"amqp\""))[0].contains("`amqp` is taken"));
+    assert!(errors(&destination.repeat(2))[0].contains("`d` is in use"));
+    assert!(errors(&destination.replace("\"d\"", "\"amqp\""))[0].contains("`amqp` is in use"));
 }
 
 #[test]
-fn addresses_and_secrets_do_not_stand_in_the_file() {
+fn urls_and_secrets_are_not_part_of_the_file() {
     let head = "[[destination]]\nname = \"d\"\n";
     for (rest, what) in [
         ("service = \"slack\"\nurl = \"https://hooks.slack.com/x\"", "environment variable"),
@@ -141,8 +141,8 @@ fn addresses_and_secrets_do_not_stand_in_the_file() {
         ("service = \"teams\"\nurl_env = \"U\"", "webhook, slack, dingtalk"),
         ("service = \"slack\"\nurl_env = \"U\"\nper_minute = 0", "from 1 to 6000"),
     ] {
-        let faults = faults(&format!("{head}{rest}"));
-        assert!(faults.iter().any(|f| f.contains(what)), "{rest}: {faults:?}");
-        assert!(!faults.iter().any(|f| f.contains("hunter2") || f.contains("hooks.slack")), "{faults:?}");
+        let errors = errors(&format!("{head}{rest}"));
+        assert!(errors.iter().any(|f| f.contains(what)), "{rest}: {errors:?}");
+        assert!(!errors.iter().any(|f| f.contains("hunter2") || f.contains("hooks.slack")), "{errors:?}");
     }
 }

@@ -1,18 +1,18 @@
-//! What each kind of rule fires on, and where it says to listen.
+//! When each kind of rule fires, and its evidence.
 
-use domain::alert::{Evidence, Finding, Rulebook, Subject, What};
+use domain::alert::{Evidence, Finding, Pattern, Rulebook, Subject};
 use domain::report::{ChannelReport, Segment};
 use domain::{CallData, Emotion, Role, Scores};
 
 /// Seconds, emotion, its probability.
-type Heard = (f64, Emotion, f32);
+type Predicted = (f64, Emotion, f32);
 use Emotion::{Angry, Fearful, Happy, Neutral, Sad};
 
-/// A channel whose stretches of speech follow each other without a pause.
-fn channel(number: u16, role: Role, heard: &[Heard]) -> ChannelReport {
+/// A channel whose segments follow each other without a pause.
+fn channel(number: u16, role: Role, predicted: &[Predicted]) -> ChannelReport {
     let mut start_s = 0.0;
     let mut segments = Vec::new();
-    for (index, (seconds, emotion, p)) in (0..).zip(heard) {
+    for (index, (seconds, emotion, p)) in (0..).zip(predicted) {
         let mut scores = [0.0; Emotion::COUNT];
         scores[if *emotion == Neutral { Emotion::Other } else { Neutral }.index()] = 1.0 - p;
         scores[emotion.index()] = *p;
@@ -24,13 +24,13 @@ fn channel(number: u16, role: Role, heard: &[Heard]) -> ChannelReport {
     ChannelReport { channel: Some(number), role, scored: true, speech_s: start_s, scores: None, segments }
 }
 
-fn customer(heard: &[Heard]) -> Vec<ChannelReport> {
-    vec![channel(1, Role::Customer, heard)]
+fn customer(predicted: &[Predicted]) -> Vec<ChannelReport> {
+    vec![channel(1, Role::Customer, predicted)]
 }
 
 fn rules(when: &str) -> Rulebook {
     let text = format!("[groups]\nupset = [\"angry\", \"sad\"]\n[[rule]]\nname = \"r\"\nwhen = {when}");
-    settings::alert_file::parse(&text).unwrap_or_else(|faults| panic!("{when}\n{faults}"))
+    settings::alert_file::parse(&text).unwrap_or_else(|error| panic!("{when}\n{error}"))
 }
 
 fn finding(when: &str, call: &CallData, channels: &[ChannelReport]) -> Option<Finding> {
@@ -46,7 +46,7 @@ fn fires(when: &str, channels: &[ChannelReport]) -> bool {
 }
 
 #[test]
-fn one_segment_over_the_threshold_is_enough_unless_more_are_asked_for() {
+fn one_segment_over_the_threshold_is_enough_by_default() {
     let call = customer(&[(5.0, Neutral, 0.9), (5.0, Angry, 0.7), (5.0, Neutral, 0.9)]);
     let found = at(r#"{ emotion = "angry", score = 0.7 }"#, &call).expect("fires");
     assert_eq!((found.start_s, found.end_s, found.first_segment, found.channel), (5.0, 10.0, 1, Some(1)));
@@ -55,19 +55,19 @@ fn one_segment_over_the_threshold_is_enough_unless_more_are_asked_for() {
 }
 
 #[test]
-fn without_a_score_the_likeliest_emotion_decides() {
+fn without_a_score_the_most_likely_emotion_decides() {
     let call = customer(&[(5.0, Angry, 0.4), (5.0, Angry, 0.6)]);
     assert_eq!(at(r#"{ emotion = "angry" }"#, &call).map(|e| e.first_segment), Some(1));
 }
 
 #[test]
-fn a_row_is_unbroken_and_the_longest_counts() {
+fn segments_in_a_row_are_consecutive_and_the_longest_run_counts() {
     let broken = [(4.0, Angry, 0.8), (4.0, Neutral, 0.8), (4.0, Angry, 0.8)];
     assert!(!fires(r#"{ emotion = "angry", score = 0.6, in_a_row = 2 }"#, &customer(&broken)));
     let longer = [(4.0, Angry, 0.9), (4.0, Neutral, 0.8), (4.0, Angry, 0.7), (8.0, Angry, 0.8), (4.0, Happy, 0.9)];
     let found = at(r#"{ emotion = "angry", score = 0.6, in_a_row = 2 }"#, &customer(&longer)).expect("fires");
     assert_eq!((found.first_segment, found.last_segment, found.start_s), (2, 3, 8.0));
-    let What::InARow { segments, score } = found.what else { panic!("a row") };
+    let Pattern::InARow { segments, score } = found.pattern else { panic!("a row") };
     assert_eq!(segments, 2);
     assert!((score - (0.7 * 4.0 + 0.8 * 8.0) / 12.0).abs() < 1e-5, "weighted by seconds: {score}");
 }
@@ -81,23 +81,23 @@ fn a_group_sums_its_scores() {
     let mut call = customer(&[(5.0, Neutral, 0.9)]);
     call[0].segments[0].scores = Scores::from_probabilities(scores).expect("sums to one");
     assert!(fires(r#"{ group = "negative", score = 0.7 }"#, &call));
-    assert!(fires(r#"{ group = "upset", score = 0.6 }"#, &call), "a group of the file's own");
+    assert!(fires(r#"{ group = "upset", score = 0.6 }"#, &call), "a group that the file defines");
     assert!(!fires(r#"{ group = "upset", score = 0.65 }"#, &call));
     let found = at(r#"{ emotions = ["angry", "fearful"], score = 0.4 }"#, &call).expect("fires");
     assert_eq!(found.emotion, "angry+fearful");
 }
 
 #[test]
-fn a_share_is_by_seconds_and_points_at_the_worst_second() {
+fn a_share_is_by_seconds_and_its_evidence_is_the_highest_score() {
     let call = customer(&[(30.0, Neutral, 0.9), (5.0, Angry, 0.6), (15.0, Angry, 0.9)]);
     let found = at(r#"{ emotion = "angry", score = 0.5, share = 0.4 }"#, &call).expect("20 of 50 seconds");
     assert_eq!(found.start_s, 35.0);
-    assert_eq!(found.what, What::Share { share: 0.4, score: 0.9 });
+    assert_eq!(found.pattern, Pattern::Share { share: 0.4, score: 0.9 });
     assert!(!fires(r#"{ emotion = "angry", score = 0.5, share = 0.41 }"#, &call));
 }
 
 #[test]
-fn a_third_is_of_the_time_between_the_first_and_the_last_word() {
+fn a_third_is_of_the_time_from_the_first_segment_to_the_last() {
     let early = customer(&[(10.0, Angry, 0.9), (10.0, Neutral, 0.9), (10.0, Neutral, 0.9)]);
     let late = customer(&[(10.0, Neutral, 0.9), (10.0, Neutral, 0.9), (10.0, Angry, 0.9)]);
     let (first, last) = (r#"{ emotion = "angry", third = "first" }"#, r#"{ emotion = "angry", third = "last" }"#);
@@ -107,7 +107,7 @@ fn a_third_is_of_the_time_between_the_first_and_the_last_word() {
 }
 
 #[test]
-fn a_shift_points_at_the_segment_where_it_turned() {
+fn the_evidence_of_a_shift_is_the_segment_where_it_rises() {
     let turned = [(10.0, Neutral, 0.9), (10.0, Neutral, 0.9), (10.0, Sad, 0.5), (10.0, Sad, 0.9), (10.0, Angry, 0.9)];
     let found = at(r#"{ group = "negative", shift = 0.5 }"#, &customer(&turned)).expect("from 0 to 0.9");
     assert_eq!(found.start_s, 20.0);
@@ -122,7 +122,7 @@ fn a_shift_points_at_the_segment_where_it_turned() {
 }
 
 #[test]
-fn only_the_role_asked_for_and_only_scored_channels_count() {
+fn only_the_rules_role_and_only_scored_channels_count() {
     let mut call =
         vec![channel(0, Role::Agent, &[(5.0, Angry, 0.9)]), channel(1, Role::Customer, &[(5.0, Happy, 0.9)])];
     assert!(!fires(r#"{ role = "customer", emotion = "angry" }"#, &call));
@@ -135,20 +135,20 @@ fn only_the_role_asked_for_and_only_scored_channels_count() {
 }
 
 #[test]
-fn little_speech_is_no_ground() {
+fn min_speech_is_a_lower_bound() {
     let call = customer(&[(8.0, Angry, 0.9)]);
     assert!(fires(r#"{ emotion = "angry", min_speech = "8s" }"#, &call));
     assert!(!fires(r#"{ emotion = "angry", min_speech = "9s" }"#, &call));
 }
 
 #[test]
-fn call_data_is_compared_as_it_came() {
+fn call_data_is_compared_exactly() {
     let mut call = CallData { team: Some("7".into()), ..CallData::default() };
     call.attributes.insert("vip".into(), "true".into());
     let holds = |when: &str| finding(when, &call, &[]).is_some();
     assert!(holds(r#"{ team = "7" }"#) && holds(r#"{ team = ["6", "7"] }"#) && !holds(r#"{ team = "77" }"#));
     assert!(holds(r#"{ attributes.vip = "true" }"#) && !holds(r#"{ attributes.vip = "TRUE" }"#));
-    assert!(!holds(r#"{ customer = "c1" }"#), "a datum that is not there has no value");
+    assert!(!holds(r#"{ customer = "c1" }"#), "a missing field has no value");
     assert!(holds(r#"{ not = { customer = "c1" } }"#));
 }
 
@@ -161,13 +161,13 @@ fn and_or_and_not_nest() {
     ] }"#;
     let of_team = |team: &str| CallData { team: Some(team.into()), ..CallData::default() };
     let found = finding(when, &of_team("8"), &channels).expect("sad, and not team 7");
-    assert_eq!(found.evidence.len(), 1, "what did not hold and what must not hold gives no evidence");
+    assert_eq!(found.evidence.len(), 1, "only conditions that hold give evidence");
     assert_eq!(found.main().map(|e| e.start_s), Some(5.0));
     assert!(finding(when, &of_team("7"), &channels).is_none());
 }
 
 #[test]
-fn the_cool_down_counts_by_group_and_a_call_without_the_datum_stands_for_itself() {
+fn a_call_without_the_group_field_is_a_group_of_its_own() {
     let book = settings::alert_file::parse("[[rule]]\nname = \"r\"\ngroup_by = \"customer\"\nwhen = { team = \"7\" }")
         .expect("valid");
     let key = |call: CallData| book.rules[0].group_key(Subject { call: &call, channels: &[] }, "rec-1");

@@ -9,23 +9,21 @@ mod alerts;
 mod connect;
 mod errors;
 mod jobs;
-mod news;
 mod outbox;
 mod results;
 mod retention;
 mod reviews;
 mod rows;
 mod settings;
-mod settle;
 mod text;
 
 pub use connect::Database;
 pub use domain::report::Artifacts;
 pub use jobs::{Attempt, BatchSummary, JOBS_PER_CHUNK, NewBatch, Progress, Status};
-pub use news::News;
-pub use outbox::{Budget, Claim, Letter, Order, Turn};
+pub use outbox::{
+    Claim, ClaimOutcome, ClaimRequest, DestinationBacklog, DestinationStatus, OutboxListener, OutboxMessage, Retry,
+};
 pub use results::{Bookmark, ChannelSummary, PastCall, RecordOutcome, ResultRow};
 pub use retention::{Expired, ExpiredCount, OpenJobs, PruneSummary};
 pub use reviews::{Import, Imported, Review, Unplaced};
 pub use settings::Settings;
-pub use settle::{Backlog, Delivery, Settlement};

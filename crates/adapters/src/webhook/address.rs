@@ -1,4 +1,4 @@
-//! Addresses and secrets, from the environment.
+//! URLs and secrets, from the environment.
 
 use secrecy::SecretString;
 use url::{Host, Url};
@@ -16,7 +16,7 @@ pub(super) fn url(name: &str, variable: impl Fn(&str) -> Option<String>) -> Resu
     match url.scheme() {
         "https" => Ok(url),
         "http" if loopback => Ok(url),
-        _ => Err(format!("the URL in {name} must begin with https://; plain http is for this very machine")),
+        _ => Err(format!("the URL in {name} must begin with https://; plain http is for this machine only")),
     }
 }
 
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named_and_what_is_there_is_not_shown() {
+    fn errors_name_the_variable_and_never_show_its_value() {
         assert!(url("CHAT_URL", |_| None).is_err_and(|e| e.contains("CHAT_URL is not set")));
         let error = read("hunter2").expect_err("no URL");
         assert!(error.contains("CHAT_URL") && !error.contains("hunter2"), "{error}");

@@ -1,5 +1,6 @@
-//! One POST: over TLS, within a time limit, without following redirects, with a bounded answer.
+//! One POST: over TLS, within a time limit, without following redirects, with a bounded response.
 
+use super::signing;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
@@ -9,22 +10,21 @@ use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use std::time::Duration;
-use url::Url;
 
-/// Largest answer that is read; services answer with some hundred bytes.
-const LARGEST_REPLY: usize = 64 * 1024;
-/// Below what servers keep an idle connection for, so that none is used at the moment it is closed.
+/// Most bytes of a response that are read; services send some hundred.
+const MAX_RESPONSE: usize = 64 * 1024;
+/// Shorter than servers keep an idle connection, so that none is used at the moment when it is closed.
 const IDLE: Duration = Duration::from_secs(4);
 
-/// What a service answered.
+/// A response.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(super) struct Response {
     pub(super) status: u16,
     pub(super) retry_after: Option<String>,
     pub(super) body: Vec<u8>,
 }
 
-/// Makes requests.
+/// Sends requests.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     pool: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
@@ -32,7 +32,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// A client that trusts the system's authorities.
+    /// A client that trusts the system's certificate authorities.
     pub(super) fn new(timeout: Duration) -> Result<Self, String> {
         let connector = HttpsConnectorBuilder::new()
             .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
@@ -44,33 +44,34 @@ impl Client {
         Ok(Self { pool, timeout })
     }
 
-    /// Posts JSON. Errors are sentences without the URL, which may hold a token.
-    pub(super) async fn post(&self, url: &Url, headers: &[(&str, String)], body: Vec<u8>) -> Result<Reply, String> {
-        let mut request = Request::builder()
+    /// Posts JSON. Errors are sentences without the URL, which may contain a token.
+    pub(super) async fn post(&self, request: &signing::Request) -> Result<Response, String> {
+        let mut builder = Request::builder()
             .method(Method::POST)
-            .uri(url.as_str())
+            .uri(request.url.as_str())
             .header(CONTENT_TYPE, "application/json; charset=utf-8")
             .header(USER_AGENT, concat!("emofleet/", env!("CARGO_PKG_VERSION")));
-        for (name, value) in headers {
-            request = request.header(*name, value);
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, value);
         }
-        let request = request.body(Full::new(Bytes::from(body))).map_err(|e| format!("no valid request: {e}"))?;
+        let body = Full::new(Bytes::from(request.body.clone()));
+        let request = builder.body(body).map_err(|e| format!("no valid request: {e}"))?;
         match tokio::time::timeout(self.timeout, self.exchange(request)).await {
-            Ok(reply) => reply,
-            Err(_) => Err(format!("no answer within {} s", self.timeout.as_secs())),
+            Ok(response) => response,
+            Err(_) => Err(format!("no response within {} s", self.timeout.as_secs())),
         }
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Reply, String> {
-        let reply = self.pool.request(request).await.map_err(|e| reason(&e))?;
-        let status = reply.status().as_u16();
-        let retry_after = reply.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        // The status says enough when the rest of the answer is too long or breaks off.
-        let body = match Limited::new(reply.into_body(), LARGEST_REPLY).collect().await {
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response, String> {
+        let response = self.pool.request(request).await.map_err(|e| reason(&e))?;
+        let status = response.status().as_u16();
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        // The status is enough when the body is too long or breaks off.
+        let body = match Limited::new(response.into_body(), MAX_RESPONSE).collect().await {
             Ok(body) => body.to_bytes().to_vec(),
             Err(_) => Vec::new(),
         };
-        Ok(Reply { status, retry_after, body })
+        Ok(Response { status, retry_after, body })
     }
 }
 

@@ -1,37 +1,41 @@
-//! Alert rules: what about a call somebody wants to be told, and the evidence for it.
+//! Alert rules: which calls raise an alert, and the evidence for it.
 //!
-//! A rule is read once, from `config/alerts.toml`, and then only asked: it says of a call whether
-//! it holds, and if so, where in the recording.
+//! A rule is read once, from the alert file, and is then a pure function of a call: whether it
+//! holds, and if so, for which segments.
 
-mod book;
+mod call_field;
 mod condition;
+mod delivery;
 mod destination;
 mod evidence;
-mod heard;
-mod notice;
+mod message;
 mod rule;
 mod rule_match;
+mod rulebook;
+mod speech_condition;
 mod wording;
 
-pub use book::Rulebook;
-pub use condition::{Condition, DataField};
-pub use destination::{AMQP, Destination, Language, Service};
-pub use evidence::{Evidence, Finding, What};
-pub use heard::{Extent, Heard, Third};
-pub use notice::{Kind, Notice, TellOf};
+pub use call_field::CallField;
+pub use condition::Condition;
+pub use delivery::DeliveryOutcome;
+pub use destination::{AMQP, Destination, Language, RateLimit};
+pub use evidence::{Evidence, Finding, Pattern};
+pub use message::{AlertMessage, MessageKind};
 pub use rule::{Grouping, Rule, Severity};
 pub use rule_match::RuleMatch;
+pub use rulebook::Rulebook;
+pub use speech_condition::{CallPart, PatternThreshold, SpeechCondition};
 pub use wording::clock;
 
 use crate::report::ChannelReport;
 use crate::{CallData, Report};
 
-/// What a rule is asked about: a call just analysed, or one out of the history.
+/// A call that rules are evaluated for: just analysed, or from the history.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
-    /// What is known of the call.
+    /// The call data.
     pub call: &'a CallData,
-    /// Who was heard as what; only scored channels count.
+    /// The channels with their segments; only scored ones count.
     pub channels: &'a [ChannelReport],
 }
 

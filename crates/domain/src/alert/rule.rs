@@ -3,19 +3,18 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-use super::notice::TellOf;
-use super::{Condition, Finding, Subject};
+use super::{CallField, Condition, Finding, Subject};
 use crate::Role;
 
-/// How much it matters. In order: `Info < Warning < Critical`.
+/// Severity of a rule, in order: `Info < Warning < Critical`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Worth knowing.
+    /// For information.
     Info,
-    /// Worth looking at today.
+    /// To be looked at today.
     Warning,
-    /// Worth looking at now.
+    /// To be looked at now.
     Critical,
 }
 
@@ -32,7 +31,7 @@ impl Severity {
         }
     }
 
-    /// Chinese name, for people.
+    /// Chinese name, for messages to people.
     pub fn chinese(self) -> &'static str {
         match self {
             Self::Info => "提示",
@@ -41,27 +40,27 @@ impl Severity {
         }
     }
 
-    /// The severity of this name.
+    /// The severity with this name.
     pub fn from_label(label: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|s| s.label() == label)
     }
 }
 
-/// What the cool-down counts by.
+/// What alerts are grouped by for the cool-down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Grouping {
-    /// The call; without a call id, the recording.
+    /// The call; the recording if the call has no id.
     Call,
-    /// Who called.
+    /// The customer.
     Customer,
-    /// Who answered.
+    /// The agent.
     Agent,
     /// The agent's team.
     Team,
 }
 
 impl Grouping {
-    /// All of them.
+    /// All groupings.
     pub const ALL: [Self; 4] = [Self::Call, Self::Customer, Self::Agent, Self::Team];
 
     /// Lower-case name, as in rules and group keys.
@@ -75,55 +74,55 @@ impl Grouping {
     }
 }
 
-/// A rule of `config/alerts.toml`.
+/// A rule of the alert file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
     /// Unique; lower-case letters, digits, `-` and `_`.
     pub name: String,
-    /// How much it matters.
+    /// Its severity.
     pub severity: Severity,
-    /// What must hold.
+    /// The condition.
     pub when: Condition,
-    /// What the cool-down counts by.
+    /// What alerts are grouped by for the cool-down.
     pub group_by: Grouping,
-    /// After somebody was told, nobody is told again of the same group for this long.
+    /// After a message, no other of the same group is sent for this long.
     pub cooldown: Duration,
-    /// The matter is closed when nothing of its group fired for this long.
+    /// A group is resolved when it had no alert for this long.
     pub resolve_after: Option<Duration>,
-    /// Nobody is told of calls that began longer ago than this when they are heard.
+    /// No message is sent for calls that began longer ago than this when they are analysed.
     pub max_age: Option<Duration>,
     /// Names of the destinations; `None`: all.
     pub notify: Option<Vec<String>>,
-    /// Call data that messages carry.
-    pub tell: Vec<TellOf>,
+    /// Call data that messages include.
+    pub include: Vec<CallField>,
 }
 
 impl Rule {
-    /// Whether the rule holds of this call, and where.
+    /// Whether the rule holds for this call, with the evidence.
     pub fn evaluate(&self, subject: Subject<'_>) -> Option<Finding> {
-        let evidence = self.when.holds(subject)?;
+        let evidence = self.when.evaluate(subject)?;
         Some(Finding { evidence })
     }
 
-    /// The roles that it asks for by name: on a channel that is not scored it never holds.
+    /// The roles that it names: on a channel that is not scored it never holds.
     pub fn roles(&self) -> Vec<Role> {
         self.when.roles()
     }
 
-    /// What the cool-down counts by, for this call: `customer:c-17`. A call that lacks the datum
-    /// stands for itself, lest all unknown customers be one. `recording` identifies a call without id.
+    /// The group of this call, like `customer:c-17`. A call that lacks the field is a group of its own,
+    /// so that unknown customers are not one group. `recording` identifies a call without id.
     pub fn group_key(&self, subject: Subject<'_>, recording: &str) -> String {
         let call = subject.call;
         let by_call = || {
             let id = call.call_id.as_ref();
             id.map_or_else(|| format!("recording:{recording}"), |id| format!("call:{id}"))
         };
-        let datum = match self.group_by {
+        let value = match self.group_by {
             Grouping::Call => None,
             Grouping::Customer => call.customer.as_ref(),
             Grouping::Agent => call.agent.as_ref(),
             Grouping::Team => call.team.as_ref(),
         };
-        datum.map_or_else(by_call, |value| format!("{}:{value}", self.group_by.label()))
+        value.map_or_else(by_call, |value| format!("{}:{value}", self.group_by.label()))
     }
 }

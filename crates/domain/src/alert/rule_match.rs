@@ -17,8 +17,8 @@ impl Rulebook {
     /// The rules that hold for a call, each with its destinations.
     pub fn matches(&self, subject: Subject<'_>) -> Vec<RuleMatch<'_>> {
         let destinations = |rule| {
-            let takers = self.destinations.iter().filter(|destination| destination.takes(rule));
-            takers.map(|destination| destination.name.as_str()).collect()
+            let accepting = self.destinations.iter().filter(|destination| destination.accepts(rule));
+            accepting.map(|destination| destination.name.as_str()).collect()
         };
         let matched = self.evaluate(subject).into_iter();
         matched.map(|(rule, finding)| RuleMatch { rule, finding, destinations: destinations(rule) }).collect()

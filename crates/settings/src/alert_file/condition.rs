@@ -1,108 +1,125 @@
-//! Conditions: one table each; several things said in one table must all hold.
+//! Conditions: one table each; all keys of a table must hold.
 
-use super::Groups;
-use super::keys::{Keys, Placed};
-use super::sheet::Sheet;
-use domain::alert::{Condition, DataField, Extent, Heard, Third};
+use domain::alert::{CallField, CallPart, Condition, PatternThreshold, SpeechCondition};
 use domain::{Emotion, Role};
 
-/// Tables within tables. Deeper than this is an accident, and reading recurses.
-const DEEPEST: u32 = 16;
+use super::Groups;
+use super::diagnostics::Diagnostics;
+use super::table_reader::{Spanned, TableReader};
 
-/// Keys that only make sense with an emotion or a group.
-const OF_SPEECH: [&str; 5] = ["score", "in_a_row", "share", "shift", "third"];
+/// Most levels of nested tables: reading recurses.
+const MAX_DEPTH: u32 = 16;
 
-/// What a table asks for; `None` when nothing usable is in it, of which a fault then tells.
-pub(super) fn read(sheet: &mut Sheet, keys: &mut Keys<'_>, groups: &Groups, depth: u32) -> Option<Condition> {
-    if depth > DEEPEST {
-        sheet.fault(keys.at, format!("conditions are nested deeper than {DEEPEST}"));
+/// Keys that require an emotion or a group.
+const SPEECH_KEYS: [&str; 5] = ["score", "in_a_row", "share", "shift", "third"];
+
+/// The condition in a table; `None` if it has none that is valid, which is then an error.
+pub(super) fn read(
+    diagnostics: &mut Diagnostics<'_>,
+    table: &mut TableReader<'_>,
+    groups: &Groups,
+    depth: u32,
+) -> Option<Condition> {
+    if depth > MAX_DEPTH {
+        diagnostics.error(table.at, format!("conditions are nested deeper than {MAX_DEPTH}"));
         return None;
     }
     let mut parts = Vec::new();
-    let role = role(sheet, keys);
-    let heard = heard(sheet, keys, role, groups);
-    let spoke = keys.duration(sheet, "min_speech");
-    let role_alone = role.is_some() && heard.is_none() && spoke.is_none();
-    if role_alone && !keys.has("emotion") && !keys.has("emotions") && !keys.has("group") && !keys.has("min_speech") {
-        sheet.fault(keys.at, "`role` says who; what is asked of them is missing: emotion, group or min_speech");
+    let role = role(diagnostics, table);
+    let speech = speech(diagnostics, table, role, groups);
+    let min_speech = table.duration(diagnostics, "min_speech");
+    let role_alone = role.is_some() && speech.is_none() && min_speech.is_none();
+    if role_alone && !table.has("emotion") && !table.has("emotions") && !table.has("group") && !table.has("min_speech")
+    {
+        diagnostics.error(table.at, "`role` alone is no condition: add `emotion`, `emotions`, `group` or `min_speech`");
     }
-    parts.extend(heard.map(Condition::Heard));
-    parts.extend(spoke.map(|time| Condition::MinSpeech { role, seconds: time.as_secs_f64() }));
-    data(sheet, keys, &mut parts);
+    parts.extend(speech.map(Condition::Speech));
+    parts.extend(min_speech.map(|time| Condition::MinSpeech { role, seconds: time.as_secs_f64() }));
+    call_data(diagnostics, table, &mut parts);
     for (key, join) in [("all", Condition::All as fn(_) -> _), ("any", Condition::Any)] {
-        let tables = keys.tables(sheet, key);
-        if keys.has(key) && tables.is_empty() {
-            sheet.fault(keys.at, format!("`{key}` must list at least one condition"));
+        let tables = table.tables(diagnostics, key);
+        if table.has(key) && tables.is_empty() {
+            diagnostics.error(table.at, format!("`{key}` must list at least one condition"));
         }
-        if keys.has(key) {
-            let inner = tables.into_iter().filter_map(|mut table| read(sheet, &mut table, groups, depth + 1));
+        if table.has(key) {
+            let inner = tables.into_iter().filter_map(|mut table| read(diagnostics, &mut table, groups, depth + 1));
             parts.push(join(inner.collect()));
         }
     }
-    if let Some(mut table) = keys.table(sheet, "not") {
-        parts.extend(read(sheet, &mut table, groups, depth + 1).map(|part| Condition::Not(Box::new(part))));
+    if let Some(mut table) = table.table(diagnostics, "not") {
+        parts.extend(read(diagnostics, &mut table, groups, depth + 1).map(|part| Condition::Not(Box::new(part))));
     }
-    if keys.names().is_empty() {
-        sheet.fault(keys.at, "an empty condition would hold of every call; say what must hold");
+    if table.names().is_empty() {
+        diagnostics.error(table.at, "an empty condition would hold for every call: add a key");
     }
-    keys.end(sheet);
+    table.finish(diagnostics);
     if parts.len() > 1 { Some(Condition::All(parts)) } else { parts.pop() }
 }
 
-fn role(sheet: &mut Sheet, keys: &mut Keys<'_>) -> Option<Role> {
-    let Placed { at, value } = keys.text(sheet, "role")?;
+fn role(diagnostics: &mut Diagnostics<'_>, table: &mut TableReader<'_>) -> Option<Role> {
+    let Spanned { at, value } = table.text(diagnostics, "role")?;
     let role = Role::from_label(&value);
     if role.is_none() {
-        sheet.fault(at, format!("`{value}` is no role; the roles are customer, agent, speaker, mixed"));
+        diagnostics.error(at, format!("`{value}` is no role; the roles are customer, agent, speaker, mixed"));
     }
     role
 }
 
-fn heard(sheet: &mut Sheet, keys: &mut Keys<'_>, role: Option<Role>, groups: &Groups) -> Option<Heard> {
-    let named = ["emotion", "emotions", "group"].into_iter().filter(|key| keys.has(key)).count();
+fn speech(
+    diagnostics: &mut Diagnostics<'_>,
+    table: &mut TableReader<'_>,
+    role: Option<Role>,
+    groups: &Groups,
+) -> Option<SpeechCondition> {
+    let named = ["emotion", "emotions", "group"].into_iter().filter(|key| table.has(key)).count();
     if named > 1 {
-        sheet.fault(keys.at, "say one of `emotion`, `emotions` and `group`; join several by all or any");
+        diagnostics.error(table.at, "use one of `emotion`, `emotions` and `group`; combine several with all or any");
     }
-    let what = which(sheet, keys, groups);
-    let score = keys.number(sheet, "score", 0.0..=1.0).map(|score| score.value);
-    let in_a_row = keys.count(sheet, "in_a_row", 1..=1000);
-    let share = keys.number(sheet, "share", 0.0..=1.0);
-    let shift = keys.number(sheet, "shift", 0.0..=1.0);
-    let third = third(sheet, keys);
+    let emotions = emotions_of(diagnostics, table, groups);
+    let min_score = table.number(diagnostics, "score", 0.0..=1.0).map(|score| score.value);
+    let in_a_row = table.integer(diagnostics, "in_a_row", 1..=1000);
+    let share = table.number(diagnostics, "share", 0.0..=1.0);
+    let shift = table.number(diagnostics, "shift", 0.0..=1.0);
+    let part = part(diagnostics, table);
     if named == 0 {
-        if let Some(key) = OF_SPEECH.into_iter().find(|key| keys.has(key)) {
-            sheet.fault(keys.at, format!("`{key}` needs an emotion: say `emotion`, `emotions` or `group` too"));
+        if let Some(key) = SPEECH_KEYS.into_iter().find(|key| table.has(key)) {
+            diagnostics.error(table.at, format!("`{key}` needs an emotion: add `emotion`, `emotions` or `group`"));
         }
         return None;
     }
-    if [in_a_row.is_some(), share.is_some(), shift.is_some()].into_iter().filter(|said| *said).count() > 1 {
-        sheet.fault(keys.at, "say one of `in_a_row`, `share` and `shift`; join several by all");
+    if [in_a_row.is_some(), share.is_some(), shift.is_some()].into_iter().filter(|given| *given).count() > 1 {
+        diagnostics.error(table.at, "use one of `in_a_row`, `share` and `shift`; combine several with all");
     }
-    if let (Some(shift), true) = (&shift, third.is_some()) {
-        sheet.fault(shift.at, "`shift` compares the first third with the last: it takes no `third`");
+    if let (Some(shift), true) = (&shift, part.is_some()) {
+        diagnostics.error(shift.at, "`shift` compares the first third with the last: remove `third`");
     }
-    let extent = match (in_a_row, share, shift) {
-        (Some(least), _, _) => Extent::InARow(least.value),
-        (_, Some(least), _) => Extent::Share(least.value),
-        (_, _, Some(least)) => Extent::Shift(least.value),
-        (None, None, None) => Extent::InARow(1),
+    let threshold = match (in_a_row, share, shift) {
+        (Some(least), _, _) => PatternThreshold::InARow(least.value),
+        (_, Some(least), _) => PatternThreshold::Share(least.value),
+        (_, _, Some(least)) => PatternThreshold::Shift(least.value),
+        (None, None, None) => PatternThreshold::InARow(1),
     };
-    let (name, emotions) = what?;
-    Some(Heard { role, name, emotions, score, extent, third })
+    let (name, emotions) = emotions?;
+    Some(SpeechCondition { role, name, emotions, min_score, threshold, part })
 }
 
-fn which(sheet: &mut Sheet, keys: &mut Keys<'_>, groups: &Groups) -> Option<(String, Vec<Emotion>)> {
-    let listed = emotions(sheet, keys, "emotions");
-    let emotion = keys.text(sheet, "emotion");
-    let group = keys.text(sheet, "group");
-    if let Some(Placed { at, value }) = emotion {
-        let emotion = known(sheet, at, &value)?;
+/// The name of the emotion or group, and its emotions.
+fn emotions_of(
+    diagnostics: &mut Diagnostics<'_>,
+    table: &mut TableReader<'_>,
+    groups: &Groups,
+) -> Option<(String, Vec<Emotion>)> {
+    let listed = emotions(diagnostics, table, "emotions");
+    let emotion = table.text(diagnostics, "emotion");
+    let group = table.text(diagnostics, "group");
+    if let Some(Spanned { at, value }) = emotion {
+        let emotion = known(diagnostics, at, &value)?;
         return Some((value, vec![emotion]));
     }
-    if let Some(Placed { at, value }) = group {
+    if let Some(Spanned { at, value }) = group {
         let Some(emotions) = groups.get(&value) else {
             let names: Vec<_> = groups.keys().map(String::as_str).collect();
-            sheet.fault(at, format!("`{value}` is no group; the groups are {}", names.join(", ")));
+            diagnostics.error(at, format!("`{value}` is no group; the groups are {}", names.join(", ")));
             return None;
         };
         return Some((value, emotions.clone()));
@@ -112,15 +129,15 @@ fn which(sheet: &mut Sheet, keys: &mut Keys<'_>, groups: &Groups) -> Option<(Str
 }
 
 /// A list of emotions, each once.
-pub(super) fn emotions(sheet: &mut Sheet, keys: &mut Keys<'_>, key: &str) -> Vec<Emotion> {
-    let Some(list) = keys.texts(sheet, key) else { return Vec::new() };
+pub(super) fn emotions(diagnostics: &mut Diagnostics<'_>, table: &mut TableReader<'_>, key: &str) -> Vec<Emotion> {
+    let Some(list) = table.texts(diagnostics, key) else { return Vec::new() };
     let mut emotions = Vec::new();
     if list.value.is_empty() {
-        sheet.fault(list.at, format!("`{key}` must name at least one emotion"));
+        diagnostics.error(list.at, format!("`{key}` must name at least one emotion"));
     }
-    for Placed { at, value } in list.value {
-        match known(sheet, at, &value) {
-            Some(emotion) if emotions.contains(&emotion) => sheet.fault(at, format!("`{value}` is listed twice")),
+    for Spanned { at, value } in list.value {
+        match known(diagnostics, at, &value) {
+            Some(emotion) if emotions.contains(&emotion) => diagnostics.error(at, format!("`{value}` is listed twice")),
             Some(emotion) => emotions.push(emotion),
             None => {}
         }
@@ -128,46 +145,46 @@ pub(super) fn emotions(sheet: &mut Sheet, keys: &mut Keys<'_>, key: &str) -> Vec
     emotions
 }
 
-fn known(sheet: &mut Sheet, at: usize, name: &str) -> Option<Emotion> {
+fn known(diagnostics: &mut Diagnostics<'_>, at: usize, name: &str) -> Option<Emotion> {
     let emotion = Emotion::from_label(name);
     if emotion.is_none() {
         let all: Vec<_> = Emotion::ALL.iter().map(|e| e.label()).collect();
-        sheet.fault(at, format!("`{name}` is no emotion; the emotions are {}", all.join(", ")));
+        diagnostics.error(at, format!("`{name}` is no emotion; the emotions are {}", all.join(", ")));
     }
     emotion
 }
 
-fn third(sheet: &mut Sheet, keys: &mut Keys<'_>) -> Option<Third> {
-    let Placed { at, value } = keys.text(sheet, "third")?;
+fn part(diagnostics: &mut Diagnostics<'_>, table: &mut TableReader<'_>) -> Option<CallPart> {
+    let Spanned { at, value } = table.text(diagnostics, "third")?;
     match value.as_str() {
-        "first" => Some(Third::First),
-        "last" => Some(Third::Last),
+        "first" => Some(CallPart::FirstThird),
+        "last" => Some(CallPart::LastThird),
         _ => {
-            sheet.fault(at, "`third` must be \"first\" or \"last\"");
+            diagnostics.error(at, "`third` must be \"first\" or \"last\"");
             None
         }
     }
 }
 
-fn data(sheet: &mut Sheet, keys: &mut Keys<'_>, parts: &mut Vec<Condition>) {
-    let mut push = |sheet: &mut Sheet, keys: &mut Keys<'_>, key: &str, field: DataField| {
-        let Some(list) = keys.texts(sheet, key) else { return };
+fn call_data(diagnostics: &mut Diagnostics<'_>, table: &mut TableReader<'_>, parts: &mut Vec<Condition>) {
+    let mut push = |diagnostics: &mut Diagnostics<'_>, table: &mut TableReader<'_>, key: &str, field: CallField| {
+        let Some(list) = table.texts(diagnostics, key) else { return };
         if list.value.is_empty() {
-            sheet.fault(list.at, format!("`{key}` must list at least one value"));
+            diagnostics.error(list.at, format!("`{key}` must list at least one value"));
         }
-        parts.push(Condition::Data { field, values: list.value.into_iter().map(|v| v.value).collect() });
+        parts.push(Condition::CallData { field, values: list.value.into_iter().map(|v| v.value).collect() });
     };
     for (key, field) in [
-        ("call_id", DataField::CallId),
-        ("agent", DataField::Agent),
-        ("team", DataField::Team),
-        ("customer", DataField::Customer),
+        ("call_id", CallField::CallId),
+        ("agent", CallField::Agent),
+        ("team", CallField::Team),
+        ("customer", CallField::Customer),
     ] {
-        push(sheet, keys, key, field);
+        push(diagnostics, table, key, field);
     }
-    let Some(mut attributes) = keys.table(sheet, "attributes") else { return };
+    let Some(mut attributes) = table.table(diagnostics, "attributes") else { return };
     for (name, _) in attributes.names() {
-        let field = DataField::Attribute(name.clone());
-        push(sheet, &mut attributes, &name, field);
+        let field = CallField::Attribute(name.clone());
+        push(diagnostics, &mut attributes, &name, field);
     }
 }

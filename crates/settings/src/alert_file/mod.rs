@@ -1,90 +1,90 @@
-//! Reading `config/alerts.toml`: strictly, and with everything that is wrong told at once, each
-//! fault by its line and column.
+//! Reads the alert file (`config/alerts.toml` by default). Reading is strict, and reports all errors
+//! at once, each with its line and column.
 
 mod condition;
 mod destination;
-mod duration;
-mod file;
-mod keys;
+mod diagnostics;
+mod load;
 mod rule;
-mod sheet;
+mod table_reader;
 
-pub use file::{Alerts, DEFAULT, read};
-pub use sheet::{Fault, Faults};
+pub use diagnostics::{AlertFileError, Diagnostic};
+pub use load::{Alerts, DEFAULT, read};
 
 use std::collections::BTreeMap;
 use toml_edit::ImDocument;
 
+use diagnostics::Diagnostics;
 use domain::Emotion;
 use domain::alert::{AMQP, Rulebook};
-use keys::Keys;
-use sheet::Sheet;
+use table_reader::TableReader;
 
-/// Emotions under one name.
+/// Groups of emotions, by name.
 type Groups = BTreeMap<String, Vec<Emotion>>;
 
 /// Reads the text of an alert file.
 ///
 /// # Errors
-/// Everything that is wrong with it, each with line and column.
-pub fn parse(text: &str) -> Result<Rulebook, Faults> {
-    let mut sheet = Sheet::new(text);
-    let mut book = Rulebook::default();
+/// All errors, each with line and column.
+pub fn parse(text: &str) -> Result<Rulebook, AlertFileError> {
+    let mut diagnostics = Diagnostics::new(text);
+    let mut rulebook = Rulebook::default();
     match ImDocument::parse(text) {
-        Ok(document) => book = document_rules(&mut sheet, &document),
+        Ok(document) => rulebook = read_document(&mut diagnostics, &document),
         Err(error) => {
             let at = error.span().map_or(0, |span| span.start);
-            sheet.fault(at, format!("this is no TOML: {}", error.message().trim().replace('\n', "; ")));
+            diagnostics.error(at, format!("this is not TOML: {}", error.message().trim().replace('\n', "; ")));
         }
     }
-    sheet.end(book)
+    diagnostics.finish(rulebook)
 }
 
-fn document_rules(sheet: &mut Sheet, document: &ImDocument<&str>) -> Rulebook {
-    let mut keys = Keys::of(document.as_table(), 0);
-    let groups = groups(sheet, &mut keys);
-    let mut book = Rulebook::default();
+fn read_document(diagnostics: &mut Diagnostics<'_>, document: &ImDocument<&str>) -> Rulebook {
+    let mut root = TableReader::new(document.as_table(), 0);
+    let groups = groups(diagnostics, &mut root);
+    let mut rulebook = Rulebook::default();
     let mut places = Vec::new();
-    for mut table in keys.tables(sheet, "destination") {
+    for mut table in root.tables(diagnostics, "destination") {
         let at = table.at;
-        if let Some(destination) = destination::read(sheet, &mut table) {
-            if destination.name == AMQP || book.destination(&destination.name).is_some() {
-                sheet.fault(at, format!("the destination name `{}` is taken", destination.name));
+        if let Some(destination) = destination::read(diagnostics, &mut table) {
+            if destination.name == AMQP || rulebook.destination(&destination.name).is_some() {
+                diagnostics.error(at, format!("the destination name `{}` is in use already", destination.name));
             }
-            book.destinations.push(destination);
+            rulebook.destinations.push(destination);
         }
     }
-    for mut table in keys.tables(sheet, "rule") {
+    for mut table in root.tables(diagnostics, "rule") {
         let at = table.at;
-        if let Some(rule) = rule::read(sheet, &mut table, &groups) {
-            if book.rule(&rule.name).is_some() {
-                sheet.fault(at, format!("there are two rules named `{}`", rule.name));
+        if let Some(rule) = rule::read(diagnostics, &mut table, &groups) {
+            if rulebook.rule(&rule.name).is_some() {
+                diagnostics.error(at, format!("there are two rules named `{}`", rule.name));
             }
             places.push(at);
-            book.rules.push(rule);
+            rulebook.rules.push(rule);
         }
     }
-    keys.end(sheet);
-    for (rule, at) in book.rules.iter().zip(places) {
-        for name in rule.notify.iter().flatten().filter(|name| book.destination(name).is_none()) {
-            sheet.fault(at, format!("rule `{}` notifies `{name}`, which is no destination of this file", rule.name));
+    root.finish(diagnostics);
+    for (rule, at) in rulebook.rules.iter().zip(places) {
+        for name in rule.notify.iter().flatten().filter(|name| rulebook.destination(name).is_none()) {
+            diagnostics
+                .error(at, format!("rule `{}` notifies `{name}`, which is not a destination of this file", rule.name));
         }
     }
-    book
+    rulebook
 }
 
-/// The groups that are there, and those that the file adds.
-fn groups(sheet: &mut Sheet, keys: &mut Keys<'_>) -> Groups {
+/// The built-in groups, and those that the file adds.
+fn groups(diagnostics: &mut Diagnostics<'_>, root: &mut TableReader<'_>) -> Groups {
     let mut groups = Groups::from([
         ("negative".to_owned(), Emotion::NEGATIVE.to_vec()),
         ("positive".to_owned(), vec![Emotion::Happy]),
     ]);
-    let Some(mut table) = keys.table(sheet, "groups") else { return groups };
+    let Some(mut table) = root.table(diagnostics, "groups") else { return groups };
     for (name, at) in table.names() {
         if Emotion::from_label(&name).is_some() {
-            sheet.fault(at, format!("`{name}` is an emotion; a group needs another name"));
+            diagnostics.error(at, format!("`{name}` is an emotion; a group needs another name"));
         }
-        let emotions = condition::emotions(sheet, &mut table, &name);
+        let emotions = condition::emotions(diagnostics, &mut table, &name);
         groups.insert(name, emotions);
     }
     groups

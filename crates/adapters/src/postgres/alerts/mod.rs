@@ -1,7 +1,7 @@
 //! Rules that fired, in the transaction that records what was heard: an alert is written exactly
 //! when its scores are, and the messages it owes with it.
 
-use domain::alert::{AMQP, Kind, Notice, Rule, RuleMatch, Rulebook, Subject, TellOf};
+use domain::alert::{AMQP, AlertMessage, CallField, MessageKind, Rule, RuleMatch, Rulebook, Subject};
 use domain::{Failure, Report};
 use serde_json::json;
 use sqlx::{PgConnection, Row};
@@ -59,8 +59,8 @@ pub(super) async fn fire(
     fired.sort_by(|a, b| (&a.1.rule.name, &a.0).cmp(&(&b.1.rule.name, &b.0)));
     for (group, found) in fired {
         lock(connection, &found.rule.name, &group).await?;
-        if let Some(notice) = fire_one(connection, report, found, &group).await? {
-            owe(connection, &found.destinations, &notice).await?;
+        if let Some(message) = fire_one(connection, report, found, &group).await? {
+            owe(connection, &found.destinations, &message).await?;
         }
     }
     Ok(())
@@ -77,7 +77,7 @@ async fn fire_one(
     report: &Report,
     found: &RuleMatch<'_>,
     group: &str,
-) -> Result<Option<Notice>, sqlx::Error> {
+) -> Result<Option<AlertMessage>, sqlx::Error> {
     const FIRE: &str = include_str!("fire.sql");
     let RuleMatch { rule, finding, .. } = found;
     let main = finding.main();
@@ -100,13 +100,13 @@ async fn fire_one(
     if !row.try_get("queued")? {
         return Ok(None);
     }
-    let mut call = TellOf::pick(&rule.tell, &report.call);
+    let mut call = CallField::select(&rule.include, &report.call);
     for value in call.values_mut() {
         *value = text::clean(value, 200);
     }
-    Ok(Some(Notice {
+    Ok(Some(AlertMessage {
         id: row.try_get("id")?,
-        kind: if row.try_get("again")? { Kind::Again } else { Kind::Fired },
+        kind: if row.try_get("again")? { MessageKind::Again } else { MessageKind::Fired },
         rule: rule.name.clone(),
         severity: rule.severity,
         at: row.try_get("fired_at")?,
@@ -118,11 +118,11 @@ async fn fire_one(
 }
 
 /// One message for the exchange, and one for each of these destinations.
-async fn owe(connection: &mut PgConnection, webhooks: &[&str], notice: &Notice) -> Result<(), sqlx::Error> {
+async fn owe(connection: &mut PgConnection, webhooks: &[&str], message: &AlertMessage) -> Result<(), sqlx::Error> {
     const OWE: &str = "INSERT INTO outbox (alert_id, destination, kind, payload)
         SELECT $1, destination, $3, $4 FROM unnest($2::text[]) AS destination ON CONFLICT DO NOTHING";
     let destinations: Vec<&str> = std::iter::once(AMQP).chain(webhooks.iter().copied()).collect();
-    let query = sqlx::query(OWE).bind(notice.id).bind(destinations).bind(notice.kind.label()).bind(json!(notice));
+    let query = sqlx::query(OWE).bind(message.id).bind(destinations).bind(message.kind.label()).bind(json!(message));
     query.execute(&mut *connection).await?;
     sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(connection).await.map(drop)
 }

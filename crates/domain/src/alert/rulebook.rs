@@ -1,8 +1,8 @@
-//! All rules and destinations of one file.
+//! All rules and destinations of one alert file.
 
 use super::{Destination, Finding, Rule, Subject};
 
-/// The rules of a file, in its order, and where their alerts go.
+/// The rules and the destinations, in the order of the file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rulebook {
     /// The rules.
@@ -12,17 +12,17 @@ pub struct Rulebook {
 }
 
 impl Rulebook {
-    /// The rules that hold of a call.
+    /// The rules that hold for a call.
     pub fn evaluate<'a>(&'a self, subject: Subject<'_>) -> Vec<(&'a Rule, Finding)> {
         self.rules.iter().filter_map(|rule| Some((rule, rule.evaluate(subject)?))).collect()
     }
 
-    /// The rule of this name.
+    /// The rule with this name.
     pub fn rule(&self, name: &str) -> Option<&Rule> {
         self.rules.iter().find(|rule| rule.name == name)
     }
 
-    /// The destination of this name.
+    /// The destination with this name.
     pub fn destination(&self, name: &str) -> Option<&Destination> {
         self.destinations.iter().find(|destination| destination.name == name)
     }

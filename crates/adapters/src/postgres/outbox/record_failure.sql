@@ -1,5 +1,5 @@
--- Messages that were not taken: $1 ids, $2 owner, $3 why, $4 most attempts, $5 whether the attempt counts,
--- $6 whether the fault is theirs, $7 then seconds until they are tried again.
+-- Messages that were not delivered: $1 ids, $2 owner, $3 reason, $4 most attempts, $5 whether the attempt counts,
+-- $6 whether the messages were refused, $7 their pause in that case, seconds.
 UPDATE outbox
    SET claimed_by = NULL, claimed_until = NULL, last_error = $3,
        attempts = CASE WHEN $5 THEN attempts ELSE attempts - 1 END,

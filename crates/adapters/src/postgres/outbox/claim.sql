@@ -1,5 +1,6 @@
--- Takes the oldest messages of a destination in hand: $1 destination, $2 how many, $3 owner, $4 seconds until somebody
--- else may take them. One that was refused in company is taken by itself; "resolved" never overtakes what it resolves.
+-- Claims the oldest messages of a destination: $1 destination, $2 most messages, $3 owner, $4 seconds until the claim
+-- expires. A message that was refused together with others is claimed alone; "resolved" never overtakes the message
+-- that it follows.
 WITH due AS (
     SELECT o.id, o.alone
       FROM outbox o

@@ -1,4 +1,4 @@
-//! The file of alert rules that the settings name.
+//! Loads the alert file that the settings name.
 
 use domain::alert::Rulebook;
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::parse;
 use crate::ConfigError;
 
-/// The file that is built in; every kind of condition is in it, mostly as a comment.
+/// The built-in file. It has every kind of condition, mostly as comments.
 pub const DEFAULT: &str = include_str!("../../../../config/alerts.toml");
 
 /// `[alerts]` of `config/default.toml`, where each key is explained.
@@ -18,17 +18,17 @@ pub struct Alerts {
     pub rules: PathBuf,
 }
 
-/// Largest file of rules that is read.
-const LARGEST: u64 = 1 << 20;
+/// Most bytes of an alert file.
+const MAX_BYTES: u64 = 1 << 20;
 
 impl Alerts {
-    /// The rules and destinations: of the file in `alerts.rules`, or those that are built in.
+    /// The rules and destinations of the file in `alerts.rules`, or the built-in ones.
     ///
     /// # Errors
-    /// [`ConfigError`]; one line per fault, as `FILE:LINE:COLUMN: what`.
+    /// [`ConfigError`]; one line per error, as `FILE:LINE:COLUMN: message`.
     pub fn rulebook(&self) -> Result<Rulebook, ConfigError> {
         if self.rules.as_os_str().is_empty() {
-            return named("config/alerts.toml (built in)", DEFAULT);
+            return parse_named("config/alerts.toml (built in)", DEFAULT);
         }
         read(&self.rules)
     }
@@ -40,19 +40,19 @@ impl Alerts {
 /// As [`Alerts::rulebook`].
 pub fn read(path: &Path) -> Result<Rulebook, ConfigError> {
     let name = path.display();
-    let unreadable = |why: String| ConfigError::Rules(format!("{name}: {why}"));
+    let unreadable = |why: String| ConfigError::AlertFile(format!("{name}: {why}"));
     let size = std::fs::metadata(path).map_err(|e| unreadable(format!("can't be read: {e}")))?.len();
-    if size > LARGEST {
-        return Err(unreadable(format!("has {size} bytes; a file of rules has at most {LARGEST}")));
+    if size > MAX_BYTES {
+        return Err(unreadable(format!("has {size} bytes; an alert file has at most {MAX_BYTES}")));
     }
     let text = std::fs::read_to_string(path).map_err(|e| unreadable(format!("can't be read: {e}")))?;
-    named(&name.to_string(), &text)
+    parse_named(&name.to_string(), &text)
 }
 
-fn named(name: &str, text: &str) -> Result<Rulebook, ConfigError> {
-    parse(text).map_err(|faults| {
-        let lines: Vec<_> = faults.0.iter().map(|fault| format!("{name}:{fault}")).collect();
-        ConfigError::Rules(lines.join("\n"))
+fn parse_named(name: &str, text: &str) -> Result<Rulebook, ConfigError> {
+    parse(text).map_err(|error| {
+        let lines: Vec<_> = error.0.iter().map(|diagnostic| format!("{name}:{diagnostic}")).collect();
+        ConfigError::AlertFile(lines.join("\n"))
     })
 }
 
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_name_file_line_and_column() {
+    fn errors_name_file_line_and_column() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("mine.toml");
         std::fs::write(&path, "[[rule]]\nname = \"x\"\nwen = 1\n").expect("written");

@@ -1,6 +1,6 @@
--- What a destination is owed and what it may be sent, its row being locked: $1 destination, $2 seconds that a claim holds.
--- A request counts for a window from its begin until the window after its end: a service that counts arrivals never
--- finds more than the limit in any window, however long each request took.
+-- What is due at a destination and what may be sent, its row being locked: $1 destination, $2 seconds until a claim
+-- expires. A request counts from its begin until a window after its end: a service that counts arrivals never finds
+-- more than the limit in any window, however long each request took.
 WITH pending AS (
     SELECT o.next_attempt_at, o.claimed_until,
            o.next_attempt_at <= statement_timestamp() AND coalesce(o.claimed_until <= statement_timestamp(), true) AS due

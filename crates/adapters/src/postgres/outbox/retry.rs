@@ -1,0 +1,23 @@
+//! Retrying what was given up.
+
+use domain::Failure;
+
+use crate::postgres::{Database, alerts, errors};
+
+impl Database {
+    /// Retries the messages of a destination that were given up, and ends its pause. Returns how many messages.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn retry_given_up(&self, destination: &str) -> Result<u64, Failure> {
+        const RETRY: &str = "WITH unblocked AS (
+                UPDATE destinations SET blocked_until = NULL, failures = 0 WHERE name = $1)
+            UPDATE outbox SET given_up_at = NULL, attempts = 0, next_attempt_at = now()
+             WHERE destination = $1 AND given_up_at IS NOT NULL";
+        let retried = sqlx::query(RETRY).bind(destination).execute(self.pool()).await;
+        let retried = retried.map_err(|e| errors::failure(&e))?.rows_affected();
+        let wake = sqlx::query("SELECT pg_notify($1, '')").bind(alerts::CHANNEL).execute(self.pool()).await;
+        wake.map_err(|e| errors::failure(&e))?;
+        Ok(retried)
+    }
+}
