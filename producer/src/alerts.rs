@@ -1,4 +1,4 @@
-//! `producer alerts test`: what rules would have fired on over the history. Nothing is written.
+//! `producer alerts test`: evaluates the rules of an alert file for past calls. Writes nothing.
 
 use adapters::postgres::{Bookmark, PastCall};
 use adapters::retry::RetryPolicy;
@@ -16,42 +16,42 @@ use crate::error::{Outcome, ProducerError};
 use crate::services;
 use crate::table::{Side, head, lines};
 
-/// What to do with rules.
+/// Commands for alert rules.
 #[derive(Debug, Clone, Subcommand)]
 pub enum AlertsCommand {
-    /// Say what a file of rules would have fired on. Nothing is written, nobody is told.
+    /// List what the rules of an alert file would have fired on. Writes and sends nothing
     Test(TestArgs),
 }
 
-/// Which rules, and over which time.
+/// The rules, and the period.
 #[derive(Debug, Clone, Args)]
 pub struct TestArgs {
-    /// The file of rules.
+    /// The alert file
     pub rules: PathBuf,
-    /// Calls that began so long ago, or later: like 12h or 7d.
+    /// Length of the period until now, such as 12h or 7d
     #[arg(long, default_value = "7d", value_parser = duration)]
     pub since: Duration,
-    /// Only this rule.
+    /// Only this rule
     #[arg(long)]
     pub rule: Option<String>,
-    /// Most rows to show; all are counted.
+    /// Most alerts to list; all are counted
     #[arg(long, default_value_t = 50)]
     pub limit: usize,
 }
 
-/// How often a rule fired.
+/// How often a rule fired, and would have sent a message.
 #[derive(Default)]
-struct Tally {
+struct RuleStats {
     fired: u64,
     messages: u64,
-    /// When somebody would have been told last, by group.
-    told: HashMap<String, DateTime<Utc>>,
+    /// Time of the last message, by group.
+    last_message: HashMap<String, DateTime<Utc>>,
 }
 
-/// Does what the command says.
+/// Runs the command.
 ///
 /// # Errors
-/// Wrong rules, each fault with its line; services.
+/// An invalid alert file, each error with its line; services.
 pub async fn run(
     settings: &Settings,
     command: &AlertsCommand,
@@ -70,7 +70,7 @@ pub async fn run(
     let now = Utc::now();
     let since = TimeDelta::from_std(args.since).ok().and_then(|ago| now.checked_sub_signed(ago));
     let since = since.ok_or_else(|| ProducerError::input("--since reaches back too far"))?;
-    let mut test = Test { rulebook, tallies: HashMap::new(), calls: 0, rows: Vec::new(), limit: args.limit };
+    let mut test = Test { rulebook, stats: HashMap::new(), calls: 0, rows: Vec::new(), limit: args.limit };
     let mut place = Bookmark::between(since, now);
     loop {
         let (calls, next) = database.past_calls(place).await?;
@@ -78,7 +78,7 @@ pub async fn run(
             break;
         }
         for call in &calls {
-            test.look_at(call);
+            test.evaluate(call);
         }
         place = next;
     }
@@ -88,20 +88,20 @@ pub async fn run(
 
 struct Test {
     rulebook: Rulebook,
-    tallies: HashMap<String, Tally>,
+    stats: HashMap<String, RuleStats>,
     calls: u64,
     rows: Vec<[String; 5]>,
     limit: usize,
 }
 
 impl Test {
-    fn look_at(&mut self, past: &PastCall) {
+    fn evaluate(&mut self, past: &PastCall) {
         self.calls += 1;
         let subject = Subject { call: &past.call, channels: &past.channels };
         for (rule, finding) in self.rulebook.evaluate(subject) {
-            let tally = self.tallies.entry(rule.name.clone()).or_default();
+            let stats = self.stats.entry(rule.name.clone()).or_default();
             let group = rule.group_key(subject, &past.recording.to_string());
-            let told = tally.tells(rule, group, past.called_at);
+            let sent = stats.count(rule, group, past.called_at);
             if self.rows.len() < self.limit {
                 let why: Vec<_> = finding.evidence.iter().map(Evidence::in_english).collect();
                 self.rows.push([
@@ -109,14 +109,14 @@ impl Test {
                     rule.name.clone(),
                     head(&past.call.call_id.clone().unwrap_or_else(|| past.job_id.to_string()), 40),
                     finding.main().map_or("-".into(), |main| clock(main.start_s)),
-                    format!("{}{}", head(&why.join("; "), 100), if told { "" } else { " (within the cool-down)" }),
+                    format!("{}{}", head(&why.join("; "), 100), if sent { "" } else { " (within the cooldown)" }),
                 ]);
             }
         }
     }
 
     fn lines(&self, since: DateTime<Utc>) -> Vec<String> {
-        let fired: u64 = self.tallies.values().map(|tally| tally.fired).sum();
+        let fired: u64 = self.stats.values().map(|stats| stats.fired).sum();
         let header = [
             ("began", Side::Left),
             ("rule", Side::Left),
@@ -135,9 +135,9 @@ impl Test {
         }
         text.push(format!("{} calls since {}", self.calls, since.format("%Y-%m-%d %H:%M UTC")));
         let counts = self.rulebook.rules.iter().map(|rule| {
-            let none = Tally::default();
-            let tally = self.tallies.get(&rule.name).unwrap_or(&none);
-            [rule.name.clone(), rule.severity.label().into(), tally.fired.to_string(), tally.messages.to_string()]
+            let none = RuleStats::default();
+            let stats = self.stats.get(&rule.name).unwrap_or(&none);
+            [rule.name.clone(), rule.severity.label().into(), stats.fired.to_string(), stats.messages.to_string()]
         });
         let header =
             [("rule", Side::Left), ("severity", Side::Left), ("alerts", Side::Right), ("messages", Side::Right)];
@@ -146,16 +146,16 @@ impl Test {
     }
 }
 
-impl Tally {
-    /// Counts an alert; whether somebody would have been told, had the call been heard as it began.
-    fn tells(&mut self, rule: &Rule, group: String, at: DateTime<Utc>) -> bool {
+impl RuleStats {
+    /// Counts an alert. Returns whether a message would have been sent, if the call had been analysed when it began.
+    fn count(&mut self, rule: &Rule, group: String, at: DateTime<Utc>) -> bool {
         self.fired += 1;
         let cooldown = TimeDelta::from_std(rule.cooldown).unwrap_or(TimeDelta::MAX);
-        let tells = self.told.get(&group).is_none_or(|told| at - *told >= cooldown);
-        if tells {
+        let sent = self.last_message.get(&group).is_none_or(|last| at - *last >= cooldown);
+        if sent {
             self.messages += 1;
-            self.told.insert(group, at);
+            self.last_message.insert(group, at);
         }
-        tells
+        sent
     }
 }

@@ -1,5 +1,5 @@
-//! A receiver of webhooks that is as strict as the services it plays: it checks every signature,
-//! enforces the limit on requests, and misbehaves where a test asks it to.
+//! A webhook receiver that is as strict as the services: it checks every signature, enforces rate limits,
+//! and fails where a test asks for it.
 
 use anyhow::Result;
 use axum::Router;
@@ -20,18 +20,18 @@ use std::time::{Duration, Instant};
 /// The secret of every destination.
 pub const SECRET: &str = "a secret of more than sixteen bytes";
 
-/// What goes wrong with one request.
+/// How one request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mishap {
+pub enum Fault {
     /// This HTTP status.
     Status(u16),
     /// 429 and `Retry-After`, seconds.
     RetryAfter(u64),
-    /// No answer.
+    /// No response.
     Stall,
 }
 
-/// A request that was taken.
+/// A request that was accepted.
 #[derive(Debug, Clone)]
 pub struct Arrival {
     /// When.
@@ -42,93 +42,93 @@ pub struct Arrival {
     pub body: Value,
 }
 
-/// What one destination is like.
+/// The behaviour of one destination.
 #[derive(Debug, Clone, Default)]
-struct Manner {
-    mishaps: VecDeque<Mishap>,
+struct Behaviour {
+    faults: VecDeque<Fault>,
     per_minute: Option<usize>,
     seen: Vec<Instant>,
 }
 
 #[derive(Default)]
-struct Book {
-    manners: BTreeMap<String, Manner>,
+struct Records {
+    behaviours: BTreeMap<String, Behaviour>,
     arrivals: Vec<Arrival>,
-    /// Signatures that did not match, and limits that were passed.
-    offences: Vec<String>,
+    /// Wrong signatures, and rate limits that were exceeded.
+    violations: Vec<String>,
     requests: usize,
 }
 
-/// A server on the loopback, up until it is dropped. Paths are `/SERVICE/DESTINATION`.
+/// A server on the loopback interface. Paths are `/SERVICE/DESTINATION`.
 #[derive(Clone)]
 pub struct Receiver {
-    book: Arc<Mutex<Book>>,
+    records: Arc<Mutex<Records>>,
     /// `http://127.0.0.1:PORT`.
     pub url: String,
 }
 
 impl Receiver {
-    /// Begins to listen.
+    /// Starts the server.
     ///
     /// # Errors
     /// When no port is free.
     pub async fn start() -> Result<Self> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let receiver = Self { book: Arc::default(), url };
+        let receiver = Self { records: Arc::default(), url };
         let app = Router::new().route("/{service}/{destination}", post(receive)).with_state(receiver.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         Ok(receiver)
     }
 
-    /// The next requests to this destination go wrong so.
-    pub fn mishaps(&self, destination: &str, mishaps: &[Mishap]) {
-        self.with(|book| {
-            book.manners.entry(destination.into()).or_default().mishaps = mishaps.iter().copied().collect();
+    /// The next requests to this destination fail like this.
+    pub fn faults(&self, destination: &str, faults: &[Fault]) {
+        self.with(|records| {
+            records.behaviours.entry(destination.into()).or_default().faults = faults.iter().copied().collect();
         });
     }
 
-    /// More requests in any sixty seconds are an offence, and answered as the service answers them.
+    /// More requests in any sixty seconds are a violation, and answered as the service does.
     pub fn limit(&self, destination: &str, per_minute: usize) {
-        self.with(|book| book.manners.entry(destination.into()).or_default().per_minute = Some(per_minute));
+        self.with(|records| records.behaviours.entry(destination.into()).or_default().per_minute = Some(per_minute));
     }
 
-    /// What was taken so far.
+    /// The requests accepted so far.
     pub fn arrivals(&self, destination: &str) -> Vec<Arrival> {
-        self.with(|book| book.arrivals.iter().filter(|a| a.destination == destination).cloned().collect())
+        self.with(|records| records.arrivals.iter().filter(|a| a.destination == destination).cloned().collect())
     }
 
-    /// How often each of these words stands in what was taken.
+    /// How often each of these words occurs in accepted requests.
     pub fn mentions(&self, destination: &str, words: &[String]) -> Vec<usize> {
         let bodies: Vec<_> = self.arrivals(destination).iter().map(|a| a.body.to_string()).collect();
         words.iter().map(|word| bodies.iter().map(|body| body.matches(word.as_str()).count()).sum()).collect()
     }
 
-    /// Wrong signatures and limits passed; to be empty.
-    pub fn offences(&self) -> Vec<String> {
-        self.with(|book| book.offences.clone())
+    /// Wrong signatures and exceeded rate limits; should be empty.
+    pub fn violations(&self) -> Vec<String> {
+        self.with(|records| records.violations.clone())
     }
 
-    /// All requests, those that went wrong included.
+    /// Number of all requests, failed ones included.
     pub fn requests(&self) -> usize {
-        self.with(|book| book.requests)
+        self.with(|records| records.requests)
     }
 
-    /// Waits until this holds.
+    /// Waits for a condition.
     ///
     /// # Errors
-    /// When it does not within `patience`.
-    pub async fn until(&self, patience: Duration, holds: impl Fn(&Self) -> bool) -> Result<()> {
+    /// When it does not hold within `timeout`.
+    pub async fn until(&self, timeout: Duration, holds: impl Fn(&Self) -> bool) -> Result<()> {
         let begun = Instant::now();
         while !holds(self) {
-            anyhow::ensure!(begun.elapsed() < patience, "not within {patience:?}; offences: {:?}", self.offences());
+            anyhow::ensure!(begun.elapsed() < timeout, "not within {timeout:?}; violations: {:?}", self.violations());
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
         Ok(())
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut Book) -> T) -> T {
-        look(&mut self.book.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, access: impl FnOnce(&mut Records) -> T) -> T {
+        access(&mut self.records.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -140,33 +140,33 @@ async fn receive(
     body: Bytes,
 ) -> Response {
     let at = Instant::now();
-    let (mishap, too_many) = receiver.with(|book| {
-        book.requests += 1;
-        let manner = book.manners.entry(destination.clone()).or_default();
-        manner.seen.retain(|seen| at.duration_since(*seen) < Duration::from_secs(60));
-        manner.seen.push(at);
-        (manner.mishaps.pop_front(), manner.per_minute.is_some_and(|most| manner.seen.len() > most))
+    let (fault, too_many) = receiver.with(|records| {
+        records.requests += 1;
+        let behaviour = records.behaviours.entry(destination.clone()).or_default();
+        behaviour.seen.retain(|seen| at.duration_since(*seen) < Duration::from_secs(60));
+        behaviour.seen.push(at);
+        (behaviour.faults.pop_front(), behaviour.per_minute.is_some_and(|most| behaviour.seen.len() > most))
     });
     if too_many {
-        receiver.with(|book| book.offences.push(format!("{destination}: too many requests")));
-        return too_fast(&service);
+        receiver.with(|records| records.violations.push(format!("{destination}: too many requests")));
+        return rate_limited(&service);
     }
-    match mishap {
-        Some(Mishap::Status(status)) => {
+    match fault {
+        Some(Fault::Status(status)) => {
             return StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR).into_response();
         }
-        Some(Mishap::RetryAfter(seconds)) => {
+        Some(Fault::RetryAfter(seconds)) => {
             return (StatusCode::TOO_MANY_REQUESTS, [("retry-after", seconds.to_string())]).into_response();
         }
-        Some(Mishap::Stall) => std::future::pending::<()>().await,
+        Some(Fault::Stall) => std::future::pending::<()>().await,
         None => {}
     }
     let json: Value = serde_json::from_slice(&body).unwrap_or_default();
     if let Err(why) = check(&service, &query, &headers, &body, &json) {
-        receiver.with(|book| book.offences.push(format!("{destination}: {why}")));
-        return refusal(&service, &why);
+        receiver.with(|records| records.violations.push(format!("{destination}: {why}")));
+        return rejected(&service, &why);
     }
-    receiver.with(|book| book.arrivals.push(Arrival { at, destination, body: json }));
+    receiver.with(|records| records.arrivals.push(Arrival { at, destination, body: json }));
     match service.as_str() {
         "dingtalk" | "wecom" => axum::Json(json!({ "errcode": 0, "errmsg": "ok" })).into_response(),
         "feishu" => axum::Json(json!({ "code": 0, "msg": "success" })).into_response(),
@@ -174,8 +174,8 @@ async fn receive(
     }
 }
 
-/// Each service's answer to too many requests.
-fn too_fast(service: &str) -> Response {
+/// Each service's response to too many requests.
+fn rate_limited(service: &str) -> Response {
     match service {
         "dingtalk" => axum::Json(json!({ "errcode": 130_101, "errmsg": "send too fast" })).into_response(),
         "wecom" => axum::Json(json!({ "errcode": 45_009, "errmsg": "api freq out of limit" })).into_response(),
@@ -184,7 +184,7 @@ fn too_fast(service: &str) -> Response {
     }
 }
 
-fn refusal(service: &str, why: &str) -> Response {
+fn rejected(service: &str, why: &str) -> Response {
     match service {
         "dingtalk" => axum::Json(json!({ "errcode": 310_000, "errmsg": why })).into_response(),
         "wecom" => axum::Json(json!({ "errcode": 40_058, "errmsg": why })).into_response(),
@@ -193,7 +193,7 @@ fn refusal(service: &str, why: &str) -> Response {
     }
 }
 
-/// Whether a request is what the service takes: signature, age, shape, size.
+/// Whether the service accepts a request: signature, age, format, size.
 fn check(
     service: &str,
     query: &BTreeMap<String, String>,
@@ -211,38 +211,40 @@ fn check(
             fresh(timestamp.parse().unwrap_or(0))?;
             let signed = [format!("{id}.{timestamp}.").as_bytes(), body].concat();
             same(&header("webhook-signature"), &format!("v1,{}", sign(SECRET.as_bytes(), &signed)))?;
-            shaped(json["alerts"].as_array().is_some_and(|list| !list.is_empty()))
+            well_formed(json["alerts"].as_array().is_some_and(|list| !list.is_empty()))
         }
         "dingtalk" => {
             let timestamp = query.get("timestamp").cloned().unwrap_or_default();
             fresh(timestamp.parse::<i64>().unwrap_or(0) / 1000)?;
             let expected = sign(SECRET.as_bytes(), format!("{timestamp}\n{SECRET}").as_bytes());
             same(query.get("sign").map_or("", String::as_str), &expected)?;
-            shaped(json["msgtype"] == "markdown" && json["markdown"]["title"].is_string() && body.len() <= 20_000)
+            well_formed(json["msgtype"] == "markdown" && json["markdown"]["title"].is_string() && body.len() <= 20_000)
         }
         "feishu" => {
             let timestamp = json["timestamp"].as_str().unwrap_or_default();
             fresh(timestamp.parse().unwrap_or(0))?;
             let expected = sign(format!("{timestamp}\n{SECRET}").as_bytes(), b"");
             same(json["sign"].as_str().unwrap_or_default(), &expected)?;
-            shaped(json["msg_type"] == "interactive" && json["card"]["elements"].is_array() && body.len() <= 20 * 1024)
+            well_formed(
+                json["msg_type"] == "interactive" && json["card"]["elements"].is_array() && body.len() <= 20 * 1024,
+            )
         }
         "wecom" => {
             let content = json["markdown"]["content"].as_str().unwrap_or_default();
-            shaped(json["msgtype"] == "markdown" && (1..=4096).contains(&content.len()))
+            well_formed(json["msgtype"] == "markdown" && (1..=4096).contains(&content.len()))
         }
         "slack" => {
             let text = |block: &Value| block["text"]["text"].as_str().unwrap_or_default().chars().count();
             let blocks = json["blocks"].as_array().cloned().unwrap_or_default();
             let small = (1..=50).contains(&blocks.len()) && blocks.iter().all(|b| (1..=3000).contains(&text(b)));
-            shaped(json["text"].is_string() && small)
+            well_formed(json["text"].is_string() && small)
         }
         other => Err(format!("`{other}` is no service")),
     }
 }
 
-fn shaped(right: bool) -> Result<(), String> {
-    if right { Ok(()) } else { Err("not of the service's form or size".into()) }
+fn well_formed(valid: bool) -> Result<(), String> {
+    if valid { Ok(()) } else { Err("not of the service's format or size".into()) }
 }
 
 fn fresh(timestamp_s: i64) -> Result<(), String> {

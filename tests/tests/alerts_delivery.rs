@@ -1,6 +1,7 @@
 //! From the outbox to receivers that check signatures, enforce limits and misbehave.
 
 use adapters::postgres::{ClaimOutcome, ClaimRequest, Database, DestinationStatus, NewBatch};
+use adapters::webhook::{self, SecretUse};
 use anyhow::Result;
 use dispatcher::Dispatcher;
 use domain::alert::Rulebook;
@@ -10,12 +11,11 @@ use lapin::types::FieldTable;
 use secrecy::ExposeSecret;
 use std::time::{Duration, Instant};
 use tests::calls::Call;
-use tests::receiver::{Mishap, Receiver, SECRET};
+use tests::receiver::{Fault, Receiver, SECRET};
 use tests::trial::Trial;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-const SERVICES: [&str; 5] = ["webhook", "slack", "dingtalk", "wecom", "feishu"];
 const SOON: Duration = Duration::from_secs(30);
 
 /// A database, a receiver and rules with one destination per service, named like it.
@@ -36,11 +36,12 @@ impl Stage {
             when = { role = \"customer\", emotion = \"angry\", score = 0.6 }\n"
             .to_owned();
         for name in services {
-            let service = if SERVICES.contains(name) { name } else { "webhook" };
+            let service = webhook::find(name).or(webhook::find("webhook")).expect("registered");
             rules.push_str(&format!(
-                "[[destination]]\nname = \"{name}\"\nservice = \"{service}\"\nurl_env = \"URL_{name}\"\n{extra}\n"
+                "[[destination]]\nname = \"{name}\"\nservice = \"{}\"\nurl_env = \"URL_{name}\"\n{extra}\n",
+                service.name()
             ));
-            if !["slack", "wecom"].contains(&service) {
+            if service.secret() != SecretUse::Unsupported {
                 rules += "secret_env = \"SECRET\"\n";
             }
         }
@@ -63,7 +64,7 @@ impl Stage {
         Dispatcher::open(&self.trial.settings, move |name| match name.strip_prefix("URL_") {
             Some("dead") => Some("http://127.0.0.1:9/nobody".into()),
             Some(name) => {
-                let service = if SERVICES.contains(&name) { name } else { "webhook" };
+                let service = webhook::find(name).map_or("webhook", |service| service.name());
                 Some(format!("{base}/{service}/{name}?access_token=t"))
             }
             None => Some(SECRET.into()),
@@ -130,24 +131,25 @@ impl Stage {
 
 #[tokio::test]
 async fn every_service_gets_its_own_format_signed_within_seconds() -> Result<()> {
-    let mut stage = Stage::set(&SERVICES, "").await?;
+    let services: Vec<_> = webhook::SERVICES.iter().map(|service| service.name()).collect();
+    let mut stage = Stage::set(&services, "").await?;
     stage.dispatch()?;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let recorded = Instant::now();
     let ids = stage.angry_calls(1).await?;
-    stage.receiver.until(SOON, |r| SERVICES.iter().all(|s| !r.arrivals(s).is_empty())).await?;
-    println!("five services told {:?} after the commit began", recorded.elapsed());
+    stage.receiver.until(SOON, |r| services.iter().all(|s| !r.arrivals(s).is_empty())).await?;
+    println!("every service received its message {:?} after the commit began", recorded.elapsed());
     assert!(recorded.elapsed() < Duration::from_secs(5));
-    assert_eq!(stage.receiver.offences(), Vec::<String>::new());
+    assert_eq!(stage.receiver.violations(), Vec::<String>::new());
 
     let text = |service: &str| stage.receiver.arrivals(service)[0].body.to_string();
     let job = Call::new(&format!("{}.wav", ids[0])).job().job_id;
-    for service in SERVICES {
+    for service in &services {
         let text = text(service);
         assert!(text.contains(&ids[0]), "{service} names the call: {text}");
         assert!(
             text.contains(&format!("https://console.example/calls/{job}?t=5")),
-            "{service} leads to the second: {text}"
+            "{service} links to the second: {text}"
         );
     }
     assert!(text("dingtalk").contains("生气") && text("slack").contains("angry"));
@@ -161,11 +163,9 @@ async fn every_service_gets_its_own_format_signed_within_seconds() -> Result<()>
 #[tokio::test]
 async fn through_errors_stalls_and_two_dispatchers_every_alert_arrives_exactly_once() -> Result<()> {
     let mut stage = Stage::set(&["webhook", "slack", "feishu", "dead"], "").await?;
-    stage
-        .receiver
-        .mishaps("webhook", &[Mishap::Status(500), Mishap::Stall, Mishap::RetryAfter(1), Mishap::Status(503)]);
-    stage.receiver.mishaps("slack", &[Mishap::RetryAfter(2), Mishap::Status(500)]);
-    stage.receiver.mishaps("feishu", &[Mishap::Stall, Mishap::Status(502)]);
+    stage.receiver.faults("webhook", &[Fault::Status(500), Fault::Stall, Fault::RetryAfter(1), Fault::Status(503)]);
+    stage.receiver.faults("slack", &[Fault::RetryAfter(2), Fault::Status(500)]);
+    stage.receiver.faults("feishu", &[Fault::Stall, Fault::Status(502)]);
     stage.dispatch()?;
     stage.dispatch()?;
     let mut ids = Vec::new();
@@ -187,7 +187,7 @@ async fn through_errors_stalls_and_two_dispatchers_every_alert_arrives_exactly_o
     let blocks = |a: &tests::receiver::Arrival| a.body["blocks"].to_string();
     let slack: String = stage.receiver.arrivals("slack").iter().map(blocks).collect();
     assert!(ids.iter().all(|id| slack.matches(id.as_str()).count() == 1));
-    assert_eq!(stage.receiver.offences(), Vec::<String>::new());
+    assert_eq!(stage.receiver.violations(), Vec::<String>::new());
     assert!(stage.pending("dead").await? > 0, "the destination that can't be reached still has its messages");
     stage.end().await
 }
@@ -207,7 +207,7 @@ async fn limits_hold_across_dispatchers_and_what_waits_becomes_a_digest() -> Res
     ids.extend(stage.angry_calls(20).await?);
     let all = |r: &Receiver, s: &str| r.mentions(s, &ids).iter().all(|n| *n >= 1);
     stage.receiver.until(Duration::from_secs(150), |r| services.iter().all(|s| all(r, s))).await?;
-    assert_eq!(stage.receiver.offences(), Vec::<String>::new(), "no limit was ever passed");
+    assert_eq!(stage.receiver.violations(), Vec::<String>::new(), "no limit was ever passed");
     for service in services {
         let arrivals = stage.receiver.arrivals(service);
         assert!(arrivals.len() <= 2 * PER_MINUTE, "{service}: 22 alerts in {} messages", arrivals.len());
@@ -220,7 +220,7 @@ async fn what_fails_too_often_is_given_up_visibly_and_can_be_tried_again() -> Re
     let mut stage = Stage::set(&["webhook"], "").await?;
     stage.trial.settings.dispatcher.max_attempts = 2;
     stage.trial.settings.dispatcher.retry_max_s = 2;
-    stage.receiver.mishaps("webhook", &[Mishap::Status(500), Mishap::Status(500)]);
+    stage.receiver.faults("webhook", &[Fault::Status(500), Fault::Status(500)]);
     let ids = stage.angry_calls(1).await?;
     let webhook = |list: Vec<DestinationStatus>| list.into_iter().find(|d| d.destination == "webhook");
     let started = Instant::now();
@@ -251,7 +251,7 @@ async fn what_fails_too_often_is_given_up_visibly_and_can_be_tried_again() -> Re
 async fn one_message_that_is_refused_does_not_take_its_digest_along() -> Result<()> {
     let mut stage = Stage::set(&["webhook"], "per_minute = 4").await?;
     // The digest is refused; then the first of its alerts is, alone, and the others arrive.
-    stage.receiver.mishaps("webhook", &[Mishap::Status(400), Mishap::Status(422)]);
+    stage.receiver.faults("webhook", &[Fault::Status(400), Fault::Status(422)]);
     stage.trial.settings.dispatcher.max_attempts = 2;
     let ids = stage.angry_calls(6).await?;
     stage.dispatcher()?.once().await?;

@@ -6,7 +6,7 @@ use dispatcher::Dispatcher;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tests::ledger::{Entry, Ledger};
-use tests::receiver::{Mishap, Receiver, SECRET};
+use tests::receiver::{Fault, Receiver, SECRET};
 use tests::rig::Rig;
 use tests::speech;
 use tokio_util::sync::CancellationToken;
@@ -49,9 +49,9 @@ async fn every_alert_arrives_once_while_workers_are_killed_and_receivers_misbeha
     let receiver = Receiver::start().await?;
     // DingTalk's own limit, and its ban in effect: an offence fails the test.
     receiver.limit("dingtalk", 20);
-    let trouble = [Mishap::Status(500), Mishap::Stall, Mishap::RetryAfter(1), Mishap::Status(503), Mishap::Stall];
-    receiver.mishaps("webhook", &trouble.repeat(2));
-    receiver.mishaps("dingtalk", &trouble[..2]);
+    let trouble = [Fault::Status(500), Fault::Stall, Fault::RetryAfter(1), Fault::Status(503), Fault::Stall];
+    receiver.faults("webhook", &trouble.repeat(2));
+    receiver.faults("dingtalk", &trouble[..2]);
     let stop = CancellationToken::new();
     let mut dispatchers = Vec::new();
     for _ in 0..2 {
@@ -91,7 +91,7 @@ async fn every_alert_arrives_once_while_workers_are_killed_and_receivers_misbeha
     }
     assert_eq!((told.len(), told.values().copied().max()), (JOBS, Some(1)));
     assert!(receiver.mentions("dingtalk", &jobs).iter().all(|n| *n == 1));
-    assert_eq!(receiver.offences(), Vec::<String>::new());
+    assert_eq!(receiver.violations(), Vec::<String>::new());
     let messages = receiver.arrivals("dingtalk").len();
     println!("{JOBS} alerts, {} jobs begun more than once; DingTalk had {messages} messages", audit.repeated);
     stop.cancel();

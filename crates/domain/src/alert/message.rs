@@ -7,26 +7,15 @@ use std::collections::BTreeMap;
 use super::{Evidence, Severity};
 use crate::JobId;
 
-/// Why a message is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MessageKind {
-    /// The first alert of its group.
-    Fired,
-    /// Another alert of the group, after the cool-down.
-    Again,
-    /// No alert of the group for the rule's `resolve_after`.
-    Resolved,
-}
-
-impl MessageKind {
-    /// Lower-case name, as in the database.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Fired => "fired",
-            Self::Again => "again",
-            Self::Resolved => "resolved",
-        }
+crate::label_enum! {
+    /// Why a message is sent.
+    pub enum MessageKind: "message kind" {
+        /// The first alert of its group.
+        Fired = "fired",
+        /// Another alert of the group, after the cooldown.
+        Again = "again",
+        /// No alert of the group for the rule's `resolve_after`.
+        Resolved = "resolved",
     }
 }
 

@@ -1,36 +1,23 @@
 //! One rule.
 
-use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use super::{CallField, Condition, Finding, Subject};
 use crate::Role;
 
-/// Severity of a rule, in order: `Info < Warning < Critical`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// For information.
-    Info,
-    /// To be looked at today.
-    Warning,
-    /// To be looked at now.
-    Critical,
+crate::label_enum! {
+    /// Severity of a rule, in order: `Info < Warning < Critical`.
+    pub enum Severity: "severity" {
+        /// For information.
+        Info = "info",
+        /// To be looked at today.
+        Warning = "warning",
+        /// To be looked at now.
+        Critical = "critical",
+    }
 }
 
 impl Severity {
-    /// All, in order.
-    pub const ALL: [Self; 3] = [Self::Info, Self::Warning, Self::Critical];
-
-    /// Lower-case name, as in routing keys and the database.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
-    }
-
     /// Chinese name, for messages to people.
     pub fn chinese(self) -> &'static str {
         match self {
@@ -39,38 +26,19 @@ impl Severity {
             Self::Critical => "严重",
         }
     }
-
-    /// The severity with this name.
-    pub fn from_label(label: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.label() == label)
-    }
 }
 
-/// What alerts are grouped by for the cool-down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Grouping {
-    /// The call; the recording if the call has no id.
-    Call,
-    /// The customer.
-    Customer,
-    /// The agent.
-    Agent,
-    /// The agent's team.
-    Team,
-}
-
-impl Grouping {
-    /// All groupings.
-    pub const ALL: [Self; 4] = [Self::Call, Self::Customer, Self::Agent, Self::Team];
-
-    /// Lower-case name, as in rules and group keys.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Call => "call",
-            Self::Customer => "customer",
-            Self::Agent => "agent",
-            Self::Team => "team",
-        }
+crate::label_enum! {
+    /// What alerts are grouped by for the cooldown.
+    pub enum Grouping: "grouping" {
+        /// The call; the recording if the call has no id.
+        Call = "call",
+        /// The customer.
+        Customer = "customer",
+        /// The agent.
+        Agent = "agent",
+        /// The agent's team.
+        Team = "team",
     }
 }
 
@@ -83,7 +51,7 @@ pub struct Rule {
     pub severity: Severity,
     /// The condition.
     pub when: Condition,
-    /// What alerts are grouped by for the cool-down.
+    /// What alerts are grouped by for the cooldown.
     pub group_by: Grouping,
     /// After a message, no other of the same group is sent for this long.
     pub cooldown: Duration,

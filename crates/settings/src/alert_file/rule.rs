@@ -50,7 +50,7 @@ pub(super) fn severity(diagnostics: &mut Diagnostics<'_>, table: &mut TableReade
 
 fn group_by(diagnostics: &mut Diagnostics<'_>, table: &mut TableReader<'_>) -> Grouping {
     let Some(Spanned { at, value }) = table.text(diagnostics, "group_by") else { return Grouping::Call };
-    let grouping = Grouping::ALL.into_iter().find(|g| g.label() == value);
+    let grouping = Grouping::from_label(&value);
     if grouping.is_none() {
         diagnostics.error(at, "`group_by` must be call, customer, agent or team");
     }
