@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The checks of the source for test.sh, in the order of their cost: what fails within seconds comes first.
 
-# not_checked WHAT WHY: a note on a developer's machine; a failure in CI, where nobody would read the note.
+# not_checked WHAT WHY: a note on a developer's machine; a failure in CI, where the note would not be read.
 not_checked() {
   [[ -z "${CI:-}" ]] || die "$1 was not checked: $2"
   note "NOT CHECKED: $1: $2"
