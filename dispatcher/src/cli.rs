@@ -6,7 +6,6 @@ use clap::{Parser, Subcommand};
 use settings::Settings;
 
 use crate::Dispatcher;
-use crate::signals;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,7 +55,7 @@ impl Cli {
                 if once {
                     return Dispatcher::open(&settings, variable)?.once().await;
                 }
-                let stop = signals::stop().context("can't receive signals")?;
+                let stop = adapters::shutdown::stop_on_signals().context("can't receive signals")?;
                 crate::serve(&settings, variable, stop).await
             }
             Command::Status => {

@@ -2,6 +2,7 @@
 //! do not wait for each other.
 
 use adapters::postgres::{Claim, ClaimOutcome, ClaimRequest, Database, Retry};
+use adapters::retry::Backoff;
 use domain::Failure;
 use domain::alert::DeliveryOutcome;
 use std::sync::Arc;
@@ -11,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::backoff;
 use super::metrics::Metrics;
 use super::transport::Transport;
 
@@ -21,6 +21,8 @@ const LEASE_MARGIN: Duration = Duration::from_secs(30);
 const MAX_WAIT_ONCE: Duration = Duration::from_millis(1500);
 /// Pause after a failed statement.
 const DATABASE_PAUSE: Duration = Duration::from_secs(3);
+/// Pause after the first failure of a destination; later ones double.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Delivers the messages of one destination.
 pub(super) struct DeliveryTask<T> {
@@ -127,10 +129,10 @@ impl<T: Transport> DeliveryTask<T> {
             DeliveryOutcome::Delivered => Duration::ZERO,
             DeliveryOutcome::Busy { retry_after, .. } => *retry_after,
             DeliveryOutcome::Failed { retry_after, .. } => {
-                backoff::pause(claim.failures, limits.max_pause).max(retry_after.unwrap_or_default())
+                Backoff::nth_pause(FIRST_PAUSE, limits.max_pause, claim.failures).max(retry_after.unwrap_or_default())
             }
             DeliveryOutcome::Refused { .. } => match &claim.messages[..] {
-                [message] => backoff::pause(message.attempts.saturating_sub(1), limits.max_pause),
+                [message] => Backoff::nth_pause(FIRST_PAUSE, limits.max_pause, message.attempts.saturating_sub(1)),
                 // Out of a digest, each may be accepted by itself: at once.
                 _ => Duration::ZERO,
             },

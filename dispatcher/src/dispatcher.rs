@@ -2,6 +2,7 @@
 
 use adapters::amqp::Publisher;
 use adapters::postgres::Database;
+use adapters::retry::{RetryPolicy, retry_while};
 use adapters::webhook::Webhook;
 use domain::alert::{AMQP, Rulebook};
 use settings::Settings;
@@ -49,14 +50,11 @@ impl Dispatcher {
         Ok(Self { settings: settings.clone(), rulebook, webhooks, database, publisher, metrics })
     }
 
-    /// Delivers until `stop`; requests in progress are finished. Waits for services that can't be reached.
+    /// Delivers until `stop`; requests in progress are finished.
     ///
     /// # Errors
     /// When a delivery task panics.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        if self.wait_for_database(&stop).await.is_none() {
-            return Ok(());
-        }
         self.warn_of_unknown_destinations().await;
         let (wake, woken) = watch::channel(());
         let (database, rulebook) = (self.database.clone(), self.rulebook.clone());
@@ -75,16 +73,25 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Waits for the database and its schema. `None`: `stop` came first.
-    pub(super) async fn wait_for_database(&self, stop: &CancellationToken) -> Option<()> {
-        while let Err(failure) = self.database.check_schema().await {
-            tracing::warn!(%failure, "waiting for Postgres");
-            tokio::select! {
-                () = tokio::time::sleep(DATABASE_PAUSE) => {}
-                () = stop.cancelled() => return None,
+    /// Waits for Postgres and its tables. RabbitMQ is not waited for, since webhooks do not need it.
+    ///
+    /// # Errors
+    /// When one of them refuses, with advice.
+    pub(super) async fn wait_for_services(&self) -> anyhow::Result<()> {
+        let exchange = async {
+            match self.publisher.ready().await {
+                Err(failure) if failure.is_unreachable() => {
+                    tracing::warn!(%failure, "alerts for the exchange wait for RabbitMQ");
+                    Ok(())
+                }
+                outcome => outcome,
             }
+        };
+        let database = retry_while(RetryPolicy::ENDLESS, "postgres", || self.database.check_schema());
+        match tokio::try_join!(database, exchange) {
+            Ok(((), ())) => Ok(()),
+            Err(failure) => anyhow::bail!("{failure}\n  {}", failure.code.advice()),
         }
-        Some(())
     }
 
     /// Resolves quiet groups, delivers what may be sent now, and ends.

@@ -10,8 +10,8 @@ use super::Dispatcher;
 /// Runs a dispatcher with its health endpoint at `dispatcher.health_addr`, until `stop`.
 ///
 /// # Errors
-/// When the alert file, a URL or a secret is not valid, or the health address is in use. Services that can't be
-/// reached are no errors: it waits for them.
+/// When the alert file, a URL or a secret is not valid, or the health address is in use. A service that refuses is an
+/// error too. Services that can't be reached are waited for.
 pub async fn serve(
     settings: &Settings,
     variable: impl Fn(&str) -> Option<String>,
@@ -31,8 +31,9 @@ pub async fn serve(
         .await
         .with_context(|| format!("can't listen at {address}; set `dispatcher.health_addr` to a free address"))?;
     tracing::info!(%address, "live; not ready yet");
-    if dispatcher.wait_for_database(&stop).await.is_none() {
-        return Ok(());
+    tokio::select! {
+        ready = dispatcher.wait_for_services() => ready?,
+        () = stop.cancelled() => return Ok(()),
     }
     health.started(Dependencies {
         database: dispatcher.database.clone(),

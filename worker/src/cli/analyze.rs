@@ -86,7 +86,7 @@ impl Analyze {
         let report = analysis.into_report(provenance, &options, model, timings);
         let text = serde_json::to_vec_pretty(&report).map_err(std::io::Error::other);
         text.and_then(|text| std::fs::write(out.join(RESULT.0), text))
-            .map_err(|e| speech::artifacts::disk_failure(RESULT.0, &e))?;
+            .map_err(|e| domain::Failure::disk(RESULT.0, &e))?;
         Ok(report)
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::aggregator::{ScoreAggregator, SegmentSpan};
-use crate::artifacts::{AUDIO, AudioFile, EMBEDDING, EmbeddingFile, disk_failure};
+use crate::artifacts::{AUDIO, AudioFile, EMBEDDING, EmbeddingFile};
 use crate::audio::{Preprocess, Sink, SpeechSegment, VoiceDetector};
 use crate::framing::MIN_SAMPLES;
 use crate::model::{InferenceHandle, ModelCard, PendingPrediction, Request, Session};
@@ -113,7 +113,7 @@ impl Analyzer {
         cancel: &CancellationToken,
     ) -> Result<Analysis, Failure> {
         let begun = Instant::now();
-        let source = File::open(file).map_err(|e| disk_failure("the recording", &e))?;
+        let source = File::open(file).map_err(|e| Failure::disk("the recording", &e))?;
         let preprocess = Preprocess { audio: &self.settings.audio, segment: &self.settings.segment, vad: &self.vad };
         let roles = &self.settings.analysis;
         let layout =
@@ -151,7 +151,7 @@ impl Analyzer {
     ) -> Result<AnalysisSink<'a>, Failure> {
         let frames = options.granularity == Granularity::Frame;
         let rows = if frames && options.embedding {
-            let scratch = tempfile::tempfile_in(out).map_err(|e| disk_failure(EMBEDDING.0, &e))?;
+            let scratch = tempfile::tempfile_in(out).map_err(|e| Failure::disk(EMBEDDING.0, &e))?;
             Some(EmbeddingFile::begin_rows(&out.join(EMBEDDING.0), scratch))
         } else {
             None

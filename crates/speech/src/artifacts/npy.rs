@@ -8,8 +8,6 @@ use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::disk_failure;
-
 const NAME: &str = "embedding.npy";
 
 /// The file while rows are being written.
@@ -25,9 +23,9 @@ impl EmbeddingFile {
     /// # Errors
     /// `worker.no_space` or `worker.internal`.
     pub fn write_vector(path: &Path, vector: &[f32]) -> Result<(), Failure> {
-        let io = |e: std::io::Error| disk_failure(NAME, &e);
+        let io = |e: std::io::Error| Failure::disk(NAME, &e);
         let file = BufWriter::new(File::create(path).map_err(io)?);
-        Array1::from(vector.to_vec()).write_npy(file).map_err(|e| disk_failure(NAME, &std::io::Error::other(e)))
+        Array1::from(vector.to_vec()).write_npy(file).map_err(|e| Failure::disk(NAME, &std::io::Error::other(e)))
     }
 
     /// Begins a file of rows that will be completed at `path`; `scratch` holds them until then, since the header
@@ -43,7 +41,7 @@ impl EmbeddingFile {
     pub fn append(&mut self, values: &[f32]) -> Result<(), Failure> {
         self.values += values.len();
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        self.rows.write_all(&bytes).map_err(|e| disk_failure(NAME, &e))
+        self.rows.write_all(&bytes).map_err(|e| Failure::disk(NAME, &e))
     }
 
     /// Writes header and rows of `dim` numbers each.
@@ -63,7 +61,7 @@ impl EmbeddingFile {
             std::io::copy(&mut rows.take((self.values * 4) as u64), &mut out)?;
             out.flush()
         };
-        complete().map_err(|e| disk_failure(NAME, &e))
+        complete().map_err(|e| Failure::disk(NAME, &e))
     }
 }
 

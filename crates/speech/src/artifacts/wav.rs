@@ -64,7 +64,7 @@ impl AudioFile {
 
 fn failure(error: hound::Error) -> Failure {
     match error {
-        hound::Error::IoError(error) => super::disk_failure("processed_audio.wav", &error),
+        hound::Error::IoError(error) => Failure::disk("processed_audio.wav", &error),
         other => Failure::new(FailureCode::WorkerInternal, format!("processed_audio.wav: {other}")),
     }
 }
