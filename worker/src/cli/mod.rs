@@ -68,7 +68,7 @@ impl Cli {
         match self.command {
             Command::Run => {
                 let stop = Stop::on_signals()?;
-                crate::service::run(settings, stop).await?;
+                Box::pin(crate::service::run(settings, stop)).await?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Analyze(analyze) => blocking(move || analyze.run(&settings)).await,
