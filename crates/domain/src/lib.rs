@@ -11,6 +11,7 @@ mod label;
 pub mod model;
 pub mod report;
 pub mod scores;
+pub mod setting;
 
 pub use call::CallData;
 pub use channel::{ChannelLayout, Role};
@@ -21,3 +22,4 @@ pub use label::UnknownLabel;
 pub use model::ModelIdentity;
 pub use report::Report;
 pub use scores::Scores;
+pub use setting::Check;

@@ -1,6 +1,7 @@
 //! `[dispatcher]` of `config/default.toml`, where each key is explained.
 #![expect(missing_docs, reason = "each key is documented once, in config/default.toml")]
 
+use domain::Check;
 use serde::Deserialize;
 use std::net::SocketAddr;
 
@@ -16,17 +17,21 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    pub(crate) fn checks(&self) -> Vec<crate::Check> {
+    pub(crate) fn checks(&self) -> Vec<Check> {
         let url = &self.console_url;
         vec![
-            (
+            Check::new(
                 "dispatcher.console_url",
                 url.is_empty() || url.starts_with("http://") || url.starts_with("https://"),
                 "must begin with http:// or https://, or be empty",
             ),
-            ("dispatcher.poll_s", (1..=60).contains(&self.poll_s), "must be 1 to 60: an alert is sent within a minute"),
-            ("dispatcher.timeout_s", (1..=60).contains(&self.timeout_s), "must be 1 to 60"),
-            ("dispatcher.max_attempts", (1..=1000).contains(&self.max_attempts), "must be 1 to 1000"),
+            Check::new(
+                "dispatcher.poll_s",
+                (1..=60).contains(&self.poll_s),
+                "must be 1 to 60: an alert is sent within a minute",
+            ),
+            Check::new("dispatcher.timeout_s", (1..=60).contains(&self.timeout_s), "must be 1 to 60"),
+            Check::new("dispatcher.max_attempts", (1..=1000).contains(&self.max_attempts), "must be 1 to 1000"),
         ]
     }
 }

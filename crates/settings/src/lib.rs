@@ -31,9 +31,6 @@ pub enum ConfigError {
     AlertFile(String),
 }
 
-/// A key, whether its value makes sense, and what it must be.
-type Check = (&'static str, bool, &'static str);
-
 /// All settings, one field for each section of `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,8 +74,8 @@ impl Settings {
             self.model.checks(),
             self.dispatcher.checks(),
         ];
-        match sections.into_iter().flatten().find(|(_, valid, _)| !valid) {
-            Some((key, _, what)) => Err(format!("`{key}` {what}")),
+        match sections.into_iter().flatten().find(|check| !check.valid) {
+            Some(check) => Err(format!("`{}` {}", check.key, check.requirement)),
             None => Ok(()),
         }
     }

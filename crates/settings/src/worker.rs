@@ -1,6 +1,7 @@
 //! `[worker]` of `config/default.toml`, where each key is explained.
 #![expect(missing_docs, reason = "each key is documented once, in config/default.toml")]
 
+use domain::Check;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,11 +25,11 @@ impl Worker {
         Duration::from_secs(self.job_timeout_s)
     }
 
-    pub(crate) fn checks(&self) -> Vec<crate::Check> {
+    pub(crate) fn checks(&self) -> Vec<Check> {
         vec![
-            ("worker.slots", self.slots > 0, "must be at least 1"),
-            ("worker.max_attempts_unfinished", self.max_attempts_unfinished > 0, "must be at least 1"),
-            (
+            Check::new("worker.slots", self.slots > 0, "must be at least 1"),
+            Check::new("worker.max_attempts_unfinished", self.max_attempts_unfinished > 0, "must be at least 1"),
+            Check::new(
                 "worker.job_timeout_s",
                 (1..1800).contains(&self.job_timeout_s),
                 "must be 1 to 1799, below RabbitMQ's consumer_timeout",

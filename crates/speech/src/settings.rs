@@ -2,7 +2,7 @@
 #![expect(missing_docs, reason = "each key is documented once, in config/default.toml")]
 
 use crate::model::provider::Provider;
-use domain::Role;
+use domain::{Check, Role};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -73,13 +73,10 @@ pub struct Runtime {
     pub vad: PathBuf,
 }
 
-/// A key, whether its value makes sense, and what it must be.
-type Check = (&'static str, bool, &'static str);
-
 impl Audio {
     /// What the types can't express: ranges.
     pub fn checks(&self) -> Vec<Check> {
-        vec![("audio.max_channels", self.max_channels > 0, "must be at least 1")]
+        vec![Check::new("audio.max_channels", self.max_channels > 0, "must be at least 1")]
     }
 }
 
@@ -87,14 +84,18 @@ impl Segment {
     /// What the types can't express: ranges, and how keys depend on each other.
     pub fn checks(&self) -> Vec<Check> {
         vec![
-            ("segment.vad_threshold", (0.16..1.0).contains(&self.vad_threshold), "must be between 0.16 and 1"),
-            ("segment.scream_dbfs", (-90.0..=0.0).contains(&self.scream_dbfs), "must be -90 to 0"),
-            (
+            Check::new(
+                "segment.vad_threshold",
+                (0.16..1.0).contains(&self.vad_threshold),
+                "must be between 0.16 and 1",
+            ),
+            Check::new("segment.scream_dbfs", (-90.0..=0.0).contains(&self.scream_dbfs), "must be -90 to 0"),
+            Check::new(
                 "segment.target_max_s",
                 self.target_min_s <= self.target_max_s && self.target_max_s <= self.hard_max_s,
                 "must be between target_min_s and hard_max_s",
             ),
-            ("segment.hard_max_s", (1.0..=30.0).contains(&self.hard_max_s), "must be 1 to 30"),
+            Check::new("segment.hard_max_s", (1.0..=30.0).contains(&self.hard_max_s), "must be 1 to 30"),
         ]
     }
 }
@@ -102,6 +103,6 @@ impl Segment {
 impl Model {
     /// What the types can't express: ranges.
     pub fn checks(&self) -> Vec<Check> {
-        vec![("model.batch_items", self.batch_items > 0, "must be at least 1")]
+        vec![Check::new("model.batch_items", self.batch_items > 0, "must be at least 1")]
     }
 }

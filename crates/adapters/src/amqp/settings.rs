@@ -1,6 +1,7 @@
 //! The section of `config/default.toml` that this module reads, where each key is explained.
 #![expect(missing_docs, reason = "each key is documented once, in config/default.toml")]
 
+use domain::Check;
 use lapin::uri::AMQPUri;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -21,26 +22,35 @@ pub struct Settings {
     pub retry_delays_s: Vec<u32>,
 }
 
-/// A key, whether its value makes sense, and what it must be.
-type Check = (&'static str, bool, &'static str);
-
 impl Settings {
     /// What the types can't express.
     pub fn checks(&self) -> Vec<Check> {
         let url = self.url.expose_secret();
         vec![
-            (
+            Check::new(
                 "amqp.url",
                 url.starts_with("amqp://") || url.starts_with("amqps://"),
                 "must begin with amqp:// or amqps://",
             ),
-            ("amqp.url", url.parse::<AMQPUri>().is_ok(), "must be like amqp://USER:PASSWORD@HOST:PORT/VHOST"),
-            ("amqp.ca_file", crate::pem::is_usable(&self.ca_file), "must be a readable PEM file with a certificate"),
-            ("amqp.prefix", !self.prefix.is_empty(), "must not be empty"),
-            ("amqp.prefix", Topology::new(self).fits(), "is too long: RabbitMQ's names of queues end at 255 bytes"),
-            ("amqp.prefetch", self.prefetch > 0, "must be at least 1: 0 means no limit to RabbitMQ"),
-            ("amqp.retry_delays_s", (1..=10).contains(&self.retry_delays_s.len()), "must name one to ten delays"),
-            ("amqp.retry_delays_s", self.retry_delays_s.iter().all(|s| *s > 0), "must be positive"),
+            Check::new("amqp.url", url.parse::<AMQPUri>().is_ok(), "must be like amqp://USER:PASSWORD@HOST:PORT/VHOST"),
+            Check::new(
+                "amqp.ca_file",
+                crate::pem::is_usable(&self.ca_file),
+                "must be a readable PEM file with a certificate",
+            ),
+            Check::new("amqp.prefix", !self.prefix.is_empty(), "must not be empty"),
+            Check::new(
+                "amqp.prefix",
+                Topology::new(self).fits(),
+                "is too long: RabbitMQ's names of queues end at 255 bytes",
+            ),
+            Check::new("amqp.prefetch", self.prefetch > 0, "must be at least 1: 0 means no limit to RabbitMQ"),
+            Check::new(
+                "amqp.retry_delays_s",
+                (1..=10).contains(&self.retry_delays_s.len()),
+                "must name one to ten delays",
+            ),
+            Check::new("amqp.retry_delays_s", self.retry_delays_s.iter().all(|s| *s > 0), "must be positive"),
         ]
     }
 }

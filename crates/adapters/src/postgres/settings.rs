@@ -1,6 +1,7 @@
 //! The section of `config/default.toml` that this module reads, where each key is explained.
 #![expect(missing_docs, reason = "each key is documented once, in config/default.toml")]
 
+use domain::Check;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use sqlx::postgres::PgConnectOptions;
@@ -15,26 +16,23 @@ pub struct Settings {
     pub statement_timeout_s: u64,
 }
 
-/// A key, whether its value makes sense, and what it must be.
-type Check = (&'static str, bool, &'static str);
-
 impl Settings {
     /// What the types can't express.
     pub fn checks(&self) -> Vec<Check> {
         let url = self.url.expose_secret();
         vec![
-            (
+            Check::new(
                 "postgres.url",
                 url.starts_with("postgres://") || url.starts_with("postgresql://"),
                 "must begin with postgres://",
             ),
-            (
+            Check::new(
                 "postgres.url",
                 url.parse::<PgConnectOptions>().is_ok(),
                 "must be like postgres://USER:PASSWORD@HOST:PORT/DATABASE",
             ),
-            ("postgres.url", names_readable_files(url), "names a certificate or key file that can't be read"),
-            ("postgres.max_connections", self.max_connections > 0, "must be at least 1"),
+            Check::new("postgres.url", names_readable_files(url), "names a certificate or key file that can't be read"),
+            Check::new("postgres.max_connections", self.max_connections > 0, "must be at least 1"),
         ]
     }
 }

@@ -1,6 +1,7 @@
 //! The section of `config/default.toml` that this module reads, where each key is explained.
 #![expect(missing_docs, reason = "each key is documented once, in config/default.toml")]
 
+use domain::Check;
 use domain::JobId;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -32,9 +33,6 @@ pub enum Checksums {
     WhenSupported,
 }
 
-/// A key, whether its value makes sense, and what it must be.
-type Check = (&'static str, bool, &'static str);
-
 impl Settings {
     /// Where artifacts go.
     pub fn artifact_bucket(&self) -> &str {
@@ -54,10 +52,14 @@ impl Settings {
     /// What the types can't express.
     pub fn checks(&self) -> Vec<Check> {
         vec![
-            ("s3.endpoint", self.has_usable_endpoint(), "must be like https://HOST:PORT, or empty for AWS"),
-            ("s3.ca_file", crate::pem::is_usable(&self.ca_file), "must be a readable PEM file with a certificate"),
-            ("s3.bucket", !self.bucket.is_empty(), "must not be empty"),
-            ("s3.part_mib", (5..=5120).contains(&self.part_mib), "must be 5 to 5120, by S3's own rule"),
+            Check::new("s3.endpoint", self.has_usable_endpoint(), "must be like https://HOST:PORT, or empty for AWS"),
+            Check::new(
+                "s3.ca_file",
+                crate::pem::is_usable(&self.ca_file),
+                "must be a readable PEM file with a certificate",
+            ),
+            Check::new("s3.bucket", !self.bucket.is_empty(), "must not be empty"),
+            Check::new("s3.part_mib", (5..=5120).contains(&self.part_mib), "must be 5 to 5120, by S3's own rule"),
         ]
     }
 }

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn call_data_can_mention_nobody_and_link_nowhere() {
+    fn call_data_becomes_no_mention_and_no_link() {
         let hostile = [alert("<!channel> <@U1> [x](http://evil) @all `#h`")];
         let slack = rendered("slack", Language::English, &hostile).json.to_string();
         assert!(!slack.contains("<!channel>") && !slack.contains("<@U1>"), "{slack}");
