@@ -1,4 +1,4 @@
-//! From the outbox to receivers that check signatures, enforce limits and misbehave.
+//! From the outbox to receivers that check signatures, enforce limits and fail.
 
 use adapters::postgres::{ClaimOutcome, ClaimRequest, Database, DestinationStatus, NewBatch};
 use adapters::webhook::{self, SecretUse};
@@ -173,7 +173,7 @@ async fn through_errors_stalls_and_two_dispatchers_every_alert_arrives_exactly_o
         ids.extend(stage.angry_calls(5).await?);
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    // In Slack's messages the first alert stands twice: in the blocks, and in what notifications show.
+    // Slack's messages have the first alert twice: in the blocks, and in what notifications show.
     let all = |r: &Receiver, s: &str| r.mentions(s, &ids).iter().all(|n| *n >= 1);
     let patience = Duration::from_secs(90);
     stage.receiver.until(patience, |r| ["webhook", "slack", "feishu"].iter().all(|s| all(r, s))).await?;
@@ -193,7 +193,7 @@ async fn through_errors_stalls_and_two_dispatchers_every_alert_arrives_exactly_o
 }
 
 #[tokio::test]
-async fn limits_hold_across_dispatchers_and_what_waits_becomes_a_digest() -> Result<()> {
+async fn rate_limits_hold_across_dispatchers_and_pending_alerts_become_a_digest() -> Result<()> {
     const PER_MINUTE: usize = 3;
     let services = ["slack", "dingtalk", "wecom", "feishu"];
     let mut stage = Stage::set(&services, &format!("per_minute = {PER_MINUTE}")).await?;
@@ -207,7 +207,7 @@ async fn limits_hold_across_dispatchers_and_what_waits_becomes_a_digest() -> Res
     ids.extend(stage.angry_calls(20).await?);
     let all = |r: &Receiver, s: &str| r.mentions(s, &ids).iter().all(|n| *n >= 1);
     stage.receiver.until(Duration::from_secs(150), |r| services.iter().all(|s| all(r, s))).await?;
-    assert_eq!(stage.receiver.violations(), Vec::<String>::new(), "no limit was ever passed");
+    assert_eq!(stage.receiver.violations(), Vec::<String>::new(), "no rate limit was exceeded");
     for service in services {
         let arrivals = stage.receiver.arrivals(service);
         assert!(arrivals.len() <= 2 * PER_MINUTE, "{service}: 22 alerts in {} messages", arrivals.len());
@@ -216,7 +216,7 @@ async fn limits_hold_across_dispatchers_and_what_waits_becomes_a_digest() -> Res
 }
 
 #[tokio::test]
-async fn what_fails_too_often_is_given_up_visibly_and_can_be_tried_again() -> Result<()> {
+async fn a_message_that_fails_too_often_is_given_up_and_can_be_retried() -> Result<()> {
     let mut stage = Stage::set(&["webhook"], "").await?;
     stage.trial.settings.dispatcher.max_attempts = 2;
     stage.trial.settings.dispatcher.retry_max_s = 2;
@@ -248,7 +248,7 @@ async fn what_fails_too_often_is_given_up_visibly_and_can_be_tried_again() -> Re
 }
 
 #[tokio::test]
-async fn one_message_that_is_refused_does_not_take_its_digest_along() -> Result<()> {
+async fn a_refused_message_does_not_hold_up_the_rest_of_its_digest() -> Result<()> {
     let mut stage = Stage::set(&["webhook"], "per_minute = 4").await?;
     // The digest is refused; then the first of its alerts is, alone, and the others arrive.
     stage.receiver.faults("webhook", &[Fault::Status(400), Fault::Status(422)]);
@@ -278,19 +278,19 @@ async fn programs_can_subscribe_to_the_exchange_by_severity_and_rule() -> Result
 
     let ids = stage.angry_calls(2).await?;
     stage.dispatcher()?.once().await?;
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     while let Some(message) = channel.basic_get(queue.clone(), BasicGetOptions { no_ack: true }).await? {
         assert_eq!(message.routing_key.as_str(), "critical.customer-angry");
-        let notice: domain::alert::AlertMessage = serde_json::from_slice(&message.data)?;
-        heard.push(notice.call["call_id"].clone());
+        let alert: domain::alert::AlertMessage = serde_json::from_slice(&message.data)?;
+        received.push(alert.call["call_id"].clone());
     }
-    assert_eq!(heard, ids);
+    assert_eq!(received, ids);
     broker.close(200, "done".into()).await?;
     stage.end().await
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_destinations_is_said_at_the_start_without_secrets() -> Result<()> {
+async fn all_errors_of_destinations_are_reported_at_start_without_secrets() -> Result<()> {
     let stage = Stage::set(&["webhook", "slack"], "").await?;
     let open = |value: &'static str| Dispatcher::open(&stage.trial.settings, move |_| Some(value.into())).err();
     let error = open("http://hunter2.example/").map(|e| e.to_string()).unwrap_or_default();
@@ -300,7 +300,7 @@ async fn what_is_wrong_with_destinations_is_said_at_the_start_without_secrets() 
 }
 
 #[tokio::test]
-async fn what_a_dead_dispatcher_had_in_hand_is_taken_over() -> Result<()> {
+async fn the_claim_of_a_dead_dispatcher_expires_and_its_messages_are_sent() -> Result<()> {
     let mut stage = Stage::set(&["webhook"], "").await?;
     let ids = stage.angry_calls(1).await?;
     let lease = Duration::from_secs(2);

@@ -1,5 +1,4 @@
-//! Alerts are written with the scores that they are about, once per job, and owe their messages
-//! once per cool-down.
+//! Alerts are written with their scores, once per job, and their messages once per cooldown.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use adapters::postgres::{Database, NewBatch};
@@ -71,7 +70,7 @@ async fn record(database: &Database, rules: &Rulebook, call: &Call) -> Result<()
 }
 
 #[tokio::test]
-async fn an_alert_says_where_to_listen_and_who_is_to_be_told() -> Result<()> {
+async fn an_alert_has_its_evidence_and_a_message_for_each_destination() -> Result<()> {
     let Start { test, database, rules } = start().await?;
     record(&database, &rules, &angry("a.wav", "c1")).await?;
     let alert = sqlx::query("SELECT * FROM alerts").fetch_one(database.pool()).await?;
@@ -80,12 +79,12 @@ async fn an_alert_says_where_to_listen_and_who_is_to_be_told() -> Result<()> {
     assert!((alert.get::<f32, _>("start_s") - 5.5).abs() < 1e-3);
     assert_eq!(alert.get::<String, _>("group_key"), "customer:c1");
     assert_eq!(alert.get::<String, _>("message"), "customer: angry 0.75, 2 segments in a row from 0:05");
-    let told: Vec<String> =
+    let destinations: Vec<String> =
         sqlx::query_scalar("SELECT destination FROM outbox ORDER BY destination").fetch_all(database.pool()).await?;
-    assert_eq!(told, ["amqp", "chat", "tickets"]);
+    assert_eq!(destinations, ["amqp", "chat", "tickets"]);
     let payload: serde_json::Value =
         sqlx::query_scalar("SELECT payload FROM outbox LIMIT 1").fetch_one(database.pool()).await?;
-    assert_eq!(payload["call"], serde_json::json!({ "call_id": "a", "team": "8" }), "no more than the rule tells");
+    assert_eq!(payload["call"], serde_json::json!({ "call_id": "a", "team": "8" }), "only what the rule includes");
     assert_eq!(payload["kind"], "fired");
     drop(test);
     Ok(())
@@ -100,9 +99,9 @@ async fn destinations_are_chosen_by_name_and_severity() -> Result<()> {
         &Call::new("calm.wav").by("7", "a1", "c1", "2026-11-20T08:00:00Z").heard(&[(5.0, Emotion::Happy, 0.9)]),
     )
     .await?;
-    let told: Vec<String> =
+    let destinations: Vec<String> =
         sqlx::query_scalar("SELECT destination FROM outbox ORDER BY destination").fetch_all(database.pool()).await?;
-    assert_eq!(told, ["amqp", "tickets"]);
+    assert_eq!(destinations, ["amqp", "tickets"]);
     Ok(())
 }
 
@@ -124,7 +123,7 @@ async fn a_job_repeated_five_times_fires_once_even_at_the_same_moment() -> Resul
 }
 
 #[tokio::test]
-async fn one_customers_calls_at_the_same_moment_owe_one_message() -> Result<()> {
+async fn concurrent_calls_of_one_customer_write_one_message() -> Result<()> {
     let Start { test, database, rules } = start().await?;
     let calls: Vec<_> = (0..12).map(|n| angry(&format!("{n}.wav"), if n % 2 == 0 { "even" } else { "odd" })).collect();
     known(&database, &calls).await?;
@@ -135,14 +134,14 @@ async fn one_customers_calls_at_the_same_moment_owe_one_message() -> Result<()> 
     for done in done.collect::<Vec<_>>() {
         done.await??;
     }
-    assert_eq!(test.count("SELECT count(*) FROM alerts").await?, 12, "every alert is on record");
+    assert_eq!(test.count("SELECT count(*) FROM alerts").await?, 12, "every alert is stored");
     assert_eq!(test.count("SELECT count(*) FROM alerts WHERE queued_at IS NOT NULL").await?, 2);
     assert_eq!(test.count("SELECT count(*) FROM outbox").await?, 2 * 3);
     Ok(())
 }
 
 #[tokio::test]
-async fn after_the_cool_down_it_is_said_again_with_what_was_held_back() -> Result<()> {
+async fn after_the_cooldown_a_message_has_the_number_of_alerts_held_back() -> Result<()> {
     let Start { test, database, rules } = start().await?;
     for key in ["1.wav", "2.wav", "3.wav"] {
         record(&database, &rules, &angry(key, "c1")).await?;
@@ -163,7 +162,7 @@ async fn after_the_cool_down_it_is_said_again_with_what_was_held_back() -> Resul
 }
 
 #[tokio::test]
-async fn an_archive_scored_late_is_on_record_and_tells_nobody() -> Result<()> {
+async fn an_archive_scored_late_writes_alerts_but_no_messages() -> Result<()> {
     let Start { test, database, .. } = start().await?;
     let rules = RULES.replacen("cooldown = \"1h\"", "cooldown = \"1h\"\nmax_age = \"1d\"", 1);
     let rules = settings::alert_file::parse(&rules)?;
@@ -178,12 +177,12 @@ async fn an_archive_scored_late_is_on_record_and_tells_nobody() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_has_gone_quiet_is_resolved_once_for_those_who_were_told() -> Result<()> {
+async fn a_quiet_group_is_resolved_once_for_the_destinations_of_its_alerts() -> Result<()> {
     let Start { test, database, rules } = start().await?;
     record(&database, &rules, &angry("1.wav", "c1")).await?;
     record(&database, &rules, &angry("2.wav", "c1")).await?;
     record(&database, &rules, &angry("3.wav", "c2")).await?;
-    assert_eq!(database.resolve_quiet(&rules).await?, 0, "nothing is quiet yet");
+    assert_eq!(database.resolve_quiet(&rules).await?, 0, "no group is quiet yet");
     sqlx::raw_sql(
         "UPDATE alerts SET fired_at = fired_at - interval '3 hours', queued_at = queued_at - interval '3 hours'
         WHERE group_key = 'customer:c1'",
@@ -191,10 +190,10 @@ async fn what_has_gone_quiet_is_resolved_once_for_those_who_were_told() -> Resul
     .execute(database.pool())
     .await?;
     let (one, two) = tokio::join!(database.resolve_quiet(&rules), database.resolve_quiet(&rules));
-    assert_eq!(one? + two?, 1, "two dispatchers close it once");
+    assert_eq!(one? + two?, 1, "two dispatchers resolve it once");
     assert_eq!(test.count("SELECT count(*) FROM alerts WHERE resolved_at IS NOT NULL").await?, 2);
     assert_eq!(test.count("SELECT count(*) FROM outbox WHERE kind = 'resolved'").await?, 3);
-    // A matter that was closed begins anew.
+    // A resolved group fires again.
     record(&database, &rules, &angry("4.wav", "c1")).await?;
     let kind: String =
         sqlx::query_scalar("SELECT kind FROM outbox ORDER BY id DESC LIMIT 1").fetch_one(database.pool()).await?;

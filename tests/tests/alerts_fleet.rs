@@ -1,4 +1,4 @@
-//! The whole way: real workers, killed with -9 while they work, dispatchers side by side, receivers
+//! End to end: real workers, killed with -9 while they work, several dispatchers, receivers
 //! that answer 429 and 500, stall, check signatures and enforce limits. Every alert arrives, once.
 
 use anyhow::Result;
@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 const JOBS: usize = 80;
 
-/// Fires on every call; each call stands for itself.
+/// Fires on every call; each call is a group of its own.
 const RULES: &str = r#"
 [[rule]]
-name = "heard"
+name = "every-call"
 severity = "info"
 when = { min_speech = "0s" }
 
@@ -35,7 +35,7 @@ per_minute = 20
 "#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_alert_arrives_once_while_workers_are_killed_and_receivers_misbehave() -> Result<()> {
+async fn every_alert_arrives_once_while_workers_are_killed_and_receivers_fail() -> Result<()> {
     let mut rig = Rig::bring_up().await?;
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("alerts.toml");
@@ -77,19 +77,19 @@ async fn every_alert_arrives_once_while_workers_are_killed_and_receivers_misbeha
     ledger.until(&rig, JOBS).await?;
     rig.kill_workers()?;
     let audit = ledger.audit(&rig).await?;
-    assert!(audit.repeated > 0, "the killing was not felt");
+    assert!(audit.repeated > 0, "no job was repeated: the kills had no effect");
 
     let jobs: Vec<String> =
         sqlx::query_scalar("SELECT job_id::text FROM analyses").fetch_all(rig.database.pool()).await?;
     let all = |receiver: &Receiver, name: &str| receiver.mentions(name, &jobs).iter().all(|n| *n >= 1);
     receiver.until(Duration::from_secs(240), |r| all(r, "webhook") && all(r, "dingtalk")).await?;
-    let mut told: BTreeMap<String, usize> = BTreeMap::new();
+    let mut messages_by_job: BTreeMap<String, usize> = BTreeMap::new();
     for arrival in receiver.arrivals("webhook") {
         for alert in arrival.body["alerts"].as_array().into_iter().flatten() {
-            *told.entry(alert["job_id"].to_string()).or_default() += 1;
+            *messages_by_job.entry(alert["job_id"].to_string()).or_default() += 1;
         }
     }
-    assert_eq!((told.len(), told.values().copied().max()), (JOBS, Some(1)));
+    assert_eq!((messages_by_job.len(), messages_by_job.values().copied().max()), (JOBS, Some(1)));
     assert!(receiver.mentions("dingtalk", &jobs).iter().all(|n| *n == 1));
     assert_eq!(receiver.violations(), Vec::<String>::new());
     let messages = receiver.arrivals("dingtalk").len();

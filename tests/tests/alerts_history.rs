@@ -1,4 +1,4 @@
-//! `producer alerts test`: what rules would have fired on, told before they go live.
+//! `producer alerts test`: what rules would have fired on.
 
 use adapters::postgres::NewBatch;
 use anyhow::Result;
@@ -70,7 +70,7 @@ async fn rules_are_tried_on_the_history_page_by_page_and_nothing_is_written() ->
         let line = text.lines().rfind(|line| line.starts_with(name)).unwrap_or_default();
         line.split_whitespace().skip(2).map(str::to_owned).collect::<Vec<_>>()
     };
-    // 45 of them an hour apart: with two hours of cool-down, every other one is told.
+    // 45 of them an hour apart: with two hours of cooldown, every other one has a message.
     assert_eq!(counts("angry"), ["45", "23"]);
     assert_eq!(counts("worse"), ["45", "45"]);
     assert!(text.contains("customer: angry 0.80, 2 segments in a row from 0:05"), "{text}");
@@ -84,7 +84,7 @@ async fn rules_are_tried_on_the_history_page_by_page_and_nothing_is_written() ->
 }
 
 #[tokio::test]
-async fn wrong_rules_are_told_by_line_before_anything_is_read() -> Result<()> {
+async fn errors_in_the_alert_file_are_reported_before_any_query() -> Result<()> {
     let test = TestDatabase::create_empty().await?;
     let error =
         alerts_test(&test, "[[rule]]\nname = \"x\"\nwhen = { emotion = \"furious\" }\ncooldown = 3\n", &[]).await;

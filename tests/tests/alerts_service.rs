@@ -1,4 +1,4 @@
-//! the dispatcher as a service: it tells how it fares, and refuses to start on rules that are wrong.
+//! The dispatcher as a service: health, metrics, and no start with an invalid alert file.
 
 use adapters::postgres::Database;
 use anyhow::{Context, Result};
@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-const RULES: &str = "[[rule]]\nname = \"heard\"\nseverity = \"info\"\nwhen = { min_speech = \"0s\" }\n";
+const RULES: &str = "[[rule]]\nname = \"every-call\"\nseverity = \"info\"\nwhen = { min_speech = \"0s\" }\n";
 
 /// Status and body of a page.
 async fn page(port: u16, path: &str) -> Result<(u16, String)> {
@@ -28,13 +28,13 @@ async fn page(port: u16, path: &str) -> Result<(u16, String)> {
     Ok((status, answer))
 }
 
-/// Asks until the page is as wished.
-async fn until(port: u16, path: &str, wished: impl Fn(u16, &str) -> bool) -> Result<()> {
+/// Reads a page until it is as expected.
+async fn until(port: u16, path: &str, expected: impl Fn(u16, &str) -> bool) -> Result<()> {
     let begun = Instant::now();
     loop {
         let seen = page(port, path).await;
         match &seen {
-            Ok((status, body)) if wished(*status, body) => return Ok(()),
+            Ok((status, body)) if expected(*status, body) => return Ok(()),
             _ if begun.elapsed() > Duration::from_secs(60) => anyhow::bail!("{path} stays {seen:?}"),
             _ => tokio::time::sleep(Duration::from_millis(100)).await,
         }
@@ -46,7 +46,7 @@ async fn free_port() -> Result<u16> {
 }
 
 #[tokio::test]
-async fn the_dispatcher_tells_what_is_missing_what_waits_and_what_was_delivered() -> Result<()> {
+async fn health_and_metrics_show_missing_services_pending_and_delivered_messages() -> Result<()> {
     let mut trial = Trial::new()?;
     let database = trial.database().await?;
     let rules = settings::alert_file::parse(RULES)?;
@@ -65,7 +65,7 @@ async fn the_dispatcher_tells_what_is_missing_what_waits_and_what_was_delivered(
     until(port, "/live", |status, _| status == 200).await?;
     until(port, "/ready", |status, body| status == 503 && body.contains("\"rabbitmq\"")).await?;
 
-    // What was fired meanwhile waits, and is seen to
+    // An alert that fires meanwhile is pending, and shown in the metrics
     fire(&database, &rules, "a.wav").await?;
     until(port, "/metrics", |_, body| body.contains("emofleet_alerts_waiting{destination=\"amqp\"} 1\n")).await?;
     until(port, "/metrics", |_, body| body.contains("undelivered_total{destination=\"amqp\",how=\"failed\"}")).await?;
@@ -77,7 +77,7 @@ async fn the_dispatcher_tells_what_is_missing_what_waits_and_what_was_delivered(
     })
     .await?;
 
-    // A second one beside it needs an address of its own, and is told so
+    // A second one on the same machine needs its own address, and the error says so
     let error = serve(&settings, |_| None, CancellationToken::new()).await.expect_err("the address is taken");
     assert!(error.to_string().contains("set `dispatcher.health_addr`"), "{error:#}");
     stop.cancel();
@@ -105,7 +105,7 @@ async fn fire(database: &Database, rules: &Rulebook, key: &str) -> Result<()> {
     Ok(())
 }
 
-/// Six faults, each on a line of its own.
+/// Six errors, each on its own line.
 const WRONG: &str = r#"[groups]
 upset = ["angry", "furious"]
 
@@ -120,33 +120,33 @@ name = "chat"
 service = "pigeon"
 "#;
 
-/// Where those lines are, as each program must tell.
+/// The places of these errors.
 const PLACES: [&str; 6] =
     ["wrong.toml:2:", "wrong.toml:5:", "wrong.toml:6:", "wrong.toml:7:", "wrong.toml:8:", "wrong.toml:12:"];
 
 #[tokio::test]
-async fn each_wrong_line_of_a_rules_file_is_told_by_every_program_that_reads_it() -> Result<()> {
+async fn every_program_reports_each_error_of_the_alert_file() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("wrong.toml");
     std::fs::write(&path, WRONG)?;
-    // Nothing listens there: whoever gets as far as a service says so instead
+    // No service is at this address: a program that connects first fails with another error
     let mut settings = Settings::from_toml("[postgres]\nurl = \"postgres://127.0.0.1:1/none\"")?;
     settings.alerts.rules.clone_from(&path);
     settings.dispatcher.health_addr = ([127, 0, 0, 1], 0).into();
     settings.worker.health_addr = ([127, 0, 0, 1], 0).into();
 
-    let mut told = Vec::new();
+    let mut errors = Vec::new();
     let dispatcher = serve(&settings, |_| None, CancellationToken::new()).await;
-    told.push(("dispatcher", dispatcher.expect_err("wrong rules").to_string()));
+    errors.push(("dispatcher", dispatcher.expect_err("wrong rules").to_string()));
     let worker = worker::service::run(settings.clone(), worker::pipeline::Stop::default()).await;
-    told.push(("worker run", worker.expect_err("wrong rules").to_string()));
+    errors.push(("worker run", worker.expect_err("wrong rules").to_string()));
     let path = path.to_string_lossy();
     let cli = Cli::try_parse_from(["producer", "--no-wait-for-services", "alerts", "test", path.as_ref()])?;
     let tested = producer::run(&settings, &cli, &mut Vec::new()).await;
-    told.push(("producer alerts test", tested.expect_err("wrong rules").to_string()));
-    for (program, error) in told {
+    errors.push(("producer alerts test", tested.expect_err("wrong rules").to_string()));
+    for (program, error) in errors {
         for place in PLACES {
-            assert!(error.contains(place), "{program} does not tell of {place}\n{error}");
+            assert!(error.contains(place), "{program} does not report {place}\n{error}");
         }
     }
     Ok(())
