@@ -32,6 +32,8 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// Ask the dispatcher that runs with these settings whether it is ready; for health checks of containers
+    Health,
     /// Show each destination: pending messages, given-up messages, the last error
     Status,
     /// Retry the messages of a destination that were given up, and end its pause
@@ -57,6 +59,9 @@ impl Cli {
                 }
                 let stop = adapters::shutdown::stop_on_signals().context("can't receive signals")?;
                 crate::serve(&settings, variable, stop).await
+            }
+            Command::Health => {
+                adapters::health::check(settings.dispatcher.health_addr).await.map_err(anyhow::Error::msg)
             }
             Command::Status => {
                 let database = Database::connect(&settings.postgres).await?;

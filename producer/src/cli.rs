@@ -41,6 +41,8 @@ Settings come from config/default.toml, the file in EMOFLEET_CONFIG, and EMOFLEE
 pub enum Command {
     /// Create or update the database's tables
     Migrate,
+    /// Create the buckets of the settings where they are missing
+    Bucket,
     /// Enqueue recordings for analysis
     ///
     /// The same object with the same options is one job, however often it is enqueued. After an interruption, run the

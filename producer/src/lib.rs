@@ -52,6 +52,12 @@ pub async fn run(settings: &Settings, cli: &Cli, out: &mut impl Write) -> Result
             let _ = writeln!(out, "the database's tables are up to date");
             Ok(Outcome::Done)
         }
+        Command::Bucket => {
+            for bucket in services::create_buckets(settings, policy).await? {
+                let _ = writeln!(out, "the bucket `{bucket}` is there");
+            }
+            Ok(Outcome::Done)
+        }
         Command::Enqueue(args) => enqueue_and_report(settings, args, policy, out).await,
         Command::Wait(args) => {
             let database = services::database(settings, policy).await?;

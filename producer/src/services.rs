@@ -43,3 +43,17 @@ pub async fn store(settings: &Settings, policy: RetryPolicy, bucket: &str) -> Re
     retry_while(policy, S3, || store.ping(bucket)).await?;
     Ok(store)
 }
+
+/// Creates the bucket of recordings and that of artifacts where they are missing, and returns their names.
+///
+/// # Errors
+/// As [`retry_while`].
+pub async fn create_buckets(settings: &Settings, policy: RetryPolicy) -> Result<Vec<&str>, Failure> {
+    let store = Store::new(&settings.s3)?;
+    let names = [settings.s3.bucket.as_str(), settings.s3.artifact_bucket.as_str()];
+    let names: Vec<_> = names.into_iter().filter(|name| !name.is_empty()).collect();
+    for name in &names {
+        retry_while(policy, S3, || store.ensure_bucket(name)).await?;
+    }
+    Ok(names)
+}

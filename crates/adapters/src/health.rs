@@ -1,12 +1,16 @@
 //! `GET /live`, `/ready` and `/metrics` of a service. `/ready` names the dependencies that are missing.
 
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
+use http_body_util::{BodyExt, Empty};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -18,6 +22,8 @@ use crate::s3::Store;
 
 /// Longest that a readiness check waits for one dependency.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest that [`check`] waits for `/ready`, which pings several dependencies at once.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The state behind the pages. Cheap to clone; clones share it.
 #[derive(Clone)]
@@ -74,6 +80,29 @@ impl Health {
     }
 }
 
+/// Asks the program that serves these pages at `address` whether it is ready: the health check of a container without a
+/// shell. An unspecified address, such as `0.0.0.0:9631`, is asked on loopback.
+///
+/// # Errors
+/// What is missing, or why there is no answer, as a sentence.
+pub async fn check(mut address: SocketAddr) -> Result<(), String> {
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    let ask = async {
+        let uri = format!("http://{address}/ready").parse().map_err(|_| "no valid address".to_owned())?;
+        let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+        let answer = client.get(uri).await.map_err(|e| crate::cause::innermost(&e).to_string())?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await.map_err(|e| e.to_string())?.to_bytes();
+        if status.is_success() { Ok(()) } else { Err(String::from_utf8_lossy(&body).into_owned()) }
+    };
+    let outcome = tokio::time::timeout(CHECK_TIMEOUT, ask).await;
+    outcome
+        .unwrap_or_else(|_| Err("no answer in 4 s".to_owned()))
+        .map_err(|why| format!("{address} is not ready: {why}"))
+}
+
 async fn ready(State(Health(shared)): State<Health>) -> (StatusCode, Json<serde_json::Value>) {
     let dependencies = shared.dependencies.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     let mut missing = match dependencies {
@@ -115,4 +144,26 @@ async fn absent(dependencies: &Dependencies) -> BTreeMap<&'static str, String> {
     });
     let found = [("postgres", database.err()), ("s3", store.err()), ("rabbitmq", link.or(publisher.err()))];
     found.into_iter().filter_map(|(name, why)| Some((name, why?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_program_that_still_loads_is_not_ready_and_says_why() {
+        let health = Health::new(CancellationToken::new());
+        let address =
+            health.serve((Ipv4Addr::UNSPECIFIED, 0).into(), async || String::new()).await.expect("a free port");
+        let why = check(address).await.expect_err("nothing has started");
+        assert!(why.contains("still loading"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn no_program_is_not_ready() {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        drop(listener);
+        assert!(check(address).await.expect_err("nothing listens").contains("not ready"));
+    }
 }

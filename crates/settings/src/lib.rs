@@ -23,13 +23,18 @@ pub enum ConfigError {
     /// The message names the key and where it was set.
     #[error("configuration: {0}")]
     Invalid(String),
-    /// `EMOFLEET_CONFIG` names a file that is not there.
-    #[error("configuration: EMOFLEET_CONFIG names `{0}`, which can't be read")]
-    NoFile(String),
+    /// `EMOFLEET_CONFIG` names a file that can't be read: its path, and why.
+    #[error("configuration: EMOFLEET_CONFIG names `{0}`, which can't be read: {1}")]
+    NoFile(String, std::io::Error),
     /// The alert file is not valid: one line per error, with its place.
     #[error("alert file:\n{0}")]
     AlertFile(String),
 }
+
+/// Settings whose values are taken from the environment as they are. The others are parsed, so that `3` is a number, which
+/// would change a password of digits or quotes.
+const VERBATIM: [&str; 6] =
+    ["amqp.user", "amqp.password", "postgres.user", "postgres.password", "s3.access_key", "s3.secret_key"];
 
 /// All settings, one field for each section of `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -87,12 +92,12 @@ impl Settings {
     pub fn load() -> Result<Self, ConfigError> {
         let mut figment = Figment::from(Toml::string(DEFAULTS));
         if let Some(path) = std::env::var_os("EMOFLEET_CONFIG").filter(|p| !p.is_empty()) {
-            if !std::path::Path::new(&path).is_file() {
-                return Err(ConfigError::NoFile(path.to_string_lossy().into_owned()));
-            }
+            // Opened here for the reason; figment's error would have neither reason nor path.
+            std::fs::read(&path).map_err(|e| ConfigError::NoFile(path.to_string_lossy().into_owned(), e))?;
             figment = figment.merge(Toml::file_exact(path));
         }
-        Self::extract(&figment.merge(Env::prefixed("EMOFLEET__").split("__")))
+        figment = figment.merge(Env::prefixed("EMOFLEET__").split("__"));
+        Self::extract(&verbatim(figment, |name| std::env::var(name).ok()))
     }
 
     /// The built-in defaults with TOML text on top; the environment is not looked at.
@@ -108,6 +113,16 @@ impl Settings {
         settings.check().map_err(ConfigError::Invalid)?;
         Ok(settings)
     }
+}
+
+/// Takes the settings of [`VERBATIM`] from the environment.
+fn verbatim(figment: Figment, variable: impl Fn(&str) -> Option<String>) -> Figment {
+    VERBATIM.iter().fold(figment, |figment, key| {
+        match variable(&format!("EMOFLEET__{}", key.to_uppercase().replace('.', "__"))) {
+            Some(value) => figment.merge((*key, value)),
+            None => figment,
+        }
+    })
 }
 
 /// One line per error: which key, what is wrong with it, where it was set. Values are left
@@ -139,6 +154,7 @@ fn describe(errors: figment::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use secrecy::ExposeSecret;
 
     #[test]
     fn the_defaults_are_valid_and_complete() {
@@ -175,6 +191,16 @@ mod tests {
         ] {
             let error = Settings::from_toml(toml).expect_err(toml).to_string();
             assert!(error.contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_taken_from_the_environment_as_they_are() {
+        for password in ["007", "true", "[a]", "\"quoted\"", "a@b/c:d#e%f$g \\h'"] {
+            let variable = |name: &str| (name == "EMOFLEET__AMQP__PASSWORD").then(|| password.to_owned());
+            let settings =
+                Settings::extract(&verbatim(Figment::from(Toml::string(DEFAULTS)), variable)).expect("valid");
+            assert_eq!(settings.amqp.password.expose_secret(), password);
         }
     }
 

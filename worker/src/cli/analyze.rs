@@ -41,7 +41,17 @@ impl Analyze {
         let mut settings = settings.clone();
         settings.analysis.score_roles.extend(&self.also_score);
         let analyzer = Analyzer::load(&settings.speech())?;
-        let folder = create_output_folder(&self.out)?;
+        let temporary;
+        let (folder, kept) = match create_output_folder(&self.out) {
+            Ok(folder) => (folder, true),
+            // In a container, often: the result is printed all the same.
+            Err(error) if is_not_allowed(&error) => {
+                eprintln!("no files are written: {error:#}; --out names another folder");
+                temporary = tempfile::tempdir().context("can't create a temporary folder")?;
+                (temporary.path().to_owned(), false)
+            }
+            Err(error) => return Err(error),
+        };
         let mut failed = 0;
         for file in &self.files {
             let out = if self.files.len() == 1 { folder.clone() } else { subfolder(&folder, file) };
@@ -57,10 +67,10 @@ impl Analyze {
                 }
             }
         }
-        if failed < self.files.len() {
-            eprintln!("written to {}", folder.display());
-        } else if folder.exists() {
+        if failed == self.files.len() && folder.exists() {
             std::fs::remove_dir_all(&folder)?;
+        } else if kept {
+            eprintln!("written to {}", folder.display());
         }
         Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(3) })
     }
@@ -104,6 +114,13 @@ fn create_output_folder(parent: &Path) -> anyhow::Result<PathBuf> {
         }
     }
     anyhow::bail!("{} has too many folders of this second", parent.display())
+}
+
+/// Whether this user may not write there.
+fn is_not_allowed(error: &anyhow::Error) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    matches!(kind, Some(PermissionDenied | ReadOnlyFilesystem))
 }
 
 /// A folder named after the file; a number distinguishes files of equal names.

@@ -35,6 +35,8 @@ pub struct Cli {
 enum Command {
     /// Take jobs from RabbitMQ until SIGTERM or Ctrl-C, then drain
     Run,
+    /// Ask the worker that runs with these settings whether it is ready; for health checks of containers
+    Health,
     /// Analyse local files and print the result; writes outputs/outputs_<time>/
     Analyze(analyze::Analyze),
     /// Verify and compare models
@@ -69,6 +71,10 @@ impl Cli {
             Command::Run => {
                 let stop = Stop::on_signals()?;
                 Box::pin(crate::service::run(settings, stop)).await?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Health => {
+                adapters::health::check(settings.worker.health_addr).await.map_err(anyhow::Error::msg)?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Analyze(analyze) => blocking(move || analyze.run(&settings)).await,

@@ -28,6 +28,13 @@ pub(super) async fn open(settings: &Settings, name: &str) -> Result<Connection, 
     let url: Result<AMQPUri, String> = settings.url.expose_secret().parse();
     let mut uri = url.map_err(|_| invalid("`amqp.url` is no valid AMQP URL"))?;
     uri.query.heartbeat.get_or_insert(settings.heartbeat_s);
+    let credentials = &mut uri.authority.userinfo;
+    if !settings.user.is_empty() {
+        credentials.username.clone_from(&settings.user);
+    }
+    if !settings.password.expose_secret().is_empty() {
+        settings.password.expose_secret().clone_into(&mut credentials.password);
+    }
     let place = format!("{}:{}", uri.authority.host, uri.authority.port);
     let tls = match uri.scheme {
         AMQPScheme::AMQP => None,
@@ -99,7 +106,9 @@ fn refusal(error: &lapin::Error) -> Option<&'static str> {
     }
     let ErrorKind::ProtocolError(answer) = error.kind() else { return None };
     match answer.kind() {
-        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => Some("check user, password and permissions in `amqp.url`"),
+        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => {
+            Some("check user, password and permissions (`amqp.url`, `amqp.user`, `amqp.password`)")
+        }
         AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => Some("check the vhost in `amqp.url`"),
         // The same code also says that a consumer held a job for too long.
         AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED)

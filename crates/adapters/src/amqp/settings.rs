@@ -13,6 +13,8 @@ use super::Topology;
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     pub url: SecretString,
+    pub user: String,
+    pub password: SecretString,
     pub ca_file: PathBuf,
     pub prefix: String,
     pub prefetch: u16,

@@ -41,9 +41,18 @@ impl Database {
                 let _ = connection.close().await;
                 Ok(database)
             }
-            Ok(Err(error)) => Err(errors::failure(&error)),
-            Err(_) => Err(errors::failure(&sqlx::Error::PoolTimedOut)),
+            Ok(Err(error)) => Err(database.named(errors::failure(&error))),
+            Err(_) => Err(database.named(errors::failure(&sqlx::Error::PoolTimedOut))),
         }
+    }
+
+    /// The failure of a first connection, with the address: a wrong host name is the likeliest cause.
+    fn named(&self, failure: Failure) -> Failure {
+        if failure.code != FailureCode::DatabaseUnreachable {
+            return failure;
+        }
+        let (host, port) = (self.options.get_host(), self.options.get_port());
+        Failure::new(failure.code, format!("{} ({host}:{port})", failure.message))
     }
 
     /// The same without touching the network: the first statement connects.
@@ -51,10 +60,16 @@ impl Database {
     /// # Errors
     /// `config.invalid` for a bad URL.
     pub fn lazy(settings: &Settings) -> Result<Self, Failure> {
-        let options = PgConnectOptions::from_str(settings.url.expose_secret())
+        let mut options = PgConnectOptions::from_str(settings.url.expose_secret())
             .map_err(|e| errors::failure(&e))?
             .application_name("emofleet")
             .log_statements(tracing::log::LevelFilter::Trace);
+        if !settings.user.is_empty() {
+            options = options.username(&settings.user);
+        }
+        if !settings.password.expose_secret().is_empty() {
+            options = options.password(settings.password.expose_secret());
+        }
         let milliseconds = settings.statement_timeout_s.saturating_mul(1000).to_string();
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)

@@ -21,7 +21,7 @@ pub(super) fn failure(error: &Error) -> Failure {
         Error::Io(e) if e.kind() == std::io::ErrorKind::NotFound => {
             unreachable("a file that `postgres.url` names is not there: sslrootcert for TLS, or a socket".into())
         }
-        Error::Io(e) => unreachable(format!("the connection to Postgres broke: {}", e.kind())),
+        Error::Io(e) => unreachable(format!("the connection to Postgres broke: {e}")),
         Error::Tls(e) => {
             refused(format!("TLS with Postgres failed ({e}): check sslmode and sslrootcert in `postgres.url`"))
         }

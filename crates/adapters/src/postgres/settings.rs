@@ -11,6 +11,8 @@ use std::path::Path;
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     pub url: SecretString,
+    pub user: String,
+    pub password: SecretString,
     pub max_connections: u32,
     pub connect_timeout_s: u64,
     pub statement_timeout_s: u64,
