@@ -63,13 +63,13 @@ CMD ["--help"]
 FROM base AS worker
 LABEL org.opencontainers.image.title="emofleet-worker" \
       org.opencontainers.image.description="Speech emotion recognition on the jobs of the emofleet fleet, or on local files"
-COPY --from=runtime /stack/runtime/libonnxruntime.so /stack/runtime/silero_vad.onnx /opt/emofleet/runtime/
+COPY --from=runtime /stack/runtime/libonnxruntime.so /opt/emofleet/runtime/
 COPY --from=runtime /stack/runtime/*.licences.txt /usr/share/doc/emofleet/
 COPY models/default/model.onnx models/default/model.json /opt/emofleet/model/
 COPY models/default/README.md /usr/share/doc/emofleet/model.md
+COPY models/vad/LICENSE /usr/share/doc/emofleet/silero_vad.licence.txt
 COPY --from=build /out/worker /usr/local/bin/
 ENV EMOFLEET__RUNTIME__ONNXRUNTIME=/opt/emofleet/runtime/libonnxruntime.so \
-    EMOFLEET__RUNTIME__VAD=/opt/emofleet/runtime/silero_vad.onnx \
     EMOFLEET__MODEL__DIR=/opt/emofleet/model
 ENTRYPOINT ["worker"]
 CMD ["run"]

@@ -87,7 +87,6 @@ with_program() {
   else # no services yet: `worker analyze` needs none
     "$STACK_SCRIPTS/runtime.sh"
     export EMOFLEET__RUNTIME__ONNXRUNTIME="${EMOFLEET__RUNTIME__ONNXRUNTIME:-$RUNTIME/libonnxruntime.so}"
-    export EMOFLEET__RUNTIME__VAD="${EMOFLEET__RUNTIME__VAD:-$RUNTIME/silero_vad.onnx}"
     export EMOFLEET__MODEL__DIR="${EMOFLEET__MODEL__DIR:-$ROOT/models/default}"
   fi
   exec "$BUILT/$name" "$@"

@@ -30,6 +30,10 @@ check_model() {
   need_python_packages
   say "the default model's contract"
   PYTHONPATH="$PYTHON_FOLDER" python3 -m pytest -q -p no:cacheprovider models/default/tests || die "the model breaks its contract."
+  say "the voice activity network, against Silero's own"
+  unpack_wheel silero_vad.onnx "$STACK/tools/silero_vad.onnx"
+  EMOFLEET_SILERO="$STACK/tools/silero_vad.onnx" PYTHONPATH="$PYTHON_FOLDER" \
+    python3 -m pytest -q -p no:cacheprovider models/vad/tests || die "the voice activity network differs from Silero's."
 }
 
 # The images and the compose file, without a Docker engine; with EMOFLEET_TEST_CONTAINERS set, two fleets of containers too.

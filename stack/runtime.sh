@@ -1,8 +1,6 @@
 #!/usr/bin/env bash
-# The files that the worker loads at run time, into .stack/runtime/:
-#   libonnxruntime.so   ONNX Runtime (MIT)
-#   silero_vad.onnx     Silero voice activity detector, 8 and 16 kHz (MIT)
-# A file that the environment already names (EMOFLEET__RUNTIME__ONNXRUNTIME, EMOFLEET__RUNTIME__VAD) is not fetched.
+# The file that the worker loads at run time, into .stack/runtime/: libonnxruntime.so, ONNX Runtime (MIT).
+# It is not fetched when the environment names one already (EMOFLEET__RUNTIME__ONNXRUNTIME).
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # provide VARIABLE FILE
@@ -16,4 +14,3 @@ provide() {
 }
 
 provide EMOFLEET__RUNTIME__ONNXRUNTIME libonnxruntime.so
-provide EMOFLEET__RUNTIME__VAD silero_vad.onnx

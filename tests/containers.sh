@@ -125,7 +125,7 @@ check "the image of producer and dispatcher is below 120 MB, the worker's below 
   test "$(bytes $services)" -lt 120000000 -a "$(bytes $worker)" -lt 150000000
 in_image $worker >"$work/files"
 check "there is no shell and no package manager in an image" bash -c "! grep -E '(^|/)(sh|bash|dash|apt|apt-get|dpkg)$' '$work/files'"
-licences='^usr/share/doc/(emofleet/(LICENSE|THIRD-PARTY.txt|model.md|libonnxruntime.so.licences.txt|silero_vad.onnx.licences.txt)|libc6/copyright)$'
+licences='^usr/share/doc/(emofleet/(LICENSE|THIRD-PARTY.txt|model.md|libonnxruntime.so.licences.txt|silero_vad.licence.txt)|libc6/copyright)$'
 check "licences are in the image" test "$(grep -c -E "$licences" "$work/files")" = 6
 check "no password file and no source is in the image" bash -c "! grep -E '(^|/)\.env|\.rs$|Cargo' '$work/files'"
 

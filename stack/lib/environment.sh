@@ -46,7 +46,6 @@ write_environment() {
       default EMOFLEET__S3__SECRET_KEY "$(secret S3_SECRET_KEY)"
     fi
     default EMOFLEET__RUNTIME__ONNXRUNTIME "$RUNTIME/libonnxruntime.so"
-    default EMOFLEET__RUNTIME__VAD "$RUNTIME/silero_vad.onnx"
     default EMOFLEET__MODEL__DIR "$ROOT/models/default"
     # Programs with which the tests control the services: vhosts to isolate tests, restarts to test faults.
     fixed EMOFLEET_TEST_RABBITMQCTL "$ROOT/stack/rabbitmqctl.sh"

@@ -1,4 +1,4 @@
-//! ONNX Runtime and the voice detector's model: found on disk, loaded once per process.
+//! ONNX Runtime: found on disk, loaded once per process.
 
 use crate::settings;
 use ort::environment::Environment;
@@ -7,9 +7,7 @@ use std::sync::Mutex;
 
 /// Name of ONNX Runtime's shared library.
 const LIBRARY: &str = "libonnxruntime.so";
-/// Name of Silero's model.
-const VAD_MODEL: &str = "silero_vad.onnx";
-/// Where `stack/runtime.sh` puts both, below the checkout.
+/// Where `stack/runtime.sh` puts it, below the checkout.
 const FETCHED: &str = ".stack/runtime";
 /// The system's folders of shared libraries, after `LD_LIBRARY_PATH`.
 const SYSTEM_FOLDERS: [&str; 6] =
@@ -44,23 +42,21 @@ pub enum RuntimeError {
     },
 }
 
-/// ONNX Runtime, loaded, and the path of the voice detector's model.
+/// ONNX Runtime, loaded.
 #[derive(Debug, Clone)]
 pub struct Runtime {
     environment: Environment,
-    vad: PathBuf,
 }
 
 /// The one environment of this process: ONNX Runtime refuses a second one.
 static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
 
 impl Runtime {
-    /// Finds both files and loads ONNX Runtime, or takes what this process has loaded already.
+    /// Finds and loads ONNX Runtime, or takes what this process has loaded already.
     ///
     /// # Errors
     /// [`RuntimeError`], with what to do.
     pub fn load(settings: &settings::Runtime) -> Result<Self, RuntimeError> {
-        let vad = find(&settings.vad, VAD_MODEL, &[], "VAD")?;
         let mut loaded = ENVIRONMENT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let environment = if let Some(environment) = &*loaded {
             environment.clone()
@@ -68,17 +64,12 @@ impl Runtime {
             let environment = load_library(&settings.onnxruntime)?;
             loaded.insert(environment).clone()
         };
-        Ok(Self { environment, vad })
+        Ok(Self { environment })
     }
 
     /// For `ort::session::Session::builder`.
     pub fn environment(&self) -> &Environment {
         &self.environment
-    }
-
-    /// Silero's ONNX file.
-    pub fn vad_model(&self) -> &Path {
-        &self.vad
     }
 }
 

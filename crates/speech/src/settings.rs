@@ -70,7 +70,6 @@ pub struct Model {
 #[serde(deny_unknown_fields)]
 pub struct Runtime {
     pub onnxruntime: PathBuf,
-    pub vad: PathBuf,
 }
 
 impl Audio {

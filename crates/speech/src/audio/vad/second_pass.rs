@@ -40,28 +40,89 @@ impl TrackVad {
         }
     }
 
-    /// The probability of speech in `chunk`, the next 32 ms.
-    pub(super) fn probability(&mut self, vad: &mut PooledSession<'_>, chunk: &[f32; CHUNK]) -> Result<f32, Failure> {
-        let probability = vad.probability(&mut self.normal_speed, chunk)?;
-        let rms = (chunk.iter().map(|s| s * s).sum::<f32>() / CHUNK as f32).sqrt();
-        self.chunks_since_loud = if rms > self.loud_rms { 0 } else { self.chunks_since_loud.saturating_add(1) };
-        let slowed = half_speed(self.previous_sample, chunk);
-        self.previous_sample = chunk[CHUNK - 1];
-        if probability >= self.threshold {
-            self.previous_probability = probability;
-            return Ok(probability);
+    /// The probability of speech in each of `chunks`, the next ones. The result does not depend on how chunks are
+    /// divided into blocks.
+    pub(super) fn probabilities(
+        &mut self,
+        vad: &mut PooledSession<'_>,
+        chunks: &[[f32; CHUNK]],
+    ) -> Result<Vec<f32>, Failure> {
+        let mut probabilities = vad.probabilities(&mut self.normal_speed, chunks)?;
+        let passes = self.passes(vad, chunks, &probabilities)?;
+        for (probability, pass) in probabilities.iter_mut().zip(passes) {
+            let previous = self.previous_probability;
+            self.previous_probability = match pass {
+                Pass::Speech => *probability,
+                Pass::Quiet => 0.0,
+                Pass::Second(second_pass) => {
+                    *probability = probability.max(second_pass.min(previous));
+                    second_pass
+                }
+            };
         }
-        if self.chunks_since_loud > HANGOVER_CHUNKS {
-            // By the next loud chunk, the state would be that of another sound.
-            (self.half_speed, self.previous_probability) = (VadState::new(), 0.0);
-            return Ok(probability);
-        }
-        let [first, second] = slowed;
-        let second_pass =
-            vad.probability(&mut self.half_speed, &first)?.min(vad.probability(&mut self.half_speed, &second)?);
-        let previous = std::mem::replace(&mut self.previous_probability, second_pass);
-        Ok(probability.max(second_pass.min(previous)))
+        Ok(probabilities)
     }
+
+    /// What happens with each chunk, with all second passes between two quiet chunks in one run: which chunks get one
+    /// follows from loudness and from the probabilities at normal speed alone.
+    fn passes(
+        &mut self,
+        vad: &mut PooledSession<'_>,
+        chunks: &[[f32; CHUNK]],
+        probabilities: &[f32],
+    ) -> Result<Vec<Pass>, Failure> {
+        let mut passes = Vec::with_capacity(chunks.len());
+        let mut slowed = Vec::new();
+        for (chunk, probability) in chunks.iter().zip(probabilities) {
+            let rms = (chunk.iter().map(|s| s * s).sum::<f32>() / CHUNK as f32).sqrt();
+            self.chunks_since_loud = if rms > self.loud_rms { 0 } else { self.chunks_since_loud.saturating_add(1) };
+            if *probability >= self.threshold {
+                passes.push(Pass::Speech);
+            } else if self.chunks_since_loud > HANGOVER_CHUNKS {
+                self.second_passes(vad, &mut slowed, &mut passes)?;
+                // By the next loud chunk, the state would be that of another sound.
+                self.half_speed = VadState::new();
+                passes.push(Pass::Quiet);
+            } else {
+                slowed.extend(half_speed(self.previous_sample, chunk));
+                passes.push(Pass::Second(f32::NAN)); // known after the run
+            }
+            self.previous_sample = chunk[CHUNK - 1];
+        }
+        self.second_passes(vad, &mut slowed, &mut passes)?;
+        Ok(passes)
+    }
+
+    /// Runs `slowed`, two chunks for each of the last passes that are still unknown, and fills those in.
+    fn second_passes(
+        &mut self,
+        vad: &mut PooledSession<'_>,
+        slowed: &mut Vec<[f32; CHUNK]>,
+        passes: &mut [Pass],
+    ) -> Result<(), Failure> {
+        let halves = vad.probabilities(&mut self.half_speed, slowed)?;
+        let mut pairs = halves.as_chunks::<2>().0.iter().map(|[first, second]| first.min(*second));
+        for pass in passes {
+            if let Pass::Second(unknown) = pass
+                && unknown.is_nan()
+            {
+                *unknown = pairs.next().unwrap_or(0.0);
+            }
+        }
+        slowed.clear();
+        Ok(())
+    }
+}
+
+/// What happens with one chunk.
+#[derive(Debug, Clone, Copy)]
+enum Pass {
+    /// Speech at normal speed.
+    Speech,
+    /// No speech, and not loud.
+    Quiet,
+    /// No speech at normal speed, but loud: the lower of the two probabilities at half speed.
+    Second(f32),
 }
 
 /// The chunk at half speed: the mean of two neighbours is inserted between them.
@@ -77,7 +138,43 @@ fn half_speed(previous_sample: f32, chunk: &[f32; CHUNK]) -> [[f32; CHUNK]; 2] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::VoiceDetector;
     use super::*;
+    use crate::runtime::Runtime;
+
+    /// Tones, hiss and clicks, loud and quiet, for 8 s: much of it gets a second pass.
+    fn loud_sounds() -> Vec<[f32; CHUNK]> {
+        let mut noise = 1_u32;
+        let sample = |n: usize| {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let (t, hiss) = (n as f32 / 16_000.0, (noise >> 8) as f32 / (1 << 24) as f32 - 0.5);
+            let glide = (2.0 * std::f32::consts::PI * (300.0 + 200.0 * t) * t).sin();
+            let level = if (n / 9_000) % 3 == 0 { 0.0005 } else { 0.4 };
+            level * if (n / 20_000) % 2 == 0 { glide } else { hiss }
+        };
+        let samples: Vec<f32> = (0..250 * CHUNK).map(sample).collect();
+        samples.as_chunks().0.to_vec()
+    }
+
+    #[test]
+    fn probabilities_do_not_depend_on_how_chunks_are_divided_into_blocks() {
+        let mut settings = crate::Settings::default();
+        settings.runtime.onnxruntime = std::env::var_os("EMOFLEET__RUNTIME__ONNXRUNTIME").unwrap_or_default().into();
+        let runtime = Runtime::load(&settings.runtime).expect("run ./test.sh, which fetches ONNX Runtime");
+        let detector = VoiceDetector::load(&runtime).expect("the built-in network");
+        let mut session = detector.acquire().expect("a session");
+        let chunks = loud_sounds();
+        let mut in_blocks_of = |size: usize| -> Vec<f32> {
+            let mut vad = TrackVad::new(&settings.segment);
+            chunks.chunks(size).flat_map(|block| vad.probabilities(&mut session, block).expect("predicted")).collect()
+        };
+        let (single, blocks) = (in_blocks_of(1), in_blocks_of(32));
+        assert_eq!(single.len(), chunks.len());
+        let worst = single.iter().zip(&blocks).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-4, "{worst}");
+        let normal = session.probabilities(&mut VadState::new(), &chunks).expect("predicted");
+        assert!(normal.iter().zip(&single).any(|(a, b)| a != b), "no second pass changed anything: not a test");
+    }
 
     #[test]
     fn half_speed_keeps_every_sample_and_continues_from_the_chunk_before() {

@@ -1,6 +1,8 @@
-//! Silero VAD: the probability of speech in 32 ms of audio.
+//! Silero VAD: the probability of speech in each 32 ms of audio, a block of chunks a run.
+//!
+//! The network is `models/vad/silero_vad_blocks.onnx`: Silero's weights in a graph whose encoder covers all chunks of a
+//! block at once. It is built in.
 
-use crate::framing::SAMPLE_RATE;
 use crate::runtime::Runtime;
 use domain::{Failure, FailureCode};
 use ort::session::Session;
@@ -8,11 +10,13 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::value::TensorRef;
 use std::sync::{Mutex, PoisonError};
 
+/// The network, 1.2 MB. Its README gives inputs, outputs, licence and how it was made.
+static NETWORK: &[u8] = include_bytes!("../../../../../models/vad/silero_vad_blocks.onnx");
 /// Samples of one prediction: 32 ms.
 pub(super) const CHUNK: usize = 512;
 /// Samples of the chunk before that the network takes as context.
 const CONTEXT: usize = 64;
-/// Shape of the network's recurrent state: two layers, batch of one, 128 cells.
+/// Shape of the network's recurrent state: hidden and cell, one track, 128 units.
 const STATE: [usize; 3] = [2, 1, 128];
 
 /// A pool of Silero sessions for all tracks and threads. Each thread acquires one, and the pool never holds more
@@ -24,13 +28,13 @@ pub struct VoiceDetector {
 }
 
 impl VoiceDetector {
-    /// Loads the model that `runtime` found and runs it once.
+    /// Makes a first session and runs it once.
     ///
     /// # Errors
-    /// `worker.internal` when the file is not Silero's model.
+    /// `worker.internal` when ONNX Runtime can't run the network.
     pub fn load(runtime: &Runtime) -> Result<Self, Failure> {
         let detector = Self { runtime: runtime.clone(), idle: Mutex::new(Vec::new()) };
-        detector.acquire()?.probability(&mut VadState::new(), &[0.0; CHUNK])?;
+        detector.acquire()?.probabilities(&mut VadState::new(), &[[0.0; CHUNK]])?;
         Ok(detector)
     }
 
@@ -49,7 +53,7 @@ impl VoiceDetector {
         Session::builder(self.runtime.environment())?
             .with_intra_threads(1)?
             .with_optimization_level(GraphOptimizationLevel::Level3)?
-            .commit_from_file(self.runtime.vad_model())
+            .commit_from_memory(NETWORK)
     }
 }
 
@@ -60,10 +64,14 @@ pub(in crate::audio) struct PooledSession<'a> {
 }
 
 impl PooledSession<'_> {
-    /// The probability of speech in `chunk`, which follows the chunks that made `state`.
-    pub(super) fn probability(&mut self, state: &mut VadState, chunk: &[f32; CHUNK]) -> Result<f32, Failure> {
+    /// The probability of speech in each of `chunks`, which follow those that made `state`. The result does not depend
+    /// on how chunks are divided into blocks.
+    pub(super) fn probabilities(&mut self, state: &mut VadState, chunks: &[[f32; CHUNK]]) -> Result<Vec<f32>, Failure> {
+        if chunks.is_empty() {
+            return Ok(Vec::new());
+        }
         let session = self.session.as_mut().expect("a session is only taken on drop");
-        state.run(session, chunk).map_err(|e| failure(&e))
+        state.run(session, chunks).map_err(|e| failure(&e))
     }
 }
 
@@ -73,34 +81,37 @@ impl Drop for PooledSession<'_> {
     }
 }
 
-/// The network's recurrent state for one track.
+/// The network's memory of one track.
 pub(super) struct VadState {
-    state: Vec<f32>,
-    /// The context, then the chunk.
-    input: [f32; CONTEXT + CHUNK],
+    /// Recurrent state, of shape [`STATE`].
+    recurrent: Vec<f32>,
+    /// The last samples.
+    context: [f32; CONTEXT],
 }
 
 impl VadState {
     pub(super) fn new() -> Self {
-        Self { state: vec![0.0; STATE.iter().product()], input: [0.0; CONTEXT + CHUNK] }
+        Self { recurrent: vec![0.0; STATE.iter().product()], context: [0.0; CONTEXT] }
     }
 
-    fn run(&mut self, session: &mut Session, chunk: &[f32; CHUNK]) -> ort::Result<f32> {
-        self.input.copy_within(CHUNK.., 0);
-        self.input[CONTEXT..].copy_from_slice(chunk);
-        let rate = ndarray::arr0(i64::from(SAMPLE_RATE));
+    fn run(&mut self, session: &mut Session, chunks: &[[f32; CHUNK]]) -> ort::Result<Vec<f32>> {
+        let mut input = Vec::with_capacity(chunks.len() * (CONTEXT + CHUNK));
+        for chunk in chunks {
+            input.extend_from_slice(&self.context);
+            input.extend_from_slice(chunk);
+            self.context.copy_from_slice(&chunk[CHUNK - CONTEXT..]);
+        }
         let outputs = session.run(ort::inputs![
-            "input" => TensorRef::from_array_view(([1, CONTEXT + CHUNK], &self.input[..]))?,
-            "state" => TensorRef::from_array_view((STATE, &self.state[..]))?,
-            "sr" => TensorRef::from_array_view(rate.view())?,
+            "chunks" => TensorRef::from_array_view(([chunks.len(), 1, CONTEXT + CHUNK], &input[..]))?,
+            "state" => TensorRef::from_array_view((STATE, &self.recurrent[..]))?,
         ])?;
-        let (_, probability) = outputs["output"].try_extract_tensor::<f32>()?;
-        let (_, state) = outputs["stateN"].try_extract_tensor::<f32>()?;
-        self.state.copy_from_slice(state);
-        Ok(probability.first().copied().unwrap_or(0.0))
+        let (_, probabilities) = outputs["probability"].try_extract_tensor::<f32>()?;
+        let (_, next) = outputs["next_state"].try_extract_tensor::<f32>()?;
+        self.recurrent.copy_from_slice(next);
+        Ok(probabilities.to_vec())
     }
 }
 
 fn failure(error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(FailureCode::WorkerInternal, format!("the voice detector (silero_vad.onnx): {error}"))
+    Failure::new(FailureCode::WorkerInternal, format!("the voice detector: {error}"))
 }

@@ -7,6 +7,9 @@ use crate::audio::sink::{Sink, SpeechSegment};
 use crate::settings;
 use domain::Failure;
 
+/// Chunks of one run of the voice activity network, one second. One chunk a run would take four times as long.
+const BLOCK: usize = 32;
+
 /// All scored tracks.
 pub(in crate::audio) struct SpeechTracks<'a> {
     vad: PooledSession<'a>,
@@ -20,7 +23,7 @@ struct SpeechTrack {
     track: usize,
     vad: TrackVad,
     segmenter: Segmenter,
-    /// Samples of an incomplete chunk.
+    /// Samples of an incomplete block.
     rest: Vec<f32>,
     /// Number of the next segment.
     index: u32,
@@ -50,13 +53,10 @@ impl<'a> SpeechTracks<'a> {
         sink.block(at_16k)?;
         for (track, samples) in self.tracks.iter_mut().zip(at_16k) {
             track.rest.append(samples);
-            let whole = track.rest.len() - track.rest.len() % CHUNK;
-            for chunk in track.rest[..whole].as_chunks().0 {
-                let probability = track.vad.probability(&mut self.vad, chunk)?;
-                track.segmenter.push(probability, chunk, &mut self.segments);
+            while track.rest.len() >= BLOCK * CHUNK {
+                track.detect(&mut self.vad, BLOCK, &mut self.segments)?;
+                track.deliver(&mut self.segments, sink)?;
             }
-            track.rest.drain(..whole);
-            track.deliver(&mut self.segments, sink)?;
         }
         Ok(())
     }
@@ -69,10 +69,11 @@ impl<'a> SpeechTracks<'a> {
     /// Delivers the last segments.
     pub(in crate::audio) fn finish(mut self, sink: &mut dyn Sink) -> Result<(), Failure> {
         for track in &mut self.tracks {
+            track.detect(&mut self.vad, track.rest.len() / CHUNK, &mut self.segments)?;
             if !track.rest.is_empty() {
                 let mut chunk = [0.0; CHUNK];
                 chunk[..track.rest.len()].copy_from_slice(&track.rest);
-                let probability = track.vad.probability(&mut self.vad, &chunk)?;
+                let probability = track.vad.probabilities(&mut self.vad, &[chunk])?[0];
                 track.segmenter.push(probability, &track.rest, &mut self.segments);
             }
             track.segmenter.finish(&mut self.segments);
@@ -83,6 +84,22 @@ impl<'a> SpeechTracks<'a> {
 }
 
 impl SpeechTrack {
+    /// Takes the first `chunks` chunks of `rest` through voice activity detection and segmentation.
+    fn detect(
+        &mut self,
+        vad: &mut PooledSession<'_>,
+        chunks: usize,
+        segments: &mut Vec<SegmentSamples>,
+    ) -> Result<(), Failure> {
+        let samples = &self.rest[..chunks * CHUNK];
+        let block = samples.as_chunks().0;
+        for (probability, chunk) in self.vad.probabilities(vad, block)?.into_iter().zip(block) {
+            self.segmenter.push(probability, chunk, segments);
+        }
+        self.rest.drain(..chunks * CHUNK);
+        Ok(())
+    }
+
     fn deliver(&mut self, segments: &mut Vec<SegmentSamples>, sink: &mut dyn Sink) -> Result<(), Failure> {
         for SegmentSamples { start, samples } in segments.drain(..) {
             let end = start + samples.len() as u64;
