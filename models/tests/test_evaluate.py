@@ -1,0 +1,136 @@
+"""evaluate.sh on a worker that answers from a table: figures worked out by hand."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parent.parent / "evaluate.sh"
+
+WORKER = """
+import json, pathlib, sys
+assert sys.argv[1:4] == ["analyze", "--json", "--also-score"], sys.argv
+answers = json.loads(pathlib.Path(__file__).with_name("answers.json").read_text())
+code = 0
+for file in sys.argv[7:]:
+    answer = answers[pathlib.Path(file).name]
+    if answer is None:
+        print(f"{file}: refused", file=sys.stderr)
+        code = 3
+        continue
+    answer["object"] = {"key": file}
+    print(json.dumps(answer))
+sys.exit(code)
+"""
+
+
+def answer(label: str | None, confidence: float, *segments: tuple[int, float, str, float]) -> dict:
+    """A report with segments of (channel, seconds, label, score of angry)."""
+    channels = [
+        {
+            "channel": number,
+            "role": "speaker",
+            "scored": True,
+            "segments": [
+                {"start_s": 1.0, "end_s": 1.0 + seconds, "emotion": emotion, "scores": {"angry": angry}}
+                for channel, seconds, emotion, angry in segments
+                if channel == number
+            ],
+        }
+        for number in sorted({segment[0] for segment in segments} or {0})
+    ]
+    return {"emotion": label, "confidence": confidence, "scores": {"angry": 0.0}, "channels": channels}
+
+
+@pytest.fixture
+def evaluate(tmp_path):
+    """Runs the script over files of given (label, group, answer); gives the figures and what was printed."""
+
+    def run(files: dict[str, tuple[str, str, dict | None]], *options: str) -> tuple[dict, str]:
+        (tmp_path / "worker.py").write_text(WORKER)
+        (tmp_path / "answers.json").write_text(json.dumps({name: found for name, (_, _, found) in files.items()}))
+        lines = ["path\temotion\tgroup"]
+        for name, (label, group, _) in files.items():
+            (tmp_path / name).touch()
+            lines.append(f"{name}\t{label}\t{group}")
+        (tmp_path / "manifest.tsv").write_text("\n".join(lines) + "\n")
+        worker = f"{sys.executable} {tmp_path / 'worker.py'}"
+        command = [SCRIPT, tmp_path / "manifest.tsv", "--worker", worker, "--json", tmp_path / "out.json", *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads((tmp_path / "out.json").read_text()), done.stdout
+
+    return run
+
+
+def test_recall_confusion_and_calibration_of_labelled_files(evaluate):
+    found, printed = evaluate(
+        {
+            "a.wav": ("angry", "acted", answer("angry", 0.9, (0, 2.0, "angry", 0.9))),
+            "b.wav": ("angry", "acted", answer("happy", 0.5, (0, 2.0, "happy", 0.3))),
+            "c.wav": ("sad", "acted", answer("sad", 0.9, (0, 2.0, "sad", 0.0))),
+            "d.wav": ("sad", "acted", answer(None, 0.0)),
+        }
+    )
+    figures = found["acted"]
+    assert (figures["files"], figures["without_speech"], figures["labelled"]) == (4, 1, 3)
+    assert figures["ua"] == pytest.approx(0.75) and figures["wa"] == pytest.approx(2 / 3, abs=1e-4)
+    assert figures["confusion"] == {"angry": {"angry": 1, "happy": 1}, "sad": {"sad": 1}}
+    # Two right at 0.9, one wrong at 0.5.
+    assert figures["ece"] == pytest.approx((0.2 + 0.5) / 3, abs=1e-4)
+    assert figures["anger_found"] == 0.5
+    assert "UA 75.0 %" in printed
+
+
+def test_false_alarms_are_shares_of_seconds_and_of_files(evaluate):
+    found, _ = evaluate(
+        {
+            "calm.wav": (
+                "ordinary",
+                "calls",
+                answer("neutral", 0.8, (0, 6.0, "neutral", 0.1), (0, 2.0, "angry", 0.45)),
+            ),
+            "loud.wav": ("", "calls", answer("angry", 0.8, (0, 1.0, "angry", 0.7), (0, 1.0, "angry", 0.6))),
+            # Two in all, but on two channels: not in a row.
+            "both.wav": ("neutral", "calls", answer("angry", 0.8, (0, 5.0, "angry", 0.7), (1, 5.0, "angry", 0.7))),
+        }
+    )
+    alarms = found["calls"]["false_alarms"]
+    assert (alarms["files"], alarms["seconds"]) == (3, 20.0)
+    assert alarms["angry"] == pytest.approx(14 / 20) and alarms["at_threshold"] == pytest.approx(12 / 20)
+    assert alarms["files_firing_the_rule"] == pytest.approx(1 / 3, abs=1e-4)
+
+
+def test_groups_are_told_apart_and_together_and_refused_files_are_counted(evaluate):
+    found, printed = evaluate(
+        {
+            "a.wav": ("sad", "one", answer("sad", 0.9, (0, 2.0, "sad", 0.0))),
+            "b.wav": ("sad", "two", answer("happy", 0.9, (0, 2.0, "happy", 0.0))),
+            "c.wav": ("sad", "two", None),
+        }
+    )
+    assert (found["one"]["ua"], found["two"]["ua"], found["all together"]["ua"]) == (1.0, 0.0, 0.5)
+    assert "1 of 3 files were refused" in printed
+
+
+def test_another_threshold_counts_other_alarms(evaluate):
+    files = {"calm.wav": ("ordinary", "calls", answer("neutral", 0.8, (0, 6.0, "neutral", 0.4)))}
+    found, _ = evaluate(files, "--score", "0.4", "--in-a-row", "1")
+    assert found["calls"]["false_alarms"]["files_firing_the_rule"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ("file\temotion\na.wav\tsad\n", "columns `path` and `emotion` are needed"),
+        ("path\temotion\na.wav\tbored\n", "`bored` is no label"),
+        ("path\temotion\nmissing.wav\tsad\n", "missing.wav is not there"),
+    ],
+)
+def test_a_manifest_that_is_none_is_refused_in_a_sentence(tmp_path, table, sentence):
+    (tmp_path / "a.wav").touch()
+    (tmp_path / "manifest.tsv").write_text(table)
+    done = subprocess.run([SCRIPT, tmp_path / "manifest.tsv"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and sentence in done.stderr
