@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,8 @@ import onnxruntime
 import pytest
 
 FOLDER = Path(__file__).resolve().parent.parent
+# The trainer's modules that need no torch are tested too.
+sys.path.insert(0, str(FOLDER))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""All clips decoded once into one memory-mapped int16 array, so that training never waits for a decoder."""
+"""All recordings decoded once, cut as the worker cuts them, into one memory-mapped int16 array.
+
+Beside it lies the same speech through real codecs (telephone and internet calls), so that training never waits for one.
+"""
 
 import argparse
 from pathlib import Path
@@ -7,38 +10,86 @@ import numpy as np
 import soundfile
 
 from .corpus import Clip, data_dir, read_clips
+from .segmenter import segments
+from .telephone import LINE_RATE, doubled
+from .voice_activity import Silero, probabilities
 
 SAMPLE_RATE = 16000
+# Sound kept on either side of a segment's speech for margins of any length, samples: as far as no other segment begins.
+CONTEXT = 8000
+GROUP = 256
 
 
 class Audio:
-    """Random access to decoded clips: `audio[i]` is mono float32 in [-1, 1] at 16 kHz."""
+    """Segments of all clips, each with some of the sound around it.
+
+    `clip` [n] is the clip's number; `offset` [n] where its sound begins in `samples` (int16); `length` [n] how long
+    that is;
+    `speech` [n, 2] and `served` [n, 2]: first and last sample of the speech, and of what the worker would serve, in
+    that sound.
+    """
 
     def __init__(self, work: Path):
         self.samples = np.load(work / "audio.npy", mmap_mode="r")
-        self.offsets = np.load(work / "offsets.npy")
+        table = np.load(work / "segments.npz")
+        self.clip, self.offset, self.length = table["clip"], table["offset"], table["length"]
+        self.speech, self.served = table["speech"], table["served"]
 
-    def __getitem__(self, index: int) -> np.ndarray:
-        start, end = self.offsets[index], self.offsets[index + 1]
+    def __len__(self) -> int:
+        return len(self.clip)
+
+    def wave(self, number: int, margin: float | None = None) -> np.ndarray:
+        """A segment as served, or with so many seconds round its speech where there are: float32 in [-1, 1]."""
+        first, last = self.served[number]
+        if margin is not None:
+            begin, end = self.speech[number]
+            first, last = (
+                max(0, begin - int(margin * SAMPLE_RATE)),
+                min(self.length[number], end + int(margin * SAMPLE_RATE)),
+            )
+        start, end = self.offset[number] + np.array([first, last])
         return self.samples[start:end].astype(np.float32) / 32768.0
 
-    def length(self, index: int) -> int:
-        return int(self.offsets[index + 1] - self.offsets[index])
+
+def decode(clip: Clip) -> np.ndarray:
+    """int16 samples at 16 kHz of the clip's channel."""
+    samples, rate = soundfile.read(clip.path, dtype="float32", always_2d=True)
+    wave = samples[:, clip.channel]
+    if rate == LINE_RATE:
+        wave = doubled(wave)
+    elif rate != SAMPLE_RATE:
+        raise SystemExit(f"{clip.path}: {rate} Hz where 16000 was expected; convert the corpus first")
+    return np.clip(np.round(wave * 32768.0), -32768, 32767).astype(np.int16)
 
 
-def decode(clips: list[Clip], work: Path) -> None:
-    if (work / "offsets.npy").exists():
+def cut(clips: list[Clip], work: Path) -> None:
+    """Writes audio.npy and segments.npz."""
+    if (work / "segments.npz").exists():
         return
-    parts = []
-    for number, clip in enumerate(clips):
-        samples, rate = soundfile.read(clip.path, dtype="int16", always_2d=True)
-        if rate != SAMPLE_RATE:
-            raise SystemExit(f"{clip.path}: {rate} Hz where 16000 was expected; convert the corpus first")
-        parts.append(samples[:, 0])
-        if number % 1000 == 0:
-            print(f"decoded {number} of {len(clips)}", flush=True)
+    silero, parts, rows, position = Silero(), [], [], 0
+    for start in range(0, len(clips), GROUP):
+        waves = [decode(clip) for clip in clips[start : start + GROUP]]
+        floats = [wave.astype(np.float32) / 32768.0 for wave in waves]
+        for number, judged in enumerate(probabilities(silero, floats)):
+            found = segments(floats[number], judged)
+            for i, piece in enumerate(found):
+                first = max(piece.start - CONTEXT, found[i - 1].end if i else 0)
+                last = min(piece.end + CONTEXT, found[i + 1].start if i + 1 < len(found) else len(waves[number]))
+                places = np.array([piece.speech_start, piece.speech_end, piece.start, piece.end]) - first
+                rows.append((start + number, position, last - first, *places))
+                parts.append(waves[number][first:last])
+                position += last - first
+        print(f"cut {min(start + GROUP, len(clips))} of {len(clips)} recordings", flush=True)
     np.save(work / "audio.npy", np.concatenate(parts))
-    np.save(work / "offsets.npy", np.cumsum([0] + [len(p) for p in parts]))
+    table = np.array(rows, np.int64)
+    np.savez(
+        work / "segments.npz",
+        clip=table[:, 0],
+        offset=table[:, 1],
+        length=table[:, 2],
+        speech=table[:, 3:5],
+        served=table[:, 5:7],
+    )
 
 
 if __name__ == "__main__":
@@ -47,4 +98,4 @@ if __name__ == "__main__":
     parser.add_argument("--work", type=Path, required=True)
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
-    decode(read_clips(data_dir(arguments.data)), arguments.work)
+    cut(read_clips(data_dir(arguments.data)), arguments.work)

@@ -13,7 +13,9 @@ def pad(waves: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
     return waveform, torch.clamp(lengths, min=400)
 
 
-def by_length(indices: np.ndarray, lengths: np.ndarray, size: int, generator: np.random.Generator | None = None) -> list[np.ndarray]:
+def by_length(
+    indices: np.ndarray, lengths: np.ndarray, size: int, generator: np.random.Generator | None = None
+) -> list[np.ndarray]:
     """Batches of clips of about the same length (less padding); shuffled when a generator is given."""
     jitter = generator.uniform(0.8, 1.25, len(indices)) if generator else 1.0
     order = indices[np.argsort(lengths[indices] * jitter, kind="stable")]

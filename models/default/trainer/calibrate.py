@@ -1,7 +1,9 @@
-"""Temperature from the validation speakers, clean and over the line, so that 0.8 means right eight times in ten; then the export.
+"""Temperature and prior from the leave-one-corpus-out runs, the odds of `unknown` and the alert threshold; then the
+export.
 
-Speakers differ: one temperature for all of them together is too sure of those who are harder to read, and with few validation
-speakers the next one may well be. So each speaker gets the temperature that suits, and the highest of those is taken.
+A corpus that a run never saw is the nearest thing to a user's recordings: on it scores are to mean what they say.
+Needs judged-student.npz and judged-loco-CORPUS.npz of judge.py; without the latter, the values of an earlier
+metrics.json.
 """
 
 import argparse
@@ -9,29 +11,120 @@ import json
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from .alarms import THRESHOLDS, Ordinary
 from .audio import Audio
-from .corpus import data_dir, indices, read_clips
+from .corpus import Clip, data_dir, read_clips
 from .export import write
+from .judged import Judged
+from .labels import KNOWN, LABELS
 from .metrics import calibration_error, softmax
-from .recipe import Recipe
-from .student import Student
-from .validate import validate
+from .shipped import Calibration, distance, speech_directions
+from .train import load
 
-def best_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
-    """The divisor of the logits with the lowest negative log-likelihood."""
-
-    def loss(temperature: float) -> float:
-        scores = softmax(logits / temperature)
-        return float(-np.log(scores[np.arange(len(targets)), targets] + 1e-12).mean())
-
-    return float(min(np.geomspace(0.2, 5.0, 400), key=loss))
+DIRECTIONS = 64
+# Of held-out speech this share lies farther from the training speech than `middle`, and a twentieth so far that
+# unknown has 5 %.
+BEYOND = 0.002
+# An alert may be wrong so often, and a call of ordinary speech lasts so long.
+ALARMS_PER_100_CALLS, CALL_HOURS = 1.0, 4 / 60
 
 
-def cautious_temperature(logits: np.ndarray, targets: np.ndarray, speakers: np.ndarray) -> float:
-    """The temperature of the speaker who is hardest to read."""
-    return max(best_temperature(logits[speakers == one], targets[speakers == one]) for one in np.unique(speakers))
+def scores(logits: np.ndarray, temperature: float, neutral: float) -> np.ndarray:
+    """Scores over KNOWN [n, 7] with `neutral` taken from the logit of neutral."""
+    shift = np.zeros(len(KNOWN))
+    shift[KNOWN.index("neutral")] = -neutral
+    return softmax(logits.astype(np.float64) / temperature + shift)
+
+
+def left_out(judged: dict[str, Judged]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Logits and targets of each corpus under the run that never saw it, clean and over the line."""
+    return [
+        (one.logits[condition][rows], one.target[rows])
+        for corpus, one in judged.items()
+        for rows in [(one.corpus == corpus) & (one.target >= 0)]
+        for condition in ("clean", "line")
+    ]
+
+
+def fit(sets: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
+    """The temperature and neutral's deduction with the lowest mean negative log-likelihood, every set counting the
+    same."""
+
+    def loss(temperature: float, neutral: float) -> float:
+        each = [scores(logits, temperature, neutral)[np.arange(len(targets)), targets] for logits, targets in sets]
+        return float(np.mean([-np.log(one + 1e-9).mean() for one in each]))
+
+    grid = [(float(t), float(n)) for t in np.arange(0.8, 2.01, 0.1) for n in np.arange(0.0, 2.01, 0.2)]
+    return min(grid, key=lambda pair: loss(*pair))
+
+
+def alerts(student: Judged, calibration: Calibration) -> dict:
+    """The lowest threshold at which the built-in rule is wrong seldom enough, clean and over the line."""
+    found = []
+    for condition in ("clean", "line"):
+        angry = scores(student.logits[condition], calibration.temperature, -calibration.bias[KNOWN.index("neutral")])
+        found.append(
+            Ordinary(angry[student.ordinary], student.seconds[student.ordinary], student.clip[student.ordinary])
+        )
+    hours = float(found[0].seconds.sum()) / 3600
+    per_call = {t: 100 * CALL_HOURS * max(one.alarms(t) for one in found) / hours for t in THRESHOLDS}
+    threshold = next(t for t in THRESHOLDS if t >= 0.5 and per_call[t] <= ALARMS_PER_100_CALLS)
+    return {
+        "angry": {
+            "threshold": threshold,
+            "in_a_row": 2,
+            "false_alarms_per_100_ordinary_calls": round(per_call[threshold], 2),
+        }
+    }
+
+
+def calibrate(clips: list[Clip], work: Path, out: Path) -> None:
+    audio = Audio(work)
+    student = Judged.read(work / "judged-student.npz", clips, audio)
+    runs = {
+        path.stem.removeprefix("judged-loco-"): Judged.read(path, clips, audio)
+        for path in sorted(work.glob("judged-loco-*.npz"))
+    }
+    if runs:
+        temperature, neutral = fit(left_out(runs))
+    else:
+        earlier = json.loads((Path(__file__).resolve().parent.parent / "metrics.json").read_text())["calibration"]
+        temperature, neutral = earlier["temperature"], earlier["neutral_deduction"]
+    bias = np.zeros(len(KNOWN))
+    bias[KNOWN.index("neutral")] = -neutral
+    centre, directions = speech_directions(student.trained.astype(np.float64), DIRECTIONS)
+    held_out = student.role == "test"
+    away = distance(student.embeddings.astype(np.float64), centre, directions)[held_out]
+    middle, near = np.quantile(away, 1 - BEYOND), np.quantile(away, 0.95)
+    # Embeddings of root mean square 1, as their readers expect.
+    scale = float(1 / np.sqrt((student.trained.astype(np.float64) ** 2).mean()))
+    calibration = Calibration(temperature, bias, centre, directions, float(3 / (middle - near)), float(middle), scale)
+    errors = (
+        {
+            name: float(
+                np.mean([calibration_error(scores(logits, *values), targets) for logits, targets in left_out(runs)])
+            )
+            for name, values in {"before": (1.0, 0.0), "after": (temperature, neutral)}.items()
+        }
+        if runs
+        else {}
+    )
+    report = {
+        "temperature": round(temperature, 3),
+        "neutral_deduction": round(neutral, 3),
+        "left_out_ece": errors,
+        "unknown": {
+            "directions": DIRECTIONS,
+            "slope": round(calibration.slope, 3),
+            "middle": round(calibration.middle, 3),
+        },
+        "alerts": alerts(student, calibration),
+        "labels": LABELS,
+    }
+    (work / "calibration.json").write_text(json.dumps(report, indent=1) + "\n")
+    print(json.dumps(report), flush=True)
+    write(load(work / "student.pt", "cpu"), calibration, report["alerts"], out)
 
 
 if __name__ == "__main__":
@@ -40,20 +133,4 @@ if __name__ == "__main__":
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    recipe = Recipe()
-    student = Student(recipe.hidden, recipe.depth)
-    student.load_state_dict(torch.load(arguments.work / "best.pt"))
-    student.eval()
-    clips, audio = read_clips(data_dir(arguments.data)), Audio(arguments.work)
-    # Half of the clips are plenty for one number.
-    clean, line = (validate(student, clips, audio, over_line, stride=2) for over_line in (False, True))
-    logits, targets = np.concatenate([clean[0], line[0]]), np.concatenate([clean[1], line[1]])
-    speakers = np.array([clips[i].speaker for i in indices(clips, "validation")[::2]])
-    temperature = cautious_temperature(logits, targets, np.concatenate([speakers, speakers]))
-    errors = {
-        "before": calibration_error(softmax(logits), targets),
-        "after": calibration_error(softmax(logits / temperature), targets),
-    }
-    (arguments.work / "calibration.json").write_text(json.dumps({"temperature": temperature, "validation_ece": errors}))
-    print(f"temperature {temperature:.3f}, validation ECE {errors['before']:.3f} -> {errors['after']:.3f}")
-    write(student, temperature, arguments.out)
+    calibrate(read_clips(data_dir(arguments.data)), arguments.work, arguments.out)

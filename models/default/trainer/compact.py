@@ -1,6 +1,7 @@
 """Makes the exported graph small: weights as int8 with a scale per output channel, the Fourier basis as a formula.
 
-The graph dequantises with plain Cast and Mul nodes on constants. ONNX Runtime folds those once, when it loads the model,
+The graph dequantises with plain Cast and Mul nodes on constants. ONNX Runtime folds those once, when it loads the
+model,
 so inference runs at float32 speed and accuracy; DequantizeLinear would be left in place and paid on every run.
 """
 
@@ -56,7 +57,8 @@ def dequantised(name: str, weight: np.ndarray, axis: int) -> tuple[list[TensorPr
 
 
 def fourier_nodes(output: str) -> list[onnx.NodeProto]:
-    """Nodes that compute frontend.dft_basis(): the phase is reduced modulo the window in integers, so it stays exact."""
+    """Nodes that compute frontend.dft_basis(): the phase is reduced modulo the window in integers, so it stays
+    exact."""
 
     def constant(name: str, value: np.ndarray) -> onnx.NodeProto:
         return helper.make_node("Constant", [], [f"fourier.{name}"], value=numpy_helper.from_array(value, name))

@@ -1,6 +1,8 @@
 """A masked audio transformer shaped like Whisper's encoder: two convolutions, then pre-norm attention blocks.
 
-Frames past a clip's end are zeroed before each convolution and never attended to, so a padded batch gives what single clips give.
+Frames past a clip's end are zeroed before each convolution and never attended to, so a padded batch gives what
+single clips give.
+Nor is silence attended to: how much of it there is can't be seen.
 """
 
 import math
@@ -12,7 +14,7 @@ from .frontend import MEL_BANDS, valid_mask
 from .whisper_weights import read_encoder
 
 HEAD_WIDTH = 64
-MASKED = -1e4
+LEAST_WEIGHT = 1e-9
 
 
 class Block(nn.Module):
@@ -56,9 +58,10 @@ class Stem(nn.Module):
         return x, torch.cat([torch.sin(phase), torch.cos(phase)], dim=1), lengths
 
 
-def attention_bias(mask: Tensor) -> Tensor:
-    """0 for valid keys and MASKED for padding, shape [batch, 1, 1, T]."""
-    return (MASKED * (1.0 - mask))[:, None, None, :]
+def attention_bias(weight: Tensor) -> Tensor:
+    """What keys of this weight (1 speech, 0 silence or padding; [batch, T]) are worth: its logarithm, shape [batch,
+    1, 1, T]."""
+    return torch.log(torch.clamp(weight, min=LEAST_WEIGHT))[:, None, None, :]
 
 
 class Encoder(nn.Module):
@@ -69,22 +72,36 @@ class Encoder(nn.Module):
         self.stem = Stem(width)
         self.blocks = nn.ModuleList(Block(width, hidden) for _ in range(depth))
 
-    def forward(self, mel: Tensor, mel_lengths: Tensor, offset: int = 0) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Hidden states after the stem and after each block, the positions that they contain, and lengths in frames."""
+    def forward(self, mel: Tensor, mel_lengths: Tensor, speech: Tensor, offset: int = 0) -> tuple[Tensor, Tensor]:
+        """Features [batch, T, width] less the positions (how late a frame is says nothing of its emotion), and
+        weights [batch, T].
+
+        A weight is 1 for speech, 0 for silence and past the clip's end; `speech` is LogMel's.
+        """
         features, positions, lengths = self.stem(mel, mel_lengths, offset)
         x = features + positions
-        bias = attention_bias(valid_mask(x.shape[1], lengths))
-        states = [x]
+        weight = speech[:, : x.shape[1]] * valid_mask(x.shape[1], lengths)
+        bias = attention_bias(weight)
         for block in self.blocks:
             x = block(x, bias)
-            states.append(x)
-        return states, positions, lengths
+        return x - positions, weight
 
 
-def whisper_encoder(depth: int) -> Encoder:
-    """The first `depth` blocks of Whisper-base with their published weights."""
+def whisper_encoder(depth: int, hidden: int) -> Encoder:
+    """The first `depth` blocks of Whisper-base with their published weights, their feed-forward pruned to `hidden`
+    units.
+
+    Those units are kept whose weights are largest.
+    """
     source = read_encoder()
-    encoder = Encoder(depth=depth)
+    for n in range(depth):
+        down = f"layer_{n}/ffn"
+        size = source[f"{down}/linear_0/weight"].norm(dim=1) * source[f"{down}/linear_1/weight"].norm(dim=0)
+        kept = size.topk(hidden).indices.sort().values
+        source[f"{down}/linear_0/weight"] = source[f"{down}/linear_0/weight"][kept]
+        source[f"{down}/linear_0/bias"] = source[f"{down}/linear_0/bias"][kept]
+        source[f"{down}/linear_1/weight"] = source[f"{down}/linear_1/weight"][:, kept]
+    encoder = Encoder(hidden=hidden, depth=depth)
     names = {"stem.conv1": "conv1", "stem.conv2": "conv2"}
     for n in range(depth):
         attention, mlp = f"layer_{n}/self_attention", f"layer_{n}/ffn"

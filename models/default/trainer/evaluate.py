@@ -1,148 +1,190 @@
-"""Scores the exported model on speakers that nothing else has touched, and writes metrics.json.
+"""Scores the exported model on speakers that nothing else has touched, on segments as served, and writes metrics.json.
 
-Conditions: `clean`, as recorded; `line`, a telephone line (telephone.evaluation_line); `long`, utterances of one speaker
-and emotion joined to about ten seconds, the length of a call's segments. Labels are what the actor intended.
+Ordinary speech comes first: what of it is taken for anger. Acted speech is scored against what the actor intended.
+Conditions are
+those of conditions.py; `line` is a telephone line. What the model says is kept under --work, so that a second call
+goes on.
 """
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
-from .audio import Audio
-from .corpus import Clip, data_dir, indices, read_clips
-from .labels import KNOWN, KNOWN_INDEX
-from .metrics import calibration_error, confusion, softmax, unweighted_accuracy, weighted_accuracy
-from .telephone import evaluation_line
+from .alarms import ANGRY, Ordinary, operating_curve, table
+from .audio import SAMPLE_RATE, Audio
+from .calibrate import scores
+from .conditions import CONDITIONS
+from .corpus import ACTED, SHARE_ALIKE, Clip, data_dir, read_clips
+from .judged import Judged
+from .labels import KNOWN, LABELS
+from .metrics import (
+    calibration_error,
+    confusion,
+    risk_coverage,
+    softmax,
+    unweighted_accuracy,
+    weighted_accuracy,
+)
+from .scorer import Scorer, batch_difference, seconds_per_run
 
-
-class Scorer:
-    """One ONNX file on one thread."""
-
-    def __init__(self, path: Path):
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-    def outputs(self, waves: list[np.ndarray]) -> dict[str, np.ndarray]:
-        lengths = np.array([len(w) for w in waves], np.int64)
-        waveform = np.zeros((len(waves), lengths.max()), np.float32)
-        for row, wave in enumerate(waves):
-            waveform[row, : len(wave)] = wave
-        names = ["logits", "embedding", "frames", "frame_logits"]
-        return dict(zip(names, self.session.run(names, {"waveform": waveform, "lengths": lengths}), strict=True))
-
-    def logits(self, waves: list[np.ndarray]) -> np.ndarray:
-        """Nine logits a wave, each wave on its own as the reference for batches."""
-        return np.concatenate([self.outputs([wave])["logits"] for wave in waves])
+FOUR = ("angry", "happy", "neutral", "sad")
+# Of the conditions that show how steady labels are, every so many segments are scored.
+STRIDE = 4
+NINE = np.array([LABELS.index(name) for name in KNOWN])
 
 
-def figures(logits: np.ndarray, targets: np.ndarray, temperature: float) -> dict:
-    """`logits` [n, 9] as exported, with the temperature folded in; ECE is over all nine classes."""
-    table = confusion(targets, logits[:, KNOWN_INDEX].argmax(1), len(KNOWN))
-    nine = np.array(KNOWN_INDEX)[targets]
+class Scored:
+    """Test segments [n] as served, and the nine scores of each by condition."""
+
+    def __init__(self, clips: list[Clip], audio: Audio, model: Path, work: Path):
+        self.audio, self.scorer, self.cache = audio, Scorer(model), work / f"scored-{model.parent.name}"
+        self.cache.mkdir(exist_ok=True)
+        wanted = [
+            n
+            for n, clip in enumerate(audio.clip)
+            if clips[clip].role == "test" and (clips[clip].ordinary or clips[clip].target >= 0)
+        ]
+        self.number = np.array(wanted)
+        known = [clips[n] for n in audio.clip[self.number]]
+        self.clip, self.corpus = audio.clip[self.number], np.array([c.corpus for c in known])
+        self.target = np.array([NINE[c.target] if c.target >= 0 else -1 for c in known])
+        self.ordinary = np.array([c.ordinary for c in known])
+        self.seconds = np.diff(audio.served[self.number], axis=1)[:, 0] / SAMPLE_RATE
+
+    def scores(self, condition: str, stride: int = 1) -> np.ndarray:
+        """[ceil(n / stride), 9]"""
+        path = self.cache / f"{condition}-{stride}.npy"
+        if not path.exists():
+            change = CONDITIONS[condition]
+            logits = [self.scorer.logits([change(self.audio.wave(n), int(n))])[0] for n in self.number[::stride]]
+            np.save(path, softmax(np.array(logits, np.float64)))
+            print(f"{path.parent.name} {condition}: {len(logits)} segments", flush=True)
+        return np.load(path)
+
+
+def four_class(predicted: np.ndarray, target: np.ndarray) -> float:
+    """Mean recall over those of the four classes that occur; any of the nine labels may be predicted."""
+    wanted = [LABELS.index(name) for name in FOUR]
+    return float(np.mean([(predicted[target == one] == one).mean() for one in wanted if (target == one).any()]))
+
+
+def recall_figures(found: np.ndarray, target: np.ndarray) -> dict:
+    """`found` [n, 9] scores; `target` [n] index into LABELS."""
+    counts = confusion(target, found.argmax(1), len(LABELS))
     return {
-        "clips": len(targets),
-        "unweighted_accuracy": round(unweighted_accuracy(table), 4),
-        "weighted_accuracy": round(weighted_accuracy(table), 4),
-        "ece_uncalibrated": round(calibration_error(softmax(logits * temperature), nine), 4),
-        "ece": round(calibration_error(softmax(logits), nine), 4),
-        "labels": KNOWN,
-        "confusion": table.tolist(),
+        "segments": len(target),
+        "unweighted_accuracy": round(unweighted_accuracy(counts), 4),
+        "weighted_accuracy": round(weighted_accuracy(counts), 4),
+        "four_class_recall": round(four_class(found.argmax(1), target), 4),
+        "ece": round(calibration_error(found, target), 4),
+        "confusion": counts.tolist(),
     }
 
 
-def joined(clips: list[Clip], audio: Audio, chosen: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
-    """Waves of about ten seconds, each of one speaker and one emotion, and their targets."""
-    waves, targets = [], []
-    groups: dict[tuple[str, int], list[int]] = {}
-    for i in chosen:
-        groups.setdefault((clips[i].speaker, clips[i].target), []).append(int(i))
-    for (_, target), members in groups.items():
-        for start in range(0, len(members) - 3, 4):
-            waves.append(np.concatenate([audio[i] for i in members[start : start + 4]]))
-            targets.append(target)
-    return waves, np.array(targets)
+def false_alarms(scored: Scored, condition: str) -> dict:
+    found = scored.scores(condition)
+    everything = Ordinary(found, scored.seconds, scored.clip)
+    groups = {name: scored.corpus == name for name in sorted(set(scored.corpus[scored.ordinary]))}
+    seen = scored.ordinary & ~np.isin(scored.corpus, [*SHARE_ALIKE, "calls"])
+    unseen = scored.ordinary & np.isin(scored.corpus, [*SHARE_ALIKE, "calls"])
+    groups |= {"corpora in training, other speakers": seen, "corpora not in training": unseen, "all": scored.ordinary}
+    return {name: table(everything.chosen(rows & scored.ordinary)) for name, rows in groups.items()}
 
 
-def crowd(clips: list[Clip], chosen: np.ndarray, logits: np.ndarray) -> dict:
-    """The same predictions against what listeners heard in the audio alone, where one emotion has most of the votes."""
-    votes = np.array([clips[i].votes for i in chosen])
-    clear = (votes == votes.max(1, keepdims=True)).sum(1) == 1
-    heard, predicted = votes.argmax(1)[clear], logits[:, KNOWN_INDEX].argmax(1)[clear]
-    intended = np.array([clips[i].target for i in chosen])[clear]
-    return {
-        "clips": int(clear.sum()),
-        "model_unweighted_accuracy": round(unweighted_accuracy(confusion(heard, predicted, len(KNOWN))), 4),
-        "model_weighted_accuracy": round(float((heard == predicted).mean()), 4),
-        "crowd_unweighted_accuracy_against_intended": round(unweighted_accuracy(confusion(intended, heard, len(KNOWN))), 4),
+def curve(scored: Scored, condition: str) -> list[dict]:
+    found = scored.scores(condition)
+    angry = {
+        name: found[(scored.corpus == name) & (scored.target == ANGRY)]
+        for name in ACTED
+        if ((scored.corpus == name) & (scored.target == ANGRY)).any()
     }
+    rows = scored.ordinary
+    return operating_curve(Ordinary(found[rows], scored.seconds[rows], scored.clip[rows]), angry)
 
 
-def speed(scorer: Scorer, wave: np.ndarray, repeats: int = 9) -> float:
-    """Seconds of audio per second on one thread, median."""
-    scorer.logits([wave])
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        scorer.logits([wave])
-        times.append(time.perf_counter() - started)
-    return round(len(wave) / 16000 / float(np.median(times)), 1)
+def steadiness(scored: Scored) -> dict:
+    """Share of segments whose label changes with the condition."""
+    clean, result = scored.scores("clean")[::STRIDE].argmax(1), {}
+    acted = scored.target[::STRIDE] >= 0
+    for condition in ("compressor", "gate", "presence", "silence"):
+        other = clean != scored.scores(condition, STRIDE).argmax(1)
+        result[condition] = {
+            "acted": round(float(other[acted].mean()), 4),
+            "ordinary": round(float(other[~acted].mean()), 4),
+        }
+    return result
 
 
-def batch_difference(scorer: Scorer, waves: list[np.ndarray]) -> dict[str, float]:
-    """Largest |batch - single| of each output over the valid frames."""
-    together, worst = scorer.outputs(waves), dict.fromkeys(("logits", "embedding", "frames", "frame_logits"), 0.0)
-    for row, wave in enumerate(waves):
-        alone, frames = scorer.outputs([wave]), (len(wave) - 400) // 320 + 1
-        for name in worst:
-            ours = together[name][row] if together[name].ndim == 2 else together[name][row, :frames]
-            worst[name] = max(worst[name], float(np.abs(ours - alone[name][0]).max()))
-    return worst
+def left_out(path: Path, clips: list[Clip], audio: Audio, corpus: str, calibration: dict) -> dict:
+    """Figures of a corpus under a run that never saw it, before packing, with the calibration that is shipped."""
+    judged = Judged.read(path, clips, audio)
+    rows, result = (judged.corpus == corpus) & (judged.target >= 0), {}
+    for condition in ("clean", "line"):
+        found = np.zeros((int(rows.sum()), len(LABELS)))
+        found[:, NINE] = scores(
+            judged.logits[condition][rows], calibration["temperature"], calibration["neutral_deduction"]
+        )
+        target = NINE[judged.target[rows]]
+        result[condition] = recall_figures(found, target) | {
+            "recall": {
+                name: round(float((found[target == n].argmax(1) == n).mean()), 4)
+                for n, name in enumerate(LABELS)
+                if (target == n).any()
+            },
+            "risk_coverage": risk_coverage(found, target),
+        }
+    return result
 
 
-def test_clips(clips: list[Clip], corpus: str) -> np.ndarray:
-    """All acted test clips; every fourth of the reader's 500 sentences, which are all alike neutral."""
-    return indices(clips, "test", corpus)[:: 4 if corpus == "aishell" else 1]
+def speed(models: list[Scorer], wave: np.ndarray) -> dict:
+    """Seconds per run and, with a second model, the ratio of the first to it."""
+    result = {}
+    for seconds in (1, 3, 10, 30):
+        took = seconds_per_run(models, wave[: seconds * SAMPLE_RATE])
+        result[f"{seconds} s"] = {"times_real_time": round(seconds / took[0], 1)}
+        if len(took) > 1:
+            result[f"{seconds} s"]["time_beside_previous"] = round(took[0] / took[1], 3)
+    return result
 
 
-def evaluate(clips: list[Clip], audio: Audio, out: Path, calibration: dict) -> None:
-    """Writes metrics.json anew after each part, since the whole takes minutes."""
-    temperature = calibration["temperature"]
-    shipped, test = Scorer(out / "model.onnx"), test_clips(clips, "crema_d")
-    speech = np.concatenate([audio[i] for i in test[:20]])
+def evaluate(clips: list[Clip], work: Path, out: Path, previous: Path | None) -> None:
+    audio, calibration = Audio(work), json.loads((work / "calibration.json").read_text())
+    scored = {"shipped": Scored(clips, audio, out / "model.onnx", work)}
+    if previous:
+        scored["previous"] = Scored(clips, audio, previous / "model.onnx", work)
+    one = scored["shipped"]
+    speech = np.concatenate([audio.wave(n) for n in one.number[:30]])
     report: dict = {
-        "scored_against": "the emotion that the actor intended",
+        "scored_against": "the emotion that the actor intended; ordinary speech: nobody is angry",
+        "labels": LABELS,
         "calibration": calibration,
         "bytes": (out / "model.onnx").stat().st_size,
-        "batch_minus_single": batch_difference(shipped, [audio[i] for i in test[:64:4]]),
-        "times_real_time_one_thread": {f"{s} s": speed(shipped, speech[: s * 16000]) for s in (3, 10, 30)},
-        "test": {},
+        "batch_minus_single": batch_difference(one.scorer, [audio.wave(n) for n in one.number[:64:4]]),
+        "speed_one_thread": speed([each.scorer for each in scored.values()], speech),
+        "left_out": {
+            path.stem.removeprefix("judged-loco-"): left_out(
+                path, clips, audio, path.stem.removeprefix("judged-loco-"), calibration
+            )
+            for path in sorted(work.glob("judged-loco-*.npz"))
+        },
     }
-
-    def note(corpus: str, condition: str, version: str, logits: np.ndarray, targets: np.ndarray) -> None:
-        found = figures(logits, targets, temperature)
-        report["test"].setdefault(corpus, {}).setdefault(condition, {})[version] = found
+    for name, each in scored.items():
+        report[name] = {
+            condition: {
+                "false_alarms": false_alarms(each, condition),
+                "operating_curve": curve(each, condition),
+                "acted": {
+                    corpus: recall_figures(each.scores(condition)[rows], each.target[rows])
+                    for corpus in ACTED
+                    for rows in [(each.corpus == corpus) & (each.target >= 0)]
+                },
+            }
+            for condition in ("clean", "line")
+        }
+        report[name]["labels_changed"] = steadiness(each)
         (out / "metrics.json").write_text(json.dumps(report, indent=1) + "\n")
-        print(corpus, condition, version, {k: v for k, v in found.items() if k not in ("labels", "confusion")}, flush=True)
-
-    plan = [("crema_d", "model.onnx"), ("emodb", "model.onnx"), ("aishell", "model.onnx"), ("crema_d", "model.float.onnx")]
-    for corpus, name in plan:
-        scorer, chosen = Scorer(out / name), test_clips(clips, corpus)
-        targets = np.array([clips[i].target for i in chosen])
-        version = "float" if "float" in name else "shipped"
-        for condition in ("clean", "line"):
-            waves = [audio[i] if condition == "clean" else evaluation_line(audio[i], int(i)) for i in chosen]
-            logits = scorer.logits(waves)
-            if (corpus, condition, version) == ("crema_d", "clean", "shipped"):
-                report["crema_d_against_crowd"] = crowd(clips, chosen, logits)
-            note(corpus, condition, version, logits, targets)
-        if (corpus, version) == ("crema_d", "shipped"):
-            waves, targets = joined(clips, audio, chosen)
-            note(corpus, "long", version, scorer.logits(waves), targets)
 
 
 if __name__ == "__main__":
@@ -150,8 +192,6 @@ if __name__ == "__main__":
     parser.add_argument("--data")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--previous", type=Path, help="folder of an earlier model.onnx, to be scored beside this one")
     arguments = parser.parse_args()
-    evaluate(
-        read_clips(data_dir(arguments.data)), Audio(arguments.work), arguments.out,
-        json.loads((arguments.work / "calibration.json").read_text()),
-    )
+    evaluate(read_clips(data_dir(arguments.data)), arguments.work, arguments.out, arguments.previous)

@@ -1,61 +1,149 @@
-"""What the student is fed: which clips an epoch has, how they are changed, and the targets they stand for."""
+"""What the student is fed: rows of joined or cut segments with random margins, and the targets that they stand for."""
 
-from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .audio import Audio
-from .augment import augment
-from .corpus import Clip, indices
+from .corpus import Clip
 from .labels import KNOWN
 from .recipe import Recipe
 
-
-def targets_of(clips: list[Clip], teacher: np.ndarray, recipe: Recipe) -> tuple[torch.Tensor, torch.Tensor]:
-    """Target probabilities [clips, 6] and weights [clips]."""
-    hard = np.full((len(clips), len(KNOWN)), recipe.smoothing / len(KNOWN), np.float32)
-    for i, clip in enumerate(clips):
-        hard[i, clip.target] += 1 - recipe.smoothing
-    share = recipe.teacher_share * (teacher.sum(1, keepdims=True) > 0)
-    weights = [recipe.aishell_weight if clip.corpus == "aishell" else 1.0 for clip in clips]
-    return torch.from_numpy((1 - share) * hard + share * teacher).float(), torch.tensor(weights)
+RATE = 16000
+PARTS = 4
+# Corpora with too few clips for a share of their own.
+TELEPHONE = {"aws_pca"}
+FEW = {"common_voice", "google_samples", "mycroft", "vctk", "zh_singles"}
 
 
-def epoch_clips(clips: list[Clip], generator: np.random.Generator, recipe: Recipe) -> np.ndarray:
-    """All acted training clips and a few read ones."""
-    acted = np.concatenate([indices(clips, "train", "crema_d"), indices(clips, "train", "emodb")])
-    read = generator.choice(indices(clips, "train", "aishell"), recipe.aishell_clips, replace=False)
-    return np.concatenate([acted, read])
+def share_of(corpus: str) -> str:
+    return "telephone" if corpus in TELEPHONE else "few" if corpus in FEW else corpus
 
 
-def companions(clips: list[Clip], train: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-    """Training clips by speaker and emotion."""
-    groups: dict[tuple[str, str], list[int]] = {}
-    for i in train:
-        groups.setdefault((clips[i].speaker, clips[i].emotion), []).append(int(i))
-    return {key: np.array(value) for key, value in groups.items()}
+class Bank:
+    """The sound of all segments on the device, as it is and through real codecs; int16."""
+
+    def __init__(self, work: Path, device: str):
+        self.clean = torch.from_numpy(np.load(work / "audio.npy")).to(device)
+        coded = work / "coded.npy"
+        self.coded = torch.from_numpy(np.load(coded)).to(device) if coded.exists() else self.clean
+
+    def rows(
+        self, samples: int, starts: Tensor, lengths: Tensor, places: Tensor, coded: Tensor, speed: Tensor
+    ) -> Tensor:
+        """Waves [batch, samples] made of parts: `starts`, `lengths`, `places` [batch, PARTS] say which sound goes
+        where.
+
+        `speed` [batch] is how fast it is played.
+        """
+        at = torch.arange(samples, device=starts.device)[None, None, :] - places[:, :, None]
+        at = at * speed[:, None, None]
+        inside = (at >= 0) & (at < lengths[:, :, None] - 1)
+        whole = torch.where(inside, at, 0).long()
+        index = starts[:, :, None] + whole
+        pair = [torch.where(coded[:, None, None], self.coded[index + n], self.clean[index + n]).float() for n in (0, 1)]
+        mixed = pair[0] + (pair[1] - pair[0]) * (at - whole)
+        return (mixed * inside).sum(1) / 32768.0
 
 
-def augmented(
-    chosen: np.ndarray, clips: list[Clip], audio: Audio, generator: np.random.Generator, size: int
-) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
-    """Batches of clip numbers and changed waves, alike in length after the change, so that little is padding."""
-    everyone = indices(clips, "train")
-    friends = companions(clips, everyone)
-    generator.shuffle(chosen)
-    for group in np.split(chosen, range(8 * size, len(chosen), 8 * size)):
-        waves = []
-        for i in group:
-            friend = generator.choice(friends[clips[i].speaker, clips[i].emotion])
-            waves.append(augment(audio[i], audio[friend], audio[generator.choice(everyone)], generator))
-        order = np.argsort([len(wave) for wave in waves])
-        batches = np.split(order, range(size, len(order), size))
-        generator.shuffle(batches)
-        for batch in batches:
-            yield group[batch], [waves[i] for i in batch]
+class Feed:
+    """Random batches from the training speakers of every corpus but `leave_out`."""
 
+    def __init__(self, clips: list[Clip], audio: Audio, recipe: Recipe, seed: int, leave_out: str | None = None):
+        self.clips, self.audio, self.recipe = clips, audio, recipe
+        self.generator = np.random.default_rng(seed)
+        self.groups: dict[str, dict[str, dict[str, list[int]]]] = {}
+        for number, clip_number in enumerate(audio.clip):
+            clip = clips[clip_number]
+            if clip.role != "train" or clip.corpus == leave_out or (clip.target < 0 and not clip.ordinary):
+                continue
+            emotions = self.groups.setdefault(share_of(clip.corpus), {})
+            emotions.setdefault(clip.emotion, {}).setdefault(clip.speaker, []).append(number)
+        self.names = sorted(self.groups)
+        shares = np.array([recipe.shares[name] for name in self.names])
+        self.shares = shares / shares.sum()
 
-def start_of(generator: np.random.Generator, recipe: Recipe) -> int:
-    """Position of a batch's first frame: the start, or somewhere in a long segment."""
-    return 0 if generator.random() < 0.5 else int(generator.integers(recipe.farthest_start))
+    def pick(self) -> tuple[str, list[int]]:
+        """An emotion (or `ordinary`) and the segments of one speaker that have it."""
+        emotions = self.groups[self.names[self.generator.choice(len(self.names), p=self.shares)]]
+        emotion = list(emotions)[self.generator.integers(len(emotions))]
+        speakers = list(emotions[emotion])
+        return emotion, emotions[emotion][speakers[self.generator.integers(len(speakers))]]
+
+    def batch(self, bank: Bank, device: str) -> dict[str, Tensor]:
+        """`wave` [batch, samples], `lengths` [batch], `targets` [batch, 7], `weights` and `ordinary` [batch]."""
+        recipe, generator = self.recipe, self.generator
+        samples = int(generator.choice(recipe.lengths) * RATE)
+        size = max(8, int(recipe.seconds * RATE / samples))
+        starts, lengths, places = (np.zeros((size, PARTS), np.int64) for _ in range(3))
+        total, emotions = np.zeros(size, np.int64), []
+        speed = generator.uniform(0.9, 1.1, size) * (generator.random(size) < 0.4)
+        speed = np.where(speed == 0, 1.0, speed)
+        for row in range(size):
+            emotion, members = self.pick()
+            emotions.append(emotion)
+            total[row] = self.fill(row, members, samples, speed[row], starts, lengths, places)
+        on = {"starts": starts, "lengths": lengths, "places": places, "speed": speed.astype(np.float32)}
+        on |= {"coded": generator.random(size) < recipe.coded}
+        moved = {name: torch.from_numpy(value).to(device, non_blocking=True) for name, value in on.items()}
+        targets = np.stack([self.target(emotion) for emotion in emotions])
+        ordinary = np.array([emotion == "ordinary" for emotion in emotions])
+        weights = np.where(ordinary, recipe.ordinary_weight, 1.0)
+        return {
+            "wave": bank.rows(samples, **moved),
+            "lengths": torch.from_numpy(np.maximum(total, 400)).to(device),
+            "targets": torch.from_numpy(targets).float().to(device),
+            "weights": torch.from_numpy(weights).float().to(device),
+            "ordinary": torch.from_numpy(ordinary).to(device),
+        }
+
+    def fill(
+        self,
+        row: int,
+        members: list[int],
+        samples: int,
+        speed: float,
+        starts: np.ndarray,
+        lengths: np.ndarray,
+        places: np.ndarray,
+    ) -> int:
+        """Lays segments of `members` one after another into a row; returns the row's length in samples."""
+        generator, audio = self.generator, self.audio
+        join = generator.random() < self.recipe.join or samples > 6 * RATE
+        # Now and then silence at the ends, which the worker would cut away.
+        place = int(generator.uniform(0, 1.0) * RATE) if generator.random() < 0.12 and samples > 2 * RATE else 0
+        for part in range(PARTS if join else 1):
+            number = members[generator.integers(len(members))]
+            first, last = self.margins(number)
+            room = samples - place
+            length = min(last - first, int(room * speed))
+            if last - first > length:
+                first += int(generator.integers(last - first - length + 1))
+            elif generator.random() < 0.3 and length > 2 * RATE:
+                keep = int(length * generator.uniform(0.6, 1.0))
+                first += int(generator.integers(length - keep + 1))
+                length = keep
+            starts[row, part], lengths[row, part], places[row, part] = audio.offset[number] + first, length, place
+            place += int(length / speed)
+            pause = int(generator.uniform(0.0, 1.0) * RATE)
+            if place + pause + RATE // 2 > samples:
+                break
+            if part + 1 < PARTS and join:
+                place += pause
+        return min(samples, place)
+
+    def margins(self, number: int) -> tuple[int, int]:
+        """First and last sample of a segment with random margins of up to half a second round its speech."""
+        begin, end = self.audio.speech[number]
+        before, after = self.generator.uniform(0, 0.5, 2) * RATE
+        return max(0, int(begin - before)), min(int(self.audio.length[number]), int(end + after))
+
+    def target(self, emotion: str) -> np.ndarray:
+        """Probabilities over KNOWN."""
+        if emotion == "ordinary":
+            return np.array([self.recipe.ordinary[name] for name in KNOWN])
+        target = np.full(len(KNOWN), self.recipe.smoothing / len(KNOWN))
+        target[KNOWN.index(emotion)] += 1 - self.recipe.smoothing
+        return target

@@ -31,3 +31,13 @@ def calibration_error(probabilities: np.ndarray, targets: np.ndarray, bins: int 
     slot = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = [abs(confidence[slot == b].sum() - right[slot == b].sum()) for b in range(bins)]
     return float(sum(gaps) / len(targets))
+
+
+def risk_coverage(probabilities: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    """Share of wrong labels among the surest 20, 40, ... 100 % of the answers."""
+    order = np.argsort(-probabilities.max(1), kind="stable")
+    wrong = (probabilities.argmax(1) != targets)[order]
+    return {
+        f"{share} %": round(float(wrong[: max(1, len(wrong) * share // 100)].mean()), 4)
+        for share in (20, 40, 60, 80, 100)
+    }

@@ -1,108 +1,158 @@
-"""The default model: log-mel, a masked audio transformer, an utterance-aware projection, and one linear head.
+"""The default model: log-mel, a masked audio transformer, utterance-aware frames, and one linear head.
 
 Because the head is linear and the embedding is the mean of the frames, mean(frame_logits) == logits holds exactly.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from .encoder import Block, Encoder, attention_bias, whisper_encoder
-from .frontend import LogMel, valid_mask
-from .labels import ABSENT_LOGIT, KNOWN, KNOWN_INDEX, LABELS
-from .recipe import Recipe
+from .frontend import LogMel
+from .labels import KNOWN
 
 EMBEDDING = 256
-# Standard deviations from the mean of clean training speech.
-FARTHEST = 5.0
+WHISPER_WIDTH = 512
+# Standard deviations from the mean of training speech, for frames and for statistics over them: odd lines can't drive
+# the scores.
+FARTHEST_FRAME, FARTHEST = 8.0, 5.0
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Whisper's blocks and their feed-forward width, then new blocks at half the frame rate and theirs."""
+
+    depth: int = 1
+    hidden: int = 2048
+    blocks: int = 1
+    block_hidden: int = 384
+    # How much of the voice's long-term spectrum, in which line and microphone lie, is taken away: 0 to 1.
+    flat: float = 0.0
+
+
+SMALL = Shape()
+TEACHER = Shape(depth=6, hidden=2048, blocks=1, block_hidden=1024)
+
+
+class Local(nn.Module):
+    """x + a convolution over time (each channel alone), then an attention block; shape [batch, T, EMBEDDING]."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(EMBEDDING)
+        self.conv = nn.Conv1d(EMBEDDING, EMBEDDING, 7, padding=3, groups=EMBEDDING)
+        self.block = Block(EMBEDDING, hidden)
+
+    def forward(self, x: Tensor, weight: Tensor, drop: float) -> Tensor:
+        near = self.conv((self.norm(x) * weight[:, :, None]).transpose(1, 2)).transpose(1, 2)
+        return self.block(x + nn.functional.gelu(near), attention_bias(weight), drop)
+
+
+class Standard(nn.Module):
+    """Brings each of `width` numbers to mean 0 and deviation 1 over training speech, measured once before training.
+
+    Whisper's features differ in size a hundredfold; without this the small ones are learnt last.
+    """
+
+    def __init__(self, width: int, farthest: float) -> None:
+        super().__init__()
+        self.farthest = farthest
+        self.register_buffer("centre", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+
+    def measure(self, x: Tensor) -> None:
+        """`x` [n, width]."""
+        self.centre.copy_(x.mean(0))
+        self.scale.copy_(1 / (x.std(0) + 1e-3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.clamp((x - self.centre) * self.scale, -self.farthest, self.farthest)
 
 
 class Projection(nn.Module):
-    """Frames [batch, T, width] -> frames [batch, T, EMBEDDING], each seeing the utterance's mean and spread."""
+    """Features [batch, T, width] -> frames [batch, T, EMBEDDING], each seeing the utterance's mean and spread."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, shape: Shape) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width)
+        self.frame_scale = Standard(width, FARTHEST_FRAME)
+        self.statistic_scale = Standard(2 * width, FARTHEST)
         self.narrow = nn.Linear(width, EMBEDDING)
-        self.block = Block(EMBEDDING, 4 * EMBEDDING)
-        self.register_buffer("centre", torch.zeros(2 * (width + EMBEDDING)))
-        self.register_buffer("scale", torch.ones(2 * (width + EMBEDDING)))
+        self.halve = nn.Linear(2 * EMBEDDING, EMBEDDING)
+        self.blocks = nn.ModuleList(Local(shape.block_hidden) for _ in range(shape.blocks))
+        self.norm_deep = nn.LayerNorm(2 * EMBEDDING)
         self.context = nn.Linear(2 * (width + EMBEDDING), EMBEDDING)
-        self.last = nn.Linear(EMBEDDING, EMBEDDING)
+        self.last, self.deep = nn.Linear(EMBEDDING, EMBEDDING), nn.Linear(EMBEDDING, EMBEDDING, bias=False)
 
-    def forward(self, x: Tensor, mask: Tensor, drop: float = 0.0) -> Tensor:
-        """`mask` has shape [batch, T, 1]; frames past a clip's end come out as zeros."""
-        narrow = self.block(self.narrow(self.norm(x)), attention_bias(mask[:, :, 0]), drop)
-        statistics = torch.cat([mean_and_spread(x, mask), mean_and_spread(narrow, mask)], dim=2)
-        # Silence and odd lines lie far from all speech: bounded, they can't drive the scores to certainty.
-        standard = torch.clamp((statistics - self.centre) * self.scale, -FARTHEST, FARTHEST)
-        context = self.context(nn.functional.dropout(standard, drop, self.training))
-        return nn.functional.gelu(self.last(narrow) + context) * mask
+    def forward(self, x: Tensor, weight: Tensor, drop: float = 0.0) -> Tensor:
+        """`weight` [batch, T] is 1 for speech, 0 for silence and padding, whose frames come out as zeros."""
+        narrow = self.narrow(self.frame_scale(x))
+        deep, half = self.halved(narrow, weight)
+        for block in self.blocks:
+            deep = block(deep, half, drop)
+        statistics = torch.cat(
+            [self.statistic_scale(mean_and_spread(x, weight)), self.norm_deep(mean_and_spread(deep, half))], dim=1
+        )
+        context = self.context(nn.functional.dropout(statistics, drop, self.training))[:, None, :]
+        again = self.deep(deep).repeat_interleave(2, dim=1)[:, : x.shape[1]]
+        return nn.functional.gelu(self.last(narrow) + again + context)
+
+    def halved(self, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Two frames to one, by their weights: [batch, ceil(T / 2), EMBEDDING] and weights [batch, ceil(T / 2)]."""
+        x = nn.functional.pad(x * weight[:, :, None], (0, 0, 0, 1))
+        weight = nn.functional.pad(weight, (0, 1))
+        half = torch.div(x.shape[1], 2, rounding_mode="trunc")
+        pairs = x[:, : 2 * half].reshape(x.shape[0], half, 2 * EMBEDDING)
+        return self.halve(pairs), weight[:, : 2 * half].reshape(x.shape[0], half, 2).amax(2)
 
 
-def mean_and_spread(x: Tensor, mask: Tensor) -> Tensor:
-    """Mean and standard deviation over the valid frames, shape [batch, 1, 2 * width]."""
-    count = mask.sum(1, keepdim=True)
-    mean = (x * mask).sum(1, keepdim=True) / count
-    centred = (x - mean) * mask
-    return torch.cat([mean, torch.sqrt((centred * centred).sum(1, keepdim=True) / count + 1e-5)], dim=2)
+def mean_and_spread(x: Tensor, weight: Tensor) -> Tensor:
+    """Mean and standard deviation over time by weight, shape [batch, 2 * width]."""
+    share = (weight / torch.clamp(weight.sum(1, keepdim=True), min=1e-3))[:, :, None]
+    mean = (x * share).sum(1)
+    centred = x - mean[:, None, :]
+    return torch.cat([mean, torch.sqrt((centred * centred * share).sum(1) + 1e-5)], dim=1)
 
 
 class Student(nn.Module):
-    """What is trained. `width` and `hidden` are those of Whisper-base, so that its weights fit."""
+    """What is trained."""
 
-    def __init__(self, hidden: int, depth: int, width: int = 512) -> None:
+    def __init__(self, shape: Shape = SMALL, width: int = WHISPER_WIDTH) -> None:
         super().__init__()
-        self.mel = LogMel()
-        self.encoder = Encoder(width, hidden, depth)
-        self.projection = Projection(width)
+        self.mel = LogMel(shape.flat)
+        self.encoder = Encoder(width, shape.hidden, shape.depth)
+        self.projection = Projection(width, shape)
         self.head = nn.Linear(EMBEDDING, len(KNOWN))
 
     def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits over KNOWN [batch, 6] and frames [batch, T, EMBEDDING]."""
-        return self.classify(*self.encode(*self.mel(waveform, lengths)))
+        """Logits over KNOWN [batch, 7] and the embedding [batch, EMBEDDING]."""
+        return self.classify(*self.mel(waveform, lengths))
 
-    def encode(self, mel: Tensor, mel_lengths: Tensor, offset: int = 0) -> tuple[Tensor, Tensor]:
-        """Features [batch, T, width] and lengths. Positions are taken out again: how late a frame is says nothing of its emotion."""
-        states, positions, lengths = self.encoder(mel, mel_lengths, offset)
-        return states[-1] - positions, lengths
-
-    def classify(self, features: Tensor, lengths: Tensor, drop: float = 0.0) -> tuple[Tensor, Tensor]:
-        mask = valid_mask(features.shape[1], lengths)[:, :, None]
-        frames = self.projection(features, mask, drop)
-        embedding = frames.sum(1) / mask.sum(1)
-        return self.head(nn.functional.dropout(embedding, drop, self.training)), frames
+    def classify(
+        self, mel: Tensor, mel_lengths: Tensor, speech: Tensor, offset: int = 0, drop: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        features, weight = self.encoder(mel, mel_lengths, speech, offset)
+        frames = self.projection(features, weight, drop)
+        share = (weight / torch.clamp(weight.sum(1, keepdim=True), min=1e-3))[:, :, None]
+        embedding = (frames * share).sum(1)
+        return self.head(nn.functional.dropout(embedding, drop, self.training)), embedding
 
 
-def new_student(recipe: Recipe) -> Student:
-    """Whisper's stem and first block, of which only the last block's feed-forward half is tuned; everything after is new.
+def measure(student: Student, batches: list[tuple[Tensor, Tensor]]) -> None:
+    """Sets the scales of what the encoder gives, from waves [batch, samples] and lengths [batch]."""
+    frames, statistics = [], []
+    with torch.no_grad():
+        for wave, lengths in batches:
+            features, weight = student.encoder(*student.mel(wave, lengths))
+            frames.append(features[weight > 0.5][::7])
+            statistics.append(mean_and_spread(features, weight))
+    student.projection.frame_scale.measure(torch.cat(frames))
+    student.projection.statistic_scale.measure(torch.cat(statistics))
 
-    What comes before has heard 680,000 hours and needs no gradient, which spares a third of the work of a step.
-    """
-    torch.manual_seed(recipe.seed)
-    student = Student(recipe.hidden, recipe.depth)
-    student.encoder = whisper_encoder(recipe.depth).requires_grad_(False)
-    for part in (student.encoder.blocks[-1].up, student.encoder.blocks[-1].down):
-        part.requires_grad_(True)
+
+def new_student(shape: Shape, seed: int) -> Student:
+    """Whisper's stem and first blocks; everything after is new."""
+    torch.manual_seed(seed)
+    student = Student(shape)
+    student.encoder = whisper_encoder(shape.depth, shape.hidden)
     return student
-
-
-class Shipped(nn.Module):
-    """The student under the model contract: nine labels, calibrated logits."""
-
-    def __init__(self, student: Student, temperature: float) -> None:
-        super().__init__()
-        self.student = student
-        weight = torch.zeros(len(LABELS), EMBEDDING)
-        bias = torch.full((len(LABELS),), ABSENT_LOGIT)
-        weight[KNOWN_INDEX] = student.head.weight.detach() / temperature
-        bias[KNOWN_INDEX] = student.head.bias.detach() / temperature
-        self.register_buffer("weight", weight)
-        self.register_buffer("bias", bias)
-
-    def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        features, valid = self.student.encode(*self.student.mel(waveform, lengths))
-        mask = valid_mask(features.shape[1], valid)[:, :, None]
-        frames = self.student.projection(features, mask)
-        embedding = frames.sum(1) / mask.sum(1)
-        frame_logits = nn.functional.linear(frames, self.weight, self.bias) * mask
-        return nn.functional.linear(embedding, self.weight, self.bias), embedding, frames, frame_logits

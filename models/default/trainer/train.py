@@ -1,131 +1,199 @@
-"""Warm start, then end-to-end tuning on augmented audio with hard and soft labels. Resumes after the last whole epoch."""
+"""End-to-end training on augmented sound, beside a teacher that meets it unchanged. Resumes from its last
+checkpoint."""
 
 import argparse
 import copy
+import dataclasses
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
+from torch.nn import functional
 
 from .audio import Audio
-from .batches import pad
+from .augment import augmented, hidden
 from .corpus import Clip, data_dir, read_clips
-from .feed import augmented, epoch_clips, start_of, targets_of
-from .recipe import Recipe
-from .spectrogram_mask import hide
-from .student import new_student
-from .validate import validation_accuracy
-from .warm_start import warm_start
+from .feed import Bank, Feed
+from .labels import KNOWN
+from .recipe import RECIPES, Recipe
+from .student import EMBEDDING, SMALL, TEACHER, Shape, Student, measure, new_student
+
+SAVE_EVERY = 500
+# Batches that the scales of features are measured on.
+MEASURED = 12
 
 
 class Run:
-    """A training run: the student, the running average of its weights that is shipped, and all that a resume needs."""
+    """A training run: the student, the running average of its weights, and all that a resume needs."""
 
-    def __init__(self, clips: list[Clip], work: Path, recipe: Recipe):
-        self.clips, self.work, self.recipe = clips, work, recipe
-        self.audio, self.generator = Audio(work), np.random.default_rng(recipe.seed)
-        self.targets, self.weights = targets_of(clips, np.load(work / "teacher.npy"), recipe)
-        self.student = new_student(recipe)
-        self.epoch, self.best = 0, 0.0
-        fresh = not (work / "checkpoint.pt").exists()
-        if fresh:
-            self.start_warm()
+    def __init__(
+        self,
+        clips: list[Clip],
+        work: Path,
+        recipe: Recipe,
+        shape: Shape,
+        device: str,
+        name: str,
+        leave_out: str | None = None,
+        teacher: Path | None = None,
+        start: Path | None = None,
+    ):
+        self.recipe, self.shape, self.device, self.path = recipe, shape, device, work / f"{name}.pt"
+        self.feed = Feed(clips, Audio(work), recipe, recipe.seed, leave_out)
+        self.bank = Bank(work, device)
+        self.student = new_student(shape, recipe.seed).to(device)
+        if start:
+            self.student.load_state_dict(torch.load(start, weights_only=False, map_location="cpu")["average"])
+        elif not self.path.exists():
+            measure(self.student, [self.sounds() for _ in range(MEASURED)])
         self.average = copy.deepcopy(self.student).requires_grad_(False)
-        tuned = [p for p in self.student.encoder.parameters() if p.requires_grad]
-        new = [*self.student.projection.parameters(), *self.student.head.parameters()]
-        self.groups = [tuned, new]
-        self.steps = -(-len(epoch_clips(clips, np.random.default_rng(0), recipe)) // recipe.batch)
-        self.begin_cycle()
-        if not fresh:
+        # Guesses the teacher's embedding from the student's; not part of the model.
+        self.guess = torch.nn.Linear(EMBEDDING, EMBEDDING).to(device)
+        self.teacher = load(teacher, device) if teacher else None
+        rates = {"stem": recipe.stem_rate, "blocks": recipe.block_rate, "new": recipe.new_rate}
+        groups: dict[str, list[Tensor]] = {name: [] for name in rates}
+        for parameter_name, parameter in self.student.named_parameters():
+            part = "stem" if "encoder.stem" in parameter_name else "blocks" if "encoder." in parameter_name else "new"
+            groups[part].append(parameter)
+        groups["new"] += self.guess.parameters()
+        self.optimiser = torch.optim.AdamW([{"params": p} for p in groups.values()], weight_decay=recipe.weight_decay)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, list(rates.values()), total_steps=recipe.steps, pct_start=0.08
+        )
+        self.step_number = 0
+        self.parts = {
+            "student": self.student,
+            "average": self.average,
+            "optimiser": self.optimiser,
+            "schedule": self.schedule,
+            "guess": self.guess,
+        }
+        if self.path.exists():
             self.resume()
 
-    def begin_cycle(self) -> None:
-        """A new optimiser whose rates rise and fall once over the cycle's epochs."""
-        ends = np.cumsum(self.recipe.cycle_epochs)
-        cycle = min(int(np.searchsorted(ends, self.epoch, side="right")), len(ends) - 1)
-        self.optimiser = torch.optim.AdamW([{"params": group} for group in self.groups], weight_decay=self.recipe.weight_decay)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, [self.recipe.encoder_rates[cycle], self.recipe.new_rates[cycle]],
-            total_steps=self.recipe.cycle_epochs[cycle] * self.steps, pct_start=0.1,
-        )
-        self.parts = {
-            "student": self.student, "average": self.average, "optimiser": self.optimiser, "schedule": self.schedule,
-        }
+    def sounds(self) -> tuple[Tensor, Tensor]:
+        """Changed waves and their lengths."""
+        batch = self.feed.batch(self.bank, self.device)
+        return augmented(batch["wave"], batch["lengths"], self.recipe.light), batch["lengths"]
 
-    def start_warm(self) -> None:
-        variants = [np.load(self.work / f"variant-{n}.npz") for n in range(self.recipe.variants)]
-        numbers = np.concatenate([variant["clip"] for variant in variants])
-        statistics = np.concatenate([variant["statistics"] for variant in variants])
-        warm_start(self.student, statistics, self.targets[numbers], self.weights[numbers], self.recipe)
-
-    def batches(self) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
-        chosen = epoch_clips(self.clips, self.generator, self.recipe)
-        return augmented(chosen, self.clips, self.audio, self.generator, self.recipe.batch)
-
-    def step(self, batch: np.ndarray, waves: list[np.ndarray]) -> float:
-        self.student.train()
+    def answers(self, wave: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """The student's logits and embedding of changed sound."""
+        generator = self.feed.generator
+        offset = 0 if generator.random() < 0.5 else int(generator.integers(self.recipe.farthest_start))
         with torch.no_grad():
-            mel, mel_lengths = self.student.mel(*pad(waves))
-            hide(mel, mel_lengths, self.generator)
-        offset = start_of(self.generator, self.recipe)
-        logits, _ = self.student.classify(*self.student.encode(mel, mel_lengths, offset), self.recipe.drop)
-        each = nn.functional.cross_entropy(logits, self.targets[batch], reduction="none")
-        loss = (each * self.weights[batch]).sum() / self.weights[batch].sum()
+            mel, mel_lengths, speech = self.student.mel(wave, lengths)
+            mel = hidden(mel, mel_lengths)
+        with self.half():
+            logits, embedding = self.student.classify(mel, mel_lengths, speech, offset, self.recipe.drop)
+        return logits.float(), embedding.float()
+
+    def half(self) -> torch.autocast:
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda")
+
+    def targets(self, batch: dict[str, Tensor], soft: Tensor, share: float) -> Tensor:
+        """The labels, mixed with a `share` of `soft` [batch, 7]; what ordinary speech has of anger is taken out of
+        it."""
+        ordinary = batch["ordinary"][:, None]
+        calm = soft.clone()
+        calm[:, KNOWN.index("angry")] *= 0.1
+        soft = torch.where(ordinary, calm / calm.sum(1, keepdim=True), soft)
+        share = torch.where(ordinary, self.recipe.own_share, share)
+        return (1 - share) * batch["targets"] + share * soft
+
+    def step(self) -> float:
+        self.student.train()
+        batch = self.feed.batch(self.bank, self.device)
+        with torch.no_grad():
+            changed = augmented(batch["wave"], batch["lengths"], self.recipe.light)
+        logits, embedding = self.answers(changed, batch["lengths"])
+        logarithms, hint = torch.log_softmax(logits, 1), 0.0
+        if self.teacher is None:
+            targets = self.targets(batch, logarithms.detach().exp(), 0.0)
+        else:
+            with torch.no_grad(), self.half():
+                said, meant = self.teacher(batch["wave"], batch["lengths"])
+            targets = self.targets(batch, torch.softmax(said.float(), 1), self.recipe.teacher_share)
+            hint = self.recipe.hint * (1 - functional.cosine_similarity(self.guess(embedding), meant.float()))
+        loss = ((hint - (targets * logarithms).sum(1)) * batch["weights"]).sum() / batch["weights"].sum()
         self.optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_([p for group in self.groups for p in group], 1.0)
+        torch.nn.utils.clip_grad_norm_(self.student.parameters(), 1.0)
         self.optimiser.step()
         self.schedule.step()
+        self.step_number += 1
+        decay = min(self.recipe.average, self.step_number / (self.step_number + 10))
         with torch.no_grad():
-            for ours, theirs in zip(self.average.parameters(), self.student.parameters(), strict=True):
-                ours.lerp_(theirs, 1 - self.recipe.average)
-        return loss.item()
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.student.parameters()), 1 - decay)
+        return float(loss.detach()) if self.step_number % 50 == 0 else 0.0
 
-    def run_epoch(self) -> None:
-        started, losses = time.time(), []
-        if self.epoch in np.cumsum(self.recipe.cycle_epochs):
-            self.begin_cycle()
-        for batch, waves in self.batches():
-            losses.append(self.step(batch, waves))
-            if len(losses) % 20 == 0:
-                passed = time.time() - started
-                print(f"  step {len(losses)}/{self.steps} loss {np.mean(losses[-20:]):.3f} {passed:.0f} s", flush=True)
-        self.epoch += 1
-        self.judge(f"epoch {self.epoch} loss {np.mean(losses):.3f}")
-
-    def judge(self, title: str) -> None:
-        """Keeps the averaged weights when they are the best so far on the validation speakers."""
-        clean, line = (validation_accuracy(self.average, self.clips, self.audio, over) for over in (False, True))
-        print(f"{title} validation clean {clean:.4f} line {line:.4f}", flush=True)
-        if clean + line > self.best:
-            self.best = clean + line
-            torch.save(self.average.state_dict(), self.work / "best.pt")
-        self.save()
+    def run(self) -> None:
+        started, begun = time.time(), self.step_number
+        while self.step_number < self.recipe.steps:
+            loss = self.step()
+            if self.step_number % 250 == 0:
+                pace = (self.step_number - begun) / (time.time() - started)
+                print(
+                    f"{self.path.stem} step {self.step_number}/{self.recipe.steps} loss {loss:.3f} {pace:.2f}/s",
+                    flush=True,
+                )
+            if self.step_number % SAVE_EVERY == 0 or self.step_number == self.recipe.steps:
+                self.save()
 
     def save(self) -> None:
         state = {name: part.state_dict() for name, part in self.parts.items()}
-        state |= {"epoch": self.epoch, "best": self.best, "generator": self.generator, "torch": torch.get_rng_state()}
-        torch.save(state, self.work / "checkpoint.partial.pt")
-        (self.work / "checkpoint.partial.pt").rename(self.work / "checkpoint.pt")
+        state |= {"shape": dataclasses.asdict(self.shape), "step": self.step_number}
+        state |= {"generator": self.feed.generator, "torch": torch.get_rng_state()}
+        partial = self.path.with_suffix(".partial.pt")
+        torch.save(state, partial)
+        partial.rename(self.path)
 
     def resume(self) -> None:
-        saved = torch.load(self.work / "checkpoint.pt", weights_only=False)
+        saved = torch.load(self.path, weights_only=False, map_location=self.device)
         for name, part in self.parts.items():
             part.load_state_dict(saved[name])
-        self.epoch, self.best, self.generator = saved["epoch"], saved["best"], saved["generator"]
-        torch.set_rng_state(saved["torch"])
+        self.step_number, self.feed.generator = saved["step"], saved["generator"]
+        torch.set_rng_state(saved["torch"].cpu())
 
 
-if __name__ == "__main__":
+def load(path: Path, device: str) -> Student:
+    """The averaged weights of a run."""
+    saved = torch.load(path, weights_only=False, map_location="cpu")
+    student = Student(Shape(**saved["shape"]))
+    student.load_state_dict(saved["average"])
+    return student.to(device).eval().requires_grad_(False)
+
+
+def main() -> None:
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data")
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--name", default="student", help="of the checkpoint")
+    parser.add_argument("--leave-out", help="a corpus that the run must not see")
+    parser.add_argument("--teacher", type=Path, help="checkpoint of a teacher")
+    parser.add_argument(
+        "--start", type=Path, help="checkpoint whose weights the run goes on from, with rates that rise again"
+    )
+    parser.add_argument("--recipe", default="first", choices=tuple(RECIPES))
+    parser.add_argument("--steps", type=int, help="other than the recipe's")
     arguments = parser.parse_args()
-    run = Run(read_clips(data_dir(arguments.data)), arguments.work, Recipe())
-    if run.epoch == 0:
-        run.judge("warm start")
-    while run.epoch < sum(run.recipe.cycle_epochs):
-        run.run_epoch()
+    recipe = RECIPES[arguments.recipe]
+    recipe = dataclasses.replace(recipe, steps=arguments.steps or recipe.steps)
+    shape = TEACHER if arguments.recipe == "teacher" else SMALL
+    Run(
+        read_clips(data_dir(arguments.data)),
+        arguments.work,
+        recipe,
+        shape,
+        arguments.device,
+        arguments.name,
+        arguments.leave_out,
+        arguments.teacher,
+        arguments.start,
+    ).run()
+
+
+if __name__ == "__main__":
+    main()
