@@ -53,7 +53,7 @@ for corpus in $leave; do
   learn "loco-$corpus" second 1500 --leave-out "$corpus" --teacher "$work/teacher-$corpus.pt" --start "$work/first-$corpus.pt"
   stage judge --device "$device" --conditions clean line --names "loco-$corpus"
 done
-stage judge --device "$device" --conditions clean line --names student
+stage judge --device "$device" --names student
 stage calibrate --out "$out"
 stage evaluate --out "$out" "${previous[@]}"
 echo "model.onnx, model.json and metrics.json are in $out"

@@ -30,8 +30,7 @@ from .metrics import (
 from .scorer import Scorer, batch_difference, seconds_per_run
 
 FOUR = ("angry", "happy", "neutral", "sad")
-# Of the conditions that show how steady labels are, every so many segments are scored.
-STRIDE = 4
+STEADY = ("compressor", "gate", "presence", "silence")
 NINE = np.array([LABELS.index(name) for name in KNOWN])
 
 
@@ -49,16 +48,17 @@ class Scored:
         self.number = np.array(wanted)
         known = [clips[n] for n in audio.clip[self.number]]
         self.clip, self.corpus = audio.clip[self.number], np.array([c.corpus for c in known])
+        self.speaker = np.array([c.speaker for c in known])
         self.target = np.array([NINE[c.target] if c.target >= 0 else -1 for c in known])
         self.ordinary = np.array([c.ordinary for c in known])
         self.seconds = np.diff(audio.served[self.number], axis=1)[:, 0] / SAMPLE_RATE
 
-    def scores(self, condition: str, stride: int = 1) -> np.ndarray:
-        """[ceil(n / stride), 9]"""
-        path = self.cache / f"{condition}-{stride}.npy"
+    def scores(self, condition: str) -> np.ndarray:
+        """[n, 9]"""
+        path = self.cache / f"{condition}.npy"
         if not path.exists():
             change = CONDITIONS[condition]
-            logits = [self.scorer.logits([change(self.audio.wave(n), int(n))])[0] for n in self.number[::stride]]
+            logits = [self.scorer.logits([change(self.audio.wave(n), int(n))])[0] for n in self.number]
             np.save(path, softmax(np.array(logits, np.float64)))
             print(f"{path.parent.name} {condition}: {len(logits)} segments", flush=True)
         return np.load(path)
@@ -89,6 +89,7 @@ def false_alarms(scored: Scored, condition: str) -> dict:
     groups = {name: scored.corpus == name for name in sorted(set(scored.corpus[scored.ordinary]))}
     seen = scored.ordinary & ~np.isin(scored.corpus, [*SHARE_ALIKE, "calls"])
     unseen = scored.ordinary & np.isin(scored.corpus, [*SHARE_ALIKE, "calls"])
+    groups |= {f"call {name}": scored.speaker == name for name in sorted(set(scored.speaker[scored.corpus == "calls"]))}
     groups |= {"corpora in training, other speakers": seen, "corpora not in training": unseen, "all": scored.ordinary}
     return {name: table(everything.chosen(rows & scored.ordinary)) for name, rows in groups.items()}
 
@@ -104,16 +105,18 @@ def curve(scored: Scored, condition: str) -> list[dict]:
     return operating_curve(Ordinary(found[rows], scored.seconds[rows], scored.clip[rows]), angry)
 
 
-def steadiness(scored: Scored) -> dict:
-    """Share of segments whose label changes with the condition."""
-    clean, result = scored.scores("clean")[::STRIDE].argmax(1), {}
-    acted = scored.target[::STRIDE] >= 0
-    for condition in ("compressor", "gate", "presence", "silence"):
-        other = clean != scored.scores(condition, STRIDE).argmax(1)
-        result[condition] = {
-            "acted": round(float(other[acted].mean()), 4),
-            "ordinary": round(float(other[~acted].mean()), 4),
-        }
+def steadiness(judged: Judged) -> dict:
+    """Share of test segments whose label changes with the condition, before packing."""
+    rows, result = judged.role == "test", {}
+    acted, clean = rows & (judged.target >= 0), judged.logits["clean"].argmax(1)
+    for condition in STEADY:
+        if condition in judged.logits:
+            other = clean != judged.logits[condition].argmax(1)
+            ordinary = rows & judged.ordinary
+            result[condition] = {
+                "acted": round(float(other[acted].mean()), 4),
+                "ordinary": round(float(other[ordinary].mean()), 4),
+            }
     return result
 
 
@@ -138,6 +141,29 @@ def left_out(path: Path, clips: list[Clip], audio: Audio, corpus: str, calibrati
     return result
 
 
+def runs_without(start: str, clips: list[Clip], audio: Audio, work: Path, calibration: dict) -> dict:
+    """left_out() of every file of judge.py that begins with `start` and goes on with the corpus that was left out."""
+    named = {path.stem.removeprefix(start): path for path in sorted(work.glob(f"{start}*.npz"))}
+    return {corpus: left_out(path, clips, audio, corpus, calibration) for corpus, path in named.items()}
+
+
+def margins(judged: Judged, calibration: dict) -> dict:
+    """What the sound kept round speech does, before packing: recall of CREMA-D's test speakers, and ordinary speech
+    taken for anger."""
+    rows, result = (judged.corpus == "crema_d") & (judged.role == "test") & (judged.target >= 0), {}
+    for condition, logits in judged.logits.items():
+        if condition == "clean" or condition.startswith("margin"):
+            found = scores(logits, calibration["temperature"], calibration["neutral_deduction"])
+            counts = confusion(judged.target[rows], found[rows].argmax(1), len(KNOWN))
+            calm = Ordinary(found[judged.ordinary], judged.seconds[judged.ordinary], judged.clip[judged.ordinary])
+            result["margin 0.1" if condition == "clean" else condition] = {
+                "crema_d_unweighted_accuracy": round(unweighted_accuracy(counts), 4),
+                "ordinary_predicted_angry": round(calm.predicted_angry(), 4),
+                "ordinary_at_0.6": round(calm.at(0.6), 4),
+            }
+    return result
+
+
 def speed(models: list[Scorer], wave: np.ndarray) -> dict:
     """Seconds per run and, with a second model, the ratio of the first to it."""
     result = {}
@@ -154,7 +180,7 @@ def evaluate(clips: list[Clip], work: Path, out: Path, previous: Path | None) ->
     scored = {"shipped": Scored(clips, audio, out / "model.onnx", work)}
     if previous:
         scored["previous"] = Scored(clips, audio, previous / "model.onnx", work)
-    one = scored["shipped"]
+    one, judged = scored["shipped"], Judged.read(work / "judged-student.npz", clips, audio)
     speech = np.concatenate([audio.wave(n) for n in one.number[:30]])
     report: dict = {
         "scored_against": "the emotion that the actor intended; ordinary speech: nobody is angry",
@@ -163,12 +189,10 @@ def evaluate(clips: list[Clip], work: Path, out: Path, previous: Path | None) ->
         "bytes": (out / "model.onnx").stat().st_size,
         "batch_minus_single": batch_difference(one.scorer, [audio.wave(n) for n in one.number[:64:4]]),
         "speed_one_thread": speed([each.scorer for each in scored.values()], speech),
-        "left_out": {
-            path.stem.removeprefix("judged-loco-"): left_out(
-                path, clips, audio, path.stem.removeprefix("judged-loco-"), calibration
-            )
-            for path in sorted(work.glob("judged-loco-*.npz"))
-        },
+        "left_out": runs_without("judged-loco-", clips, audio, work, calibration),
+        "left_out_first_recipe_only": runs_without("judged-short-", clips, audio, work, calibration),
+        "margins": margins(judged, calibration),
+        "labels_changed": steadiness(judged),
     }
     for name, each in scored.items():
         report[name] = {
@@ -183,7 +207,8 @@ def evaluate(clips: list[Clip], work: Path, out: Path, previous: Path | None) ->
             }
             for condition in ("clean", "line")
         }
-        report[name]["labels_changed"] = steadiness(each)
+        acted = [report[name][condition]["acted"][corpus] for condition in ("clean", "line") for corpus in ACTED]
+        report[name]["mean_ece"] = round(float(np.mean([one["ece"] for one in acted])), 4)
         (out / "metrics.json").write_text(json.dumps(report, indent=1) + "\n")
 
 

@@ -99,7 +99,7 @@ if __name__ == "__main__":
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--conditions", nargs="+", default=list(CONDITIONS), choices=[*CONDITIONS, *MARGINS])
+    parser.add_argument("--conditions", nargs="+", default=[*CONDITIONS, *MARGINS], choices=[*CONDITIONS, *MARGINS])
     parser.add_argument("--names", nargs="+", required=True, help="of checkpoints")
     arguments = parser.parse_args()
     judge(
