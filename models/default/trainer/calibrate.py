@@ -26,15 +26,22 @@ DIRECTIONS = 64
 # Of held-out speech this share lies farther from the training speech than `middle`, and a twentieth so far that
 # unknown has 5 %.
 BEYOND = 0.002
+# Threshold of the built-in rule (config/alerts.toml).
+BUILT_IN = 0.6
 # An alert may be wrong so often, and a call of ordinary speech lasts so long.
 ALARMS_PER_100_CALLS, CALL_HOURS = 1.0, 4 / 60
 
 
-def scores(logits: np.ndarray, temperature: float, neutral: float) -> np.ndarray:
-    """Scores over KNOWN [n, 7] with `neutral` taken from the logit of neutral."""
-    shift = np.zeros(len(KNOWN))
-    shift[KNOWN.index("neutral")] = -neutral
-    return softmax(logits.astype(np.float64) / temperature + shift)
+def shift(neutral: float, angry: float) -> np.ndarray:
+    """What is added to the logits [7]: `angry` to that of angry, `neutral` taken from that of neutral."""
+    added = np.zeros(len(KNOWN))
+    added[KNOWN.index("neutral")], added[KNOWN.index("angry")] = -neutral, angry
+    return added
+
+
+def scores(logits: np.ndarray, temperature: float, neutral: float, angry: float = 0.0) -> np.ndarray:
+    """Calibrated scores over KNOWN [n, 7]."""
+    return softmax(logits.astype(np.float64) / temperature + shift(neutral, angry))
 
 
 def left_out(judged: dict[str, Judged]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -59,24 +66,39 @@ def fit(sets: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
     return min(grid, key=lambda pair: loss(*pair))
 
 
-def alerts(student: Judged, calibration: Calibration) -> dict:
-    """The lowest threshold at which the built-in rule is wrong seldom enough, clean and over the line."""
-    found = []
-    for condition in ("clean", "line"):
-        angry = scores(student.logits[condition], calibration.temperature, -calibration.bias[KNOWN.index("neutral")])
-        found.append(
-            Ordinary(angry[student.ordinary], student.seconds[student.ordinary], student.clip[student.ordinary])
+def ordinary_speech(student: Judged, temperature: float, neutral: float, angry: float) -> list[Ordinary]:
+    """Of the test speakers, clean and over the line."""
+    rows = student.ordinary
+    return [
+        Ordinary(
+            scores(student.logits[condition][rows], temperature, neutral, angry),
+            student.seconds[rows],
+            student.clip[rows],
         )
+        for condition in ("clean", "line")
+    ]
+
+
+def bolder(student: Judged, temperature: float, neutral: float) -> float:
+    """The most that can be added to the logit of angry without an alarm of the built-in rule on ordinary speech.
+
+    Likelihood on the corpora left out asks for more: there anger is missed, not invented.
+    """
+    fine = 0.0
+    for angry in np.arange(0.0, 0.51, 0.05):
+        if any(one.alarms(BUILT_IN) for one in ordinary_speech(student, temperature, neutral, float(angry))):
+            break
+        fine = float(angry)
+    return round(fine, 2)
+
+
+def alerts(found: list[Ordinary]) -> dict:
+    """The lowest threshold at which the built-in rule is wrong seldom enough, clean and over the line."""
     hours = float(found[0].seconds.sum()) / 3600
     per_call = {t: 100 * CALL_HOURS * max(one.alarms(t) for one in found) / hours for t in THRESHOLDS}
     threshold = next(t for t in THRESHOLDS if t >= 0.5 and per_call[t] <= ALARMS_PER_100_CALLS)
-    return {
-        "angry": {
-            "threshold": threshold,
-            "in_a_row": 2,
-            "false_alarms_per_100_ordinary_calls": round(per_call[threshold], 2),
-        }
-    }
+    rate = round(per_call[threshold], 2)
+    return {"angry": {"threshold": threshold, "in_a_row": 2, "false_alarms_per_100_ordinary_calls": rate}}
 
 
 def calibrate(clips: list[Clip], work: Path, out: Path) -> None:
@@ -91,8 +113,8 @@ def calibrate(clips: list[Clip], work: Path, out: Path) -> None:
     else:
         earlier = json.loads((Path(__file__).resolve().parent.parent / "metrics.json").read_text())["calibration"]
         temperature, neutral = earlier["temperature"], earlier["neutral_deduction"]
-    bias = np.zeros(len(KNOWN))
-    bias[KNOWN.index("neutral")] = -neutral
+    angry = bolder(student, temperature, neutral)
+    bias = shift(neutral, angry)
     centre, directions = speech_directions(student.trained.astype(np.float64), DIRECTIONS)
     held_out = student.role == "test"
     away = distance(student.embeddings.astype(np.float64), centre, directions)[held_out]
@@ -105,7 +127,7 @@ def calibrate(clips: list[Clip], work: Path, out: Path) -> None:
             name: float(
                 np.mean([calibration_error(scores(logits, *values), targets) for logits, targets in left_out(runs)])
             )
-            for name, values in {"before": (1.0, 0.0), "after": (temperature, neutral)}.items()
+            for name, values in {"before": (1.0, 0.0, 0.0), "after": (temperature, neutral, angry)}.items()
         }
         if runs
         else {}
@@ -113,13 +135,14 @@ def calibrate(clips: list[Clip], work: Path, out: Path) -> None:
     report = {
         "temperature": round(temperature, 3),
         "neutral_deduction": round(neutral, 3),
+        "angry_addition": angry,
         "left_out_ece": errors,
         "unknown": {
             "directions": DIRECTIONS,
             "slope": round(calibration.slope, 3),
             "middle": round(calibration.middle, 3),
         },
-        "alerts": alerts(student, calibration),
+        "alerts": alerts(ordinary_speech(student, temperature, neutral, angry)),
         "labels": LABELS,
     }
     (work / "calibration.json").write_text(json.dumps(report, indent=1) + "\n")

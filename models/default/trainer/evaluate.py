@@ -30,6 +30,7 @@ from .metrics import (
 from .scorer import Scorer, batch_difference, seconds_per_run
 
 FOUR = ("angry", "happy", "neutral", "sad")
+CALIBRATED = ("temperature", "neutral_deduction", "angry_addition")
 STEADY = ("compressor", "gate", "presence", "silence")
 NINE = np.array([LABELS.index(name) for name in KNOWN])
 
@@ -153,7 +154,7 @@ def margins(judged: Judged, calibration: dict) -> dict:
     rows, result = (judged.corpus == "crema_d") & (judged.role == "test") & (judged.target >= 0), {}
     for condition, logits in judged.logits.items():
         if condition == "clean" or condition.startswith("margin"):
-            found = scores(logits, calibration["temperature"], calibration["neutral_deduction"])
+            found = scores(logits, *(calibration[name] for name in CALIBRATED))
             counts = confusion(judged.target[rows], found[rows].argmax(1), len(KNOWN))
             calm = Ordinary(found[judged.ordinary], judged.seconds[judged.ordinary], judged.clip[judged.ordinary])
             result["margin 0.1" if condition == "clean" else condition] = {
