@@ -31,7 +31,7 @@ class Scorer:
         return np.concatenate([self.outputs([wave], ["logits"])["logits"] for wave in waves])
 
 
-def seconds_per_run(scorers: list[Scorer], wave: np.ndarray, repeats: int = 15) -> list[float]:
+def seconds_per_run(scorers: list[Scorer], wave: np.ndarray, repeats: int = 40) -> list[float]:
     """Of each scorer the fastest of `repeats` runs, taken in turn, so that a loaded machine slows all of them alike."""
     best = [np.inf] * len(scorers)
     for _ in range(repeats):
