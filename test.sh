@@ -29,7 +29,7 @@ stop_what_we_started() {
 check_model() {
   need_python_packages
   say "the default model's contract"
-  PYTHONPATH="$PYTHON_FOLDER" python3 -m pytest -q -p no:cacheprovider models/default/tests || die "the model breaks its contract."
+  PYTHONPATH="$PYTHON_FOLDER" python3 -m pytest -q -p no:cacheprovider models/default/tests models/tests || die "the model breaks its contract."
   say "the voice activity network, against Silero's own"
   unpack_wheel silero_vad.onnx "$STACK/tools/silero_vad.onnx"
   EMOFLEET_SILERO="$STACK/tools/silero_vad.onnx" PYTHONPATH="$PYTHON_FOLDER" \

@@ -16,13 +16,26 @@ while (($#)); do
     --device) device=$2 ;;
     --share) share=$2 ;;
     --previous) previous=(--previous "$2") ;;
-    --leave-one-out) leave="emodb banglaser"; shift; continue ;;
-    *) echo "unknown option $1; see the head of train.sh" >&2; exit 2 ;;
+    --leave-one-out)
+      leave="emodb banglaser"
+      shift
+      continue
+      ;;
+    *)
+      echo "unknown option $1; see the head of train.sh" >&2
+      exit 2
+      ;;
   esac
   shift 2
 done
-[[ -n $data ]] || { echo "give --data DIR (the folder with speech/manifest.tsv) or set EMOFLEET_DATA" >&2; exit 2; }
-[[ -n $out ]] || { echo "give --out DIR: where model.onnx, model.json and metrics.json go" >&2; exit 2; }
+[[ -n $data ]] || {
+  echo "give --data DIR (the folder with speech/manifest.tsv) or set EMOFLEET_DATA" >&2
+  exit 2
+}
+[[ -n $out ]] || {
+  echo "give --out DIR: where model.onnx, model.json and metrics.json go" >&2
+  exit 2
+}
 data=$(realpath "$data") out=$(realpath -m "$out") work=$(realpath -m "${work:-$out/work}")
 mkdir -p "$out" "$work"
 
@@ -40,7 +53,10 @@ fi
 
 # Threads that wait without spinning leave the cores to whoever else needs them.
 export OMP_WAIT_POLICY=passive PYTHONPATH=$here
-stage() { echo "== $1 ${*:2}"; nice -n 19 "${PYTHON:-python3}" -m "trainer.$1" --data "$data" --work "$work" "${@:2}"; }
+stage() {
+  echo "== $1 ${*:2}"
+  nice -n 19 "${PYTHON:-python3}" -m "trainer.$1" --data "$data" --work "$work" "${@:2}"
+}
 learn() { stage train --device "$device" --name "$1" --recipe "$2" --steps $(($3 * share / 100)) "${@:4}"; }
 stage audio
 stage codecs

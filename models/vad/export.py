@@ -134,7 +134,9 @@ def rewrite(source: onnx.ModelProto) -> onnx.ModelProto:
         helper.make_node("Reshape", ["encoded", "sequence_shape"], ["sequence"]),
         helper.make_node("Split", ["state", "halves"], ["h", "c"], axis=0),
         helper.make_node(
-            "LSTM", ["sequence", "rnn.w", "rnn.r", "rnn.b", "", "h", "c"], ["all_h", "last_h", "last_c"],
+            "LSTM",
+            ["sequence", "rnn.w", "rnn.r", "rnn.b", "", "h", "c"],
+            ["all_h", "last_h", "last_c"],
             hidden_size=HIDDEN,
         ),
         helper.make_node("Concat", ["last_h", "last_c"], ["next_state"], axis=0),

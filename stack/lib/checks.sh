@@ -15,8 +15,8 @@ check_scripts() {
     return
   fi
   need_lint_tools
-  mapfile -t shell < <(git ls-files '*.sh' .ci/run ':!models/default')
-  python=(models/emotion2vec stack tests/containers)
+  mapfile -t shell < <(git ls-files '*.sh' .ci/run)
+  python=(models stack tests/containers)
   say "spelling, shell, Python"
   typos || die "typos found misspelt words: correct them, or add a word that is right to typos.toml."
   shfmt --diff "${shell[@]}" || die "run 'shfmt -w $(printf '%s ' "${shell[@]}")'."

@@ -3,7 +3,6 @@ worker/src/audio/segment_tests.rs."""
 
 import numpy as np
 import pytest
-
 from trainer.segmenter import QUIET, RATE, Segment, segments
 from trainer.voice_activity import CHUNK, slowed
 

@@ -30,9 +30,9 @@ def judged(clips: list[Clip], audio: Audio) -> np.ndarray:
     for number, clip_number in enumerate(audio.clip):
         clip = clips[clip_number]
         acted = clip.corpus in ACTED and clip.target >= 0
-        if acted and (clip.role != "train" or clip.corpus != "crema_d" or number % CREMA_STRIDE == 0):
-            chosen.append(number)
-        elif clip.ordinary and clip.role == "test":
+        if (acted and (clip.role != "train" or clip.corpus != "crema_d" or number % CREMA_STRIDE == 0)) or (
+            clip.ordinary and clip.role == "test"
+        ):
             chosen.append(number)
     return np.array(chosen)
 

@@ -63,7 +63,7 @@ class Segmenter:
 
     def finish(self) -> list[Segment]:
         if self.current:
-            begin, dip = self.current
+            _, dip = self.current
             self.close(self.position if dip is None else dip)
         if self.stretches:
             self.emit(len(self.stretches) - 1)

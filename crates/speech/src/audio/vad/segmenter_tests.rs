@@ -5,7 +5,7 @@ use super::*;
 const CHUNK: usize = 512;
 
 fn settings() -> settings::Segment {
-    settings::Settings::default().segment
+    settings::Segment { padding_s: 0.1, ..settings::Settings::default().segment }
 }
 
 /// A recording of spans: seconds, and whether they are speech.
