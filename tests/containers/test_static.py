@@ -174,3 +174,12 @@ def test_services_get_only_the_keys_that_they_use() -> None:
 
     assert not has("dispatcher", "S3") and not has("migrate", "S3") and not has("migrate", "AMQP")
     assert not has("bucket", "POSTGRES") and not has("bucket", "AMQP")
+
+
+def test_every_file_that_a_build_fetches_is_pinned_for_arm_too() -> None:
+    pins = [line.split() for line in (ROOT / "stack/wheels.lock").read_text().splitlines() if not line.startswith("#")]
+    machines = {}
+    for target, _package, _version, machine, *_rest in filter(None, pins):
+        machines.setdefault(target, set()).add(machine)
+    for target in ("libonnxruntime.so", "silero_vad.onnx"):
+        assert machines[target] in ({"any"}, {"x86_64", "aarch64"}), target
