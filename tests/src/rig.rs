@@ -52,7 +52,9 @@ impl Rig {
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
         let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
         let manifest = project("Cargo.toml");
-        let build = ["build", "-q", "--profile", profile, "-p", "emofleet-worker", "--manifest-path", &manifest];
+        // Of the whole workspace, so that features, and with them compiled dependencies, are those of the tests.
+        let build =
+            ["build", "-q", "--profile", profile, "--workspace", "--bin", "worker", "--manifest-path", &manifest];
         command(&cargo, &build, &folder)?;
         // Postgres refuses to run as root and must reach its folder as somebody else.
         command("chmod", &["755", &temporary.path().to_string_lossy()], &folder)?;
