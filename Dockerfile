@@ -5,7 +5,7 @@
 ARG DEBIAN_IMAGE=debian:bookworm-slim
 ARG RUST_IMAGE=rust:1.95-slim-bookworm
 
-# ONNX Runtime and the voice activity detector: pinned and checked by hash in stack/wheels.lock.
+# ONNX Runtime: pinned and checked by hash in stack/wheels.lock.
 FROM ${DEBIAN_IMAGE} AS runtime
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates python3 python3-pip \
     && rm -rf /var/lib/apt/lists/*
@@ -27,6 +27,7 @@ COPY containers containers
 COPY crates crates
 COPY dispatcher dispatcher
 COPY migrations migrations
+COPY models/vad/silero_vad_blocks.onnx models/vad/
 COPY producer producer
 COPY tests/Cargo.toml tests/
 COPY worker worker

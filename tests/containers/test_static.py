@@ -35,7 +35,7 @@ def tracked() -> list[str]:
     return [name for name in names if name and (ROOT / name).is_file()]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def context() -> pathlib.Path:
     """The build context as a builder gets it. Always in the same place, so that Cargo knows it again."""
     folder = TARGET / "build-context"
@@ -48,13 +48,22 @@ def context() -> pathlib.Path:
     return folder
 
 
-def copied() -> list[str]:
+def copied(dockerfile: str = DOCKERFILE) -> list[str]:
     """Sources of every COPY that takes from the build context."""
-    lines = re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
-    return [source for line in lines for source in line.split()[:-1]]
+    lines = re.findall(r"^COPY (?!--from)(.+)$", dockerfile, re.MULTILINE)
+    return [source.rstrip("/") for line in lines for source in line.split()[:-1]]
 
 
-def test_the_build_context_compiles(context: pathlib.Path) -> None:
+def below(name: str, sources: set[str]) -> bool:
+    """Whether a file is one of the sources, or in a folder of them."""
+    return not {name, *map(str, pathlib.PurePath(name).parents)}.isdisjoint(sources)
+
+
+def test_what_the_build_stage_copies_compiles(context: pathlib.Path) -> None:
+    (stage,) = re.findall(r"^FROM \S+ AS build\n(.*?)^FROM ", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    for name in let_through(context):
+        if not below(name, set(copied(stage))):
+            (context / name).unlink()
     environment = os.environ | {"CARGO_TARGET_DIR": str(TARGET)}
     command = ["containers/build.sh", "check"]
     result = subprocess.run(command, cwd=context, env=environment, capture_output=True, text=True)
@@ -67,12 +76,8 @@ def test_every_source_of_a_copy_is_in_the_build_context(context: pathlib.Path) -
 
 
 def test_the_build_context_holds_nothing_that_is_not_copied(context: pathlib.Path) -> None:
-    # build.sh puts empty files beside the manifest of `tests`; the other two are sent with every build.
-    known = {"Dockerfile", ".dockerignore", "tests", *(source.rstrip("/") for source in copied())}
-    parents = {
-        name: {name, *(str(parent) for parent in pathlib.PurePath(name).parents)} for name in let_through(context)
-    }
-    assert [name for name, above in parents.items() if not above & known] == []
+    known = {"Dockerfile", ".dockerignore", *copied()}  # the first two are sent with every build
+    assert [name for name in let_through(context) if not below(name, known)] == []
 
 
 @pytest.mark.parametrize(
