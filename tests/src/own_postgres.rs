@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::rig::{command, project};
 
-/// A private server on a free port of loopback. Dropped, it ends.
+/// A private server on a free port of loopback. It ends when the value is dropped.
 #[derive(Debug)]
 pub struct OwnPostgres {
     folder: PathBuf,
@@ -27,7 +27,7 @@ impl OwnPostgres {
         let temporary = tempfile::Builder::new().prefix("emofleet-postgres-").tempdir()?;
         let folder = temporary.path().join("stack");
         std::fs::create_dir_all(&folder)?;
-        // postgres::Settings refuses to run as root and must reach its folder as somebody else.
+        // Postgres refuses to run as root and must reach its folder as another user.
         std::fs::set_permissions(temporary.path(), std::fs::Permissions::from_mode(0o755))?;
         std::fs::write(folder.join("kinds"), "POSTGRES=native\n")?;
         let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
@@ -68,15 +68,15 @@ impl OwnPostgres {
             }
         }
         anyhow::bail!(
-            "postgres::Settings does not turn TLS on: {}",
+            "Postgres does not turn TLS on: {}",
             std::fs::read_to_string(self.folder.join("log/postgres.log"))?
         )
     }
 
-    /// The default settings, leading here by this name of the host, with these parameters of the URL.
+    /// The default settings with the URL of this server: this name of the host, and these parameters.
     ///
     /// # Errors
-    /// When the server's port or password is not told.
+    /// When the server's port or password is not known.
     pub fn settings(&self, host: &str, parameters: &[(&str, &str)]) -> Result<postgres::Settings> {
         let mut url = self.url("emofleet", "POSTGRES_PASSWORD", "emofleet")?;
         url.set_host(Some(host))?;
@@ -102,7 +102,7 @@ impl OwnPostgres {
 impl Drop for OwnPostgres {
     fn drop(&mut self) {
         if let Err(error) = command(&project("stack/down.sh"), &[], &self.folder) {
-            eprintln!("the postgres::Settings in {} stays behind: {error:#}", self.folder.display());
+            eprintln!("the Postgres server in {} was not removed: {error:#}", self.folder.display());
         }
     }
 }

@@ -183,7 +183,10 @@ async fn reviews_of_nothing_come_back_with_the_reason() -> anyhow::Result<()> {
     assert_eq!((imported.new, imported.known), (0, 1));
     let problems: Vec<_> = imported.unplaced.iter().map(|u| (u.position, u.problem.as_str())).collect();
     let unknown = "no finished analysis of such a call";
-    assert_eq!(problems, [(0, unknown), (1, unknown), (2, "no such scored channel"), (3, "nothing was heard there")]);
+    assert_eq!(
+        problems,
+        [(0, unknown), (1, unknown), (2, "no such scored channel"), (3, "no segment of speech there")]
+    );
     assert_eq!(test.count("SELECT count(*) FROM reviews").await?, 1);
     Ok(())
 }

@@ -115,7 +115,7 @@ async fn of_a_file_with_wrong_lines_nothing_is_imported_and_each_is_told() -> Re
     )
     .await?;
     for said in [
-        "mine.csv:3: `furious` is no emotion",
+        "mine.csv:3: `furious` is not an emotion",
         "mine.csv:4: reviewed_at `yesterday`",
         "mine.csv:5: it has 2 fields; the header has 4",
         "mine.csv:6: job_id, call_id and key are empty",
@@ -145,8 +145,8 @@ async fn verdicts_on_nothing_stop_the_file_unless_they_are_to_be_left_out() -> R
     file.push_str("gone,sad,rita,\nc-17,sad,rita,4.2\n");
     let error = refusal(&test, &file).await?;
     assert!(error.contains("mine.csv:702: no finished analysis of such a call"), "{error}");
-    assert!(error.contains("mine.csv:703: nothing was heard there"), "{error}");
-    assert!(error.contains("2 of 702 verdicts found nothing to be about; nothing was imported"), "{error}");
+    assert!(error.contains("mine.csv:703: no segment of speech there"), "{error}");
+    assert!(error.contains("of 2 of 702 verdicts was not found; nothing was imported"), "{error}");
     assert_eq!(test.count(COUNT).await?, 0);
     let (_, outcome) = import(&test, &file, &["--dry-run"]).await?;
     assert_eq!(outcome?, Outcome::Incomplete);

@@ -1,4 +1,4 @@
-//! What the columns of a table of verdicts mean.
+//! The columns of a table of verdicts.
 
 use adapters::postgres::Review;
 use domain::{Emotion, JobId};
@@ -8,20 +8,23 @@ use crate::times::time;
 
 const KNOWN: [&str; 10] =
     ["job_id", "call_id", "key", "channel", "segment", "at_s", "emotion", "reviewer", "reviewed_at", "note"];
-/// Those that say which call is meant.
+/// Those that identify the call.
 const CALL: [&str; 3] = ["job_id", "call_id", "key"];
 /// A day: no recording is longer.
 const LONGEST_S: f32 = 86_400.0;
 
-/// The columns of one table, known to suffice.
+/// The columns of one table, checked to suffice.
 #[derive(Debug)]
 pub(super) struct Columns {
-    /// For lines that don't say.
+    /// For lines without one.
     reviewer: Option<String>,
 }
 
 impl Columns {
-    /// Checks the header; says what is wrong with it.
+    /// Checks the header.
+    ///
+    /// # Errors
+    /// What is wrong with it.
     pub(super) fn of(header: &[String], reviewer: Option<&str>) -> Result<Self, String> {
         let has = |column: &str| header.iter().any(|name| name.eq_ignore_ascii_case(column));
         if let Some(name) = header.iter().find(|name| !KNOWN.contains(&name.to_lowercase().as_str())) {
@@ -31,7 +34,9 @@ impl Columns {
             return Err("the header has no column `emotion`".into());
         }
         if !CALL.iter().any(|column| has(column)) {
-            return Err("the header has none of the columns job_id, call_id, key: which call is meant?".into());
+            return Err(
+                "the header has none of the columns job_id, call_id, key: one of them must identify the call".into()
+            );
         }
         let reviewer = reviewer.map(str::trim).filter(|name| !name.is_empty());
         if reviewer.is_none() && !has("reviewer") {
@@ -40,7 +45,10 @@ impl Columns {
         Ok(Self { reviewer: reviewer.map(str::to_owned) })
     }
 
-    /// A verdict out of a line's fields; or what is wrong with them.
+    /// The verdict of a line.
+    ///
+    /// # Errors
+    /// What is wrong with its fields.
     pub(super) fn review(&self, fields: &Fields) -> Result<Review, String> {
         let field = |column: &str| {
             let found = fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(column));
@@ -60,32 +68,32 @@ impl Columns {
             note: text("note").unwrap_or_default(),
         };
         if review.job_id.is_none() && review.call_id.is_none() && review.key.is_none() {
-            return Err("job_id, call_id and key are empty: which call is meant?".into());
+            return Err("job_id, call_id and key are empty: one of them must identify the call".into());
         }
         Ok(review)
     }
 }
 
 fn job_id(value: &str) -> Result<JobId, String> {
-    value.parse().map(JobId).map_err(|_| format!("job_id `{value}` is no UUID"))
+    value.parse().map(JobId).map_err(|_| format!("job_id `{value}` is not a UUID"))
 }
 
 fn emotion(value: &str) -> Result<Emotion, String> {
     let found = Emotion::from_label(&value.to_lowercase());
     found.or_else(|| Emotion::ALL.into_iter().find(|emotion| emotion.chinese() == value)).ok_or_else(|| {
         let known: Vec<_> = Emotion::ALL.iter().map(|emotion| emotion.label()).collect();
-        format!("`{value}` is no emotion; they are {}", known.join(", "))
+        format!("`{value}` is not an emotion; use one of {}", known.join(", "))
     })
 }
 
 fn number<T: TryFrom<i32>>(column: &str, value: &str) -> Result<T, String> {
     let number = value.parse::<i32>().ok().and_then(|number| T::try_from(number).ok());
-    number.ok_or_else(|| format!("{column} `{value}` is no number from 0"))
+    number.ok_or_else(|| format!("{column} `{value}` is not a whole number from 0"))
 }
 
 /// `83.2`, `1:23` or `1:02:03.5`.
 fn second(value: &str) -> Result<f32, String> {
-    let wrong = || format!("at_s `{value}` is no second like 83.2 or 1:23");
+    let wrong = || format!("at_s `{value}` is not a time like 83.2 or 1:23");
     let mut parts = value.split(':').rev();
     let mut seconds: f32 = parts.next().unwrap_or_default().parse().map_err(|_| wrong())?;
     for (unit, part) in [60.0, 3600.0].into_iter().zip(parts.by_ref()) {
@@ -110,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_must_say_who_what_and_of_which_call() {
+    fn a_header_must_name_reviewer_emotion_and_call() {
         assert!(columns(&["Call_ID", "emotion", "reviewer"], None).is_ok());
         assert!(columns(&["key", "emotion"], Some("rita")).is_ok());
         for (header, reviewer, said) in [
@@ -135,20 +143,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_line_is_said() {
+    fn errors_of_a_line_are_reported() {
         let columns = columns(&["call_id", "emotion", "reviewer"], None).expect("valid");
         for (column, value, said) in [
-            ("emotion", "furious", "`furious` is no emotion"),
+            ("emotion", "furious", "`furious` is not an emotion"),
             ("emotion", "", "`emotion` is empty"),
             ("reviewer", " ", "`reviewer` is empty"),
-            ("call_id", "", "which call"),
-            ("job_id", "17", "no UUID"),
-            ("channel", "-1", "no number from 0"),
-            ("segment", "3.5", "no number from 0"),
-            ("at_s", "1:xx", "no second"),
-            ("at_s", "-3", "no second"),
-            ("at_s", "NaN", "no second"),
-            ("at_s", "1:1:1:1", "no second"),
+            ("call_id", "", "must identify the call"),
+            ("job_id", "17", "not a UUID"),
+            ("channel", "-1", "not a whole number from 0"),
+            ("segment", "3.5", "not a whole number from 0"),
+            ("at_s", "1:xx", "not a time"),
+            ("at_s", "-3", "not a time"),
+            ("at_s", "NaN", "not a time"),
+            ("at_s", "1:1:1:1", "not a time"),
             ("reviewed_at", "yesterday", "reviewed_at `yesterday`"),
         ] {
             let mut line = fields(&[("call_id", "c"), ("emotion", "sad"), ("reviewer", "rita")]);

@@ -16,13 +16,13 @@ use columns::Columns;
 
 /// Most verdicts of one file: all of them are in memory at once.
 const MOST: usize = 500_000;
-/// Wrong lines told in full.
-const TOLD: usize = 50;
+/// Lines with errors that are shown.
+const SHOWN: usize = 50;
 
 /// What to do with verdicts.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ReviewCommand {
-    /// Import verdicts from a CSV file: all of it, or nothing when a line is wrong. The same file again
+    /// Import verdicts from a CSV file: the whole file, or nothing when a line is wrong. The same file again
     /// adds nothing; a newer verdict of the same person on the same speech replaces the older.
     #[command(after_help = COLUMNS)]
     Import(ImportArgs),
@@ -30,37 +30,37 @@ pub enum ReviewCommand {
 
 const COLUMNS: &str = "\
 Columns, in any order, with a header; comma, semicolon or tab; an unknown one is an error:
-  job_id       which call: one of these three at least, or two together;
-  call_id      by call_id or key its latest analysis is meant
+  job_id       the call, by at least one of these three columns;
+  call_id      call_id and key mean its latest analysis
   key
-  emotion      what it was: angry, disgusted, fearful, happy, neutral, other, sad,
-               surprised, unknown (or 生气, 厌恶, ...)
-  reviewer     who says so (or --reviewer for the whole file)
-  segment      optional: which stretch of speech, by its number in the channel, from 0;
-  at_s         or by a second within it (83.2 or 1:23); without, the call as a whole
-  channel      optional, from 0: needed with a segment where several channels were scored
-  reviewed_at  optional: 2026-11-22T14:05:00+08:00 or the like; UTC without a zone; else now
-  note         optional: anything else
+  emotion      the emotion by the reviewer: angry, disgusted, fearful, happy, neutral, other,
+               sad, surprised, unknown (or 生气, 厌恶, ...)
+  reviewer     name of the reviewer (or --reviewer for the whole file)
+  segment      optional: the segment, by its number in the channel, from 0;
+  at_s         or by a second within it (83.2 or 1:23); without both, the call as a whole
+  channel      optional, from 0: needed with a segment if several channels were scored
+  reviewed_at  optional: like 2026-11-22T14:05:00+08:00; UTC without a zone; default: now
+  note         optional: a remark
 
 Example:
   call_id,at_s,emotion,reviewer,reviewed_at,note
   c-17,1:23,neutral,rita,2026-11-22 14:05,she speaks loudly because the line is bad
   c-18,,angry,rita,2026-11-22 14:09,
 
-Exit codes: 0 imported; 1 a service failed; 2 lines are wrong or name no call that was heard.";
+Exit codes: 0 imported; 1 a service failed; 2 lines are wrong or name no analysed call.";
 
 /// Which file, and how.
 #[derive(Debug, Clone, Args)]
 pub struct ImportArgs {
     /// The CSV file.
     pub file: PathBuf,
-    /// Who says so, for lines that don't say.
+    /// Name of the reviewer, for lines without one.
     #[arg(long, value_name = "NAME")]
     pub reviewer: Option<String>,
-    /// Leave out verdicts on calls that are not (or no longer) in the database, instead of refusing the file.
+    /// Skip verdicts on calls that are not (or no longer) in the database, instead of refusing the file.
     #[arg(long)]
     pub skip_unplaced: bool,
-    /// Only say what would be imported.
+    /// Only show what would be imported.
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -71,7 +71,7 @@ struct Line {
     review: Review,
 }
 
-/// Does what the command says.
+/// Runs the command.
 ///
 /// # Errors
 /// [`ProducerError::Input`] with each wrong line; services. Nothing is imported then.
@@ -99,7 +99,8 @@ pub async fn run(
     if import == Import::Whole && !unplaced.is_empty() {
         let count = imported.unplaced.len();
         return Err(ProducerError::input(format!(
-            "{}\n{count} of {} verdicts found nothing to be about; nothing was imported. Mend them, or leave them out with --skip-unplaced",
+            "{}\nthe call, channel or segment of {count} of {} verdicts was not found; nothing was imported. \
+             Correct them, or skip them with --skip-unplaced",
             unplaced.join("\n"),
             numbers.len(),
         )));
@@ -138,18 +139,18 @@ fn read(path: &Path, reviewer: Option<&str>) -> Result<Vec<Line>, ProducerError>
 }
 
 fn unplaced(path: &Path, numbers: &[u64], imported: &Imported) -> Vec<String> {
-    let told = imported.unplaced.iter().map(|unplaced| {
+    let lines = imported.unplaced.iter().map(|unplaced| {
         let line = numbers.get(unplaced.position).copied().unwrap_or_default();
         format!("{}:{line}: {}", path.display(), unplaced.problem)
     });
-    first(told.collect())
+    first(lines.collect())
 }
 
 /// The first of many lines, and how many more there are.
 fn first(mut lines: Vec<String>) -> Vec<String> {
-    let more = lines.len().saturating_sub(TOLD);
+    let more = lines.len().saturating_sub(SHOWN);
     if more > 0 {
-        lines.truncate(TOLD);
+        lines.truncate(SHOWN);
         lines.push(format!("... and {more} more"));
     }
     lines
@@ -158,7 +159,7 @@ fn first(mut lines: Vec<String>) -> Vec<String> {
 fn summary(imported: &Imported, unplaced: &[String], dry_run: bool) -> Vec<String> {
     let mut lines = unplaced.to_vec();
     lines.push(format!("new       {}", imported.new));
-    lines.push(format!("known     {} already, or outdone by a newer verdict", imported.known));
+    lines.push(format!("known     {} stored already, or older than a stored verdict", imported.known));
     lines.push(format!("unplaced  {}", imported.unplaced.len()));
     if dry_run {
         lines.push("          nothing was imported (--dry-run)".into());

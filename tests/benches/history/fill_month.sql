@@ -1,5 +1,5 @@
 -- One month of made-up calls: $1 first day of the month, $2 first call number, $3 calls, $4 segments per call,
--- $5 teams, $6 model name. Every number follows from the call's own number, so that a second run makes the same history.
+-- $5 teams, $6 model name. Every value follows from the call's number, so that a second run makes the same history.
 -- Twenty agents a team; one caller in five calls often; 1 % of the jobs failed; a handful of calls go badly.
 WITH made AS (
     SELECT n, md5('job' || $6 || n)::uuid AS job_id, md5('recording' || n)::uuid AS recording_id,
@@ -7,8 +7,8 @@ WITH made AS (
            1 + hashint8(n) & 2147483647 AS h
       FROM generate_series($2, $2 + $3 - 1) AS n
 ), recording AS (
-    INSERT INTO recordings (id, bucket, key, etag, call_id, agent, team, customer, started_at, attributes, container, codec,
-                            sample_rate, channels, duration_s, bytes)
+    INSERT INTO recordings (id, bucket, key, etag, call_id, agent, team, customer, started_at, attributes, container,
+                            codec, sample_rate, channels, duration_s, bytes)
     SELECT recording_id, 'calls', to_char(called_at, 'YYYY/MM/DD/') || n || '.wav', 'e1', 'call-' || n,
            'agent-' || h % $5 || '-' || h / 64 % 20, 'team-' || h % $5,
            'customer-' || CASE WHEN h / 11 % 5 = 0 THEN h / 55 % 2000 ELSE n END, called_at,

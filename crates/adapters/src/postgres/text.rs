@@ -1,7 +1,7 @@
-//! Text from outside, made fit for a column.
+//! Text from outside, cleaned for a column.
 
-/// Without NUL and other control characters (Postgres refuses the first, terminals suffer from
-/// the rest), cut to `max_chars` characters.
+/// Without NUL, which Postgres refuses, and other control characters, which disturb terminals; cut to
+/// `max_chars` characters.
 pub(super) fn clean(text: &str, max_chars: usize) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(max_chars).collect()
 }

@@ -1,5 +1,5 @@
-//! Rules that fired, in the transaction that records what was heard: an alert is written exactly
-//! when its scores are, and the messages it owes with it.
+//! Alerts, written in the transaction that stores the result: an alert exists exactly when its scores do, and so do
+//! its messages in the outbox.
 
 use domain::alert::{AMQP, AlertMessage, CallField, MessageKind, Rule, RuleMatch, Rulebook, Subject};
 use domain::{Failure, Report};
@@ -9,44 +9,44 @@ use sqlx::{PgConnection, Row};
 use super::jobs::recording_id;
 use super::{Database, errors, rows, text};
 
-/// The channel on which dispatchers hear of new messages.
+/// The channel on which dispatchers are notified of new messages.
 pub(super) const CHANNEL: &str = "emofleet_outbox";
 
 impl Database {
-    /// Closes what has been quiet for the rules' `resolve_after`, and owes messages of it to those
-    /// who were told. Returns how many matters were closed. Safe beside itself.
+    /// Resolves groups that had no alert for their rule's `resolve_after`, and queues messages of it for the
+    /// destinations that got the alert. Returns the number of groups. Several programs may do so at once.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn resolve_quiet(&self, rulebook: &Rulebook) -> Result<u64, Failure> {
-        let mut closed = 0;
+        let mut resolved = 0;
         for rule in &rulebook.rules {
             let Some(after) = rule.resolve_after else { continue };
-            closed += self.resolve_rule(rule, after.as_secs_f64()).await.map_err(|e| errors::failure(&e))?;
+            resolved += self.resolve_rule(rule, after.as_secs_f64()).await.map_err(|e| errors::failure(&e))?;
         }
-        Ok(closed)
+        Ok(resolved)
     }
 
     async fn resolve_rule(&self, rule: &Rule, after_s: f64) -> Result<u64, sqlx::Error> {
-        // Few at a time: what is left over is found by the next look.
-        const QUIET: &str = "SELECT group_key FROM alerts WHERE rule = $1 AND resolved_at IS NULL
+        // A bounded number at a time: the next sweep finds the rest.
+        const GROUPS: &str = "SELECT group_key FROM alerts WHERE rule = $1 AND resolved_at IS NULL
             GROUP BY group_key HAVING max(fired_at) < clock_timestamp() - make_interval(secs => $2) LIMIT 500";
         const RESOLVE: &str = include_str!("resolve.sql");
         let groups: Vec<String> =
-            sqlx::query_scalar(QUIET).bind(&rule.name).bind(after_s).fetch_all(self.pool()).await?;
-        let mut closed = 0;
+            sqlx::query_scalar(GROUPS).bind(&rule.name).bind(after_s).fetch_all(self.pool()).await?;
+        let mut resolved = 0;
         for group in groups {
             let mut transaction = self.pool().begin().await?;
             lock(&mut transaction, &rule.name, &group).await?;
             let resolve = sqlx::query(RESOLVE).bind(&rule.name).bind(&group).bind(after_s).bind(CHANNEL);
-            closed += u64::from(resolve.fetch_optional(&mut *transaction).await?.is_some());
+            resolved += u64::from(resolve.fetch_optional(&mut *transaction).await?.is_some());
             transaction.commit().await?;
         }
-        Ok(closed)
+        Ok(resolved)
     }
 }
 
-/// Writes an alert for each match and the messages that it owes. Nothing is written twice for the same job.
+/// Writes an alert for each match, and its messages. Nothing is written twice for the same job.
 pub(super) async fn fire(
     connection: &mut PgConnection,
     matches: &[RuleMatch<'_>],
@@ -60,7 +60,7 @@ pub(super) async fn fire(
     for (group, found) in fired {
         lock(connection, &found.rule.name, &group).await?;
         if let Some(message) = fire_one(connection, report, found, &group).await? {
-            owe(connection, &found.destinations, &message).await?;
+            enqueue(connection, &found.destinations, &message).await?;
         }
     }
     Ok(())
@@ -71,7 +71,7 @@ async fn lock(connection: &mut PgConnection, rule: &str, group: &str) -> Result<
     sqlx::query(LOCK).bind(format!("{rule}:{group}")).execute(connection).await.map(drop)
 }
 
-/// The alert's row; what to tell, unless it was there already or the cool-down holds.
+/// Writes the alert's row. Returns the message to queue: none if the row exists already or the cool-down holds.
 async fn fire_one(
     connection: &mut PgConnection,
     report: &Report,
@@ -118,11 +118,11 @@ async fn fire_one(
 }
 
 /// One message for the exchange, and one for each of these destinations.
-async fn owe(connection: &mut PgConnection, webhooks: &[&str], message: &AlertMessage) -> Result<(), sqlx::Error> {
-    const OWE: &str = "INSERT INTO outbox (alert_id, destination, kind, payload)
+async fn enqueue(connection: &mut PgConnection, webhooks: &[&str], message: &AlertMessage) -> Result<(), sqlx::Error> {
+    const INSERT: &str = "INSERT INTO outbox (alert_id, destination, kind, payload)
         SELECT $1, destination, $3, $4 FROM unnest($2::text[]) AS destination ON CONFLICT DO NOTHING";
     let destinations: Vec<&str> = std::iter::once(AMQP).chain(webhooks.iter().copied()).collect();
-    let query = sqlx::query(OWE).bind(message.id).bind(destinations).bind(message.kind.label()).bind(json!(message));
+    let query = sqlx::query(INSERT).bind(message.id).bind(destinations).bind(message.kind.label()).bind(json!(message));
     query.execute(&mut *connection).await?;
     sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(connection).await.map(drop)
 }

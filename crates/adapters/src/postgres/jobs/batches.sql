@@ -1,4 +1,4 @@
--- The newest batches, and how many of their jobs are in which state: $1 how many, $2 only this batch (or NULL).
+-- The newest batches with counts of their jobs: $1 limit, $2 only this batch (or NULL).
 SELECT b.id, b.name, b.source, b.created_at, t.total, t.done, t.failed
   FROM (SELECT * FROM batches WHERE $2::uuid IS NULL OR id = $2 ORDER BY created_at DESC, id LIMIT $1) b
  CROSS JOIN LATERAL (

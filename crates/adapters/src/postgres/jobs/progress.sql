@@ -1,4 +1,4 @@
--- Where a batch stands: $1 batch.
+-- Progress of a batch: $1 batch.
 SELECT count(*)                                    AS total,
        count(*) FILTER (WHERE status = 'queued')   AS queued,
        count(*) FILTER (WHERE status = 'running')  AS running,

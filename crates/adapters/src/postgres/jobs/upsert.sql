@@ -1,9 +1,10 @@
--- Makes jobs known, one round trip for many: $1 to $5 batch (id, name, source), force, published already;
--- $6 onward one array per column. Answers with the jobs that need publishing:
--- new ones, those known but never confirmed published, and with force those that had ended.
+-- Inserts or updates the rows of many jobs: $1 to $5 batch (id, name, source), force, published already; from $6 on
+-- one array per column. Returns the jobs that need publishing: new ones, those registered but never confirmed
+-- published, and with force those that had ended.
 WITH input AS (
-    SELECT * FROM unnest($6::uuid[], $7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],
-                         $14::text[], $15::timestamptz[], $16::jsonb[], $17::text[], $18::jsonb[], $19::timestamptz[])
+    SELECT * FROM unnest($6::uuid[], $7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
+                         $13::text[], $14::text[], $15::timestamptz[], $16::jsonb[], $17::text[],
+                         $18::jsonb[], $19::timestamptz[])
         AS t (job_id, recording_id, bucket, key, etag, call_id, agent, team, customer, started_at, attributes,
               model_name, options, submitted_at)
 ), wanted AS (
@@ -15,18 +16,21 @@ WITH input AS (
 ), batch AS (
     INSERT INTO batches (id, name, source)
     SELECT $1, $2, $3 WHERE EXISTS (SELECT FROM wanted)
-    ON CONFLICT (id) DO UPDATE SET name = excluded.name, source = excluded.source WHERE batches.source = 'message' AND excluded.source <> 'message'
+    ON CONFLICT (id) DO UPDATE SET name = excluded.name, source = excluded.source
+     WHERE batches.source = 'message' AND excluded.source <> 'message'
 ), recording AS (
     INSERT INTO recordings (id, bucket, key, etag, call_id, agent, team, customer, started_at, attributes)
-    SELECT DISTINCT ON (recording_id) recording_id, bucket, key, etag, call_id, agent, team, customer, started_at, attributes
+    SELECT DISTINCT ON (recording_id)
+           recording_id, bucket, key, etag, call_id, agent, team, customer, started_at, attributes
       FROM input ORDER BY recording_id
-    -- Call data may be corrected by handing the recording in again; what is not said this time stays.
+    -- Call data may be corrected by enqueuing the recording again; fields that are missing this time are kept.
     ON CONFLICT (id) DO UPDATE
        SET call_id = coalesce(excluded.call_id, recordings.call_id), agent = coalesce(excluded.agent, recordings.agent),
            team = coalesce(excluded.team, recordings.team), customer = coalesce(excluded.customer, recordings.customer),
            started_at = coalesce(excluded.started_at, recordings.started_at),
            attributes = recordings.attributes || excluded.attributes
-     WHERE (recordings.call_id, recordings.agent, recordings.team, recordings.customer, recordings.started_at, recordings.attributes)
+     WHERE (recordings.call_id, recordings.agent, recordings.team, recordings.customer, recordings.started_at,
+            recordings.attributes)
            IS DISTINCT FROM
            (coalesce(excluded.call_id, recordings.call_id), coalesce(excluded.agent, recordings.agent),
             coalesce(excluded.team, recordings.team), coalesce(excluded.customer, recordings.customer),

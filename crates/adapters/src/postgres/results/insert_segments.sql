@@ -1,4 +1,4 @@
--- The timeline of a job: $1 job, $2 called_at, then one array per column; the nine scores lie one after the other in $9.
+-- The timeline of a job: $1 job, $2 called_at, then one array per column. $9 has nine scores for each row.
 INSERT INTO segments (job_id, called_at, channel, segment, role, start_s, end_s, emotion, confidence,
                       score_angry, score_disgusted, score_fearful, score_happy, score_neutral,
                       score_other, score_sad, score_surprised, score_unknown)
