@@ -9,9 +9,9 @@ use tests::database::TestDatabase;
 async fn without_the_schema_the_advice_is_to_migrate() -> anyhow::Result<()> {
     let test = TestDatabase::create_empty().await?;
     let refused = test.database.begin_attempt(&Call::angry("a.wav").job(), "w").await.expect_err("no tables");
-    assert_eq!(refused.code, FailureCode::DatabaseRefused);
+    assert_eq!(refused.code, FailureCode::DatabaseNotMigrated);
     assert!(refused.message.contains("producer migrate"), "{refused}");
-    assert_eq!(test.database.check_schema().await.expect_err("no tables").code, FailureCode::DatabaseRefused);
+    assert_eq!(test.database.check_schema().await.expect_err("no tables").code, FailureCode::DatabaseNotMigrated);
     // and two programs may migrate at the same moment
     tokio::try_join!(test.database.migrate(), test.database.migrate())?;
     test.database.check_schema().await?;

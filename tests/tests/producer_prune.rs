@@ -305,7 +305,7 @@ fn an_age_must_be_given_and_make_sense() {
         (vec![], "--older-than"),
         (vec!["--older-than", "90"], "90d?"),
         (vec!["--older-than", "0d"], "at least 1d"),
-        (vec!["--older-than", "forever"], "no age like 90d"),
+        (vec!["--older-than", "forever"], "is not an age like 90d"),
         (vec!["--older-than", "999999d"], "at most"),
         (vec!["--older-than", "90d", "--call", "c"], "cannot be used with"),
         (vec!["--older-than", "90d", "--even-unfinished"], "cannot be used with"),

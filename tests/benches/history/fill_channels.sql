@@ -2,8 +2,9 @@
 -- $1 and $2 the month's bounds, $3 first call number, $4 calls, $5 model name.
 WITH sums AS (
     SELECT job_id, channel, sum(end_s - start_s)::real AS speech_s,
-           avg(score_angry)::real AS angry, avg(score_disgusted)::real AS disgusted, avg(score_fearful)::real AS fearful,
-           avg(score_happy)::real AS happy, avg(score_neutral)::real AS neutral, avg(score_other)::real AS other,
+           avg(score_angry)::real AS angry, avg(score_disgusted)::real AS disgusted,
+           avg(score_fearful)::real AS fearful, avg(score_happy)::real AS happy,
+           avg(score_neutral)::real AS neutral, avg(score_other)::real AS other,
            avg(score_sad)::real AS sad, avg(score_surprised)::real AS surprised, avg(score_unknown)::real AS unknown
       FROM segments WHERE called_at >= $1 AND called_at < $2 GROUP BY job_id, channel
 ), customer AS (

@@ -17,18 +17,20 @@ WITH made AS (
       FROM made
     ON CONFLICT DO NOTHING
 )
-INSERT INTO analyses (job_id, recording_id, batch_id, called_at, status, emotion, confidence, score_angry, score_disgusted,
-                      score_fearful, score_happy, score_neutral, score_other, score_sad, score_surprised, score_unknown, speech_s,
-                      failure_code, failure_message, model_name, model_version, model_sha256, attempts, worker, submitted_at,
-                      published_at, started_at, finished_at, artifact_bucket, result_key, audio_key, embedding_key, embedding)
+INSERT INTO analyses (job_id, recording_id, batch_id, called_at, status, emotion, confidence, score_angry,
+                      score_disgusted, score_fearful, score_happy, score_neutral, score_other, score_sad,
+                      score_surprised, score_unknown, speech_s, failure_code, failure_message, model_name, model_version,
+                      model_sha256, attempts, worker, submitted_at, published_at, started_at, finished_at,
+                      artifact_bucket, result_key, audio_key, embedding_key, embedding)
 SELECT job_id, recording_id, (SELECT id FROM batches WHERE name = to_char($1, 'YYYY-MM')), called_at,
        CASE WHEN h % 100 = 7 THEN 'failed' ELSE 'done' END,
-       -- Placeholders: what is asked of a team is answered by channels.
+       -- Placeholders: questions about a team read channels.
        'neutral', 0.7, 0.05, 0.02, 0.02, 0.1, 0.7, 0.03, 0.04, 0.02, 0.02, $4 * 5.0,
        CASE WHEN h % 100 = 7 THEN (ARRAY['audio.corrupt', 'audio.no_speech', 'object.not_found'])[1 + h / 100 % 3] END,
        CASE WHEN h % 100 = 7 THEN 'made up' END,
        $6, '1', repeat('0', 64), 1, 'worker-' || h % 8, called_at + interval '6 hours', called_at + interval '6 hours',
-       called_at + interval '7 hours', called_at + interval '7 hours 3 seconds', 'calls', 'emofleet/' || job_id || '/result.json',
-       'emofleet/' || job_id || '/processed_audio.wav', 'emofleet/' || job_id || '/embedding.npy',
+       called_at + interval '7 hours', called_at + interval '7 hours 3 seconds', 'calls',
+       'emofleet/' || job_id || '/result.json', 'emofleet/' || job_id || '/processed_audio.wav',
+       'emofleet/' || job_id || '/embedding.npy',
        (SELECT array_agg((i % 7)::real / 7) FROM generate_series(1, 192) AS i)
   FROM made

@@ -3,7 +3,8 @@
 -- more than the limit in any window, however long each request took.
 WITH pending AS (
     SELECT o.next_attempt_at, o.claimed_until,
-           o.next_attempt_at <= statement_timestamp() AND coalesce(o.claimed_until <= statement_timestamp(), true) AS due
+           o.next_attempt_at <= statement_timestamp()
+             AND coalesce(o.claimed_until <= statement_timestamp(), true) AS due
       FROM outbox o
      WHERE o.destination = $1 AND o.delivered_at IS NULL AND o.given_up_at IS NULL
      ORDER BY o.id LIMIT 1000
