@@ -188,3 +188,8 @@ def test_every_file_that_a_build_fetches_is_pinned_for_arm_too() -> None:
         machines.setdefault(target, set()).add(machine)
     for target in ("libonnxruntime.so", "silero_vad.onnx"):
         assert machines[target] in ({"any"}, {"x86_64", "aarch64"}), target
+
+
+def test_images_carry_the_version_of_the_programs() -> None:
+    (version,) = re.findall(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)
+    assert f"ARG VERSION={version}\n" in DOCKERFILE
