@@ -255,7 +255,7 @@ stack() {
 says() { grep -q -e "$1" "$work/said"; }
 project_of() { sed -n 's/^NAME=//p' "$work/$1/project"; }
 port_of() { sed -n "s/^$2=//p" "$work/$1/ports"; }
-services_of() { docker ps --filter "label=com.docker.compose.project=$(project_of "$1")" --format '{{.Label "com.docker.compose.service"}}' | sort | xargs; }
+services_of() { docker ps --all --filter "label=com.docker.compose.project=$(project_of "$1")" --format '{{.Label "com.docker.compose.service"}}' | sort | xargs; }
 refuses() { ! "$@"; }
 # with NAME=VALUE COMMAND... : as `env`, for a function too.
 with() { (export "${1?}" && shift && "$@"); }
@@ -283,7 +283,7 @@ check "and says so" says "stopped the containers of $(project_of stack-b)"
 check "nothing of it runs" test -z "$(services_of stack-b)"
 check "the first stack's containers still run" test "$(services_of stack-a)" = "postgres rabbitmq s3"
 check "EMOFLEET_SERVICES=native changes the kind" with EMOFLEET_SERVICES=native stack stack-a up.sh
-check "and stops the containers first" test -z "$(services_of stack-a)"
+check "and removes the containers first" test -z "$(services_of stack-a)"
 check "the kind is kept" stack stack-a up.sh
 check "as private processes" says "amqp=native postgres=native s3=native"
 check "down.sh stops the private processes" stack stack-a down.sh

@@ -43,22 +43,30 @@ wanted_kind() {
 }
 
 # change_kinds: writes the kinds of this run. A service that had another kind before is stopped first, so that it neither
-# keeps running unnoticed nor keeps its port.
+# keeps running unnoticed nor keeps its port; a container is removed, its volume stays.
 change_kinds() {
-  local service before after lines=''
+  local service name before after kept lines=''
+  kept="$(kept_kind)"
   for service in AMQP POSTGRES S3; do
-    before="$(kind_of "$service")" after="$(wanted_kind "$service")"
+    name="${SCRIPT_OF[$service]}" before="$(kind_of "$service")" after="$(wanted_kind "$service")"
     lines+="$service=$after"$'\n'
     if [[ "$after" == external ]]; then note "$service is external: its address is in the environment"; fi
-    if [[ -n "$before" && "$before" != "$after" ]]; then
-      say "${SCRIPT_OF[$service]} was $before and becomes $after, with other data"
-      if [[ "$before" == compose ]] && ! compose_available; then
-        note "its container starts again with the Docker engine; 'docker compose --project-name $(compose_project) down' removes it"
-      else
-        "$STACK_SCRIPTS/${SCRIPT_OF[$service]}.sh" stop || die "${SCRIPT_OF[$service]} ($before) could not be stopped."
-      fi
-    fi
+    [[ -n "$before" && "$before" != "$after" ]] || continue
+    say "$name was $before and becomes $after, with other data"
+    case "$before" in
+      native) "$STACK_SCRIPTS/$name.sh" stop || die "$name ($before) could not be stopped." ;;
+      compose)
+        if compose_available; then
+          compose rm --stop --force "$name" >>"$STACK/log/compose.log" 2>&1 || die "$name ($before) could not be stopped." "$STACK/log/compose.log"
+        else
+          note "its container starts again with the Docker engine; 'docker compose --project-name $(compose_project) down' removes it"
+        fi
+        ;;
+    esac
   done
+  if [[ "$kept" == compose && "$OURS" != compose ]] && compose_available; then
+    compose --profile '*' down >>"$STACK/log/compose.log" 2>&1 || die "the containers could not be removed." "$STACK/log/compose.log"
+  fi
   printf '%s' "$lines" >"$KINDS_FILE.new"
   mv "$KINDS_FILE.new" "$KINDS_FILE"
 }
