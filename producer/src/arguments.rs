@@ -28,6 +28,11 @@ pub(crate) fn age(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Name of an encoding, as `--encoding` takes it.
+pub(crate) fn encoding(text: &str) -> Result<&'static encoding_rs::Encoding, String> {
+    crate::sheet::encoding_named(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

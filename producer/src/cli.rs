@@ -6,7 +6,9 @@ use domain::{ChannelLayout, Granularity};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::arguments::{duration, lane};
+use crate::arguments::{duration, encoding, lane};
+use crate::dates::{DateOrder, Dates, zone};
+use crate::manifest::ManifestOptions;
 
 /// Enqueue recordings, follow batches, show results, replay dead letters, delete old calls
 #[derive(Debug, Parser)]
@@ -31,8 +33,8 @@ Examples:
   producer dlq replay --code store.unreachable --yes    retry these dead letters
   producer prune --older-than 90d --dry-run             what retention would delete
 
-Exit codes: 0 success; 1 a service failed; 2 wrong input or usage; 3 some recordings failed
-(with --wait or wait); 4 timeout; 130 interrupted.
+Exit codes: 0 success; 1 a service failed; 2 wrong input or usage; 3 some recordings were left out,
+or failed (with --wait or wait); 4 timeout; 130 interrupted.
 
 Settings come from config/default.toml, the file in EMOFLEET_CONFIG, and EMOFLEET__SECTION__KEY.";
 
@@ -86,10 +88,19 @@ Examples:
   producer enqueue s3://calls/2026/11/22/
   producer enqueue ./monday ./tuesday --prefix week47/ --channels 0=agent,1=customer
   producer enqueue s3://calls --manifest calls.csv --granularity frame --wait --timeout 2h
+  producer enqueue s3://calls --manifest 通话.xlsx --timezone Asia/Shanghai
+  producer enqueue s3://calls --manifest export.csv --encoding gbk --date-order dmy --strict
 
-A manifest is CSV (with a header) or JSON lines. Column `key` names the recording, relative to
-SOURCE. Columns call_id, agent, team, customer, started_at, and channel_0, channel_1, ... (agent,
-customer or speaker) have a meaning; any other column becomes an attribute of the call.";
+A manifest is CSV (with a header; comma, semicolon, tab or bar), a workbook (its first sheet), JSON
+lines or a JSON array. Column `key` names the recording, relative to SOURCE. Columns call_id, agent,
+team, customer, started_at, and channel_0, channel_1, ... (agent, customer or speaker; counted from
+0) have a meaning, in any spelling (Call ID); any other column becomes an attribute of the call.
+Times may have any usual form with a four-digit year; those without a zone are UTC, or as
+--timezone says.
+
+What is wrong with a line, a file name or a key is told, and only that one is left out.
+Exit codes: 0 all enqueued; 1 a service failed; 2 wrong usage or input, nothing enqueued; 3 some
+were left out (or failed, with --wait); 4 timeout.";
 
 /// Arguments of `enqueue`.
 #[derive(Debug, Clone, Args)]
@@ -98,12 +109,27 @@ pub struct EnqueueArgs {
     /// `s3://BUCKET/PREFIX`, or a local folder or file, which is uploaded first
     #[arg(value_name = "SOURCE", required_unless_present = "manifest")]
     pub sources: Vec<String>,
-    /// Table of recordings and call data, CSV or JSON lines
+    /// Table of recordings and call data: CSV, XLSX (also XLS, XLSB, ODS), JSON lines or a JSON array
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
-    /// Skip lines of the manifest that are wrong or name no recording, instead of refusing it
-    #[arg(long, requires = "manifest")]
+    /// Lines of the manifest that are wrong or name no recording are expected: exit code 0, not 3
+    #[arg(long, requires = "manifest", conflicts_with = "strict")]
     pub skip_bad_lines: bool,
+    /// Enqueue nothing when a line of the manifest is wrong
+    #[arg(long, requires = "manifest")]
+    pub strict: bool,
+    /// Encoding of the manifest, like gbk, gb18030, utf-16 or windows-1252; detected without
+    #[arg(long, requires = "manifest", value_parser = encoding)]
+    pub encoding: Option<&'static encoding_rs::Encoding>,
+    /// Time zone of the manifest's times that name none, like Asia/Shanghai; UTC without
+    #[arg(long, requires = "manifest", value_name = "ZONE", value_parser = zone)]
+    pub timezone: Option<chrono_tz::Tz>,
+    /// Order of day and month in dates like 11/12/2026, which are refused without
+    #[arg(long, requires = "manifest", value_enum, value_name = "ORDER")]
+    pub date_order: Option<DateOrder>,
+    /// This column of the manifest is an attribute, though its name resembles a known one. Repeatable
+    #[arg(long, requires = "manifest", value_name = "COLUMN")]
+    pub attribute: Vec<String>,
     /// utterance: scores per segment; frame: also 50 per second
     #[arg(long, default_value_t)]
     pub granularity: Granularity,
@@ -140,12 +166,26 @@ pub struct EnqueueArgs {
 }
 
 impl EnqueueArgs {
+    /// How the manifest is read.
+    pub fn manifest_options(&self) -> ManifestOptions {
+        ManifestOptions {
+            encoding: self.encoding,
+            dates: Dates { zone: self.timezone, order: self.date_order },
+            attributes: self.attribute.clone(),
+        }
+    }
+
     /// The defaults, for one source.
     pub fn of(source: impl Into<String>) -> Self {
         Self {
             sources: vec![source.into()],
             manifest: None,
             skip_bad_lines: false,
+            strict: false,
+            encoding: None,
+            timezone: None,
+            date_order: None,
+            attribute: Vec::new(),
             granularity: Granularity::Utterance,
             channels: None,
             no_embedding: false,
@@ -187,7 +227,7 @@ pub enum Format {
     Table,
     /// One JSON object per line
     Jsonl,
-    /// CSV with a header
+    /// CSV with a header, for spreadsheets: with a byte order mark; a text that would be a formula begins with '
     Csv,
 }
 

@@ -8,14 +8,13 @@ use domain::{AnalysisOptions, BatchId, Failure, Job, JobId, ObjectRef};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use settings::Settings;
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::cli::EnqueueArgs;
 use crate::error::ProducerError;
-use crate::manifest;
+use crate::manifest::Manifest;
 use crate::meter::Meter;
 use crate::recordings::{Recording, RecordingSource, Recordings, SkipCounts};
 use crate::services::{self, POSTGRES, RABBITMQ};
@@ -43,6 +42,8 @@ pub struct Summary {
     pub enqueued: u64,
     /// Lines of the manifest that were wrong or named no recording.
     pub skipped_lines: u64,
+    /// Files and keys that were left out, each for a reason that was told.
+    pub left_out: u64,
     /// Time it took.
     pub took: Duration,
 }
@@ -66,9 +67,13 @@ pub async fn enqueue(
 ) -> Result<Summary, ProducerError> {
     let begun = Instant::now();
     let sources = args.sources.iter().map(|s| Source::parse(s)).collect::<Result<Vec<_>, _>>()?;
-    if let Some(manifest) = &args.manifest {
-        check_manifest(manifest, args, sources.len()).await?;
-    }
+    let manifest = match &args.manifest {
+        Some(_) if sources.len() > 1 => {
+            return Err(ProducerError::input("with --manifest there is one SOURCE, to which its keys are relative"));
+        }
+        Some(path) => Some(checked(Manifest::open(path, args.manifest_options())?, args, &meter).await?),
+        None => None,
+    };
     let bucket = match sources.first() {
         Some(Source::Prefix { bucket, .. }) => bucket.clone(),
         _ => settings.s3.bucket.clone(),
@@ -88,8 +93,8 @@ pub async fn enqueue(
         counts: skips.clone(),
         meter: meter.clone(),
     };
-    let recordings = match &args.manifest {
-        Some(path) => recording_source.of_manifest(path, sources.into_iter().next()),
+    let recordings = match &manifest {
+        Some(manifest) => recording_source.of_manifest(manifest, sources.into_iter().next()),
         None => stream::iter(sources).map(move |source| recording_source.of_source(&source)).flatten().boxed(),
     };
 
@@ -120,26 +125,28 @@ pub async fn enqueue(
         known: of(&counts.known),
         enqueued: of(&counts.enqueued),
         skipped_lines: of(&skips.lines),
+        left_out: of(&skips.left_out),
         took: begun.elapsed(),
     })
 }
 
-async fn check_manifest(path: &Path, args: &EnqueueArgs, sources: usize) -> Result<(), ProducerError> {
-    if sources > 1 {
-        return Err(ProducerError::input("with --manifest there is one SOURCE, to which its keys are relative"));
+/// Tells what the user should know of the manifest. With `--strict`, or without any good line, it is refused.
+async fn checked(mut manifest: Manifest, args: &EnqueueArgs, meter: &Meter) -> Result<Manifest, ProducerError> {
+    let findings = manifest.check().await?;
+    let path = manifest.path().display();
+    for notice in &findings.notices {
+        meter.say(&format!("note      {path}: {notice}"));
     }
-    let findings = manifest::check(path).await?;
-    if findings.bad > 0 && !args.skip_bad_lines {
+    if findings.bad > 0 && (args.strict || findings.good == 0) {
         let more = findings.bad - findings.reported.len() as u64;
         let more = if more > 0 { format!("\n... and {more} more") } else { String::new() };
+        let (bad, lines) = (findings.bad, findings.bad + findings.good);
         return Err(ProducerError::input(format!(
-            "{}{more}\n{} of {} lines are wrong; nothing was enqueued. Correct them, or skip them with --skip-bad-lines",
+            "{}{more}\n{bad} of {lines} lines are wrong; nothing was enqueued",
             findings.reported.join("\n"),
-            findings.bad,
-            findings.bad + findings.good,
         )));
     }
-    Ok(())
+    Ok(manifest)
 }
 
 /// By default a batch has the name of its source, like `calls/2026/11`, or of the manifest.

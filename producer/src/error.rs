@@ -35,6 +35,8 @@ pub enum Outcome {
     Done,
     /// Some input was skipped, as reported: exit code 2.
     Incomplete,
+    /// Some recordings were left out, as reported; the others are enqueued: exit code 3.
+    LeftOut,
     /// Of the recordings waited for, some failed: exit code 3.
     SomeFailed,
     /// The time given to wait ran out: exit code 4.
@@ -47,7 +49,7 @@ impl Outcome {
         match self {
             Self::Done => 0,
             Self::Incomplete => 2,
-            Self::SomeFailed => 3,
+            Self::SomeFailed | Self::LeftOut => 3,
             Self::TimedOut => 4,
         }
     }

@@ -4,6 +4,7 @@
 pub mod alerts;
 mod arguments;
 pub mod cli;
+pub mod dates;
 pub mod dlq;
 pub mod enqueue;
 mod error;
@@ -20,8 +21,8 @@ mod sheet;
 pub mod source;
 pub mod status;
 pub mod table;
-mod times;
 mod upload;
+pub mod visible;
 
 pub use enqueue::Summary;
 pub use error::{Outcome, ProducerError};
@@ -92,7 +93,8 @@ async fn enqueue_and_report(
     let meter = Arc::new(Meter::new());
     let summary = enqueue::enqueue(settings, args, policy, meter).await?;
     let _ = summary_lines(&summary, args).iter().try_for_each(|line| writeln!(out, "{line}"));
-    let complete = if summary.skipped_lines > 0 && !args.skip_bad_lines { Outcome::Incomplete } else { Outcome::Done };
+    let lines = if args.skip_bad_lines { 0 } else { summary.skipped_lines };
+    let complete = if lines + summary.left_out > 0 { Outcome::LeftOut } else { Outcome::Done };
     if !args.wait || args.dry_run {
         return Ok(complete);
     }
@@ -104,7 +106,7 @@ async fn enqueue_and_report(
 }
 
 fn summary_lines(summary: &Summary, args: &EnqueueArgs) -> Vec<String> {
-    let Summary { listed, bytes, not_audio, uploaded, known, enqueued, skipped_lines, .. } = summary;
+    let Summary { listed, bytes, not_audio, uploaded, known, enqueued, skipped_lines, left_out, .. } = summary;
     let size = *bytes as f64 / 1e6;
     let mut lines =
         vec![format!("batch     {}", summary.batch), format!("found     {listed} recordings, {size:.1} MB")];
@@ -113,6 +115,9 @@ fn summary_lines(summary: &Summary, args: &EnqueueArgs) -> Vec<String> {
     }
     if *skipped_lines > 0 {
         lines.push(format!("          {skipped_lines} lines of the manifest skipped"));
+    }
+    if *left_out > 0 {
+        lines.push(format!("          {left_out} left out, for the reasons told above"));
     }
     if args.dry_run {
         lines.push("          nothing was uploaded or enqueued (--dry-run)".into());
@@ -139,7 +144,7 @@ fn report_followed(name: &str, followed: &Followed, out: &mut impl Write) -> Out
             let open = progress.total - progress.ended();
             Some(format!("{open} are still open; `producer wait` continues to wait"))
         }
-        Outcome::Done | Outcome::Incomplete => None,
+        Outcome::Done | Outcome::Incomplete | Outcome::LeftOut => None,
     };
     if let Some(advice) = advice {
         let _ = writeln!(out, "{advice}");

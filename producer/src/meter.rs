@@ -5,6 +5,8 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use crate::visible::visible;
+
 /// Pause between plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
@@ -60,8 +62,9 @@ impl Meter {
         }
     }
 
-    /// Prints a line above the bar.
+    /// Prints a line above the bar; what would act on a terminal is made visible.
     pub fn say(&self, line: &str) {
+        let line = visible(line).into_owned();
         match &self.0 {
             Kind::Bar(bar) => bar.println(line),
             Kind::Lines(_) => eprintln!("{line}"),

@@ -3,7 +3,7 @@
 
 use adapters::retry::{RetryPolicy, retry_while};
 use adapters::s3::{ObjectInfo, Store};
-use domain::{CallData, ChannelLayout};
+use domain::{CallData, ChannelLayout, Failure, FailureCode, ObjectRef};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
 
 use crate::error::ProducerError;
-use crate::folder::{self, LocalFile};
-use crate::manifest::{self, Entry, Line};
+use crate::folder::{self, Found, LocalFile};
+use crate::manifest::{Entry, Line, Manifest};
 use crate::meter::Meter;
 use crate::services::S3;
 use crate::source::{Source, looks_like_audio};
@@ -60,11 +60,13 @@ pub(crate) struct SkipCounts {
     pub(crate) uploaded: AtomicU64,
     /// Lines of the manifest that are wrong, or name no recording.
     pub(crate) lines: AtomicU64,
+    /// Files and keys that can't be taken.
+    pub(crate) left_out: AtomicU64,
 }
 
 /// A line of the manifest, looked up.
 enum Lookup {
-    Found(Recording),
+    Found(Box<Recording>),
     /// There is no such recording.
     Missing {
         why: String,
@@ -84,7 +86,7 @@ impl RecordingSource {
             }
             Source::File(path) => {
                 let prefix = self.upload_prefix(source);
-                let file = local_file(path, None);
+                let file = local_file(path, None).map(Ok);
                 self.uploaded(stream::once(async { file }).boxed(), prefix)
             }
         }
@@ -105,7 +107,14 @@ impl RecordingSource {
         let wanted = found.try_filter_map(move |object| {
             let wanted = this.wanted(&bucket, &object);
             let bucket = bucket.clone();
-            let recording = wanted.then(|| Recording { bucket, object, call: CallData::default(), channels: None });
+            let recording = wanted.then_some(()).and_then(|()| match ObjectRef::validate_key(&object.key) {
+                Ok(()) => Some(()),
+                Err(failure) => {
+                    this.leave_out(&format!("s3://{bucket}/{}: {}", object.key, failure.message));
+                    None
+                }
+            });
+            let recording = recording.map(|()| Recording { bucket, object, call: CallData::default(), channels: None });
             async move { Ok(recording) }
         });
         wanted.boxed()
@@ -129,19 +138,53 @@ impl RecordingSource {
         takes
     }
 
-    fn uploaded(&self, files: BoxStream<'static, Result<LocalFile, ProducerError>>, prefix: String) -> Recordings {
+    fn uploaded(&self, files: BoxStream<'static, Result<Found, ProducerError>>, prefix: String) -> Recordings {
         let this = self.clone();
-        let uploader = self.uploader(prefix);
-        let chosen = files.try_filter(move |file| {
-            let takes = this.takes(&file.key);
-            async move { takes }
+        let chosen = files.try_filter_map(move |found| {
+            let file = match found {
+                Ok(file) => this.takes(&file.key).then_some(file),
+                Err(why) => {
+                    this.leave_out(&why);
+                    None
+                }
+            };
+            async move { Ok(file) }
         });
-        let this = self.clone();
+        let (this, uploader) = (self.clone(), self.uploader(prefix));
         let uploads = chosen.map(move |file| {
             let (this, uploader) = (this.clone(), uploader.clone());
-            async move { this.upload(&uploader, &file?, CallData::default(), None).await }
+            async move {
+                let file = file?;
+                match this.upload(&uploader, &file, CallData::default(), None).await? {
+                    Lookup::Found(recording) => Ok(Some(*recording)),
+                    Lookup::Missing { why } => {
+                        this.leave_out(&why);
+                        Ok(None)
+                    }
+                }
+            }
         });
-        uploads.buffer_unordered(UPLOADS).boxed()
+        uploads.buffer_unordered(UPLOADS).try_filter_map(async |found| Ok(found)).boxed()
+    }
+
+    fn leave_out(&self, why: &str) {
+        self.counts.left_out.fetch_add(1, Ordering::Relaxed);
+        self.meter.say(&format!("left out  {why}"));
+    }
+
+    /// What a failure of one key means: that one is left out, unless the service as a whole is at fault.
+    async fn left_out(&self, what: &str, failure: Failure) -> Result<Lookup, ProducerError> {
+        let of_the_entry = match failure.code {
+            FailureCode::WorkerInternal | FailureCode::ObjectNotFound | FailureCode::JobInvalid => true,
+            // Some stores say 400 to expired credentials, too: then they say it to every request.
+            FailureCode::StoreRefused => self.store.ping(&self.bucket).await.is_ok(),
+            _ => false,
+        };
+        if of_the_entry {
+            Ok(Lookup::Missing { why: format!("{what}: {}", failure.message) })
+        } else {
+            Err(failure.into())
+        }
     }
 
     fn uploader(&self, prefix: String) -> Uploader {
@@ -154,25 +197,31 @@ impl RecordingSource {
         file: &LocalFile,
         call: CallData,
         channels: Option<ChannelLayout>,
-    ) -> Result<Recording, ProducerError> {
+    ) -> Result<Lookup, ProducerError> {
+        if let Err(failure) = ObjectRef::validate_key(&uploader.key(file)) {
+            return self.left_out(&file.path.display().to_string(), failure).await;
+        }
         let object = if self.dry_run {
             ObjectInfo { key: uploader.key(file), etag: None, bytes: file.bytes, modified: None }
         } else {
-            let done = uploader.upload(file).await?;
+            let done = match uploader.upload(file).await {
+                Ok(done) => done,
+                Err(failure) => return self.left_out(&file.path.display().to_string(), failure).await,
+            };
             if done.sent {
                 self.counts.uploaded.fetch_add(1, Ordering::Relaxed);
             }
             done.object
         };
-        Ok(Recording { bucket: self.bucket.clone(), object, call, channels })
+        Ok(Lookup::Found(Box::new(Recording { bucket: self.bucket.clone(), object, call, channels })))
     }
 
     /// The recordings that a manifest names, relative to `source`. Missing ones are reported and skipped.
-    pub(crate) fn of_manifest(&self, path: &Path, source: Option<Source>) -> Recordings {
-        let (this, path) = (self.clone(), path.to_owned());
+    pub(crate) fn of_manifest(&self, manifest: &Manifest, source: Option<Source>) -> Recordings {
+        let (this, path) = (self.clone(), manifest.path().to_owned());
         let source = source.unwrap_or_else(|| Source::Prefix { bucket: self.bucket.clone(), prefix: String::new() });
         let uploader = self.uploader(self.upload_prefix(&source));
-        let entries = received(manifest::entries(&path));
+        let entries = received(manifest.entries());
         let looked_up = entries.map(move |line| {
             let (this, source, uploader, path) = (this.clone(), source.clone(), uploader.clone(), path.clone());
             async move {
@@ -189,7 +238,7 @@ impl RecordingSource {
                     Source::Folder(folder) | Source::File(folder) => this.send(&uploader, folder, entry).await,
                 }?;
                 match lookup {
-                    Lookup::Found(recording) => Ok(Some(recording)),
+                    Lookup::Found(recording) => Ok(Some(*recording)),
                     Lookup::Missing { why } => {
                         this.skip(&path, line, &why);
                         Ok(None)
@@ -214,10 +263,13 @@ impl RecordingSource {
             None if prefix.is_empty() || prefix.ends_with('/') => format!("{prefix}{}", entry.key),
             None => format!("{prefix}/{}", entry.key),
         };
-        let found = retry_while(self.policy, S3, || self.store.head(bucket, &full)).await?;
+        let found = match retry_while(self.policy, S3, || self.store.head(bucket, &full)).await {
+            Ok(found) => found,
+            Err(failure) => return self.left_out(&format!("s3://{bucket}/{full}"), failure).await,
+        };
         let Some(object) = found else { return missing(format!("there is no object s3://{bucket}/{full}")) };
         let Entry { call, channels, .. } = entry;
-        Ok(Lookup::Found(Recording { bucket: bucket.to_owned(), object, call, channels }))
+        Ok(Lookup::Found(Box::new(Recording { bucket: bucket.to_owned(), object, call, channels })))
     }
 
     /// Finds an entry's file below the folder, and uploads it.
@@ -227,7 +279,7 @@ impl RecordingSource {
             return Ok(Lookup::Missing { why: format!("`{key}` is not a plain path below the folder") });
         }
         match local_file(&folder.join(&key), Some(&key)) {
-            Ok(file) => Ok(Lookup::Found(self.upload(uploader, &file, call, channels).await?)),
+            Ok(file) => self.upload(uploader, &file, call, channels).await,
             Err(absent) => Ok(Lookup::Missing { why: absent.to_string() }),
         }
     }

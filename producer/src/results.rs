@@ -8,6 +8,7 @@ use crate::cli::{Format, ResultsArgs};
 use crate::error::ProducerError;
 use crate::meter::clock;
 use crate::table::{Side, bar, head, lines, tail};
+use crate::visible::{cell, visible};
 
 /// Rows asked for at once.
 const PAGE: u32 = 500;
@@ -85,7 +86,7 @@ fn print_table(rows: &[[String; 6]], failed: bool, out: &mut impl Write) -> std:
 }
 
 fn cells(row: &ResultRow) -> [String; 6] {
-    let file = tail(&row.key, KEY_CELLS);
+    let file = tail(&visible(&row.key), KEY_CELLS);
     let length = row.duration_s.map(clock).unwrap_or_default();
     match (row.status, row.emotion) {
         (Status::Done, Some(emotion)) => {
@@ -96,7 +97,7 @@ fn cells(row: &ResultRow) -> [String; 6] {
         (status, _) => {
             let what =
                 if status == Status::Failed { "✗ failed".to_owned() } else { format!("… {}", status.label()) };
-            let why = row.failure.as_ref().map_or_else(String::new, |f| head(&f.to_string(), REASON_CELLS));
+            let why = row.failure.as_ref().map_or_else(String::new, |f| head(&visible(&f.to_string()), REASON_CELLS));
             [file, length, what, String::new(), String::new(), why]
         }
     }
@@ -154,18 +155,20 @@ fn flush_csv(csv: &mut csv::Writer<Vec<u8>>, row: &ResultRow, first: bool, out: 
     let fields = [
         row.job_id.to_string(),
         row.bucket.clone(),
-        row.key.clone(),
-        text(row.call_id.clone()),
+        cell(&row.key),
+        cell(&text(row.call_id.clone())),
         row.status.label().to_owned(),
         text(row.emotion.map(|e| e.label().to_owned())),
         text(row.confidence.map(|c| c.to_string())),
         text(row.duration_s.map(|d| d.to_string())),
         text(row.failure.as_ref().map(|f| f.code.code().to_owned())),
-        text(row.failure.as_ref().map(|f| f.message.clone())),
+        cell(&text(row.failure.as_ref().map(|f| f.message.clone()))),
     ];
     let header = if first { csv.write_record(HEADER) } else { Ok(()) };
     let written = header.and_then(|()| csv.write_record(fields)).is_ok() && csv.flush().is_ok();
-    let sent = written && out.write_all(csv.get_ref()).is_ok();
+    // Without the mark, Excel takes UTF-8 for the country's old encoding.
+    let marked = !first || out.write_all("\u{feff}".as_bytes()).is_ok();
+    let sent = written && marked && out.write_all(csv.get_ref()).is_ok();
     *csv = csv::Writer::from_writer(Vec::new());
     sent
 }
@@ -204,6 +207,17 @@ mod tests {
         let cells = cells(&row(Status::Done));
         assert_eq!(cells[..4], ["通话/1.wav", "1:05", "😠 生气 angry", "83%"]);
         assert_eq!(cells[5], "agent not scored · customer 😠 83%");
+    }
+
+    #[test]
+    fn a_spreadsheet_gets_its_mark_once_and_no_formula() {
+        let mut named = row(Status::Done);
+        named.key = "=1+2.wav".into();
+        let (mut csv, mut out) = (csv::Writer::from_writer(Vec::new()), Vec::new());
+        assert!(flush_csv(&mut csv, &named, true, &mut out) && flush_csv(&mut csv, &named, false, &mut out));
+        let text = String::from_utf8(out).expect("UTF-8");
+        assert!(text.starts_with("\u{feff}job_id,") && text.matches('\u{feff}').count() == 1);
+        assert!(text.contains(",'=1+2.wav,"), "{text}");
     }
 
     #[test]

@@ -59,9 +59,11 @@ impl Source {
 /// Endings of names that look like audio. The worker decides by content; this only keeps pictures and tables of a mixed
 /// bucket out of the queue.
 const AUDIO_ENDINGS: &[&str] = &[
-    "3gp", "aac", "ac3", "aif", "aiff", "alac", "amr", "au", "awb", "caf", "flac", "g722", "gsm", "m4a", "m4b", "mka",
-    "mkv", "mov", "mp2", "mp3", "mp4", "mpga", "oga", "ogg", "opus", "ra", "snd", "spx", "ulaw", "alaw", "voc", "vox",
-    "wav", "wave", "webm", "wma", "wv",
+    "3g2", "3gp", "3gpp", "aac", "ac3", "adts", "aif", "aifc", "aiff", "alac", "alaw", "amr", "ape", "au", "avi",
+    "awb", "bwf", "caf", "dss", "ds2", "eac3", "f4a", "flac", "flv", "g722", "g726", "g729", "gsm", "m2ts", "m4a",
+    "m4b", "m4r", "m4v", "mka", "mkv", "mov", "mp1", "mp2", "mp3", "mp4", "mpeg", "mpg", "mpga", "mts", "mxf", "nist",
+    "oga", "ogg", "ogv", "opus", "qt", "qta", "ra", "rf64", "sln", "snd", "sph", "spx", "tta", "ts", "ulaw", "voc",
+    "vox", "w64", "wav", "wave", "weba", "webm", "wma", "wmv", "wv",
 ];
 
 /// Whether a key or file name looks like audio.
@@ -101,7 +103,7 @@ mod tests {
 
     #[test]
     fn audio_is_known_by_its_ending() {
-        for audio in ["a.wav", "x/y.MP3", "a.b.Opus", "通话.m4a"] {
+        for audio in ["a.wav", "x/y.MP3", "a.b.Opus", "通话.m4a", "Memo.qta", "a.weba", "a.3gpp", "a.w64", "a.AMR"] {
             assert!(looks_like_audio(audio), "{audio}");
         }
         for other in ["a.txt", "wav", "x.wav/readme", "a.json", ".gitignore", "a.wav.md5"] {

@@ -222,17 +222,17 @@ async fn a_manifests_columns_travel_with_the_job_from_csv_and_from_json_lines() 
 }
 
 #[tokio::test]
-async fn every_wrong_line_is_told_and_nothing_is_enqueued_unless_they_may_be_skipped_lines() {
+async fn a_wrong_line_is_left_out_and_counted_or_refuses_the_manifest_with_strict() {
     let (trial, database) = trial().await;
     put(&trial, &["1.wav"]).await;
     let folder = tempfile::tempdir().unwrap();
-    let text = "key,started_at,channel_0\n1.wav,,\n1.wav,yesterday,\n,,\n1.wav,,boss\n1.wav\ngone.wav,,\n";
+    let text = "key,started_at,channel_0\n1.wav,,\n1.wav,yesterday,\n,x,\n1.wav,,boss\n1.wav\ngone.wav,,\n";
     let path = manifest(folder.path(), "calls.csv", text);
-    let mut args = EnqueueArgs { manifest: Some(path.clone()), ..from_prefix(&trial) };
+    let mut args = EnqueueArgs { manifest: Some(path.clone()), strict: true, ..from_prefix(&trial) };
     let error = run(&trial, &args).await.unwrap_err();
     assert_eq!(error.exit_code(), 2);
     let said = error.to_string();
-    for (line, what) in [(3, "yesterday"), (4, "key"), (5, "boss"), (6, "1 fields")] {
+    for (line, what) in [(3, "yesterday"), (4, "time"), (5, "boss"), (6, "1 fields")] {
         let begin = format!("{}:{line}: ", path.display());
         let told =
             said.lines().find(|l| l.starts_with(&begin)).unwrap_or_else(|| panic!("line {line} is not in: {said}"));
@@ -241,14 +241,28 @@ async fn every_wrong_line_is_told_and_nothing_is_enqueued_unless_they_may_be_ski
     assert!(said.contains("4 of 6 lines are wrong"), "{said}");
     assert_eq!(waiting(&trial).await, 0);
 
-    args.skip_bad_lines = true;
+    args.strict = false;
     let summary = run(&trial, &args).await.unwrap();
     assert_eq!((summary.enqueued, summary.skipped_lines), (1, 5));
 
-    for (name, text) in [("a.csv", "file,agent\nx,y\n"), ("b.csv", "key,KEY\nx,y\n"), ("c.csv", "")] {
+    for (name, text) in
+        [("a.csv", "file,agent\nx,y\n"), ("b.csv", "key,KEY\nx,y\n"), ("c.csv", ""), ("d.csv", "key,started_at\nx,y\n")]
+    {
         let args = EnqueueArgs { manifest: Some(manifest(folder.path(), name, text)), ..from_prefix(&trial) };
         assert_eq!(run(&trial, &args).await.unwrap_err().exit_code(), 2, "{name}");
     }
+    end(trial, database).await;
+}
+
+#[tokio::test]
+async fn a_file_name_that_is_not_utf8_costs_that_file_only() {
+    use std::os::unix::ffi::OsStrExt;
+    let (trial, database) = trial().await;
+    let folder = folder(&["a.wav", "b.wav"]);
+    std::fs::write(folder.path().join(std::ffi::OsStr::from_bytes(b"A\xcd\xa8\xbb\xb0.wav")), "x").unwrap();
+    let args = EnqueueArgs { prefix: Some(trial.keys.clone()), ..EnqueueArgs::of(folder.path().to_string_lossy()) };
+    let summary = run(&trial, &args).await.unwrap();
+    assert_eq!((summary.enqueued, summary.left_out), (2, 1));
     end(trial, database).await;
 }
 

@@ -109,7 +109,7 @@ async fn a_key_that_climbs_is_stored_or_refused_but_never_another_object() {
     store.put_bytes(bucket, &victim, b"victim".as_slice(), "text/plain").await.unwrap();
     match store.put_bytes(bucket, &climbing, b"climber".as_slice(), "text/plain").await {
         Ok(_) => assert_eq!(store.get_bytes(bucket, &climbing, 100).await.unwrap(), b"climber"),
-        Err(refused) => assert_eq!(refused.code, FailureCode::StoreDenied, "{refused}"),
+        Err(refused) => assert_eq!(refused.code, FailureCode::StoreRefused, "{refused}"),
     }
     assert_eq!(store.get_bytes(bucket, &victim, 100).await.unwrap(), b"victim");
     trial.end().await.unwrap();
@@ -126,8 +126,16 @@ async fn a_listing_has_as_many_pages_as_it_needs() {
     });
     let puts = futures_util::StreamExt::buffer_unordered(futures_util::stream::iter(puts), 16);
     puts.try_collect::<Vec<_>>().await.unwrap();
+    let odd = ["z a+b%.wav", "z\n.wav", "z通话.wav"].map(|name| format!("{}{name}", trial.keys));
+    for key in &odd {
+        store.put_bytes(&bucket, key, b"x".as_slice(), "audio/wav").await.unwrap();
+    }
     let keys: Vec<_> = store.list(&bucket, &trial.keys).map_ok(|o| o.key).try_collect().await.unwrap();
-    assert_eq!(keys.len(), 1_050);
+    assert_eq!(keys.len(), 1_053);
+    assert!(odd.iter().all(|key| keys.contains(key)), "{:?}", &keys[1_050..]);
+    let after = format!("{}01047.wav", trial.keys);
+    let rest: Vec<_> = store.list_after(&bucket, &trial.keys, Some(&after)).try_collect().await.unwrap();
+    assert_eq!(rest.len(), 5);
     assert!(keys.is_sorted());
     trial.end().await.unwrap();
 }

@@ -71,6 +71,23 @@ pub fn tracks(
     }
 }
 
+/// Refuses roles that were counted from 1: channels 1, 2, ... without channel 0.
+///
+/// # Errors
+/// A sentence that names the last channel, and how many there would be.
+pub fn counted_from_zero(roles: &BTreeMap<u16, Role>) -> Result<(), String> {
+    let last = u16::try_from(roles.len()).unwrap_or(u16::MAX);
+    if last < 2 || !roles.keys().copied().eq(1..=last) {
+        return Ok(());
+    }
+    Err(format!(
+        "roles for channels 1 to {last} and none for 0: channels are counted from 0, so channel {last} would be one of {}; \
+         name channels 0 to {}, or channel 0 as well",
+        u32::from(last) + 1,
+        last - 1,
+    ))
+}
+
 /// The command line's form: `mix`, or `0=agent,1=customer`.
 impl std::str::FromStr for ChannelLayout {
     type Err = String;
@@ -90,6 +107,7 @@ impl std::str::FromStr for ChannelLayout {
                 return Err(format!("channel {channel} is named twice"));
             }
         }
+        counted_from_zero(&roles)?;
         Ok(Self::Roles(roles))
     }
 }
@@ -175,6 +193,15 @@ mod tests {
         assert_eq!("0=agent, 1=customer".parse(), Ok(ChannelLayout::Roles(roles)));
         for bad in ["", "stereo", "0=boss", "left=agent", "0=agent,0=customer", "0=mixed"] {
             assert!(bad.parse::<ChannelLayout>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn roles_counted_from_one_are_refused() {
+        let error = "1=agent,2=customer".parse::<ChannelLayout>().expect_err("from 1");
+        assert!(error.contains("counted from 0") && error.contains("channel 2 would be one of 3"), "{error}");
+        for good in ["1=customer", "0=speaker,1=agent,2=customer", "2=agent,3=customer"] {
+            assert!(good.parse::<ChannelLayout>().is_ok(), "{good}");
         }
     }
 

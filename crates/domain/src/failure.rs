@@ -54,6 +54,7 @@ failure_codes! {
     ObjectTooLarge = "object.too_large", Permanent, "The object exceeds `audio.max_bytes`: raise the limit or split the recording.";
     StoreUnreachable = "store.unreachable", Transient, "The S3 store does not answer: check `s3.endpoint` and the store's health.";
     StoreDenied = "store.denied", Transient, "The S3 store refuses the credentials or the bucket: check keys and bucket policy.";
+    StoreRefused = "store.refused", Permanent, "The S3 store refuses this request, not the credentials: look at the key, and at what the store answered.";
     AudioEmpty = "audio.empty", Permanent, "The file has no bytes: look at the recorder.";
     AudioNotAudio = "audio.not_audio", Permanent, "The content is no known audio format, whatever its name says.";
     AudioUnsupportedCodec = "audio.unsupported_codec", Permanent, "The codec is not supported: convert the recording, to FLAC or Opus say.";

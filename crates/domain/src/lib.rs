@@ -14,7 +14,7 @@ pub mod scores;
 pub mod setting;
 
 pub use call::CallData;
-pub use channel::{ChannelLayout, Role};
+pub use channel::{ChannelLayout, Role, counted_from_zero};
 pub use emotion::Emotion;
 pub use failure::{Class, Failure, FailureCode};
 pub use job::{AnalysisOptions, BatchId, Granularity, Job, JobId, ObjectRef};

@@ -1,48 +1,63 @@
 //! The columns of a manifest.
 
 use domain::{CallData, ChannelLayout, ObjectRef, Role};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{BadLine, Entry};
+use super::names::{Meaning, meaning};
+use super::{BadLine, Entry, ManifestOptions};
 use crate::sheet::Fields;
-use crate::times::time;
 
 /// The entry of a line's fields, validated.
-pub(super) fn entry(line: u64, fields: Fields) -> Result<Entry, BadLine> {
+pub(super) fn entry(line: u64, fields: Fields, options: &ManifestOptions) -> Result<Entry, BadLine> {
     let wrong = |what: String| BadLine { line, what };
     let mut key = String::new();
     let mut call = CallData::default();
     let mut roles = BTreeMap::new();
+    let (mut local_time, mut seen) = (false, BTreeSet::new());
     for (name, value) in fields {
         let value = value.trim();
         if value.is_empty() {
             continue;
         }
         let text = || Some(value.to_owned());
-        let lower = name.to_lowercase();
-        match lower.as_str() {
-            "key" => value.clone_into(&mut key),
-            "call_id" => call.call_id = text(),
-            "agent" => call.agent = text(),
-            "team" => call.team = text(),
-            "customer" => call.customer = text(),
-            "started_at" => call.started_at = Some(time(value).map_err(|e| wrong(format!("started_at {e}")))?),
-            _ => match lower.strip_prefix("channel_").map(str::parse::<u16>) {
-                Some(Ok(channel)) => {
-                    roles.insert(channel, Role::of_channel(value).map_err(|e| wrong(format!("{name}: {e}")))?);
+        match meaning(&name, &options.attributes).map_err(wrong)? {
+            Meaning::Field(field) if !seen.insert(field) => return Err(wrong(format!("`{field}` is there twice"))),
+            Meaning::Field("key") => value.clone_into(&mut key),
+            Meaning::Field("call_id") => call.call_id = text(),
+            Meaning::Field("agent") => call.agent = text(),
+            Meaning::Field("team") => call.team = text(),
+            Meaning::Field("customer") => call.customer = text(),
+            Meaning::Field(_) => {
+                let read = options.dates.read(value).map_err(|e| wrong(format!("started_at {e}")))?;
+                local_time = read.local;
+                call.started_at = Some(read.time);
+            }
+            Meaning::Channel(channel) => {
+                let role = Role::of_channel(&value.to_lowercase()).map_err(|e| wrong(format!("{name}: {e}")))?;
+                if roles.insert(channel, role).is_some() {
+                    return Err(wrong(format!("channel {channel} is there twice")));
                 }
-                _ => {
-                    call.attributes.insert(name, value.to_owned());
+            }
+            Meaning::Attribute => {
+                // A misnamed column of roles; as an attribute it would be without effect.
+                let role = Role::of_channel(&value.to_lowercase()).is_ok();
+                let declared = options.attributes.iter().any(|a| a.eq_ignore_ascii_case(name.trim()));
+                if role && !declared && name.to_lowercase().contains("channel") {
+                    return Err(wrong(format!(
+                        "column `{name}` has the role `{value}`, but names no channel: write `channel_0`, `channel_1`, ..."
+                    )));
                 }
-            },
+                call.attributes.insert(name, value.to_owned());
+            }
         }
     }
     if key.is_empty() {
         return Err(wrong("`key` is empty".into()));
     }
+    domain::counted_from_zero(&roles).map_err(wrong)?;
     let channels = (!roles.is_empty()).then_some(ChannelLayout::Roles(roles));
     ObjectRef::validate_key(&key).and_then(|()| call.validate()).map_err(|failure| wrong(failure.message))?;
-    Ok(Entry { line, key, call, channels })
+    Ok(Entry { line, key, call, channels, local_time })
 }
 
 #[cfg(test)]
@@ -61,15 +76,15 @@ mod tests {
             ("call_id", "c1"),
             ("agent", "a7"),
             ("team", ""),
-            ("started_at", "2026-11-22T14:05:00+08:00"),
+            ("Started At", "2025-11-22T14:05:00+08:00"),
             ("channel_0", "Agent"),
             ("channel_1", "customer"),
             ("Produkt", "Strom"),
         ]);
-        let entry = entry(7, line).expect("valid");
+        let entry = entry(7, line, &ManifestOptions::default()).expect("valid");
         assert_eq!((entry.line, entry.key.as_str()), (7, "2026/通话 1.wav"));
         assert_eq!((entry.call.call_id.as_deref(), entry.call.team.as_deref()), (Some("c1"), None));
-        assert_eq!(entry.call.started_at.expect("set").to_rfc3339(), "2026-11-22T06:05:00+00:00");
+        assert_eq!(entry.call.started_at.expect("set").to_rfc3339(), "2025-11-22T06:05:00+00:00");
         assert_eq!(entry.call.attributes, BTreeMap::from([("Produkt".to_owned(), "Strom".to_owned())]));
         let roles = BTreeMap::from([(0, Role::Agent), (1, Role::Customer)]);
         assert_eq!(entry.channels, Some(ChannelLayout::Roles(roles)));
@@ -81,11 +96,16 @@ mod tests {
         for (line, said) in [
             (fields(&[("key", " ")]), "key"),
             (fields(&[("key", "a"), ("channel_0", "boss")]), "boss"),
+            (fields(&[("key", "a"), ("channel_1", "agent"), ("channel_2", "customer")]), "counted from 0"),
+            (fields(&[("key", "a"), ("stereo channel", "agent")]), "names no channel"),
+            (fields(&[("key", "a"), ("channel_left", "agent")]), "channel_0"),
+            (fields(&[("key", "a"), ("Call ID", "c"), ("call_id", "d")]), "twice"),
+            (fields(&[("key", "a"), ("started_at", "26-11-22 14:05")]), "year 26"),
             (fields(&[("key", "a"), ("started_at", "yesterday")]), "yesterday"),
             (fields(&[("key", "a"), ("agent", "x\0y")]), "NUL"),
             (fields(&[("key", &long)]), "1025"),
         ] {
-            let bad = entry(3, line).expect_err(said);
+            let bad = entry(3, line, &ManifestOptions::default()).expect_err(said);
             assert!(bad.line == 3 && bad.what.contains(said), "{}", bad.what);
         }
     }

@@ -1,14 +1,16 @@
 //! The lines of a manifest, whichever format it is in.
 
+use std::collections::VecDeque;
+use std::io::Read;
+
 use serde_json::Value;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
+use serde_json::value::RawValue;
 
 use super::columns::entry;
-use super::{BadLine, Entry, Line};
+use super::names::{KNOWN, Meaning, letters, meaning, related};
+use super::{BadLine, Entry, Line, Manifest};
 use crate::error::ProducerError;
-use crate::sheet::{Fields, Row, Sheet};
+use crate::sheet::{Fields, Kind, MAX_LINE, Row, Sheet, TextLine, TextLines};
 
 impl From<Result<Entry, BadLine>> for Line {
     fn from(read: Result<Entry, BadLine>) -> Self {
@@ -16,65 +18,166 @@ impl From<Result<Entry, BadLine>> for Line {
     }
 }
 
-/// Longest line, bytes. A longer one is not a table.
-const MAX_LINE: usize = 256 * 1024;
+/// Largest JSON array, bytes: it is in memory as a whole.
+const MAX_ARRAY: u64 = 512 * 1024 * 1024;
 
-/// Reads to the end, or until `take` returns false.
-pub(super) fn read(path: &Path, take: impl FnMut(Line) -> bool) -> Result<(), ProducerError> {
-    let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-    match ending.as_str() {
-        "jsonl" | "ndjson" | "json" => {
-            let file = File::open(path).map_err(|e| ProducerError::input(format!("{}: {e}", path.display())))?;
-            read_json(path, BufReader::new(file), take)
-        }
-        _ => read_csv(path, take),
-    }
-}
-
-fn read_csv(path: &Path, mut take: impl FnMut(Line) -> bool) -> Result<(), ProducerError> {
-    let mut sheet = Sheet::open(path)?;
-    if !sheet.header().iter().any(|name| name.eq_ignore_ascii_case("key")) {
-        let has = sheet.header().join(", ");
-        return Err(ProducerError::input(format!("{}: the header has no column `key`; it has: {has}", path.display())));
-    }
-    while let Some(Row { line, fields }) = sheet.next()? {
-        let read = fields.map_err(|what| BadLine { line, what }).and_then(|fields| entry(line, fields));
-        if !take(read.into()) {
-            break;
+impl Manifest {
+    /// Reads to the end, or until `take` returns false.
+    pub(super) fn read(&self, mut take: impl FnMut(Line) -> bool) -> Result<(), ProducerError> {
+        match self.file.kind {
+            Kind::JsonLines => self.read_json_lines(&mut take),
+            Kind::JsonArray => self.read_json_array(&mut take),
+            Kind::Csv | Kind::Workbook => self.read_sheet(&mut take),
         }
     }
-    Ok(())
-}
 
-fn read_json(path: &Path, mut file: BufReader<File>, mut take: impl FnMut(Line) -> bool) -> Result<(), ProducerError> {
-    let mut text = Vec::new();
-    for line in 1.. {
-        text.clear();
-        let read = std::io::Read::take(&mut file, MAX_LINE as u64).read_until(b'\n', &mut text);
-        match read {
-            Ok(0) => break,
-            Ok(_) if text.len() >= MAX_LINE => {
-                return Err(ProducerError::input(format!(
-                    "{}:{line}: the line has more than {MAX_LINE} bytes",
-                    path.display()
+    fn wrong(&self, what: impl std::fmt::Display) -> ProducerError {
+        ProducerError::input(format!("{}: {what}", self.file.path.display()))
+    }
+
+    /// What the user should know before anything is read.
+    pub(super) fn notices(&self) -> Result<Vec<String>, ProducerError> {
+        let mut notices = self.file.notices.clone();
+        if matches!(self.file.kind, Kind::Csv | Kind::Workbook) {
+            let sheet = self.checked_sheet()?;
+            notices.clone_from(&sheet.notices);
+            let means =
+                |field| move |name: &String| meaning(name, &self.options.attributes) == Ok(Meaning::Field(field));
+            let attributes =
+                sheet.header().iter().filter(|n| meaning(n, &self.options.attributes) == Ok(Meaning::Attribute));
+            for name in attributes {
+                if let Some(known) = related(name).filter(|known| !sheet.header().iter().any(means(known))) {
+                    notices.push(format!(
+                        "column `{name}` is kept as an attribute; the column with a meaning is `{known}`"
+                    ));
+                }
+            }
+        }
+        Ok(notices)
+    }
+
+    /// The sheet, with a header whose columns are all understood.
+    fn checked_sheet(&self) -> Result<Sheet, ProducerError> {
+        let sheet = Sheet::of(&self.file)?;
+        let mut fields = Vec::new();
+        for name in sheet.header().iter().filter(|name| !name.is_empty()) {
+            let meaning = meaning(name, &self.options.attributes).map_err(|e| self.wrong(e))?;
+            if meaning != Meaning::Attribute && fields.contains(&meaning) {
+                return Err(self.wrong(format!("the header has column `{name}` twice, in two spellings")));
+            }
+            fields.push(meaning);
+        }
+        if !fields.contains(&Meaning::Field(KNOWN[0])) {
+            let has = sheet.header().join(", ");
+            let like =
+                ["file", "filename", "path", "objectkey", "recording", "recordingfile", "url", "录音文件", "文件名"];
+            let like = sheet.header().iter().find(|name| like.contains(&letters(name).as_str()));
+            let advice = like.map(|name| format!(". Is `{name}` the key? Name it `key`")).unwrap_or_default();
+            return Err(self.wrong(format!("the header has no column `key`; it has: {has}{advice}")));
+        }
+        Ok(sheet)
+    }
+
+    fn read_sheet(&self, take: &mut impl FnMut(Line) -> bool) -> Result<(), ProducerError> {
+        let mut sheet = self.checked_sheet()?;
+        while let Some(Row { line, fields }) = sheet.next()? {
+            let read = fields.map_err(|what| BadLine { line, what });
+            if !take(read.and_then(|fields| entry(line, fields, &self.options)).into()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_json_lines(&self, take: &mut impl FnMut(Line) -> bool) -> Result<(), ProducerError> {
+        let mut lines = self.file.lines()?;
+        while let Some(line) = lines.next().map_err(|e| self.wrong(e))? {
+            if line.text.trim().is_empty() && !line.cut {
+                continue;
+            }
+            let number = line.number;
+            let read = object(&mut lines, &line).map_err(|e| self.wrong(e))?;
+            if !take(read.and_then(|fields| entry(number, fields, &self.options)).into()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_json_array(&self, take: &mut impl FnMut(Line) -> bool) -> Result<(), ProducerError> {
+        let size = std::fs::metadata(&self.file.path).map_err(|e| self.wrong(e))?.len();
+        if size > MAX_ARRAY {
+            return Err(
+                self.wrong(format!("an array of {size} bytes is too large: write one object per line (jq -c '.[]')"))
+            );
+        }
+        let (mut lines, mut text, mut numbers) = (self.file.lines()?, String::new(), Vec::new());
+        while let Some(line) = lines.next().map_err(|e| self.wrong(e))? {
+            if line.cut {
+                return Err(self.wrong(format!(
+                    "line {} has more than {MAX_LINE} bytes: write one object per line (jq -c '.[]')",
+                    line.number
                 )));
             }
-            Ok(_) => {}
-            Err(e) => return Err(ProducerError::input(format!("{}: {e}", path.display()))),
+            numbers.push(text.len());
+            text.push_str(&line.text);
+            text.push('\n');
         }
-        let text = text.trim_ascii();
-        if text.is_empty() {
-            continue;
+        let items: Vec<&RawValue> =
+            serde_json::from_str(&text).map_err(|e| self.wrong(format!("no JSON array of objects: {e}")))?;
+        for item in items {
+            let at = item.get().as_ptr().addr() - text.as_ptr().addr();
+            let line = numbers.partition_point(|begin| *begin <= at) as u64;
+            let read = fields(item.get()).map_err(|what| BadLine { line, what });
+            if !take(read.and_then(|fields| entry(line, fields, &self.options)).into()) {
+                break;
+            }
         }
-        let read = match serde_json::from_slice::<serde_json::Map<String, Value>>(text) {
-            Ok(object) => flat(object).map_err(|what| BadLine { line, what }).and_then(|fields| entry(line, fields)),
-            Err(e) => Err(BadLine { line, what: format!("not a JSON object: {e}") }),
+        Ok(())
+    }
+}
+
+/// An object that begins on this line, and may go on over others.
+fn object<R: Read>(lines: &mut TextLines<R>, first: &TextLine) -> std::io::Result<Result<Fields, BadLine>> {
+    let bad = |what: String| BadLine { line: first.number, what };
+    if first.cut {
+        return Ok(Err(bad(format!("the line has more than {MAX_LINE} bytes"))));
+    }
+    let (mut text, mut more) = (first.text.clone(), VecDeque::new());
+    loop {
+        let what = match fields(&text) {
+            Ok(fields) => return Ok(Ok(fields)),
+            Err(what) => what,
         };
-        if !take(read.into()) {
-            break;
+        let open = serde_json::from_str::<Value>(&text).is_err_and(|e| e.is_eof()) && text.len() < MAX_LINE;
+        let next = if open { lines.next()? } else { None };
+        match next {
+            // The next object begins: this one was cut off.
+            Some(line) if line.text.starts_with('{') => {
+                more.push_back(line);
+                lines.put_back(more.into_iter());
+                return Ok(Err(bad(what)));
+            }
+            Some(line) => {
+                text.push('\n');
+                text.push_str(&line.text);
+                more.push_back(line);
+            }
+            None => {
+                lines.put_back(more.into_iter());
+                return Ok(Err(bad(what)));
+            }
         }
     }
-    Ok(())
+}
+
+fn fields(text: &str) -> Result<Fields, String> {
+    if text.contains('\u{fffd}') {
+        return Err("it has bytes that are not text in the file's encoding; --encoding names another".into());
+    }
+    let object: serde_json::Map<String, Value> =
+        serde_json::from_str(text).map_err(|e| format!("not a JSON object: {e}"))?;
+    flat(object)
 }
 
 /// An object's fields as text; those of a nested `attributes` object are added to them.

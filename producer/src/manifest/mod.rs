@@ -1,19 +1,38 @@
-//! A manifest: a table of recordings and call data, CSV or JSON lines. Read line by line, twice:
+//! A manifest: a table of recordings and call data, as CSV, workbook, JSON lines or JSON array. Read line by line, twice:
 //! first to find every wrong line, then to enqueue.
 
 mod columns;
 mod lines;
+mod names;
 
 use domain::{CallData, ChannelLayout};
+use encoding_rs::Encoding;
+use std::collections::hash_map::{DefaultHasher, Entry as Slot};
+use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::path::Path;
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
+use crate::dates::Dates;
 use crate::error::ProducerError;
+use crate::sheet::TableFile;
 
 /// Lines read ahead.
 const AHEAD: usize = 1000;
 /// Wrong lines that are reported in full.
 const REPORTED: usize = 50;
+
+/// How a manifest is read.
+#[derive(Debug, Clone, Default)]
+pub struct ManifestOptions {
+    /// Its encoding; detected without.
+    pub(crate) encoding: Option<&'static Encoding>,
+    /// How its times are read.
+    pub(crate) dates: Dates,
+    /// Columns that are attributes, whatever they resemble.
+    pub(crate) attributes: Vec<String>,
+}
 
 /// One recording of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +45,8 @@ pub struct Entry {
     pub call: CallData,
     /// Roles, where the line names any.
     pub channels: Option<ChannelLayout>,
+    /// Its time named no zone.
+    pub local_time: bool,
 }
 
 /// A line of the file.
@@ -55,39 +76,148 @@ pub struct Findings {
     pub bad: u64,
     /// The first of those, as `FILE:LINE: what`.
     pub reported: Vec<String>,
+    /// What the user should know about how it is read.
+    pub notices: Vec<String>,
 }
 
-/// Reads the whole manifest and checks each line.
-///
-/// # Errors
-/// [`ProducerError::Input`] when the file can't be read, or its header is wrong.
-pub async fn check(path: &Path) -> Result<Findings, ProducerError> {
-    let mut findings = Findings::default();
-    let mut entries = entries(path);
-    while let Some(line) = entries.recv().await {
-        match line? {
-            Line::Entry(_) => findings.good += 1,
-            Line::Bad(BadLine { line, what }) => {
-                findings.bad += 1;
-                if findings.reported.len() < REPORTED {
-                    findings.reported.push(format!("{}:{line}: {what}", path.display()));
+/// A manifest that was checked, and is read alike again.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    file: TableFile,
+    options: ManifestOptions,
+    /// Lines that are wrong because of other lines, and why.
+    refused: Arc<HashMap<u64, String>>,
+}
+
+impl Manifest {
+    /// Looks at the file: its format and encoding.
+    ///
+    /// # Errors
+    /// [`ProducerError::Input`] when the file can't be read.
+    pub fn open(path: &Path, options: ManifestOptions) -> Result<Self, ProducerError> {
+        let file = TableFile::look(path, options.encoding)?;
+        Ok(Self { file, options, refused: Arc::default() })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    /// Reads the whole manifest and checks each line.
+    ///
+    /// # Errors
+    /// [`ProducerError::Input`] when the file can't be read, or its header is wrong.
+    pub async fn check(&mut self) -> Result<Findings, ProducerError> {
+        let mut this = self.clone();
+        let task = tokio::task::spawn_blocking(move || this.check_blocking().map(|findings| (this, findings)));
+        let (checked, findings) =
+            task.await.unwrap_or_else(|e| Err(ProducerError::input(format!("reading ended: {e}"))))?;
+        *self = checked;
+        Ok(findings)
+    }
+
+    fn check_blocking(&mut self) -> Result<Findings, ProducerError> {
+        let mut findings = Findings { notices: self.notices()?, ..Findings::default() };
+        let mut calls = Calls::default();
+        let (mut local, mut bad) = (0_u64, Vec::new());
+        self.read(|line| {
+            match line {
+                Line::Entry(entry) => {
+                    findings.good += 1;
+                    local += u64::from(entry.local_time);
+                    calls.add(&entry);
+                }
+                Line::Bad(BadLine { line, what }) => {
+                    findings.bad += 1;
+                    if bad.len() < REPORTED {
+                        bad.push((line, what));
+                    }
+                }
+            }
+            true
+        })?;
+        findings.good -= calls.refused.len() as u64;
+        findings.bad += calls.refused.len() as u64;
+        bad.extend(calls.refused.iter().map(|(line, what)| (*line, what.clone())));
+        bad.sort_unstable();
+        bad.truncate(REPORTED);
+        let path = self.file.path.display();
+        findings.reported = bad.into_iter().map(|(line, what)| format!("{path}:{line}: {what}")).collect();
+        if local > 0 && self.options.dates.zone.is_none() {
+            findings.notices.push(format!(
+                "{local} times name no time zone: read as UTC; --timezone Asia/Shanghai, say, reads them as local times"
+            ));
+        }
+        self.refused = Arc::new(calls.refused);
+        Ok(findings)
+    }
+
+    /// The lines in order. An error of the file itself is the last item.
+    pub fn entries(&self) -> mpsc::Receiver<Result<Line, ProducerError>> {
+        let (send, receive) = mpsc::channel(AHEAD);
+        let this = self.clone();
+        // Reading files blocks. A dropped receiver ends it.
+        tokio::task::spawn_blocking(move || {
+            let outcome = this.read(|line| send.blocking_send(Ok(this.without_refused(line))).is_ok());
+            if let Err(error) = outcome {
+                let _ = send.blocking_send(Err(error));
+            }
+        });
+        receive
+    }
+
+    fn without_refused(&self, line: Line) -> Line {
+        match line {
+            Line::Entry(entry) => match self.refused.get(&entry.line) {
+                Some(what) => Line::Bad(BadLine { line: entry.line, what: what.clone() }),
+                None => Line::Entry(entry),
+            },
+            bad @ Line::Bad(_) => bad,
+        }
+    }
+}
+
+/// Finds keys that belong to two calls: of a recording there is one analysis, which has one call. Hashes, not texts, are
+/// in memory.
+#[derive(Default)]
+struct Calls {
+    /// Of a key: the first line that names a call, and the call.
+    first: HashMap<u64, (u64, u64)>,
+    told: HashSet<u64>,
+    refused: HashMap<u64, String>,
+}
+
+impl Calls {
+    fn add(&mut self, entry: &Entry) {
+        let Some(call) = &entry.call.call_id else { return };
+        let hash = |text: &str| {
+            let mut hasher = DefaultHasher::new();
+            text.hash(&mut hasher);
+            hasher.finish()
+        };
+        let (key, call_hash) = (hash(&entry.key), hash(call));
+        match self.first.entry(key) {
+            Slot::Vacant(slot) => {
+                slot.insert((entry.line, call_hash));
+            }
+            Slot::Occupied(slot) => {
+                let (line, known) = *slot.get();
+                let why = |other: u64| {
+                    format!(
+                        "`{}` is in line {other} too, with another call_id: a recording belongs to one call; correct one of both",
+                        entry.key
+                    )
+                };
+                if known != call_hash || self.told.contains(&key) {
+                    self.told.insert(key);
+                    self.refused.entry(line).or_insert_with(|| why(entry.line));
+                    self.refused.insert(entry.line, why(line));
                 }
             }
         }
     }
-    Ok(findings)
 }
 
-/// The lines in order. An error of the file itself is the last item.
-pub fn entries(path: &Path) -> mpsc::Receiver<Result<Line, ProducerError>> {
-    let (send, receive) = mpsc::channel(AHEAD);
-    let path = path.to_owned();
-    // Reading files blocks. A dropped receiver ends it.
-    tokio::task::spawn_blocking(move || {
-        let outcome = lines::read(&path, |line| send.blocking_send(Ok(line)).is_ok());
-        if let Err(error) = outcome {
-            let _ = send.blocking_send(Err(error));
-        }
-    });
-    receive
-}
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,8 @@
 use adapters::postgres::Review;
 use domain::{Emotion, JobId};
 
+use crate::dates::time;
 use crate::sheet::Fields;
-use crate::times::time;
 
 const KNOWN: [&str; 10] =
     ["job_id", "call_id", "key", "channel", "segment", "at_s", "emotion", "reviewer", "reviewed_at", "note"];
@@ -27,7 +27,9 @@ impl Columns {
     /// What is wrong with it.
     pub(super) fn of(header: &[String], reviewer: Option<&str>) -> Result<Self, String> {
         let has = |column: &str| header.iter().any(|name| name.eq_ignore_ascii_case(column));
-        if let Some(name) = header.iter().find(|name| !KNOWN.contains(&name.to_lowercase().as_str())) {
+        if let Some(name) =
+            header.iter().find(|name| !name.is_empty() && !KNOWN.contains(&name.to_lowercase().as_str()))
+        {
             return Err(format!("unknown column `{name}`; the columns are {}", KNOWN.join(", ")));
         }
         if !has("emotion") {

@@ -21,8 +21,13 @@ where
         (_, "NoSuchBucket") => FailureCode::StoreDenied,
         (_, "NoSuchKey") | (Some(404), _) => FailureCode::ObjectNotFound,
         (Some(412), _) => FailureCode::ObjectChanged,
-        (Some(408 | 425 | 429), _) => FailureCode::StoreUnreachable,
-        (Some(400..=499), _) => FailureCode::StoreDenied,
+        (Some(408 | 425 | 429), _) | (Some(400), "RequestTimeout") => FailureCode::StoreUnreachable,
+        // AWS answers these with 400, too.
+        (Some(400), "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" | "AuthorizationHeaderMalformed") => {
+            FailureCode::StoreDenied
+        }
+        (Some(401 | 403), _) => FailureCode::StoreDenied,
+        (Some(400..=499), _) => FailureCode::StoreRefused,
         (None, _) if cause::tls(error).is_some() => FailureCode::StoreDenied,
         _ => FailureCode::StoreUnreachable,
     };
