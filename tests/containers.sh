@@ -87,7 +87,7 @@ revision="$(git -C "$root" rev-parse HEAD)"
 # clone FOLDER NAME PASSWORD [WORKERS]
 clone() {
   rm -rf "${work:?}/$1"
-  git clone --quiet "$root" "$work/$1"
+  git -c advice.detachedHead=false -c init.defaultBranch=main clone --quiet "$root" "$work/$1"
   {
     sed "s|^COMPOSE_PROJECT_NAME=.*|COMPOSE_PROJECT_NAME=$2|" "$work/$1/.env.example" |
       sed "s|^EMOFLEET_S3_ACCESS_KEY=.*|EMOFLEET_S3_ACCESS_KEY=emofleet|" |
