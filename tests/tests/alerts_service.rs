@@ -138,7 +138,7 @@ async fn every_program_reports_each_error_of_the_alert_file() -> Result<()> {
     let mut errors = Vec::new();
     let dispatcher = serve(&settings, |_| None, CancellationToken::new()).await;
     errors.push(("dispatcher", dispatcher.expect_err("wrong rules").to_string()));
-    let worker = worker::service::run(settings.clone(), worker::pipeline::Stop::default()).await;
+    let worker = Box::pin(worker::service::run(settings.clone(), worker::pipeline::Stop::default())).await;
     errors.push(("worker run", worker.expect_err("wrong rules").to_string()));
     let path = path.to_string_lossy();
     let cli = Cli::try_parse_from(["producer", "--no-wait-for-services", "alerts", "test", path.as_ref()])?;

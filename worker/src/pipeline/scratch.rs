@@ -19,10 +19,10 @@ impl Scratch {
             if owner(&entry.file_name()).is_some_and(|pid| !alive(pid)) {
                 match std::fs::remove_dir_all(entry.path()) {
                     Ok(()) => {
-                        tracing::info!(folder = %entry.path().display(), "removed the temporary folder of a dead worker")
+                        tracing::info!(folder = %entry.path().display(), "removed the temporary folder of a dead worker");
                     }
                     Err(error) => {
-                        tracing::warn!(folder = %entry.path().display(), %error, "the temporary folder of a dead worker can't be removed")
+                        tracing::warn!(folder = %entry.path().display(), %error, "the temporary folder of a dead worker can't be removed");
                     }
                 }
             }

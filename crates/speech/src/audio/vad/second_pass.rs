@@ -149,8 +149,8 @@ mod tests {
             noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let (t, hiss) = (n as f32 / 16_000.0, (noise >> 8) as f32 / (1 << 24) as f32 - 0.5);
             let glide = (2.0 * std::f32::consts::PI * (300.0 + 200.0 * t) * t).sin();
-            let level = if (n / 9_000) % 3 == 0 { 0.0005 } else { 0.4 };
-            level * if (n / 20_000) % 2 == 0 { glide } else { hiss }
+            let level = if (n / 9_000).is_multiple_of(3) { 0.0005 } else { 0.4 };
+            level * if (n / 20_000).is_multiple_of(2) { glide } else { hiss }
         };
         let samples: Vec<f32> = (0..250 * CHUNK).map(sample).collect();
         samples.as_chunks().0.to_vec()
