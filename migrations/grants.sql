@@ -9,7 +9,7 @@ DECLARE
     role_name text;
 BEGIN
     FOREACH role_name IN ARRAY
-        ARRAY['emofleet_worker', 'emofleet_producer', 'emofleet_dispatcher', 'emofleet_reader']
+        ARRAY['emofleet_worker', 'emofleet_producer', 'emofleet_dispatcher', 'emofleet_reader', 'emofleet_console']
     LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
             EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
@@ -40,3 +40,10 @@ GRANT INSERT, UPDATE, DELETE ON destinations, destination_sends TO emofleet_disp
 
 -- Inspectors and dashboards read; what people say of a call they may add.
 GRANT INSERT ON reviews TO emofleet_reader;
+
+-- The console registers uploads as a producer does, and keeps its users, sessions, tokens and the audit trail.
+GRANT INSERT, UPDATE ON batches, recordings, analyses TO emofleet_console;
+GRANT INSERT, UPDATE, DELETE ON console_users, console_sessions, console_tokens, console_requests TO emofleet_console;
+GRANT INSERT ON audit TO emofleet_console;
+-- Only the console reads hashes of passwords and tokens.
+REVOKE SELECT ON console_users, console_sessions, console_tokens FROM emofleet_worker, emofleet_producer, emofleet_dispatcher, emofleet_reader;

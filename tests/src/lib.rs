@@ -8,6 +8,7 @@
 //! - [`speech`], [`calls`], [`database`]: things to test with.
 
 pub mod calls;
+pub mod console;
 pub mod cookbook;
 pub mod database;
 pub mod fleet;

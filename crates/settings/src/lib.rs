@@ -2,10 +2,12 @@
 //! then the environment (`EMOFLEET__SECTION__KEY`). An unknown key is an error that names it.
 
 pub mod alert_file;
+mod console;
 mod dispatcher;
 mod worker;
 
 pub use alert_file::Alerts;
+pub use console::{Console, Login};
 pub use dispatcher::Dispatcher;
 pub use worker::Worker;
 
@@ -52,6 +54,7 @@ pub struct Settings {
     pub runtime: speech::settings::Runtime,
     pub alerts: Alerts,
     pub dispatcher: Dispatcher,
+    pub console: Console,
     pub log: telemetry::Settings,
 }
 
@@ -78,6 +81,7 @@ impl Settings {
             self.segment.checks(),
             self.model.checks(),
             self.dispatcher.checks(),
+            self.console.checks(),
         ];
         match sections.into_iter().flatten().find(|check| !check.valid) {
             Some(check) => Err(format!("`{}` {}", check.key, check.requirement)),

@@ -7,6 +7,7 @@
 
 mod alerts;
 mod connect;
+pub mod console;
 mod errors;
 mod jobs;
 mod outbox;

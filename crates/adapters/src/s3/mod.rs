@@ -7,10 +7,12 @@ mod failures;
 mod fetch;
 mod list;
 mod object;
+mod read;
 mod settings;
 mod upload;
 
 pub use client::Store;
 pub use fetch::Fetched;
 pub use object::ObjectInfo;
+pub use read::{ByteStream, Reading};
 pub use settings::{Checksums, Settings};

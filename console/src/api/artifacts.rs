@@ -1,0 +1,229 @@
+//! The files of an analysis: one, with `Range`, or all in one archive.
+
+use adapters::postgres::console::{AnalysisRow, AuditEntry};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use domain::{JobId, report::Artifacts};
+use futures_util::TryStreamExt;
+use serde::Deserialize;
+use std::io::Write;
+use tokio_util::io::ReaderStream;
+use utoipa::ToSchema;
+use uuid::Uuid;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+use super::predictions::Refused;
+use super::range;
+use crate::app::{App, Shared};
+use crate::auth::{Caller, Listens, Principal};
+use crate::extract::Path;
+use crate::problem::Problem;
+
+/// Largest part of a file in memory while an archive is made.
+const MAX_PART: u64 = 4 << 30;
+
+/// Which file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// `processed_audio.wav`
+    Wav,
+    /// `result.json`
+    Json,
+    /// `embedding.npy`
+    Npy,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Wav, Self::Json, Self::Npy];
+
+    fn file_name(self) -> &'static str {
+        match self {
+            Self::Wav => "processed_audio.wav",
+            Self::Json => "result.json",
+            Self::Npy => "embedding.npy",
+        }
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Wav => "audio/wav",
+            Self::Json => "application/json",
+            Self::Npy => "application/octet-stream",
+        }
+    }
+
+    fn key(self, artifacts: &Artifacts) -> Option<&str> {
+        match self {
+            Self::Wav => Some(&artifacts.audio_key),
+            Self::Json => Some(&artifacts.result_key),
+            Self::Npy => artifacts.embedding_key.as_deref(),
+        }
+    }
+}
+
+/// Download one file of an analysis
+///
+/// `wav` is the audio that was scored (16 kHz), `json` the result, `npy` the embedding. Takes `Range`.
+#[utoipa::path(
+    get, path = "/api/v1/analyses/{job_id}/artifacts/{kind}", tag = "analyses",
+    params(("job_id" = Uuid, Path), ("kind" = Kind, Path), ("Range" = Option<String>, Header, description = "`bytes=FIRST-LAST`")),
+    responses(
+        (status = 200, description = "The file", content(
+            (Vec<u8> = "audio/wav"), (serde_json::Value = "application/json"), (Vec<u8> = "application/octet-stream"))),
+        (status = 206, description = "The range", content(
+            (Vec<u8> = "audio/wav"), (serde_json::Value = "application/json"), (Vec<u8> = "application/octet-stream"))),
+        (status = 304, description = "Unchanged"),
+        (status = 401, response = Refused), (status = 403, response = Refused), (status = 404, response = Refused),
+        (status = 416, response = Refused), (status = 429, response = Refused), (status = 503, response = Refused))
+)]
+pub(super) async fn read(
+    State(app): State<Shared>,
+    Caller(caller, _): Caller<Listens>,
+    Path((job, kind)): Path<(Uuid, Kind)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    artifact(&app, &caller, JobId(job), kind, &headers).await
+}
+
+/// One file, or the range of it that the headers ask for. Playing and downloading go into the audit trail.
+///
+/// # Errors
+/// 404, 416; 503 when a service is away.
+pub(crate) async fn artifact(
+    app: &App,
+    caller: &Principal,
+    job: JobId,
+    kind: Kind,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let row = app.visible(job, caller.team.as_deref()).await?;
+    let artifacts = row.artifacts.ok_or_else(|| Problem::not_found("file"))?;
+    let key = kind.key(&artifacts).ok_or_else(|| Problem::not_found("file"))?;
+    let info = app.store.head(&artifacts.bucket, key).await?.ok_or_else(|| Problem::not_found("file"))?;
+    let etag = info.etag.as_ref().map(|etag| format!("\"{etag}\""));
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    if etag.is_some() && text(header::IF_NONE_MATCH) == etag.as_deref() {
+        return Ok(StatusCode::NOT_MODIFIED.into_response());
+    }
+    // A range of another version than the caller has is no range.
+    let same = text(header::IF_RANGE).is_none_or(|known| Some(known) == etag.as_deref());
+    let range = range::wanted(text(header::RANGE).filter(|_| same), info.bytes)?;
+    // One entry for each playing, not for each of its ranges.
+    if range.as_ref().is_none_or(|range| *range.start() == 0) {
+        let action = if kind == Kind::Wav { "listen" } else { "download" };
+        app.note(caller, action, Some(job), kind.file_name()).await?;
+    }
+    let reading = app.store.read(&artifacts.bucket, key, info.etag.as_deref(), range.clone()).await?;
+    let mut response = Body::from_stream(reading.body.map_err(std::io::Error::other)).into_response();
+    let set = response.headers_mut();
+    set.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind.content_type()));
+    set.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    set.insert(header::CONTENT_LENGTH, reading.bytes.into());
+    set.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    let disposition =
+        format!("{}; filename=\"{}\"", if kind == Kind::Wav { "inline" } else { "attachment" }, kind.file_name());
+    insert(set, header::CONTENT_DISPOSITION, &disposition);
+    if let Some(etag) = etag {
+        insert(set, header::ETAG, &etag);
+    }
+    if let Some(range) = range {
+        insert(set, header::CONTENT_RANGE, &format!("bytes {}-{}/{}", range.start(), range.end(), info.bytes));
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    Ok(response)
+}
+
+fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// Download all files of an analysis
+///
+/// One archive with a folder `outputs_YYYYMMDD_HHMMSS/`.
+#[utoipa::path(
+    get, path = "/api/v1/analyses/{job_id}/artifacts.zip", tag = "analyses", params(("job_id" = Uuid, Path)),
+    responses((status = 200, description = "The archive", body = Vec<u8>, content_type = "application/zip"),
+        (status = 401, response = Refused), (status = 403, response = Refused), (status = 404, response = Refused),
+        (status = 429, response = Refused), (status = 503, response = Refused))
+)]
+pub(super) async fn archive(
+    State(app): State<Shared>,
+    Caller(caller, _): Caller<Listens>,
+    Path(job): Path<Uuid>,
+) -> Result<Response, Problem> {
+    zipped(&app, &caller, JobId(job)).await
+}
+
+/// All files in one archive, made on disk.
+///
+/// # Errors
+/// 404; 503 when a service or the disk refuses.
+pub(crate) async fn zipped(app: &App, caller: &Principal, job: JobId) -> Result<Response, Problem> {
+    let row: AnalysisRow = app.visible(job, caller.team.as_deref()).await?;
+    let artifacts = row.artifacts.as_ref().ok_or_else(|| Problem::not_found("file"))?;
+    app.note(caller, "download", Some(job), "artifacts.zip").await?;
+    let folder = folder(row.finished_at.unwrap_or(row.submitted_at));
+    let mut archive = begin(&app.settings.console.temp_dir)?;
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
+    for kind in Kind::ALL {
+        let Some(key) = kind.key(artifacts) else { continue };
+        archive.start_file(format!("{folder}/{}", kind.file_name()), options).map_err(|e| disk(&e.into()))?;
+        let reading = app.store.read(&artifacts.bucket, key, None, None).await?;
+        if reading.bytes > MAX_PART {
+            return Err(Problem::too_large(MAX_PART));
+        }
+        let mut body = reading.body;
+        while let Some(chunk) = body.try_next().await? {
+            archive.write_all(&chunk).map_err(|e| disk(&e))?;
+        }
+    }
+    let mut file = archive.finish().map_err(|e| disk(&e.into()))?;
+    let bytes = std::io::Seek::stream_position(&mut file).map_err(|e| disk(&e))?;
+    std::io::Seek::rewind(&mut file).map_err(|e| disk(&e))?;
+    let body = Body::from_stream(ReaderStream::new(tokio::fs::File::from_std(file)));
+    let headers = [
+        (header::CONTENT_TYPE, "application/zip".to_owned()),
+        (header::CONTENT_LENGTH, bytes.to_string()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{folder}.zip\"")),
+    ];
+    Ok((headers, body).into_response())
+}
+
+/// As the application that users of emotion2vec+ know calls its folders.
+fn folder(at: DateTime<Utc>) -> String {
+    at.format("outputs_%Y%m%d_%H%M%S").to_string()
+}
+
+fn begin(folder: &std::path::Path) -> Result<ZipWriter<std::fs::File>, Problem> {
+    let file = if folder.as_os_str().is_empty() { tempfile::tempfile() } else { tempfile::tempfile_in(folder) };
+    Ok(ZipWriter::new(file.map_err(|e| disk(&e))?))
+}
+
+fn disk(error: &std::io::Error) -> Problem {
+    tracing::error!(%error, "an archive can't be written to console.temp_dir");
+    Problem::unavailable("worker.no_space", "The console can't make the archive at this moment. Try again later.")
+}
+
+impl App {
+    /// Adds to the audit trail.
+    ///
+    /// # Errors
+    /// 503: what can't be noted is not done.
+    pub(crate) async fn note(
+        &self,
+        caller: &Principal,
+        action: &str,
+        job_id: Option<JobId>,
+        detail: &str,
+    ) -> Result<(), Problem> {
+        let (who, address) = (caller.name(), caller.address.to_string());
+        Ok(self.database.audit(&AuditEntry { who: &who, action, job_id, detail, address: &address }).await?)
+    }
+}

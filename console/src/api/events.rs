@@ -1,0 +1,67 @@
+//! How far a job is, as server-sent events.
+
+use axum::extract::State;
+use axum::http::{HeaderName, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use domain::JobId;
+use futures_util::{Stream, stream};
+use std::convert::Infallible;
+use std::time::Duration;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::predictions::Refused;
+use crate::app::Shared;
+use crate::auth::{Caller, Reads};
+use crate::extract::Path;
+use crate::predict::Progress;
+use crate::problem::Problem;
+
+/// Proxies close connections on which nothing comes.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Follow an analysis
+///
+/// Server-sent events: `progress` with each change, and at the end `done` or `failed`. The data of each is a Progress.
+#[utoipa::path(
+    get, path = "/api/v1/analyses/{job_id}/events", tag = "analyses", params(("job_id" = Uuid, Path)),
+    responses((status = 200, description = "Events", body = Progress, content_type = "text/event-stream"),
+        (status = 401, response = Refused), (status = 403, response = Refused),
+        (status = 404, response = Refused), (status = 429, response = Refused), (status = 503, response = Refused))
+)]
+pub(super) async fn stream(
+    State(app): State<Shared>,
+    Caller(caller, _): Caller<Reads>,
+    Path(job): Path<Uuid>,
+) -> Result<Response, Problem> {
+    let job = JobId(job);
+    app.visible(job, caller.team.as_deref()).await?;
+    Ok(sse(events(app.hub.watch(job))))
+}
+
+/// An answer of events that proxies pass on at once.
+pub(crate) fn sse<S>(events: S) -> Response
+where
+    S: Stream<Item = Result<Event, Infallible>> + Send + 'static,
+{
+    let unbuffered = [(HeaderName::from_static("x-accel-buffering"), "no"), (header::CACHE_CONTROL, "no-cache")];
+    (unbuffered, Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))).into_response()
+}
+
+fn events(progress: watch::Receiver<Progress>) -> impl Stream<Item = Result<Event, Infallible>> {
+    stream::unfold(Some((progress, true)), |state| async move {
+        let (mut progress, first) = state?;
+        if !first {
+            progress.changed().await.ok()?;
+        }
+        let now = progress.borrow_and_update().clone();
+        let name = match (now.ended(), now.code) {
+            (false, _) => "progress",
+            (true, None) => "done",
+            (true, Some(_)) => "failed",
+        };
+        let event = Event::default().event(name).json_data(&now).unwrap_or_default();
+        Some((Ok(event), (!now.ended()).then_some((progress, false))))
+    })
+}

@@ -1,0 +1,173 @@
+//! A recording in, its prediction out.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::JobId;
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::model::{Accepted, Links, Prediction};
+use crate::app::{App, Shared};
+use crate::auth::{Caller, Predicts, Principal};
+use crate::predict::Submission;
+use crate::problem::{Problem, ProblemBody};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+
+/// A recording and how it is to be analysed.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes the form; it is read part by part")]
+pub(super) struct PredictionForm {
+    /// The recording: WAV, MP3, M4A, FLAC, OGG, Opus, WebM and others.
+    #[schema(value_type = String, format = Binary)]
+    audio: Vec<u8>,
+    /// `utterance` (the default) or `frame`.
+    #[schema(example = "utterance")]
+    granularity: Option<String>,
+    /// Whether `embedding.npy` is stored; the default is true.
+    extract_embedding: Option<bool>,
+    /// Roles of the channels: `0=agent,1=customer`, or `mix`.
+    channels: Option<String>,
+    /// The call's own number.
+    call_id: Option<String>,
+    /// Agent.
+    agent: Option<String>,
+    /// Team of the agent.
+    team: Option<String>,
+    /// Customer.
+    customer: Option<String>,
+}
+
+/// Recognise a recording
+///
+/// The address that users of emotion2vec+ know. Takes a form with the part `audio`, Gradio's JSON
+/// (`{"data": [FILE, granularity, extract_embedding]}`), or the bytes of the file as `audio/*`.
+#[utoipa::path(
+    post, path = "/api/predict/", tag = "predictions",
+    request_body(content((PredictionForm = "multipart/form-data"))),
+    responses(
+        (status = 200, description = "The prediction", body = Prediction),
+        (status = 202, description = "Not done within console.predict_wait_s", body = Accepted),
+        (status = 400, response = Refused), (status = 401, response = Refused), (status = 403, response = Refused),
+        (status = 408, response = Refused), (status = 409, response = Refused), (status = 413, response = Refused),
+        (status = 415, response = Refused), (status = 422, response = Refused), (status = 429, response = Refused),
+        (status = 500, response = Refused), (status = 503, response = Refused),
+    )
+)]
+pub(super) async fn predict(
+    State(app): State<Shared>,
+    Caller(caller, _): Caller<Predicts>,
+    request: Request,
+) -> Result<Response, Problem> {
+    app.answer(&caller, request, false).await
+}
+
+/// Recognise a recording
+///
+/// As `/api/predict/`. With `Prefer: respond-async` the answer comes at once. With `Idempotency-Key`, the same request
+/// again within a day gives the same job.
+#[utoipa::path(
+    post, path = "/api/v1/predictions", tag = "predictions",
+    params(
+        ("Prefer" = Option<String>, Header, description = "`respond-async`: answer 202 at once"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters"),
+    ),
+    request_body(content((PredictionForm = "multipart/form-data"))),
+    responses(
+        (status = 200, description = "The prediction", body = Prediction),
+        (status = 202, description = "Accepted; `Location` has the analysis", body = Accepted),
+        (status = 400, response = Refused), (status = 401, response = Refused), (status = 403, response = Refused),
+        (status = 408, response = Refused), (status = 409, response = Refused), (status = 413, response = Refused),
+        (status = 415, response = Refused), (status = 422, response = Refused), (status = 429, response = Refused),
+        (status = 500, response = Refused), (status = 503, response = Refused),
+    )
+)]
+pub(super) async fn create(
+    State(app): State<Shared>,
+    Caller(caller, _): Caller<Predicts>,
+    request: Request,
+) -> Result<Response, Problem> {
+    app.answer(&caller, request, true).await
+}
+
+/// An error, by RFC 9457.
+#[derive(utoipa::ToResponse)]
+#[response(description = "An error, by RFC 9457", content_type = "application/problem+json")]
+#[expect(dead_code, reason = "describes an answer")]
+pub(super) struct Refused(ProblemBody);
+
+impl App {
+    async fn answer(&self, caller: &Principal, request: Request, plain: bool) -> Result<Response, Problem> {
+        let begun = Instant::now();
+        let (key, at_once) = wishes(request.headers())?;
+        let (received, workers) = tokio::join!(self.receive(request, 1), self.workers.require());
+        let mut received = received?;
+        workers?;
+        let gradio = received.gradio && !plain;
+        let file = received.files.pop().ok_or_else(|| Problem::not_found("file"))?;
+        let submission = Submission::new(file, &received.fields);
+        let job = self.submit_once(caller, submission, key.as_deref()).await?;
+        let limit = if at_once { Duration::ZERO } else { Duration::from_secs(self.settings.console.predict_wait_s) };
+        let prediction = if at_once { None } else { self.prediction(job, limit).await? };
+        let Some(prediction) = prediction else { return Ok(accepted(job)) };
+        if gradio {
+            return Ok(Json(as_gradio(&prediction, begun.elapsed())?).into_response());
+        }
+        let location = [(header::CONTENT_LOCATION, prediction.links.this.clone())];
+        Ok((location, Json(prediction)).into_response())
+    }
+}
+
+/// `Idempotency-Key`, and whether the caller would rather not wait.
+fn wishes(headers: &HeaderMap) -> Result<(Option<String>, bool), Problem> {
+    let key = headers.get(IDEMPOTENCY_KEY).map(|key| key.to_str().map(str::to_owned)).transpose();
+    let key = key.map_err(|_| Problem::bad_request("`Idempotency-Key` has characters other than ASCII."))?;
+    let prefer = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
+    let at_once =
+        prefer.flat_map(|value| value.split(',')).any(|wish| wish.trim().eq_ignore_ascii_case("respond-async"));
+    Ok((key, at_once))
+}
+
+fn accepted(job: JobId) -> Response {
+    let links = Links::of(job, false);
+    let headers = [(header::LOCATION, links.this.clone()), (header::RETRY_AFTER, "1".to_owned())];
+    (StatusCode::ACCEPTED, headers, Json(Accepted { job_id: job.0, status: "queued", links })).into_response()
+}
+
+/// Gradio's envelope, with the prediction's own keys beside `data`.
+fn as_gradio(prediction: &Prediction, took: Duration) -> Result<Value, Problem> {
+    let mut body = to_value(prediction)?;
+    let result = body.clone();
+    if let Some(fields) = body.as_object_mut() {
+        let took_s = took.as_secs_f64();
+        fields.insert("data".into(), json!([result]));
+        fields.insert("is_generating".into(), json!(false));
+        fields.insert("duration".into(), json!(took_s));
+        fields.insert("average_duration".into(), json!(average(took)));
+    }
+    Ok(body)
+}
+
+/// A prediction as plain JSON.
+///
+/// # Errors
+/// Never, but for a defect.
+pub(crate) fn to_value(prediction: &Prediction) -> Result<Value, Problem> {
+    serde_json::to_value(prediction).map_err(|error| {
+        tracing::error!(%error, "a prediction can't be written as JSON");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "console.internal", "The result can't be written.")
+    })
+}
+
+/// Mean seconds of Gradio's callers so far.
+fn average(took: Duration) -> f64 {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    static MILLISECONDS: AtomicU64 = AtomicU64::new(0);
+    let ms = u64::try_from(took.as_millis()).unwrap_or_default();
+    let total = MILLISECONDS.fetch_add(ms, Ordering::Relaxed) + ms;
+    total as f64 / (CALLS.fetch_add(1, Ordering::Relaxed) + 1) as f64 / 1000.0
+}

@@ -1,0 +1,76 @@
+//! What every request shares.
+
+use adapters::amqp::Publisher;
+use adapters::postgres::Database;
+use adapters::s3::Store;
+use domain::Failure;
+use settings::Settings;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+use crate::api::PeakCache;
+use crate::auth::Passwords;
+use crate::gradio::{Parked, Sessions};
+use crate::guard::RateLimit;
+use crate::predict::{Hub, Workers};
+
+/// JSON bodies in memory at once; each takes up to four times the size of its file.
+const JSON_BODIES: usize = 6;
+
+/// Settings, services, and what is in progress.
+pub(crate) struct App {
+    /// All settings.
+    pub settings: Settings,
+    /// Rows.
+    pub database: Database,
+    /// Recordings and artifacts.
+    pub store: Store,
+    /// The way to the queue.
+    pub publisher: Publisher,
+    /// Jobs that somebody waits for.
+    pub hub: Hub,
+    /// Whether workers are there.
+    pub workers: Workers,
+    /// Files that `/upload` took.
+    pub parked: Parked,
+    /// Jobs of Gradio's clients, by their session.
+    pub sessions: Sessions,
+    /// Waveforms drawn lately.
+    pub peaks: PeakCache,
+    /// Checks passwords, few at once.
+    pub passwords: Passwords,
+    /// Requests of each caller.
+    pub rate: RateLimit,
+    /// Uploads being received.
+    pub uploads: Semaphore,
+    /// JSON bodies being read.
+    pub decoding: Semaphore,
+}
+
+/// The state of all routes.
+pub(crate) type Shared = Arc<App>;
+
+impl App {
+    /// Everything that settings give; no service is asked yet.
+    ///
+    /// # Errors
+    /// When a URL or credentials are wrong.
+    pub(crate) fn open(settings: Settings) -> Result<Shared, Failure> {
+        let console = &settings.console;
+        Ok(Arc::new(Self {
+            database: Database::lazy(&settings.postgres)?,
+            store: Store::connect(&settings.s3)?,
+            publisher: Publisher::connect(&settings.amqp),
+            hub: Hub::default(),
+            workers: Workers::new(&settings.amqp),
+            parked: Parked::default(),
+            sessions: Sessions::default(),
+            peaks: PeakCache::default(),
+            passwords: Passwords::default(),
+            rate: RateLimit::new(console.requests_per_minute),
+            uploads: Semaphore::new(usize::from(console.uploads_at_once)),
+            decoding: Semaphore::new(JSON_BODIES),
+            settings,
+        }))
+    }
+}

@@ -1,0 +1,81 @@
+//! From a request's cookie or token to a principal.
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::principal::Who;
+use super::{Capability, Principal, Secret, cookie, role_capabilities};
+use crate::app::{App, Shared};
+use crate::problem::Problem;
+
+/// Name of the session's cookie.
+pub(crate) const SESSION_COOKIE: &str = "emofleet_session";
+
+/// Finds out who calls, and leaves the [`Principal`] with the request; routes decide whether they need one.
+pub(crate) async fn identify(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
+    let address = peer(&request);
+    let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = bearer.and_then(|value| value.strip_prefix("Bearer ")).map(|token| token.trim().to_owned());
+    let session = cookie(request.headers(), SESSION_COOKIE).map(str::to_owned);
+    let found = match (bearer, session) {
+        // A wrong token is refused even where none is needed: its sender believes in it.
+        (Some(token), _) => match app.by_token(&token, address).await {
+            Ok(None) => return Problem::unauthorized().into_response(),
+            found => found,
+        },
+        (None, Some(session)) => app.by_session(&session, address).await,
+        (None, None) => Ok(None),
+    };
+    let principal = match found {
+        Ok(Some(principal)) => Some(principal),
+        Ok(None) if !app.settings.console.needs_login() => Some(Principal::local(address)),
+        Ok(None) => None,
+        Err(problem) => return problem.into_response(),
+    };
+    if let Some(principal) = principal {
+        request.extensions_mut().insert(principal);
+    }
+    next.run(request).await
+}
+
+/// Where the request comes from.
+fn peer(request: &Request) -> IpAddr {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}
+
+/// The same as text, for limits and the audit trail.
+pub(crate) fn peer_name(request: &Request) -> String {
+    peer(request).to_string()
+}
+
+impl Principal {
+    fn local(address: IpAddr) -> Self {
+        Self { who: Who::Local, team: None, capabilities: Capability::ALL.to_vec(), address }
+    }
+}
+
+impl App {
+    async fn by_token(&self, token: &str, address: IpAddr) -> Result<Option<Principal>, Problem> {
+        let found = self.database.token(&Secret::hash(token)).await?;
+        Ok(found.map(|token| Principal {
+            who: Who::Token(token.name),
+            team: token.team,
+            capabilities: token.scopes.iter().filter_map(|scope| Capability::from_label(scope)).collect(),
+            address,
+        }))
+    }
+
+    async fn by_session(&self, session: &str, address: IpAddr) -> Result<Option<Principal>, Problem> {
+        let found = self.database.session(&Secret::hash(session)).await?;
+        Ok(found.map(|user| Principal {
+            capabilities: role_capabilities(&user.role).unwrap_or_default().to_vec(),
+            who: Who::User(user.name),
+            team: user.team,
+            address,
+        }))
+    }
+}

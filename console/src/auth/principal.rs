@@ -1,0 +1,146 @@
+//! A caller with capabilities, and extractors that demand one.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use std::marker::PhantomData;
+use std::net::IpAddr;
+
+use crate::problem::Problem;
+
+/// One thing that a caller may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Capability {
+    /// Send recordings and see their results.
+    Predict,
+    /// See analyses, timelines and batches.
+    Read,
+    /// Play and download audio and embeddings.
+    Listen,
+    /// Say what was heard.
+    Review,
+    /// Delete, export, replay.
+    Admin,
+}
+
+impl Capability {
+    /// Every capability, in ascending order of weight.
+    pub(crate) const ALL: [Self; 5] = [Self::Predict, Self::Read, Self::Listen, Self::Review, Self::Admin];
+
+    /// Its name as a scope of a token.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Predict => "predict",
+            Self::Read => "read",
+            Self::Listen => "listen",
+            Self::Review => "review",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The capability of this name.
+    pub(crate) fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|capability| capability.label() == label)
+    }
+}
+
+/// What a role may do; `None`: there is no such role.
+pub(crate) fn role_capabilities(role: &str) -> Option<&'static [Capability]> {
+    match role {
+        "viewer" => Some(&Capability::ALL[..2]),
+        "reviewer" => Some(&Capability::ALL[..4]),
+        "admin" => Some(&Capability::ALL),
+        _ => None,
+    }
+}
+
+/// Who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// Whoever reaches the console on loopback, where no login is asked for.
+    Local,
+    /// A person with a session.
+    User(String),
+    /// A program with a token.
+    Token(String),
+}
+
+/// A caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Principal {
+    /// Who it is.
+    pub who: Who,
+    /// Only recordings of this team are visible; `None`: all.
+    pub team: Option<String>,
+    /// What it may do.
+    pub capabilities: Vec<Capability>,
+    /// Where it calls from.
+    pub address: IpAddr,
+}
+
+impl Principal {
+    /// `local`, `user:NAME` or `token:NAME`.
+    pub(crate) fn name(&self) -> String {
+        match &self.who {
+            Who::Local => "local".into(),
+            Who::User(name) => format!("user:{name}"),
+            Who::Token(name) => format!("token:{name}"),
+        }
+    }
+
+    /// The person's name, for the page's head.
+    pub(crate) fn user(&self) -> Option<&str> {
+        match &self.who {
+            Who::User(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Whether it may do this.
+    pub(crate) fn may(&self, capability: Capability) -> bool {
+        self.capabilities.contains(&capability)
+    }
+}
+
+/// What an extractor demands.
+pub(crate) trait Demand: Send {
+    /// The capability.
+    const CAPABILITY: Capability;
+}
+
+macro_rules! demands {
+    ($( $(#[$doc:meta])* $name:ident = $capability:ident; )*) => { $(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy)]
+        pub(crate) struct $name;
+        impl Demand for $name {
+            const CAPABILITY: Capability = Capability::$capability;
+        }
+    )* };
+}
+
+demands! {
+    /// May send recordings.
+    Predicts = Predict;
+    /// May see results.
+    Reads = Read;
+    /// May play and download.
+    Listens = Listen;
+}
+
+/// A caller who may do what `D` demands. Others are answered 401 or 403.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller<D: Demand>(pub Principal, pub PhantomData<D>);
+
+impl<D: Demand, S: Sync> FromRequestParts<S> for Caller<D> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let principal = parts.extensions.get::<Principal>().cloned().ok_or_else(Problem::unauthorized)?;
+        if principal.may(D::CAPABILITY) {
+            Ok(Self(principal, PhantomData))
+        } else {
+            let detail = format!("This needs the permission `{}`.", D::CAPABILITY.label());
+            Err(Problem::forbidden(detail))
+        }
+    }
+}

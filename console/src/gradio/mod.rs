@@ -1,0 +1,33 @@
+//! What `gradio_client` (Python) and `@gradio/client` (JavaScript) talk to. docs/console.md has the versions tried.
+
+mod calls;
+mod config;
+mod parked;
+mod queue;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+
+pub(crate) use parked::Parked;
+pub(crate) use queue::Sessions;
+
+use crate::app::Shared;
+
+/// The routes, as Gradio 3 and 4 have them and below `/gradio_api` as 5 and 6 do.
+pub(crate) fn routes() -> Router<Shared> {
+    Router::new().merge(endpoints()).nest("/gradio_api", endpoints()).layer(DefaultBodyLimit::disable())
+}
+
+fn endpoints() -> Router<Shared> {
+    Router::new()
+        .route("/config", get(config::config))
+        .route("/info", get(config::info))
+        .route("/upload", post(parked::upload))
+        .route("/queue/join", post(queue::join))
+        .route("/queue/data", get(queue::data))
+        .route("/heartbeat/{session}", get(queue::heartbeat))
+        .route("/reset", post(queue::reset))
+        .route("/call/predict", post(calls::begin))
+        .route("/call/predict/{event_id}", get(calls::follow))
+}

@@ -1,0 +1,159 @@
+//! `/queue/join` and `/queue/data`: a job, and its end as events of its session.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::response::sse::Event;
+use domain::JobId;
+use futures_util::stream;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::api::{sse, to_value};
+use crate::app::{App, Shared};
+use crate::auth::{Caller, Predicts, Principal};
+use crate::extract::Query;
+use crate::predict::Submission;
+use crate::problem::Problem;
+
+/// How long a session without a reader is kept.
+const PATIENCE: Duration = Duration::from_secs(3600);
+/// Longest that a job is waited for.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// Jobs whose end no reader has seen, by session.
+#[derive(Default)]
+pub(crate) struct Sessions(Mutex<HashMap<String, (Instant, VecDeque<JobId>)>>);
+
+impl Sessions {
+    fn push(&self, session: &str, job: JobId) {
+        let mut sessions = self.sessions();
+        let (since, jobs) = sessions.entry(session.to_owned()).or_insert_with(|| (Instant::now(), VecDeque::new()));
+        *since = Instant::now();
+        jobs.push_back(job);
+    }
+
+    fn pop(&self, session: &str) -> Option<JobId> {
+        let mut sessions = self.sessions();
+        let job = sessions.get_mut(session)?.1.pop_front();
+        if job.is_none() {
+            sessions.remove(session);
+        }
+        job
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<String, (Instant, VecDeque<JobId>)>> {
+        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.retain(|_, (since, _)| since.elapsed() < PATIENCE);
+        sessions
+    }
+}
+
+impl App {
+    /// A job of Gradio's JSON, and the session it came with.
+    pub(super) async fn join(&self, caller: &Principal, request: Request) -> Result<(JobId, Option<String>), Problem> {
+        let (received, workers) = tokio::join!(self.receive(request, 1), self.workers.require());
+        let mut received = received?;
+        workers?;
+        let file = received.files.pop().ok_or_else(|| Problem::not_found("file"))?;
+        let job = self.submit_once(caller, Submission::new(file, &received.fields), None).await?;
+        Ok((job, received.session))
+    }
+
+    /// The result as Gradio's `output`, or the failure as a sentence.
+    pub(super) async fn output(&self, job: JobId) -> Result<Value, String> {
+        match self.prediction(job, LONGEST).await {
+            Ok(Some(prediction)) => to_value(&prediction).map_err(|problem| problem.detail),
+            Ok(None) => Err("The job takes longer than an hour.".into()),
+            Err(problem) => Err(format!("{} ({})", problem.detail, problem.code)),
+        }
+    }
+}
+
+/// `POST /queue/join`
+pub(super) async fn join(
+    State(app): State<Shared>,
+    Caller(caller, _): Caller<Predicts>,
+    request: Request,
+) -> Result<Json<Value>, Problem> {
+    let (job, session) = app.join(&caller, request).await?;
+    app.sessions.push(session.as_deref().unwrap_or_default(), job);
+    Ok(Json(json!({ "event_id": job.0.simple().to_string() })))
+}
+
+#[derive(Deserialize)]
+pub(super) struct DataQuery {
+    session_hash: String,
+}
+
+/// `GET /queue/data?session_hash=`
+pub(super) async fn data(
+    State(app): State<Shared>,
+    _: Caller<Predicts>,
+    Query(DataQuery { session_hash }): Query<DataQuery>,
+) -> Response {
+    sse(stream::unfold(Step::Next, move |step| {
+        let (app, session) = (app.clone(), session_hash.clone());
+        async move { advance(&app, &session, step).await }
+    }))
+}
+
+/// What a reader of a session gets next.
+enum Step {
+    Next,
+    Starts(JobId),
+    Ends(JobId),
+    Closed,
+}
+
+async fn advance(app: &App, session: &str, step: Step) -> Option<(Result<Event, Infallible>, Step)> {
+    let (message, step) = match step {
+        Step::Closed => return None,
+        Step::Next => match app.sessions.pop(session) {
+            None => (json!({"msg": "close_stream", "event_id": null}), Step::Closed),
+            Some(job) => {
+                let id = job.0.simple().to_string();
+                (
+                    json!({"msg": "estimation", "event_id": id, "rank": 0, "queue_size": 1, "rank_eta": null}),
+                    Step::Starts(job),
+                )
+            }
+        },
+        Step::Starts(job) => {
+            (json!({"msg": "process_starts", "event_id": job.0.simple().to_string(), "eta": null}), Step::Ends(job))
+        }
+        Step::Ends(job) => {
+            let begun = Instant::now();
+            let (output, success) = match app.output(job).await {
+                Ok(result) => {
+                    let duration = begun.elapsed().as_secs_f64();
+                    (
+                        json!({"data": [result], "is_generating": false, "duration": duration, "average_duration": duration}),
+                        true,
+                    )
+                }
+                Err(sentence) => (json!({ "error": sentence }), false),
+            };
+            let id = job.0.simple().to_string();
+            (
+                json!({"msg": "process_completed", "event_id": id, "output": output, "success": success, "title": "Error"}),
+                Step::Next,
+            )
+        }
+    };
+    Some((Ok(Event::default().data(message.to_string())), step))
+}
+
+/// `GET /heartbeat/{session}`: open as long as the client is there.
+pub(super) async fn heartbeat(_: Caller<Predicts>) -> Response {
+    sse(stream::pending())
+}
+
+/// `POST /reset`: the client no longer waits. The job goes on.
+pub(super) async fn reset(_: Caller<Predicts>) -> Json<Value> {
+    Json(json!({"success": true}))
+}

@@ -1,0 +1,11 @@
+//! What every request passes before it reaches a route.
+
+mod headers;
+mod host;
+mod origin;
+mod rate;
+
+pub(crate) use headers::{Nonce, headers};
+pub(crate) use host::known_host;
+pub(crate) use origin::same_origin;
+pub(crate) use rate::{RateLimit, rate_limit};

@@ -1,0 +1,89 @@
+//! Limits each caller's requests.
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::app::Shared;
+use crate::auth::Principal;
+use crate::problem::Problem;
+
+/// Attempts to log in, a minute, of one address and of one name.
+const LOGINS: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
+/// Callers that went away are forgotten each time so many requests have come.
+const SWEEP: u32 = 10_000;
+
+/// Counts requests by caller.
+pub(crate) struct RateLimit {
+    requests: Option<DefaultKeyedRateLimiter<String>>,
+    logins: DefaultKeyedRateLimiter<String>,
+    seen: AtomicU32,
+}
+
+impl RateLimit {
+    /// So many requests a minute; 0: no limit.
+    pub(crate) fn new(per_minute: u32) -> Self {
+        let requests = NonZeroU32::new(per_minute).map(|n| RateLimiter::keyed(Quota::per_minute(n)));
+        Self { requests, logins: RateLimiter::keyed(Quota::per_minute(LOGINS)), seen: AtomicU32::new(0) }
+    }
+
+    fn check(&self, caller: &str) -> Result<(), Problem> {
+        let Some(requests) = &self.requests else { return Ok(()) };
+        if self.seen.fetch_add(1, Ordering::Relaxed) % SWEEP == SWEEP - 1 {
+            requests.retain_recent();
+            self.logins.retain_recent();
+        }
+        requests.check_key(&caller.to_owned()).map_err(|until| too_many(&until))
+    }
+
+    /// Counts an attempt to log in.
+    ///
+    /// # Errors
+    /// 429 with the time to wait.
+    pub(crate) fn check_login(&self, address: &str, name: &str) -> Result<(), Problem> {
+        for key in [format!("address {address}"), format!("name {name}")] {
+            self.logins.check_key(&key).map_err(|until| too_many(&until))?;
+        }
+        Ok(())
+    }
+}
+
+fn too_many(until: &governor::NotUntil<<DefaultClock as Clock>::Instant>) -> Problem {
+    let wait = until.wait_time_from(DefaultClock::default().now()).as_secs_f64().ceil() as u32;
+    let detail = "Too many requests in a short time.";
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "request.rate_limited", detail).retry_after(wait.max(1))
+}
+
+/// Lets a request pass, or answers 429. Files of the pages are not counted.
+pub(crate) async fn rate_limit(State(app): State<Shared>, request: Request, next: Next) -> Response {
+    if !request.uri().path().starts_with("/assets/") {
+        let principal = request.extensions().get::<Principal>();
+        let caller = principal.filter(|p| p.name() != "local").map(Principal::name);
+        let caller = caller.unwrap_or_else(|| crate::auth::peer_name(&request));
+        if let Err(problem) = app.rate.check(&caller) {
+            return problem.into_response();
+        }
+    }
+    next.run(request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_caller_has_a_limit_of_its_own() {
+        let rate = RateLimit::new(2);
+        assert!(rate.check("a").is_ok() && rate.check("a").is_ok());
+        let refused = rate.check("a").expect_err("the third request");
+        assert_eq!(refused.status.as_u16(), 429);
+        assert!(refused.retry_after_s.is_some_and(|wait| (1..=60).contains(&wait)));
+        assert!(rate.check("b").is_ok());
+        assert!(RateLimit::new(0).check("a").is_ok());
+    }
+}

@@ -1,0 +1,54 @@
+//! Files of the pages, built in. Their addresses carry a hash, so that browsers keep them for good.
+
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use rust_embed::RustEmbed;
+use std::fmt::Write;
+
+#[derive(RustEmbed)]
+#[folder = "assets"]
+#[exclude = "*.md"]
+struct Files;
+
+/// `/assets/app.css?v=1a2b3c4d5e6f`
+pub(super) fn address(name: &str) -> String {
+    let mut address = format!("/assets/{name}");
+    if let Some(file) = Files::get(name) {
+        address.push_str("?v=");
+        for byte in &file.metadata.sha256_hash()[..6] {
+            let _ = write!(address, "{byte:02x}");
+        }
+    }
+    address
+}
+
+/// `GET /assets/{*path}`
+pub(super) async fn file(Path(path): Path<String>, headers: HeaderMap) -> Response {
+    let Some(file) = Files::get(&path) else { return StatusCode::NOT_FOUND.into_response() };
+    let mut etag = String::from("\"");
+    for byte in file.metadata.sha256_hash() {
+        let _ = write!(etag, "{byte:02x}");
+    }
+    etag.push('"');
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
+        return StatusCode::NOT_MODIFIED.into_response();
+    }
+    let mut kind = file.metadata.mimetype().to_owned();
+    if kind.starts_with("text/") {
+        kind.push_str("; charset=utf-8");
+    }
+    let mut response = Body::from(file.data.into_owned()).into_response();
+    let set = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, kind.as_str()),
+        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+        (header::ETAG, etag.as_str()),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            set.insert(name, value);
+        }
+    }
+    response
+}

@@ -1,0 +1,60 @@
+//! Several files uploaded together: a table that fills.
+
+use adapters::postgres::{Progress, ResultRow, Status};
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use domain::BatchId;
+use uuid::Uuid;
+
+use super::frame::{Frame, html};
+use super::view::percent;
+use crate::api::model::file_name;
+use crate::app::Shared;
+use crate::auth::{Caller, Reads};
+use crate::extract::Path;
+use crate::problem::Problem;
+
+/// Rows shown; the API has the rest.
+const ROWS: u32 = 500;
+
+#[derive(Template)]
+#[template(path = "batch.html")]
+struct BatchPage {
+    f: Frame,
+    name: String,
+    progress: Progress,
+    rows: Vec<ResultRow>,
+}
+
+impl BatchPage {
+    fn file_name(key: &str) -> &str {
+        file_name(key)
+    }
+
+    fn percent(probability: &f32) -> String {
+        percent(probability)
+    }
+
+    fn code(row: &ResultRow) -> String {
+        row.failure.as_ref().map(|failure| super::error_key(failure.code.code())).unwrap_or_default()
+    }
+}
+
+/// `GET /batches/{id}`
+pub(super) async fn page(
+    State(app): State<Shared>,
+    Caller(caller, _): Caller<Reads>,
+    f: Frame,
+    Path(id): Path<Uuid>,
+) -> Result<Response, Problem> {
+    // A batch may hold other teams' recordings.
+    if caller.team.is_some() {
+        return Err(Problem::forbidden("Batches are for those who see all teams."));
+    }
+    let batch = BatchId(id);
+    let row = app.database.batch(batch).await?.ok_or_else(|| Problem::not_found("batch"))?;
+    let progress = app.database.batch_progress(&batch).await?;
+    let rows = app.database.results(&batch, ROWS, 0).await?;
+    html(&BatchPage { f, name: row.name, progress, rows })
+}

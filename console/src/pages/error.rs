@@ -1,0 +1,76 @@
+//! Errors as pages, in the reader's language; programs get the problem itself.
+
+use askama::Template;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use super::frame::{Frame, LANG_COOKIE, asked, html};
+use crate::app::Shared;
+use crate::problem::Problem;
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage {
+    f: Frame,
+    code: &'static str,
+    status: u16,
+    sentence: String,
+    again: bool,
+}
+
+/// The key of a code's sentence in the catalogues.
+pub(crate) fn error_key(code: &str) -> String {
+    format!("error-{}", code.replace(['.', '_'], "-"))
+}
+
+/// The sentence of a problem in the page's language; the problem's own when there is none.
+pub(super) fn sentence(f: &Frame, problem: &Problem) -> String {
+    f.lang.find(&error_key(problem.code)).unwrap_or_else(|| problem.detail.clone())
+}
+
+/// Turns problems into pages for browsers, and keeps the language that was asked for.
+pub(crate) async fn errors(State(app): State<Shared>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let frame = <Frame as axum::extract::FromRequestParts<Shared>>::from_request_parts(&mut parts, &app).await;
+    let Ok(frame) = frame;
+    let accepts = parts.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let for_people = accepts.contains("text/html") && !parts.uri.path().starts_with("/api/");
+    let (lang, query) = (asked(parts.uri.query()), parts.uri.path_and_query().map(ToString::to_string));
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    if for_people && let Some(problem) = response.extensions().get::<Problem>().cloned() {
+        response = page(frame, &problem, &query.unwrap_or_default());
+    }
+    if let Some(lang) = lang {
+        let cookie = format!("{LANG_COOKIE}={}; Path=/; Max-Age=31536000; SameSite=Lax", lang.tag());
+        if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+    }
+    response
+}
+
+fn page(f: Frame, problem: &Problem, address: &str) -> Response {
+    if problem.status == StatusCode::UNAUTHORIZED {
+        let next: String = url::form_urlencoded::byte_serialize(address.as_bytes()).collect();
+        return Redirect::to(&format!("/login?next={next}")).into_response();
+    }
+    let sentence = sentence(&f, problem);
+    let again = problem.retry_after_s.is_some();
+    let page = ErrorPage { f, code: problem.code, status: problem.status.as_u16(), sentence, again };
+    match html(&page) {
+        Ok(response) => (problem.status, response).into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// For addresses that name nothing.
+pub(crate) async fn not_found() -> Problem {
+    Problem::not_found("page")
+}
+
+/// For methods that an address does not take.
+pub(crate) async fn method_not_allowed() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "request.method", "This address does not take this method.")
+}

@@ -1,0 +1,40 @@
+//! `/live`, `/ready` and `/healthz`, open to all: whether the console answers, and what it misses.
+
+use axum::Router;
+use axum::routing::get;
+
+use crate::app::Shared;
+
+/// The routes.
+pub(crate) fn health() -> Router<Shared> {
+    Router::new().route("/live", get(live)).route("/healthz", get(live)).route("/ready", get(ready))
+}
+
+async fn live() -> &'static str {
+    "live\n"
+}
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde_json::json;
+use std::time::Duration;
+
+/// Longest that a dependency is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+async fn ready(State(app): State<Shared>) -> (StatusCode, Json<serde_json::Value>) {
+    let database = async { tokio::time::timeout(PATIENCE, app.database.check_schema()).await.is_ok_and(|r| r.is_ok()) };
+    let store = async {
+        let bucket = &app.settings.s3.bucket;
+        tokio::time::timeout(PATIENCE, app.store.ping(bucket)).await.is_ok_and(|r| r.is_ok())
+    };
+    let broker = async { tokio::time::timeout(PATIENCE, app.publisher.ready()).await.is_ok_and(|r| r.is_ok()) };
+    let (database, store, broker) = tokio::join!(database, store, broker);
+    let missing: Vec<_> = [("postgres", database), ("s3", store), ("rabbitmq", broker)]
+        .into_iter()
+        .filter_map(|(name, there)| (!there).then_some(name))
+        .collect();
+    let code = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(json!({ "ready": missing.is_empty(), "missing": missing })))
+}

@@ -1,0 +1,114 @@
+//! Login and logout.
+
+use askama::Template;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use chrono::{TimeDelta, Utc};
+use serde::Deserialize;
+
+use super::frame::{Frame, html};
+use crate::app::{App, Shared};
+use crate::auth::{SESSION_COOKIE, Secret, cookie, peer_name};
+use crate::extract::Query;
+use crate::problem::Problem;
+use adapters::postgres::console::AuditEntry;
+
+/// Longest form, bytes.
+const MAX_FORM: usize = 8 << 10;
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage {
+    f: Frame,
+    next: String,
+    wrong: bool,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Next {
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Form {
+    name: String,
+    password: String,
+    next: Option<String>,
+}
+
+/// `GET /login`
+pub(super) async fn page(f: Frame, Query(Next { next }): Query<Next>) -> Result<Response, Problem> {
+    html(&LoginPage { f, next: local(next), wrong: false })
+}
+
+/// `POST /login`
+pub(super) async fn login(State(app): State<Shared>, f: Frame, request: Request) -> Result<Response, Problem> {
+    let address = peer_name(&request);
+    let body = axum::body::to_bytes(request.into_body(), MAX_FORM).await;
+    let body = body.map_err(|_| Problem::bad_request("The form can't be read."))?;
+    let form = read(&body).ok_or_else(|| Problem::bad_request("The form has `name` and `password`."))?;
+    app.rate.check_login(&address, &form.name)?;
+    let user = app.database.user(&form.name).await?;
+    let right = app.passwords.check(form.password, user.as_ref().map(|user| user.password_hash.clone())).await;
+    let (next, who) = (local(form.next), format!("user:{}", form.name));
+    let Some(user) = user.filter(|_| right) else {
+        app.note_login(&who, "login_failed", &address).await?;
+        return Ok((StatusCode::UNAUTHORIZED, html(&LoginPage { f, next, wrong: true })?).into_response());
+    };
+    let (secret, hours) = (Secret::new(""), app.settings.console.session_hours);
+    app.database.begin_session(user.id, &secret.sha256(), Utc::now() + TimeDelta::hours(hours.into())).await?;
+    app.note_login(&who, "login", &address).await?;
+    let secure = if app.settings.console.secure_cookie { "; Secure" } else { "" };
+    let age = u64::from(hours) * 3600;
+    let cookie = format!("{SESSION_COOKIE}={}; Path=/; HttpOnly; SameSite=Lax; Max-Age={age}{secure}", secret.reveal());
+    Ok(([(header::SET_COOKIE, cookie)], Redirect::to(&next)).into_response())
+}
+
+/// `POST /logout`
+pub(super) async fn logout(State(app): State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {
+    if let Some(session) = cookie(&headers, SESSION_COOKIE) {
+        app.database.end_session(&Secret::hash(session)).await?;
+    }
+    let cookie = format!("{SESSION_COOKIE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
+    Ok(([(header::SET_COOKIE, cookie)], Redirect::to("/login")).into_response())
+}
+
+fn read(body: &[u8]) -> Option<Form> {
+    let (mut name, mut password, mut next) = (None, None, None);
+    for (key, value) in url::form_urlencoded::parse(body) {
+        match &*key {
+            "name" => name = Some(value.trim().to_owned()),
+            "password" => password = Some(value.into_owned()),
+            "next" => next = Some(value.into_owned()),
+            _ => {}
+        }
+    }
+    Some(Form { name: name?, password: password?, next })
+}
+
+/// A path of ours, never another site.
+fn local(next: Option<String>) -> String {
+    next.filter(|next| next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n']))
+        .unwrap_or_else(|| "/".into())
+}
+
+impl App {
+    async fn note_login(&self, who: &str, action: &str, address: &str) -> Result<(), Problem> {
+        let entry = AuditEntry { who, action, job_id: None, detail: "", address };
+        Ok(self.database.audit(&entry).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::local;
+
+    #[test]
+    fn after_the_login_one_stays_on_this_site() {
+        assert_eq!(local(Some("/recognise/1?t=3".into())), "/recognise/1?t=3");
+        for foreign in ["https://evil.example", "//evil.example", "/\\evil.example", "evil"] {
+            assert_eq!(local(Some(foreign.into())), "/");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The pages. All of them work without JavaScript; it adds progress, waveforms and recording.
+
+mod assets;
+mod batch;
+mod error;
+mod frame;
+mod health;
+mod login;
+mod recognise;
+mod reference;
+mod result;
+mod snippets;
+mod view;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+
+pub(crate) use error::{error_key, errors, method_not_allowed, not_found};
+pub(crate) use health::health;
+
+use crate::app::Shared;
+
+/// All pages and their files.
+pub(crate) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/", get(recognise::page))
+        .route("/recognise", post(recognise::upload).layer(DefaultBodyLimit::disable()))
+        .route("/recognise/{job_id}", get(result::page))
+        .route("/batches/{id}", get(batch::page))
+        .route("/samples/{name}", get(recognise::sample))
+        .route("/login", get(login::page).post(login::login))
+        .route("/logout", post(login::logout))
+        .route("/api", get(reference::page))
+        .route("/assets/{*path}", get(assets::file))
+}

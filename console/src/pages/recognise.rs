@@ -1,0 +1,76 @@
+//! The first page: choose recordings, send them.
+
+use askama::Template;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use rust_embed::RustEmbed;
+
+use super::frame::{Frame, html};
+use crate::app::Shared;
+use crate::auth::{Caller, Predicts};
+use crate::extract::Path;
+use crate::predict::{Origin, Submission};
+use crate::problem::Problem;
+
+/// Most files of one upload.
+const MOST_FILES: usize = 50;
+
+/// Recordings to try the page with.
+#[derive(RustEmbed)]
+#[folder = "../samples"]
+#[include = "*.wav"]
+#[include = "*.flac"]
+#[include = "*.mp3"]
+#[include = "*.m4a"]
+#[include = "*.opus"]
+struct Samples;
+
+#[derive(Template)]
+#[template(path = "recognise.html")]
+struct RecognisePage {
+    f: Frame,
+    max_mb: f64,
+    max_bytes: u64,
+    max_minutes: f64,
+    workers: bool,
+    samples: Vec<&'static str>,
+}
+
+/// `GET /`
+pub(super) async fn page(State(app): State<Shared>, _: Caller<Predicts>, f: Frame) -> Result<Response, Problem> {
+    let console = &app.settings.console;
+    html(&RecognisePage {
+        f,
+        max_mb: (console.upload_max_bytes as f64 / f64::from(1 << 20) * 10.0).round() / 10.0,
+        max_bytes: console.upload_max_bytes,
+        max_minutes: (console.upload_max_seconds as f64 / 60.0).round(),
+        workers: app.workers.count().await.is_ok_and(|count| count > 0),
+        samples: vec!["complaint_zh.flac", "thanks_en.mp3", "support_call.wav"],
+    })
+}
+
+/// `POST /recognise`: one file leads to its result, several to their batch.
+pub(super) async fn upload(
+    State(app): State<Shared>,
+    Caller(caller, _): Caller<Predicts>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let received = app.receive(request, MOST_FILES).await?;
+    if let [file] = received.files.as_slice() {
+        let job = app.submit(&caller, Submission::new(file.clone(), &received.fields), &Origin::today()).await?;
+        return Ok(Redirect::to(&format!("/recognise/{job}")).into_response());
+    }
+    let origin = Origin::together();
+    for file in &received.files {
+        app.submit(&caller, Submission::new(file.clone(), &received.fields), &origin).await?;
+    }
+    Ok(Redirect::to(&format!("/batches/{}", origin.id())).into_response())
+}
+
+/// `GET /samples/{name}`
+pub(super) async fn sample(_: Caller<Predicts>, Path(name): Path<String>) -> Result<Response, Problem> {
+    let file = Samples::get(&name).ok_or_else(|| Problem::not_found("sample"))?;
+    let kind = file.metadata.mimetype().to_owned();
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, kind)], file.data.into_owned()).into_response())
+}

@@ -1,0 +1,124 @@
+//! One recording's result, or how far it is.
+
+use adapters::postgres::Status;
+use adapters::postgres::console::AnalysisRow;
+use askama::Template;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use domain::{JobId, Report};
+use uuid::Uuid;
+
+use super::error::sentence;
+use super::frame::{Frame, html};
+use super::snippets::Snippets;
+use super::view::{self, Bar, LogLine};
+use crate::api::model::{Links, file_name};
+use crate::app::{App, Shared};
+use crate::auth::{Caller, Capability, Reads};
+use crate::extract::Path;
+use crate::problem::Problem;
+
+#[derive(Template)]
+#[template(path = "result.html")]
+struct ResultPage {
+    f: Frame,
+    name: String,
+    row: AnalysisRow,
+    report: Report,
+    bars: Vec<Bar>,
+    log: Vec<LogLine>,
+    links: Links,
+    listen: bool,
+    data: String,
+    curl: String,
+    python: String,
+    unpredicted: Vec<&'static str>,
+}
+
+impl ResultPage {
+    fn channels(&self) -> String {
+        self.f.n("fact-channels", &f64::from(self.report.audio.channels))
+    }
+
+    fn clock(seconds: &f64) -> String {
+        view::clock(seconds)
+    }
+
+    fn percent(probability: &f32) -> String {
+        view::percent(probability)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "progress.html")]
+struct ProgressPage {
+    f: Frame,
+    job: JobId,
+    name: String,
+    row: AnalysisRow,
+    workers: bool,
+}
+
+#[derive(Template)]
+#[template(path = "failed.html")]
+struct FailedPage {
+    f: Frame,
+    name: String,
+    code: &'static str,
+    sentence: String,
+    again: bool,
+}
+
+/// `GET /recognise/{job_id}`
+pub(super) async fn page(
+    State(app): State<Shared>,
+    Caller(caller, _): Caller<Reads>,
+    f: Frame,
+    Path(job): Path<Uuid>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let job = JobId(job);
+    let row = app.visible(job, caller.team.as_deref()).await?;
+    let name = file_name(&row.key).to_owned();
+    match (row.status, &row.failure) {
+        (Status::Done, _) => done(&app, f, row, name, caller.may(Capability::Listen), &headers).await,
+        (Status::Failed, Some(failure)) => {
+            let (code, again) = (failure.code.code(), failure.class() == domain::Class::Transient);
+            let sentence = sentence(&f, &failure.clone().into());
+            html(&FailedPage { f, name, code, sentence, again })
+        }
+        _ => {
+            let workers = app.workers.count().await.is_ok_and(|count| count > 0);
+            html(&ProgressPage { f, job, name, row, workers })
+        }
+    }
+}
+
+async fn done(
+    app: &App,
+    f: Frame,
+    row: AnalysisRow,
+    name: String,
+    listen: bool,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let (report, embedding) = app.report(row.job_id).await?;
+    let bars = view::bars(&report);
+    let unpredicted = bars.iter().filter(|bar| bar.unpredicted).map(|bar| f.emotion(&bar.emotion)).collect();
+    let snippets = Snippets::new(headers, app.settings.console.secure_cookie, &name, &row.options);
+    html(&ResultPage {
+        log: view::log(&row),
+        data: view::script_data(&report),
+        curl: snippets.curl(),
+        python: snippets.python(),
+        links: Links::of(row.job_id, embedding),
+        bars,
+        unpredicted,
+        listen,
+        name,
+        row,
+        report,
+        f,
+    })
+}

@@ -1,0 +1,100 @@
+//! Numbers and results in the shape that templates show.
+
+use adapters::postgres::console::AnalysisRow;
+use domain::report::{ChannelReport, Segment};
+use domain::{Emotion, Report, Scores};
+use serde_json::{Value, json};
+
+/// One bar of nine.
+pub(super) struct Bar {
+    pub(super) emotion: Emotion,
+    /// 0 to 100, one decimal.
+    pub(super) percent: String,
+    /// The model has no such answer.
+    pub(super) unpredicted: bool,
+    pub(super) top: bool,
+}
+
+/// A probability as a percentage with one decimal.
+pub(super) fn percent(probability: &f32) -> String {
+    format!("{:.1}", probability * 100.0)
+}
+
+/// `1:03.2`
+pub(super) fn clock(seconds: &f64) -> String {
+    let minutes = (seconds / 60.0).floor();
+    format!("{minutes:.0}:{:04.1}", seconds - minutes * 60.0)
+}
+
+/// The nine bars, likeliest first. An emotion that no segment has any probability of is one that the model has not
+/// learnt: softmax gives no zeros.
+pub(super) fn bars(report: &Report) -> Vec<Bar> {
+    let all: Vec<&Scores> =
+        report.channels.iter().flat_map(|channel| &channel.segments).map(|segment| &segment.scores).collect();
+    let mut bars: Vec<Bar> = Emotion::ALL
+        .into_iter()
+        .map(|emotion| Bar {
+            emotion,
+            percent: percent(&report.scores.of(emotion)),
+            unpredicted: report.scores.of(emotion) == 0.0 && all.iter().all(|scores| scores.of(emotion) == 0.0),
+            top: emotion == report.emotion,
+        })
+        .collect();
+    bars.sort_by(|a, b| report.scores.of(b.emotion).total_cmp(&report.scores.of(a.emotion)));
+    bars
+}
+
+/// A step of the processing log.
+pub(super) struct LogLine {
+    pub(super) key: &'static str,
+    pub(super) ms: Option<f64>,
+    pub(super) at: Option<String>,
+}
+
+/// What happened when, and how long it took.
+pub(super) fn log(row: &AnalysisRow) -> Vec<LogLine> {
+    let ms = |key: &str| row.timings.as_ref().and_then(|timings| timings.get(key)).and_then(Value::as_f64);
+    let at = |time: Option<chrono::DateTime<chrono::Utc>>| {
+        time.map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
+    };
+    vec![
+        LogLine { key: "log-submitted", ms: None, at: at(Some(row.submitted_at)) },
+        LogLine { key: "log-queued", ms: ms("queued_ms"), at: at(row.started_at) },
+        LogLine { key: "log-fetch", ms: ms("fetch_ms"), at: None },
+        LogLine { key: "log-preprocess", ms: ms("preprocess_ms"), at: None },
+        LogLine { key: "log-infer", ms: ms("infer_ms"), at: None },
+        LogLine { key: "log-upload", ms: ms("upload_ms"), at: None },
+        LogLine { key: "log-total", ms: ms("total_ms"), at: at(row.finished_at) },
+    ]
+}
+
+/// What the page's script needs: segments by row of the waveform. Only scored channels are in the stored audio.
+pub(super) fn script_data(report: &Report) -> String {
+    let scored: Vec<&ChannelReport> = report.channels.iter().filter(|channel| channel.scored).collect();
+    let segment = |row: usize, s: &Segment| json!({"row": row, "start": s.start_s, "end": s.end_s, "emotion": s.emotion.label(), "confidence": s.confidence});
+    let segments: Vec<Value> = scored
+        .iter()
+        .enumerate()
+        .flat_map(|(row, channel)| channel.segments.iter().map(move |s| segment(row, s)))
+        .collect();
+    let data = json!({
+        "duration": report.audio.duration_s,
+        "channels": scored.iter().map(|c| json!({"channel": c.channel, "role": c.role.label()})).collect::<Vec<_>>(),
+        "segments": segments,
+        "frames": report.frames.is_some(),
+    });
+    // In a script element, `</` would end it.
+    data.to_string().replace("</", "<\\/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_shares_are_written_for_people() {
+        assert_eq!(clock(&0.0), "0:00.0");
+        assert_eq!(clock(&83.26), "1:23.3");
+        assert_eq!(percent(&0.8736), "87.4");
+    }
+}

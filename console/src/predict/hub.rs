@@ -1,0 +1,229 @@
+//! Jobs that somebody waits for. One statement asks for all of them; notes of workers arrive in between.
+
+use adapters::postgres::Database;
+use adapters::postgres::Status;
+use adapters::postgres::console::{JobState, ProgressNote};
+use domain::{Failure, JobId};
+use serde::Serialize;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
+
+/// Pause after the database did not answer.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long a job stays known after the last one who waited for it went away.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// How far a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Stage {
+    /// In the queue.
+    Queued,
+    /// Failed for the time being; tried again after a pause.
+    Retrying,
+    /// A worker has it.
+    Taken,
+    /// The worker fetches the recording.
+    Fetch,
+    /// The worker decodes and scores it.
+    Analyze,
+    /// The worker stores the results.
+    Upload,
+    /// Done.
+    Done,
+    /// Given up.
+    Failed,
+}
+
+/// Where a job stands, as told to whoever waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Progress {
+    /// How far it is.
+    pub stage: Stage,
+    /// Place among the jobs of this console that wait in the queue, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<usize>,
+    /// The worker that has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+    /// Segments scored so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub done: Option<u32>,
+    /// Segments found so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<u32>,
+    /// Stable code of the failure, once failed or while retrying.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
+    /// The failure itself; its message is not for callers.
+    #[serde(skip)]
+    pub failure: Option<Failure>,
+}
+
+impl Progress {
+    fn queued() -> Self {
+        Self { stage: Stage::Queued, place: None, worker: None, done: None, total: None, code: None, failure: None }
+    }
+
+    /// Whether nothing more will come.
+    pub(crate) fn ended(&self) -> bool {
+        matches!(self.stage, Stage::Done | Stage::Failed)
+    }
+}
+
+/// All jobs that are waited for.
+#[derive(Default)]
+pub(crate) struct Hub {
+    jobs: Mutex<HashMap<JobId, Watched>>,
+    wake: Notify,
+}
+
+struct Watched {
+    progress: watch::Sender<Progress>,
+    since: Instant,
+}
+
+impl Hub {
+    /// Begins to watch a job, or joins those who do.
+    pub(crate) fn watch(&self, job: JobId) -> watch::Receiver<Progress> {
+        let new = || Watched { progress: watch::channel(Progress::queued()).0, since: Instant::now() };
+        let receiver = self.jobs().entry(job).or_insert_with(new).progress.subscribe();
+        self.wake.notify_one();
+        receiver
+    }
+
+    /// Waits for a job's end; `None`: not within `limit`.
+    pub(crate) async fn ended(&self, job: JobId, limit: Duration) -> Option<Progress> {
+        let mut progress = self.watch(job);
+        let ended = tokio::time::timeout(limit, progress.wait_for(Progress::ended)).await;
+        ended.ok()?.ok().map(|progress| progress.clone())
+    }
+
+    /// Asks the database for all that are watched, again and again, until `stop`.
+    pub(crate) async fn run(&self, database: Database, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let jobs = self.watched();
+            let pause = if jobs.is_empty() {
+                Duration::from_secs(3600)
+            } else {
+                match database.job_states(&jobs).await {
+                    Ok(states) => {
+                        self.apply(&states);
+                        self.pause()
+                    }
+                    Err(failure) => {
+                        tracing::warn!(%failure, "the states of jobs can't be read");
+                        AGAIN
+                    }
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.wake.notified() => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    /// Listens for notes of workers until `stop`. Without them, states come from [`Self::run`] alone.
+    pub(crate) async fn listen(&self, database: Database, stop: CancellationToken) {
+        let listening = async {
+            loop {
+                if let Ok(mut news) = database.progress_news().await {
+                    while let Ok(note) = news.next().await {
+                        note.iter().for_each(|note| self.note(note));
+                    }
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+        };
+        tokio::select! {
+            () = listening => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    fn note(&self, note: &ProgressNote) {
+        let stage = match note.stage.as_str() {
+            "fetch" => Stage::Fetch,
+            "analyze" => Stage::Analyze,
+            "upload" => Stage::Upload,
+            // The row has the rest.
+            _ => return self.wake.notify_one(),
+        };
+        if let Some(watched) = self.jobs().get(&note.job_id) {
+            watched.progress.send_if_modified(|progress| {
+                if progress.ended() {
+                    return false;
+                }
+                let before = progress.clone();
+                (progress.stage, progress.done, progress.total) = (stage, note.done, note.total);
+                progress.place = None;
+                *progress != before
+            });
+        }
+    }
+
+    fn apply(&self, states: &[JobState]) {
+        let mut jobs = self.jobs();
+        for state in states {
+            let Some(watched) = jobs.get(&state.job_id) else { continue };
+            watched.progress.send_if_modified(|progress| {
+                let before = progress.clone();
+                progress.worker.clone_from(&state.worker);
+                progress.failure.clone_from(&state.failure);
+                progress.code = state.failure.as_ref().map(|failure| failure.code.code());
+                progress.stage = match state.status {
+                    Status::Queued => Stage::Queued,
+                    Status::Retrying => Stage::Retrying,
+                    // Notes of the worker say more than the row does.
+                    Status::Running => progress.stage.clamp(Stage::Taken, Stage::Upload),
+                    Status::Done => Stage::Done,
+                    Status::Failed => Stage::Failed,
+                };
+                if progress.stage != Stage::Queued {
+                    progress.place = None;
+                }
+                *progress != before
+            });
+        }
+        number_the_queue(&mut jobs);
+        jobs.retain(|_, watched| {
+            let waited_for = watched.progress.receiver_count() > 0 || watched.since.elapsed() < LINGER;
+            waited_for && !watched.progress.borrow().ended()
+        });
+    }
+
+    fn watched(&self) -> Vec<JobId> {
+        self.jobs().keys().copied().collect()
+    }
+
+    /// Short while a young job is waited for.
+    fn pause(&self) -> Duration {
+        let youngest = self.jobs().values().map(|watched| watched.since.elapsed()).min();
+        match youngest.map(|age| age.as_secs()) {
+            Some(0..3) => Duration::from_millis(30),
+            Some(3..20) => Duration::from_millis(150),
+            _ => Duration::from_millis(750),
+        }
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, HashMap<JobId, Watched>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn number_the_queue(jobs: &mut HashMap<JobId, Watched>) {
+    let mut queue: Vec<&Watched> = jobs.values().filter(|w| w.progress.borrow().stage == Stage::Queued).collect();
+    queue.sort_by_key(|watched| watched.since);
+    for (index, watched) in queue.into_iter().enumerate() {
+        watched.progress.send_if_modified(|progress| {
+            let place = Some(index + 1);
+            std::mem::replace(&mut progress.place, place) != place
+        });
+    }
+}

@@ -1,0 +1,42 @@
+//! What became of a job.
+
+use domain::{Failure, FailureCode, JobId, Report};
+use std::time::Duration;
+
+use super::hub::Stage;
+use crate::api::model::Prediction;
+use crate::app::App;
+use crate::problem::Problem;
+
+/// Largest `result.json` read, bytes: four hours of frames.
+const MAX_RESULT: u64 = 256 << 20;
+
+impl App {
+    /// Waits for a job's result, at most `limit`; `None`: it takes longer.
+    ///
+    /// # Errors
+    /// The job's own failure; 503 when a service is away.
+    pub(crate) async fn prediction(&self, job: JobId, limit: Duration) -> Result<Option<Prediction>, Problem> {
+        let Some(progress) = self.hub.ended(job, limit).await else { return Ok(None) };
+        if progress.stage == Stage::Done {
+            return self.report(job).await.map(|(report, embedding)| Some(Prediction::new(report, embedding)));
+        }
+        let unknown = || Failure::new(FailureCode::WorkerInternal, "failed without a code");
+        Err(progress.failure.unwrap_or_else(unknown).into())
+    }
+
+    /// `result.json` of a job that is done, and whether an embedding is stored beside it.
+    ///
+    /// # Errors
+    /// 404 when there is none; 503 when a service is away.
+    pub(crate) async fn report(&self, job: JobId) -> Result<(Report, bool), Problem> {
+        let row = self.database.analysis(job, None).await?.ok_or_else(|| Problem::not_found("analysis"))?;
+        let artifacts = row.artifacts.ok_or_else(|| Problem::not_found("result"))?;
+        let json = self.store.get_bytes(&artifacts.bucket, &artifacts.result_key, MAX_RESULT).await?;
+        let report = serde_json::from_slice(&json).map_err(|error| {
+            tracing::error!(%job, %error, "result.json can't be read");
+            Failure::new(FailureCode::WorkerInternal, "result.json can't be read")
+        })?;
+        Ok((report, artifacts.embedding_key.is_some()))
+    }
+}

@@ -1,0 +1,151 @@
+//! A received file becomes an object, a row and a message, in this order.
+
+use adapters::amqp::Lane;
+use adapters::postgres::NewBatch;
+use adapters::postgres::console::Reservation;
+use chrono::Utc;
+use domain::{AnalysisOptions, BatchId, CallData, ChannelLayout, Granularity, Job, JobId, ObjectRef};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::auth::Principal;
+use crate::problem::Problem;
+use crate::upload::{Fields, Spooled};
+use axum::http::StatusCode;
+
+/// Source of the batches that the console makes.
+const SOURCE: &str = "console";
+/// Longest idempotency key, in bytes.
+const MAX_KEY: usize = 255;
+
+/// One recording to analyse.
+pub(crate) struct Submission {
+    /// The file.
+    pub file: Spooled,
+    /// Roles of the channels.
+    pub channels: Option<ChannelLayout>,
+    /// How fine.
+    pub granularity: Granularity,
+    /// Whether `embedding.npy` is written.
+    pub embedding: bool,
+    /// What is known of the call.
+    pub call: CallData,
+}
+
+/// What a submission belongs to.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    batch: NewBatch,
+}
+
+impl Origin {
+    /// Single predictions: one batch a day.
+    pub(crate) fn today() -> Self {
+        Self::named(format!("console {}", Utc::now().format("%Y-%m-%d")))
+    }
+
+    /// Several files that somebody uploaded together.
+    pub(crate) fn together() -> Self {
+        let now = Utc::now();
+        Self::named(format!("upload {} {}", now.format("%Y-%m-%d %H:%M:%S"), &Uuid::new_v4().simple().to_string()[..6]))
+    }
+
+    /// The batch.
+    pub(crate) fn id(&self) -> BatchId {
+        self.batch.id
+    }
+
+    fn named(name: String) -> Self {
+        Self { batch: NewBatch { id: BatchId::from_name(&name), name, source: SOURCE.into() } }
+    }
+}
+
+impl Submission {
+    /// The file with the options of its request; embeddings are stored unless declined.
+    pub(crate) fn new(file: Spooled, fields: &Fields) -> Self {
+        Self {
+            file,
+            channels: fields.channels.clone(),
+            granularity: fields.granularity.unwrap_or_default(),
+            embedding: fields.embedding.unwrap_or(true),
+            call: fields.call.clone(),
+        }
+    }
+
+    /// What tells this request from another one with the same idempotency key.
+    fn fingerprint(&self) -> [u8; 32] {
+        let options = serde_json::json!([self.channels, self.granularity, self.embedding, self.call]);
+        Sha256::new().chain_update(self.file.sha256).chain_update(options.to_string()).finalize().into()
+    }
+}
+
+impl App {
+    /// Stores, registers and publishes a submission; gives the job.
+    ///
+    /// # Errors
+    /// 503 when a service is away; nothing is queued then.
+    pub(crate) async fn submit(
+        &self,
+        caller: &Principal,
+        submission: Submission,
+        origin: &Origin,
+    ) -> Result<JobId, Problem> {
+        let Submission { file, channels, granularity, embedding, mut call } = submission;
+        // Whoever sees one team alone uploads for that team.
+        if let Some(team) = &caller.team {
+            call.team = Some(team.clone());
+        }
+        let console = &self.settings.console;
+        let (bucket, now) = (self.settings.s3.bucket.clone(), Utc::now());
+        let key = format!("{}/{}/{}/{}", console.upload_prefix, now.format("%Y/%m/%d"), Uuid::now_v7(), file.name);
+        let stored = self.store.put_file(&bucket, &key, file.path(), "application/octet-stream").await;
+        let etag = Some(stored?).filter(|etag| !etag.is_empty());
+        let options = AnalysisOptions { channels, granularity, embedding, model: self.settings.model.name.clone() };
+        let job = Job::new(origin.batch.id, ObjectRef { bucket, key, etag }, call, options, now);
+        job.validate().map_err(|failure| Problem::unprocessable(format!("{}.", failure.message)))?;
+        let wanted = self.database.register(&origin.batch, std::slice::from_ref(&job), false).await?;
+        if !wanted.is_empty() {
+            // At once, rather than after the publisher's patience, when the broker is away.
+            self.publisher.ready().await?;
+            self.publisher.publish_job(&job, Lane::Interactive).await?;
+            self.database.mark_published(&wanted).await?;
+        }
+        tracing::info!(job_id = %job.job_id, bytes = file.bytes, "submitted");
+        Ok(job.job_id)
+    }
+
+    /// The same, once for each idempotency key of a caller.
+    ///
+    /// # Errors
+    /// As [`Self::submit`]; 409 while the first request is being stored, 422 when it was another request.
+    pub(crate) async fn submit_once(
+        &self,
+        caller: &Principal,
+        submission: Submission,
+        key: Option<&str>,
+    ) -> Result<JobId, Problem> {
+        let origin = Origin::today();
+        let Some(key) = key else { return self.submit(caller, submission, &origin).await };
+        if key.is_empty() || key.len() > MAX_KEY {
+            return Err(Problem::bad_request(format!("`Idempotency-Key` has 1 to {MAX_KEY} characters.")));
+        }
+        let name = caller.name();
+        match self.database.reserve_request(&name, key, &submission.fingerprint()).await? {
+            Reservation::Known(job) => Ok(job),
+            Reservation::Conflict => {
+                let detail = "The same `Idempotency-Key` came with another file or other options.";
+                Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "request.conflict", detail))
+            }
+            Reservation::Pending => {
+                let detail = "The first request with this `Idempotency-Key` is still being stored.";
+                Err(Problem::new(StatusCode::CONFLICT, "request.conflict", detail).retry_after(1))
+            }
+            Reservation::Reserved => {
+                let submitted = self.submit(caller, submission, &origin).await;
+                self.database.settle_request(&name, key, submitted.as_ref().ok().copied()).await?;
+                submitted
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Errors as callers see them: `application/problem+json` (RFC 9457) with a stable code.
+//!
+//! What a caller reads is written here, never by a service: names of buckets, tables and addresses stay in the log.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::{Failure, FailureCode};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Seconds after which a caller may try again when a service is away.
+const RETRY_AFTER_S: u32 = 5;
+
+/// An error, as an answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Stable code.
+    pub code: &'static str,
+    /// This case in one sentence.
+    pub detail: String,
+    /// Seconds after which trying again can help.
+    pub retry_after_s: Option<u32>,
+}
+
+/// The body of an error.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(title = "Problem", description = "An error, by RFC 9457.")]
+pub(crate) struct ProblemBody {
+    /// Identifies the kind of error: `urn:emofleet:error:` and the code.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The kind of error, in words.
+    title: String,
+    /// HTTP status.
+    #[schema(example = 415)]
+    status: u16,
+    /// This case in one sentence.
+    detail: String,
+    /// Stable code, like `audio.not_audio`.
+    #[schema(example = "audio.not_audio")]
+    code: String,
+    /// Identifies this case in the console's log.
+    instance: String,
+    /// The same as `title`, where clients of Gradio look for it.
+    error: String,
+}
+
+impl Problem {
+    /// An error of the request itself.
+    pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), retry_after_s: None }
+    }
+
+    /// The request can't be understood.
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "request.invalid", detail)
+    }
+
+    /// The request is readable, but asks for what can't be.
+    pub(crate) fn unprocessable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "request.invalid", detail)
+    }
+
+    /// There is no such thing, or the caller may not see it.
+    pub(crate) fn not_found(what: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", format!("There is no such {what}."))
+    }
+
+    /// The request has more bytes than allowed.
+    pub(crate) fn too_large(limit: u64) -> Self {
+        let limit = limit as f64 / f64::from(1 << 20);
+        let detail = format!("The file is larger than {limit:.1} MB. Send a shorter or a compressed recording.");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request.too_large", detail)
+    }
+
+    /// The caller is not known.
+    pub(crate) fn unauthorized() -> Self {
+        let detail = "Log in, or send `Authorization: Bearer TOKEN`.";
+        Self::new(StatusCode::UNAUTHORIZED, "access.unauthorized", detail)
+    }
+
+    /// The caller is known and may not do this.
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "access.forbidden", detail)
+    }
+
+    /// Trying again later can help.
+    pub(crate) fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(RETRY_AFTER_S)
+    }
+
+    /// Says when to try again.
+    #[must_use]
+    pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+
+    fn title(&self) -> &'static str {
+        match self.code {
+            "request.too_large" => "The upload is too large",
+            "request.rate_limited" => "Too many requests",
+            "request.timeout" => "The upload took too long",
+            "request.media_type" => "Unsupported content type",
+            "request.method" => "Method not allowed",
+            "request.host" => "Unknown host name",
+            "request.origin" => "Request from another site",
+            "request.conflict" => "Idempotency key used for another request",
+            "worker.none" => "No worker is running",
+            "access.unauthorized" => "Login required",
+            "access.forbidden" => "Not allowed",
+            "not_found" => "Not found",
+            "range.unsatisfiable" => "Range not satisfiable",
+            "analysis.pending" => "The analysis has not ended",
+            code => FailureCode::from_code(code).map_or(
+                if self.status.is_server_error() { "The request failed" } else { "The request is not valid" },
+                |code| {
+                    if code.code().starts_with("audio.") {
+                        "The recording can't be scored"
+                    } else {
+                        "The request failed"
+                    }
+                },
+            ),
+        }
+    }
+
+    /// The body, with an identity of its own.
+    pub(crate) fn body(&self) -> ProblemBody {
+        ProblemBody {
+            kind: format!("urn:emofleet:error:{}", self.code),
+            title: self.title().into(),
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+            code: self.code.into(),
+            instance: format!("urn:uuid:{}", Uuid::now_v7()),
+            error: self.title().into(),
+        }
+    }
+}
+
+/// A failure of a job or a service. What services say stays in the log.
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        use FailureCode as F;
+        let code = failure.code.code();
+        let status = match failure.code {
+            F::AudioNotAudio | F::AudioUnsupportedCodec => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            F::AudioTooLong | F::ObjectTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            F::AudioEmpty
+            | F::AudioCorrupt
+            | F::AudioTruncated
+            | F::AudioTooShort
+            | F::AudioTooManyChannels
+            | F::AudioNoSpeech
+            | F::ChannelsNoneScored => StatusCode::UNPROCESSABLE_ENTITY,
+            F::StoreUnreachable | F::StoreDenied => {
+                tracing::warn!(%failure, "a request failed");
+                return Self::unavailable(code, "The object store does not answer. Try again in a moment.");
+            }
+            F::DatabaseUnreachable | F::DatabaseRefused => {
+                tracing::warn!(%failure, "a request failed");
+                return Self::unavailable(code, "The database does not answer. Try again in a moment.");
+            }
+            F::BrokerUnreachable => {
+                tracing::warn!(%failure, "a request failed");
+                return Self::unavailable(code, "The message broker does not answer. Try again in a moment.");
+            }
+            F::ObjectNotFound => return Self::new(StatusCode::NOT_FOUND, code, "The stored file is gone."),
+            _ => {
+                tracing::warn!(%failure, "a job failed");
+                let detail =
+                    "The recording could not be processed by the fleet. Its operator finds the reason by the code.";
+                return Self::new(StatusCode::INTERNAL_SERVER_ERROR, code, detail);
+            }
+        };
+        Self::new(status, code, sentence(&failure.message))
+    }
+}
+
+/// A failure's message as a sentence: capital first, full stop last.
+fn sentence(message: &str) -> String {
+    let mut letters = message.chars();
+    let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let rest = letters.as_str().trim_end_matches('.');
+    format!("{first}{rest}.")
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = self.body();
+        if self.status.is_server_error() {
+            tracing::warn!(
+                code = self.code,
+                instance = body.instance,
+                detail = self.detail,
+                "answered {}",
+                self.status
+            );
+        }
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        // For pages, which say it in their own words.
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recordings_fault_is_told_and_a_services_is_not() {
+        let caller = Problem::from(Failure::new(FailureCode::AudioNoSpeech, "no speech in 2.0 s of audio"));
+        assert_eq!((caller.status.as_u16(), caller.detail.as_str()), (422, "No speech in 2.0 s of audio."));
+        let ours = Problem::from(Failure::new(FailureCode::StoreUnreachable, "http://10.0.0.7:9000 refused"));
+        assert_eq!(ours.status.as_u16(), 503);
+        assert!(!ours.detail.contains("10.0.0.7") && ours.retry_after_s.is_some());
+    }
+}

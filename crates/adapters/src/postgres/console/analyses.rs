@@ -1,0 +1,193 @@
+//! Analyses with their recordings, one or page by page.
+
+use chrono::{DateTime, Utc};
+use domain::report::Artifacts;
+use domain::{BatchId, CallData, Emotion, Failure, JobId, Scores};
+use serde_json::Value;
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+use sqlx::{FromRow, Postgres, QueryBuilder, Row};
+use uuid::Uuid;
+
+use super::filter::{AnalysisFilter, Cursor};
+use crate::postgres::jobs::stored_failure;
+use crate::postgres::{Database, Status, errors};
+
+const ANALYSIS: &str = include_str!("analysis.sql");
+
+/// A job with its recording and, once done, its scores and artifacts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnalysisRow {
+    /// The job.
+    pub job_id: JobId,
+    /// Its recording.
+    pub recording_id: Uuid,
+    /// Its batch; `None` once the batch is deleted.
+    pub batch_id: Option<BatchId>,
+    /// When the call began; when that is not known, when the job was submitted.
+    pub called_at: DateTime<Utc>,
+    /// State.
+    pub status: Status,
+    /// Likeliest emotion; `None` until done.
+    pub emotion: Option<Emotion>,
+    /// Its probability.
+    pub confidence: Option<f32>,
+    /// All nine; `None` until done.
+    pub scores: Option<Scores>,
+    /// Seconds of speech on the scored channels.
+    pub speech_s: Option<f64>,
+    /// Why it failed, or was last retried.
+    pub failure: Option<Failure>,
+    /// Model asked for.
+    pub model_name: String,
+    /// Version of the model that answered.
+    pub model_version: Option<String>,
+    /// SHA-256 of that model's graph, hex.
+    pub model_sha256: Option<String>,
+    /// `{"channels", "granularity", "embedding"}` as asked for.
+    pub options: Value,
+    /// Transient failures so far.
+    pub retries: u32,
+    /// Worker of the latest attempt.
+    pub worker: Option<String>,
+    /// When the job was made.
+    pub submitted_at: DateTime<Utc>,
+    /// When the latest attempt began.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it was done or failed.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Milliseconds by stage.
+    pub timings: Option<Value>,
+    /// Where the artifacts are; `None` until done.
+    pub artifacts: Option<Artifacts>,
+    /// Bucket of the recording.
+    pub bucket: String,
+    /// Key of the recording.
+    pub key: String,
+    /// Call data.
+    pub call: CallData,
+    /// Container, by content; `None` until analysed, like all that follows.
+    pub container: Option<String>,
+    /// Codec, by content.
+    pub codec: Option<String>,
+    /// Hz, of the file.
+    pub sample_rate: Option<u32>,
+    /// Channels of the file.
+    pub channels: Option<u16>,
+    /// Seconds.
+    pub duration_s: Option<f64>,
+    /// Bytes.
+    pub bytes: Option<u64>,
+}
+
+impl Database {
+    /// One analysis; with a team, only when the recording is of that team.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn analysis(&self, job: JobId, team: Option<&str>) -> Result<Option<AnalysisRow>, Failure> {
+        let mut query = QueryBuilder::<Postgres>::new(ANALYSIS);
+        query.push(" AND a.job_id = ").push_bind(job.0);
+        if let Some(team) = team {
+            query.push(" AND r.team = ").push_bind(team.to_owned());
+        }
+        query.build_query_as().fetch_optional(self.pool()).await.map_err(|e| errors::failure(&e))
+    }
+
+    /// A page of analyses, newest call first: at most `limit` rows after `after`.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn analyses(
+        &self,
+        filter: &AnalysisFilter,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<Vec<AnalysisRow>, Failure> {
+        let mut query = QueryBuilder::<Postgres>::new(ANALYSIS);
+        filter.push(&mut query);
+        if let Some(after) = after {
+            query.push(" AND (a.called_at, a.job_id) < (").push_bind(after.at).push(", ").push_bind(after.id).push(")");
+        }
+        query.push(" ORDER BY a.called_at DESC, a.job_id DESC LIMIT ").push_bind(i64::from(limit));
+        query.build_query_as().fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
+    }
+}
+
+impl FromRow<'_, PgRow> for AnalysisRow {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let status: String = row.try_get("status")?;
+        let failed = row.try_get::<Option<String>, _>("failure_code")?.is_some();
+        let emotion: Option<String> = row.try_get("emotion")?;
+        Ok(Self {
+            job_id: JobId(row.try_get("job_id")?),
+            recording_id: row.try_get("recording_id")?,
+            batch_id: row.try_get::<Option<Uuid>, _>("batch_id")?.map(BatchId),
+            called_at: row.try_get("called_at")?,
+            status: Status::from_label(&status).ok_or_else(|| unknown("status"))?,
+            emotion: emotion.as_deref().and_then(Emotion::from_label),
+            confidence: row.try_get("confidence")?,
+            scores: scores(row)?,
+            speech_s: row.try_get("speech_s")?,
+            failure: if failed { Some(stored_failure(row)?) } else { None },
+            model_name: row.try_get("model_name")?,
+            model_version: row.try_get("model_version")?,
+            model_sha256: row.try_get("model_sha256")?,
+            options: row.try_get("options")?,
+            retries: row.try_get::<i32, _>("retries")?.unsigned_abs(),
+            worker: row.try_get("worker")?,
+            submitted_at: row.try_get("submitted_at")?,
+            started_at: row.try_get("started_at")?,
+            finished_at: row.try_get("finished_at")?,
+            timings: row.try_get("timings")?,
+            artifacts: artifacts(row)?,
+            bucket: row.try_get("bucket")?,
+            key: row.try_get("key")?,
+            call: call(row)?,
+            container: row.try_get("container")?,
+            codec: row.try_get("codec")?,
+            sample_rate: row.try_get::<Option<i32>, _>("sample_rate")?.map(i32::unsigned_abs),
+            channels: row.try_get::<Option<i16>, _>("channels")?.map(i16::unsigned_abs),
+            duration_s: row.try_get("duration_s")?,
+            bytes: row.try_get::<Option<i64>, _>("bytes")?.map(i64::unsigned_abs),
+        })
+    }
+}
+
+/// The nine columns `score_*`; `None` where they are NULL.
+pub(super) fn scores(row: &PgRow) -> Result<Option<Scores>, sqlx::Error> {
+    let mut scores = [0.0; Emotion::COUNT];
+    for emotion in Emotion::ALL {
+        let Some(score) = row.try_get::<Option<f32>, _>(format!("score_{}", emotion.label()).as_str())? else {
+            return Ok(None);
+        };
+        scores[emotion.index()] = score;
+    }
+    Scores::from_probabilities(scores).map(Some).map_err(|_| unknown("score_angry"))
+}
+
+/// The call data of a recording, its time as `call_started_at`.
+pub(super) fn call(row: &PgRow) -> Result<CallData, sqlx::Error> {
+    let Json(attributes) = row.try_get("attributes")?;
+    Ok(CallData {
+        call_id: row.try_get("call_id")?,
+        agent: row.try_get("agent")?,
+        team: row.try_get("team")?,
+        customer: row.try_get("customer")?,
+        started_at: row.try_get("call_started_at")?,
+        attributes,
+    })
+}
+
+fn artifacts(row: &PgRow) -> Result<Option<Artifacts>, sqlx::Error> {
+    let bucket: Option<String> = row.try_get("artifact_bucket")?;
+    let result: Option<String> = row.try_get("result_key")?;
+    let audio: Option<String> = row.try_get("audio_key")?;
+    let (Some(bucket), Some(result_key), Some(audio_key)) = (bucket, result, audio) else { return Ok(None) };
+    Ok(Some(Artifacts { bucket, result_key, audio_key, embedding_key: row.try_get("embedding_key")? }))
+}
+
+/// A value that this program does not know: a newer one wrote it.
+pub(super) fn unknown(column: &str) -> sqlx::Error {
+    sqlx::Error::ColumnDecode { index: column.into(), source: "a value that this program does not know".into() }
+}

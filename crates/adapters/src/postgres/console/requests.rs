@@ -1,0 +1,64 @@
+//! Idempotency keys of predictions.
+
+use domain::{Failure, JobId};
+use sqlx::Row;
+use uuid::Uuid;
+
+use crate::postgres::{Database, errors};
+
+/// What is known of an idempotency key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reservation {
+    /// New: it is this request's now.
+    Reserved,
+    /// The same request came before and became this job.
+    Known(JobId),
+    /// The same request is being stored at this moment.
+    Pending,
+    /// The key came with another request.
+    Conflict,
+}
+
+impl Database {
+    /// Takes the key for this request, unless it is known; forgets keys older than a day.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn reserve_request(&self, caller: &str, key: &str, fingerprint: &[u8]) -> Result<Reservation, Failure> {
+        // A request that died while it was stored frees its key after a minute.
+        const FORGET: &str = "DELETE FROM console_requests WHERE created_at < now() - interval '1 day'
+            OR (job_id IS NULL AND created_at < now() - interval '1 minute')";
+        const RESERVE: &str = "INSERT INTO console_requests (caller, key, fingerprint) VALUES ($1, $2, $3)
+            ON CONFLICT (caller, key) DO NOTHING";
+        const KNOWN: &str = "SELECT fingerprint, job_id FROM console_requests WHERE caller = $1 AND key = $2";
+        let reserve = async {
+            sqlx::query(FORGET).execute(self.pool()).await?;
+            let new = sqlx::query(RESERVE).bind(caller).bind(key).bind(fingerprint).execute(self.pool()).await?;
+            if new.rows_affected() > 0 {
+                return Ok(Reservation::Reserved);
+            }
+            let known = sqlx::query(KNOWN).bind(caller).bind(key).fetch_optional(self.pool()).await?;
+            let Some(known) = known else { return Ok(Reservation::Pending) };
+            if known.try_get::<Vec<u8>, _>("fingerprint")? != fingerprint {
+                return Ok(Reservation::Conflict);
+            }
+            let job: Option<Uuid> = known.try_get("job_id")?;
+            Ok(job.map_or(Reservation::Pending, |job| Reservation::Known(JobId(job))))
+        };
+        reserve.await.map_err(|e: sqlx::Error| errors::failure(&e))
+    }
+
+    /// Notes which job the request became; `None` frees the key.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn settle_request(&self, caller: &str, key: &str, job: Option<JobId>) -> Result<(), Failure> {
+        const SETTLE: &str = "UPDATE console_requests SET job_id = $3 WHERE caller = $1 AND key = $2";
+        const FREE: &str = "DELETE FROM console_requests WHERE caller = $1 AND key = $2 AND job_id IS NULL";
+        let query = match job {
+            Some(job) => sqlx::query(SETTLE).bind(caller).bind(key).bind(job.0),
+            None => sqlx::query(FREE).bind(caller).bind(key),
+        };
+        query.execute(self.pool()).await.map(drop).map_err(|e| errors::failure(&e))
+    }
+}
