@@ -59,8 +59,8 @@ impl App {
         let console = &settings.console;
         Ok(Arc::new(Self {
             database: Database::lazy(&settings.postgres)?,
-            store: Store::connect(&settings.s3)?,
-            publisher: Publisher::connect(&settings.amqp),
+            store: Store::new(&settings.s3)?,
+            publisher: Publisher::new(&settings.amqp),
             hub: Hub::default(),
             workers: Workers::new(&settings.amqp),
             parked: Parked::default(),
