@@ -1,1 +1,13 @@
+// Fills the table of a batch until all of it has ended.
 
+async function refresh() {
+  const answer = await fetch(location.href, { headers: { Accept: 'text/html' } });
+  if (answer.ok) {
+    const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+    const fresh = page.getElementById('batch');
+    document.getElementById('batch').replaceWith(fresh);
+    if (fresh.dataset.complete === 'true') return;
+  }
+  setTimeout(refresh, 1500);
+}
+setTimeout(refresh, 1000);

@@ -1,1 +1,24 @@
+// Follows a job by server-sent events, and shows its result when it has ended.
 
+const section = document.getElementById('progress');
+const order = ['stored', 'queued', 'taken', 'analyze', 'upload', 'done'];
+const stages = { queued: 'queued', retrying: 'queued', taken: 'taken', fetch: 'taken', analyze: 'analyze', upload: 'upload', done: 'done' };
+
+function show(progress) {
+  const now = order.indexOf(stages[progress.stage] ?? 'queued');
+  for (const step of section.querySelectorAll('[data-step]')) {
+    const at = order.indexOf(step.dataset.step);
+    step.classList.toggle('done', at < now || progress.stage === 'done');
+    step.classList.toggle('now', at === now && progress.stage !== 'done');
+  }
+  const detail = (step, text) => { section.querySelector(`[data-step=${step}] .detail`).textContent = text; };
+  detail('queued', progress.stage === 'retrying' ? section.dataset.retrying : progress.place ? `${section.dataset.place} ${progress.place}` : '');
+  detail('taken', progress.worker ? `(${section.dataset.worker} ${progress.worker})` : '');
+  detail('analyze', progress.done !== undefined ? `${progress.done} / ${progress.total ?? '?'} ${section.dataset.segments}` : '');
+}
+
+const events = new EventSource(section.dataset.events);
+events.addEventListener('progress', (event) => show(JSON.parse(event.data)));
+for (const end of ['done', 'failed']) {
+  events.addEventListener(end, () => { events.close(); location.reload(); });
+}

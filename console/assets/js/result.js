@@ -1,1 +1,44 @@
+// Waveform with its segments, the player, scores over time, and copying.
+import { waveform } from './waveform.js';
 
+const data = JSON.parse(document.getElementById('result-data').textContent);
+const player = document.getElementById('player');
+const buttons = [...document.querySelectorAll('.segment')];
+
+function play(second) {
+  if (!player) return;
+  player.currentTime = second;
+  player.play().catch(() => {}); // refused before the first click
+}
+
+for (const button of buttons) button.addEventListener('click', () => play(Number(button.dataset.t)));
+
+player?.addEventListener('timeupdate', () => {
+  const now = player.currentTime;
+  for (const button of buttons) {
+    const playing = now >= Number(button.dataset.t) && now < Number(button.dataset.end);
+    if (playing && button.getAttribute('aria-current') !== 'true') {
+      const list = button.closest('.segments');
+      list.scrollTop = button.offsetTop - list.offsetTop - list.clientHeight / 2;
+    }
+    button.setAttribute('aria-current', String(playing));
+  }
+});
+
+const asked = Number(new URLSearchParams(location.search).get('t'));
+if (player && asked > 0) {
+  player.addEventListener('loadedmetadata', () => { player.currentTime = asked; }, { once: true });
+}
+
+for (const button of document.querySelectorAll('[data-copy]')) {
+  button.addEventListener('click', async () => {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    const label = button.textContent;
+    button.textContent = button.dataset.copied;
+    setTimeout(() => { button.textContent = label; }, 1500);
+  });
+}
+
+const wave = document.getElementById('wave');
+if (wave && player) waveform(wave, player, data, play);
+if (data.frames && wave) import('./frames.js').then(({ frames }) => frames(document.getElementById('frames'), wave.dataset.frames, player));

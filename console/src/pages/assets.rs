@@ -1,7 +1,7 @@
 //! Files of the pages, built in. Their addresses carry a hash, so that browsers keep them for good.
 
 use axum::body::Body;
-use axum::extract::Path;
+use axum::extract::{Path, RawQuery};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rust_embed::RustEmbed;
@@ -9,7 +9,8 @@ use std::fmt::Write;
 
 #[derive(RustEmbed)]
 #[folder = "assets"]
-#[exclude = "*.md"]
+#[exclude = "*.lock"]
+#[exclude = "*.sh"]
 struct Files;
 
 /// `/assets/app.css?v=1a2b3c4d5e6f`
@@ -25,7 +26,7 @@ pub(super) fn address(name: &str) -> String {
 }
 
 /// `GET /assets/{*path}`
-pub(super) async fn file(Path(path): Path<String>, headers: HeaderMap) -> Response {
+pub(super) async fn file(Path(path): Path<String>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let Some(file) = Files::get(&path) else { return StatusCode::NOT_FOUND.into_response() };
     let mut etag = String::from("\"");
     for byte in file.metadata.sha256_hash() {
@@ -39,11 +40,14 @@ pub(super) async fn file(Path(path): Path<String>, headers: HeaderMap) -> Respon
     if kind.starts_with("text/") {
         kind.push_str("; charset=utf-8");
     }
+    // What modules import of each other has no hash in its address, and is asked for anew.
+    let versioned = query.is_some_and(|query| query.starts_with("v="));
+    let cache = if versioned { "public, max-age=31536000, immutable" } else { "no-cache" };
     let mut response = Body::from(file.data.into_owned()).into_response();
     let set = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_TYPE, kind.as_str()),
-        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+        (header::CACHE_CONTROL, cache),
         (header::ETAG, etag.as_str()),
     ] {
         if let Ok(value) = HeaderValue::from_str(value) {

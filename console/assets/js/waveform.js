@@ -1,0 +1,32 @@
+// Draws the waveform from the server's peaks: the browser never decodes the audio for it.
+import WaveSurfer from '../vendor/wavesurfer.js';
+import Regions from '../vendor/regions.js';
+import Timeline from '../vendor/timeline.js';
+
+export function colour(emotion) {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${emotion}`).trim();
+}
+
+export async function waveform(container, player, data, play) {
+  const answer = await fetch(container.dataset.peaks);
+  if (!answer.ok) return;
+  const { channels, duration_s: duration } = await answer.json();
+  // One height for each step: the larger of both sides.
+  const peaks = channels.map(({ min, max }) => max.map((high, i) => Math.max(high, -min[i]) / 128));
+  const ink = getComputedStyle(document.documentElement).getPropertyValue('--ink-2').trim();
+  const accent = colour('accent');
+  const nonce = document.querySelector('meta[name=csp-nonce]').content;
+  const line = { waveColor: ink, progressColor: accent };
+  const wave = WaveSurfer.create({
+    container, media: player, peaks, duration, height: channels.length > 1 ? 72 : 96, normalize: true, cspNonce: nonce,
+    ...line, cursorColor: accent, splitChannels: channels.length > 1 ? channels.map(() => line) : undefined,
+    plugins: [Timeline.create({ height: 18 })],
+  });
+  const regions = wave.registerPlugin(Regions.create());
+  for (const { row, start, end, emotion } of data.segments) {
+    const region = regions.addRegion({
+      start, end, drag: false, resize: false, color: `${colour(emotion)}55`, channelIdx: channels.length > 1 ? row : -1,
+    });
+    region.on('click', (event) => { event.stopPropagation(); play(start); });
+  }
+}
