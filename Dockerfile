@@ -1,6 +1,6 @@
 # Two small images without a shell:
 #   --target worker     `worker` with ONNX Runtime, the voice activity detector and the default model
-#   --target services   `producer` and `dispatcher`, which need none of these
+#   --target services   `producer`, `dispatcher` and `console`, which need none of these
 # docs/containers.md has the commands. Base images can be replaced (a mirror, a digest) by the two arguments below.
 ARG DEBIAN_IMAGE=debian:bookworm-slim
 ARG RUST_IMAGE=rust:1.95-slim-bookworm
@@ -23,12 +23,14 @@ FROM ${RUST_IMAGE} AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock LICENSE ./
 COPY config config
+COPY console console
 COPY containers containers
 COPY crates crates
 COPY dispatcher dispatcher
 COPY migrations migrations
 COPY models/vad/silero_vad_blocks.onnx models/vad/
 COPY producer producer
+COPY samples samples
 COPY tests/Cargo.toml tests/
 COPY worker worker
 # Cargo reads this; 3 is the default of a release build.
@@ -56,7 +58,7 @@ FROM base AS services
 LABEL org.opencontainers.image.title="emofleet-services" \
       org.opencontainers.image.description="Enqueues recordings, follows batches and delivers alerts of the emofleet fleet"
 # One line for each program; containers/build.sh names them too.
-COPY --from=build /out/producer /out/dispatcher /usr/local/bin/
+COPY --from=build /out/producer /out/dispatcher /out/console /usr/local/bin/
 ENTRYPOINT ["producer"]
 CMD ["--help"]
 

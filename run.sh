@@ -5,15 +5,16 @@
 
 usage() {
   cat <<'TEXT'
-./run.sh                     start services, build, create tables, start worker(s) and dispatcher, score the samples and
-                             print the predictions; everything keeps running
+./run.sh                     start services, build, create tables, start worker(s), dispatcher and console, score the
+                             samples and print the predictions; everything keeps running
 ./run.sh stop                stop what was started (workers drain first); the data are kept in .stack/
-./run.sh status              services, workers, dispatcher and the latest batch
-./run.sh logs [NAME]         follow the logs: worker-1, dispatcher, rabbitmq, postgres, s3; without a name, all workers
+./run.sh status              services, workers, dispatcher, console and the latest batch
+./run.sh logs [NAME]         follow the logs: worker-1, dispatcher, console, rabbitmq, postgres, s3; without a name, all workers
 ./run.sh env                 export lines of every setting, for  eval "$(./run.sh env)"  (they contain passwords)
 ./run.sh worker ARGS...      the worker program with these settings, e.g.  ./run.sh worker analyze call.wav
 ./run.sh producer ARGS...    the producer program, e.g.  ./run.sh producer enqueue ~/calls --wait
 ./run.sh dispatcher ARGS...  the dispatcher program, e.g.  ./run.sh dispatcher status
+./run.sh console ARGS...     the console program, e.g.  ./run.sh console user add lin --role reviewer
 
 Environment
   WORKERS=2                  number of workers (1)
@@ -27,8 +28,8 @@ TEXT
 
 build() {
   need_rust
-  say "building worker, producer and dispatcher (the first time takes minutes)"
-  (cd "$ROOT" && cargo build --release --bin worker --bin producer --bin dispatcher) || die "the build failed: see above."
+  say "building worker, producer, dispatcher and console (the first time takes minutes)"
+  (cd "$ROOT" && cargo build --release --bin worker --bin producer --bin dispatcher --bin console) || die "the build failed: see above."
 }
 
 start_workers() {
@@ -65,6 +66,7 @@ start() {
   "$BUILT/producer" migrate
   start_workers
   "$STACK_SCRIPTS/dispatcher.sh" start
+  "$STACK_SCRIPTS/console.sh" start
   run_samples
   cat <<TEXT
 
@@ -74,6 +76,8 @@ The fleet is running and keeps running. Next:
   ./run.sh worker analyze FILE...                      score a file directly, without the queue
   eval "\$(./run.sh env)" && psql "\$EMOFLEET__POSTGRES__URL"    ask in SQL
   ./run.sh status | logs | stop
+
+The console, for recordings in the browser and for programs: http://localhost:$(port console)
 TEXT
 }
 
@@ -123,7 +127,7 @@ case "${1:-start}" in
     load_environment
     for name in $(compgen -e EMOFLEET | grep -v '^EMOFLEET_STARTED'); do printf 'export %s=%q\n' "$name" "${!name}"; done
     ;;
-  worker | producer | dispatcher) with_program "$@" ;;
+  worker | producer | dispatcher | console) with_program "$@" ;;
   -h | --help | help) usage ;;
   *)
     usage >&2

@@ -69,6 +69,8 @@ case "${1:-}" in
 esac
 
 need_test_programs
+need_console_clients
+need_browser
 trap stop_what_we_started EXIT
 EMOFLEET_STARTED_LIST="$started" "$STACK_SCRIPTS/up.sh" # not exported: a service that a test restarts must not be listed
 load_environment

@@ -4,7 +4,7 @@
 #   build.sh check       cargo check
 set -eu
 cd "$(dirname "$0")/.."
-programs="worker producer dispatcher"
+programs="worker producer dispatcher console"
 
 # `tests` is a member of the workspace, which Cargo.lock names, but only its manifest is here.
 mkdir -p tests/src

@@ -26,6 +26,9 @@ finish() {
   stopping=()
 }
 
+# The console first: it takes no new uploads.
+if running console; then begin console "$STACK_SCRIPTS/console.sh" stop; fi
+finish
 for record in "$STACK"/run/worker-*.pid; do
   [[ -e "$record" ]] || continue
   name="$(basename "$record" .pid)"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One line for each service, each worker and the dispatcher. Exit code 1 when one that was started is not ready.
+# One line for each service, each worker, the dispatcher and the console. Exit code 1 when one that was started is not ready.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 wrong=0
@@ -33,5 +33,6 @@ for record in "$STACK"/run/worker-*.pid; do
   name="$(basename "$record" .pid)"
   row "$name" native "$(port "worker_${name#worker-}")" "$STACK_SCRIPTS/worker.sh" status "${name#worker-}"
 done
+if [[ -e "$STACK/run/console.pid" ]]; then row console native "$(port console)" "$STACK_SCRIPTS/console.sh" status; fi
 if [[ -e "$STACK/run/dispatcher.pid" ]]; then row dispatcher native "$(port dispatcher)" "$STACK_SCRIPTS/dispatcher.sh" status; fi
 exit "$wrong"

@@ -52,6 +52,8 @@ write_environment() {
     fixed EMOFLEET_TEST_RABBITMQ "$ROOT/stack/rabbitmq.sh"
     fixed EMOFLEET_TEST_POSTGRES "$ROOT/stack/postgres.sh"
     fixed EMOFLEET_TEST_S3 "$ROOT/stack/s3.sh"
+    # Clients of other projects that the console is tested with; lib/test_tools.sh fetches them.
+    fixed EMOFLEET_TEST_CLIENTS "$STACK/clients"
     fixed EMOFLEET_STACK_KINDS "amqp=$(kind_of AMQP) postgres=$(kind_of POSTGRES) s3=$(kind_of S3)"
   } >"$ENV_FILE.new"
   chmod 600 "$ENV_FILE.new"

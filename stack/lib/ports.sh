@@ -3,7 +3,7 @@
 # program listens on it, the next free port is used and remembered.
 
 declare -A DEFAULT_PORT=( # and worker_N: 27480 + N, see worker.sh
-  [dispatcher]=27480
+  [console]=7860 [dispatcher]=27480
   [amqp]=27672 [amqp_dist]=27673 [epmd]=27674
   [postgres]=27432
   [s3]=27333 [s3_grpc]=27334 [s3_master]=27335 [s3_master_grpc]=27336

@@ -44,3 +44,44 @@ need_python_packages() {
 need_python_venv() {
   python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || install_packages "Python's venv" python3-venv
 }
+
+# Clients of other projects that the console is tested with, each in a folder of its own.
+CLIENTS_FOLDER="$STACK/clients"
+GRADIO_CLIENTS=(0.6.1 1.3.0 2.7.2)
+NPM_PACKAGES=(@gradio/client@2.7.0 playwright-core@1.65.1 axe-core@4.14.0)
+SCHEMATHESIS=4.32.0
+
+need_console_clients() {
+  local version folder wanted
+  for version in "${GRADIO_CLIENTS[@]}"; do
+    python_folder "$CLIENTS_FOLDER/gradio_client-$version" "gradio_client==$version"
+  done
+  python_folder "$CLIENTS_FOLDER/schemathesis" "schemathesis==$SCHEMATHESIS"
+  need node nodejs
+  need npm npm
+  folder="$CLIENTS_FOLDER/js" wanted="${NPM_PACKAGES[*]}"
+  if [[ "$(cat "$folder/wanted" 2>/dev/null)" == "$wanted" ]]; then return; fi
+  say "fetching npm packages for the console's tests"
+  mkdir -p "$folder"
+  (cd "$folder" && echo '{"private":true}' >package.json && npm install --silent --no-audit --no-fund "${NPM_PACKAGES[@]}") \
+    >"$STACK/log/npm.log" 2>&1 || die "npm could not install $wanted." "$STACK/log/npm.log"
+  echo "$wanted" >"$folder/wanted"
+}
+
+# python_folder FOLDER PACKAGE
+python_folder() {
+  local wanted
+  wanted="$2 $(python3 -V 2>&1)"
+  if [[ "$(cat "$1/wanted" 2>/dev/null)" == "$wanted" ]]; then return; fi
+  need_pip
+  say "fetching $2 for the console's tests"
+  rm -rf "$1"
+  # shellcheck disable=SC2086 # a command and its arguments
+  $PIP install --quiet --only-binary=:all: --target "$1" "$2" >"$STACK/log/pip.log" 2>&1 || die "pip could not install $2." "$STACK/log/pip.log"
+  echo "$wanted" >"$1/wanted"
+}
+
+# A browser, and fonts with Chinese and emoji.
+need_browser() {
+  command -v chromium >/dev/null 2>&1 || install_packages "a browser" chromium fonts-noto-cjk fonts-noto-color-emoji
+}
