@@ -100,9 +100,11 @@ async fn gradios_two_requests_give_an_event() -> Result<()> {
     let (client, wav) = (Client::new(), speech::encoded("a.wav", &["-ar", "16000"])?);
     for prefix in ["", "/gradio_api"] {
         let form = Form::new().part("files", Part::bytes(wav.clone()).file_name("blob"));
-        let paths: Vec<String> = client.post(console.at(&format!("{prefix}/upload"))).multipart(form).send().await?.json().await?;
+        let paths: Vec<String> =
+            client.post(console.at(&format!("{prefix}/upload"))).multipart(form).send().await?.json().await?;
         let body = json!({"data": [{"path": paths[0], "meta": {"_type": "gradio.FileData"}}, "utterance", false]});
-        let begun: Value = client.post(console.at(&format!("{prefix}/call/predict"))).json(&body).send().await?.json().await?;
+        let begun: Value =
+            client.post(console.at(&format!("{prefix}/call/predict"))).json(&body).send().await?.json().await?;
         let id = begun["event_id"].as_str().expect("an event");
         let events = client.get(console.at(&format!("{prefix}/call/predict/{id}"))).send().await?.text().await?;
         let data = events.strip_prefix("event: complete\ndata: ").expect(&events);
@@ -111,7 +113,9 @@ async fn gradios_two_requests_give_an_event() -> Result<()> {
         assert!(results[0]["links"]["npy"].is_null());
     }
     // Paths that /upload did not give are refused, and so are addresses.
-    for file in [json!({"path": "/etc/passwd"}), json!({"url": "http://127.0.0.1/x.wav"}), json!({"path": "uploads/0/x.wav"})] {
+    for file in
+        [json!({"path": "/etc/passwd"}), json!({"url": "http://127.0.0.1/x.wav"}), json!({"path": "uploads/0/x.wav"})]
+    {
         let answer = client.post(console.at("/call/predict")).json(&json!({"data": [file]})).send().await?;
         problem(answer, 422, "request.invalid").await?;
     }
@@ -132,7 +136,8 @@ async fn what_cant_be_scored_is_refused_with_its_code() -> Result<()> {
     let body = send(cut).await?;
     assert_eq!(body.status().as_u16(), 422, "{}", body.text().await?);
 
-    problem(client.post(&at).multipart(Form::new().text("granularity", "frame")).send().await?, 422, "audio.missing").await?;
+    problem(client.post(&at).multipart(Form::new().text("granularity", "frame")).send().await?, 422, "audio.missing")
+        .await?;
     problem(client.post(&at).form(&[("granularity", "frame")]).send().await?, 422, "audio.missing").await?;
     problem(client.post(&at).send().await?, 422, "audio.missing").await?;
     let wrong = Form::new().part("audio", part(vec![1; 64])).text("granularity", "word");
@@ -220,7 +225,8 @@ async fn what_takes_longer_than_the_wait_is_202() -> Result<()> {
     let location = answer.headers()["location"].to_str()?.to_owned();
     let mut status = Value::Null;
     for _ in 0..4 {
-        let analysis: Value = Client::new().get(console.at(&format!("{location}?wait=60"))).send().await?.json().await?;
+        let analysis: Value =
+            Client::new().get(console.at(&format!("{location}?wait=60"))).send().await?.json().await?;
         status = analysis["status"].clone();
         if status == "done" {
             break;

@@ -45,11 +45,9 @@ pub(super) async fn file(Path(path): Path<String>, RawQuery(query): RawQuery, he
     let cache = if versioned { "public, max-age=31536000, immutable" } else { "no-cache" };
     let mut response = Body::from(file.data.into_owned()).into_response();
     let set = response.headers_mut();
-    for (name, value) in [
-        (header::CONTENT_TYPE, kind.as_str()),
-        (header::CACHE_CONTROL, cache),
-        (header::ETAG, etag.as_str()),
-    ] {
+    for (name, value) in
+        [(header::CONTENT_TYPE, kind.as_str()), (header::CACHE_CONTROL, cache), (header::ETAG, etag.as_str())]
+    {
         if let Ok(value) = HeaderValue::from_str(value) {
             set.insert(name, value);
         }

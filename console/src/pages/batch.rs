@@ -55,6 +55,6 @@ pub(super) async fn page(
     let batch = BatchId(id);
     let row = app.database.batch(batch).await?.ok_or_else(|| Problem::not_found("batch"))?;
     let progress = app.database.batch_progress(&batch).await?;
-    let rows = app.database.results(&batch, ROWS, 0).await?;
+    let rows = app.database.results(&batch, None, ROWS).await?;
     html(&BatchPage { f, name: row.name, progress, rows })
 }

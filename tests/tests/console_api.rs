@@ -1,0 +1,223 @@
+//! `/api/v1`: lists with cursors, files with ranges, events, and the committed description.
+
+use anyhow::{Context, Result};
+use futures_util::StreamExt;
+use reqwest::multipart::{Form, Part};
+use reqwest::{Client, StatusCode};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::io::Read;
+use tests::console::Console;
+use tests::speech;
+
+async fn get(console: &Console, path: &str) -> Result<Value> {
+    let answer = Client::new().get(console.at(path)).send().await?;
+    let (status, text) = (answer.status(), answer.text().await?);
+    anyhow::ensure!(status == StatusCode::OK, "{path}: {status} {text}");
+    Ok(serde_json::from_str(&text)?)
+}
+
+async fn predict(console: &Console, bytes: Vec<u8>, fields: &[(&'static str, &'static str)]) -> Result<Value> {
+    let mut form = Form::new().part("audio", Part::bytes(bytes).file_name("call.wav"));
+    for (name, value) in fields {
+        form = form.text(*name, *value);
+    }
+    let answer = Client::new().post(console.at("/api/v1/predictions")).multipart(form).send().await?;
+    let text = answer.error_for_status()?.text().await?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+#[tokio::test]
+async fn a_call_can_be_read_in_all_its_parts() -> Result<()> {
+    let console = Console::start().await?;
+    let call = speech::call(48)?;
+    let fields = [("granularity", "frame"), ("call_id", "c-7"), ("team", "七队"), ("agent", "a1")];
+    let prediction = predict(&console, call, &fields).await?;
+    let this = prediction["links"]["self"].as_str().context("a link")?.to_owned();
+
+    // The analysis, its recording and its call.
+    let analysis = get(&console, &this).await?;
+    assert_eq!((&analysis["status"], &analysis["emotion"]), (&"done".into(), &prediction["emotion"]));
+    assert_eq!(analysis["recording"]["team"], "七队");
+    assert!((analysis["recording"]["duration_s"].as_f64().context("seconds")? - 48.0).abs() < 0.1);
+    let recording = analysis["recording"]["id"].as_str().context("an id")?;
+    assert_eq!(get(&console, &format!("/api/v1/recordings/{recording}")).await?["call_id"], "c-7");
+    assert_eq!(get(&console, "/api/v1/recordings?call_id=c-7").await?["items"][0]["id"], recording);
+    assert_eq!(get(&console, "/api/v1/calls/c-7").await?["items"][0]["job_id"], analysis["job_id"]);
+    let batch = analysis["batch_id"].as_str().context("a batch")?;
+    assert_eq!(get(&console, &format!("/api/v1/batches/{batch}")).await?["progress"]["done"], 1);
+    assert_eq!(get(&console, "/api/v1/batches").await?["items"][0]["id"], batch);
+
+    // The timeline, page by page, is the same as at once.
+    let all = get(&console, &format!("{this}/segments")).await?;
+    assert_eq!(all["items"].as_array(), prediction["segments"].as_array().cloned().map(rounded).as_ref());
+    let (mut paged, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = get(&console, &format!("{this}/segments?limit=1{after}")).await?;
+        paged.extend(page["items"].as_array().cloned().unwrap_or_default());
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    assert_eq!(Some(&paged), all["items"].as_array());
+
+    // Scores over time, all and few of them.
+    let frames = get(&console, &format!("{this}/frames")).await?;
+    let rows = frames["rows"].as_array().context("rows")?;
+    let speech_s: f64 = prediction["segments"]
+        .as_array()
+        .context("segments")?
+        .iter()
+        .filter_map(|s| Some(s["end_s"].as_f64()? - s["start_s"].as_f64()?))
+        .sum();
+    assert!((rows.len() as f64 / 50.0 - speech_s).abs() < 1.0, "{} rows, {speech_s} s", rows.len());
+    let few = get(&console, &format!("{this}/frames?points=50")).await?;
+    assert!((20..=80).contains(&few["rows"].as_array().context("rows")?.len()));
+
+    // The waveform has the scored channel alone.
+    let peaks = get(&console, &format!("{this}/peaks")).await?;
+    assert!((peaks["duration_s"].as_f64().context("seconds")? - 48.0).abs() < 0.1);
+    assert_eq!(peaks["channels"].as_array().map(Vec::len), Some(1));
+    let max: Vec<i64> =
+        peaks["channels"][0]["max"].as_array().context("max")?.iter().filter_map(Value::as_i64).collect();
+    assert!((1900..=2000).contains(&max.len()));
+    // The customer is silent in the first half of each 24 seconds, and speaks in the second one.
+    assert!(max[..300].iter().all(|m| *m <= 1) && max[600..].iter().any(|m| *m > 10));
+    console.end().await
+}
+
+/// The database keeps seconds in single precision.
+fn rounded(segments: Vec<Value>) -> Vec<Value> {
+    let round = |mut segment: Value| {
+        for key in ["start_s", "end_s"] {
+            segment[key] = f64::from(segment[key].as_f64().unwrap_or_default() as f32).into();
+        }
+        segment
+    };
+    segments.into_iter().map(round).collect()
+}
+
+#[tokio::test]
+async fn files_come_whole_in_ranges_and_in_one_archive() -> Result<()> {
+    let console = Console::start().await?;
+    let client = Client::new();
+    let prediction = predict(&console, speech::encoded("a.wav", &["-ar", "16000"])?, &[]).await?;
+    let link = |name: &str| prediction["links"][name].as_str().map(|path| console.at(path)).context("a link");
+    let whole = client.get(link("audio")?).send().await?;
+    let etag = whole.headers()["etag"].to_str()?.to_owned();
+    assert_eq!(
+        (whole.headers()["content-type"].to_str()?, whole.headers()["accept-ranges"].to_str()?),
+        ("audio/wav", "bytes")
+    );
+    let whole = whole.bytes().await?;
+    assert_eq!(&whole[..4], b"RIFF");
+
+    let ranged = |range: &str| client.get(link("audio").unwrap_or_default()).header("range", range).send();
+    let part = ranged("bytes=100-199").await?;
+    assert_eq!(part.status(), StatusCode::PARTIAL_CONTENT);
+    assert_eq!(part.headers()["content-range"].to_str()?, format!("bytes 100-199/{}", whole.len()));
+    assert_eq!(part.bytes().await?, whole.slice(100..200));
+    assert_eq!(ranged("bytes=-10").await?.bytes().await?, whole.slice(whole.len() - 10..));
+    let beyond = ranged("bytes=99999999-").await?;
+    assert_eq!(beyond.status(), StatusCode::RANGE_NOT_SATISFIABLE);
+    assert_eq!(beyond.json::<Value>().await?["code"], "range.unsatisfiable");
+    let known = client.get(link("audio")?).header("if-none-match", &etag).send().await?;
+    assert_eq!(known.status(), StatusCode::NOT_MODIFIED);
+
+    let zip = client.get(link("zip")?).send().await?;
+    let name = zip.headers()["content-disposition"].to_str()?.to_owned();
+    let folder = name.split('"').nth(1).and_then(|name| name.strip_suffix(".zip")).context("a name")?.to_owned();
+    assert!(folder.starts_with("outputs_2") && folder.len() == "outputs_YYYYMMDD_HHMMSS".len(), "{folder}");
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(zip.bytes().await?))?;
+    let names: BTreeSet<String> = archive.file_names().map(str::to_owned).collect();
+    let wanted = ["processed_audio.wav", "result.json", "embedding.npy"].map(|file| format!("{folder}/{file}"));
+    assert_eq!(names, BTreeSet::from(wanted));
+    let mut audio = Vec::new();
+    archive.by_name(&format!("{folder}/processed_audio.wav"))?.read_to_end(&mut audio)?;
+    assert_eq!(audio, whole);
+    // Playing and downloading are on record, once each.
+    let rows = "SELECT count(*) FROM audit WHERE action = 'listen' AND who = 'local' AND job_id IS NOT NULL";
+    assert_eq!(console.fleet.count(rows).await?, 1);
+    assert_eq!(console.fleet.count("SELECT count(*) FROM audit WHERE action = 'download'").await?, 1);
+    console.end().await
+}
+
+#[tokio::test]
+async fn lists_go_on_where_they_ended_whatever_is_added() -> Result<()> {
+    let console = Console::start().await?;
+    let wav = speech::encoded("a.wav", &["-ar", "16000"])?;
+    for _ in 0..5 {
+        predict(&console, wav.clone(), &[("extract_embedding", "false")]).await?;
+    }
+    let first = get(&console, "/api/v1/analyses?limit=2&status=done").await?;
+    predict(&console, wav, &[]).await?;
+    let (mut seen, mut next) = (ids(&first), first["next"].as_str().map(str::to_owned));
+    while let Some(after) = next {
+        let page = get(&console, &format!("/api/v1/analyses?limit=2&status=done&after={after}")).await?;
+        seen.extend(ids(&page));
+        next = page["next"].as_str().map(str::to_owned);
+    }
+    // Each once, and not the one that came meanwhile.
+    assert_eq!(seen.len(), 5);
+    assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), 5);
+    assert_eq!(ids(&get(&console, "/api/v1/analyses?status=failed").await?).len(), 0);
+    for wrong in ["limit=0", "limit=1001", "after=x", "status=lost", "from=yesterday", "colour=red"] {
+        let answer = Client::new().get(console.at(&format!("/api/v1/analyses?{wrong}"))).send().await?;
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{wrong}");
+        assert_eq!(answer.headers()["content-type"], "application/problem+json", "{wrong}");
+    }
+    console.end().await
+}
+
+fn ids(page: &Value) -> Vec<String> {
+    page["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|item| Some(item["job_id"].as_str()?.to_owned()))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_jobs_way_is_told_as_events() -> Result<()> {
+    let mut console = Console::without_worker(|_| {}).await?;
+    let form = Form::new().part("audio", Part::bytes(speech::encoded("a.wav", &["-ar", "16000"])?).file_name("a.wav"));
+    let answer = Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()?
+        .post(console.at("/recognise"))
+        .multipart(form)
+        .send()
+        .await?;
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+    let page = answer.headers()["location"].to_str()?.to_owned();
+    let job = page.trim_start_matches("/recognise/").to_owned();
+    let events = Client::new().get(console.at(&format!("/api/v1/analyses/{job}/events"))).send().await?;
+    assert_eq!(events.headers()["content-type"], "text/event-stream");
+    assert_eq!(events.headers()["x-accel-buffering"], "no");
+    console.fleet.start_worker();
+    let (mut text, mut body) = (String::new(), events.bytes_stream());
+    while let Some(chunk) = body.next().await {
+        text.push_str(std::str::from_utf8(&chunk?)?);
+    }
+    let stages: Vec<String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .filter_map(|data| serde_json::from_str::<Value>(data).ok()?["stage"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(stages.first().map(String::as_str), Some("queued"), "{text}");
+    assert!(text.contains("\"place\":1") && text.contains("event: done"), "{text}");
+    assert_eq!(stages.last().map(String::as_str), Some("done"));
+    console.end().await
+}
+
+#[tokio::test]
+async fn the_committed_description_is_the_served_one() -> Result<()> {
+    let committed = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../console/openapi.json"))?;
+    assert!(
+        committed == console::openapi(),
+        "run `cargo run --bin console -- openapi > console/openapi.json` and look at the difference"
+    );
+    let description: Value = serde_json::from_str(&committed)?;
+    assert_eq!(description["openapi"].as_str().map(|version| &version[..3]), Some("3.1"));
+    Ok(())
+}
