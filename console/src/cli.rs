@@ -1,15 +1,19 @@
 //! The command line: `serve`, and who may use what it serves.
 
 use adapters::postgres::Database;
+use adapters::shutdown;
 use adapters::postgres::console::NewToken;
 use anyhow::{Context, ensure};
 use chrono::{TimeDelta, Utc};
 use clap::{Parser, Subcommand};
 use settings::Settings;
 use std::io::{IsTerminal, Read};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::auth::{Capability, Passwords, Secret, role_capabilities};
-use crate::signals;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,6 +24,8 @@ Examples:
 
 /// Shortest password taken.
 const MIN_PASSWORD: usize = 10;
+/// Longest wait of `console health`.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The console: pages and an API to recognise recordings.
 #[derive(Debug, Parser)]
@@ -41,6 +47,8 @@ enum Command {
     Token(TokenCommand),
     /// Print the API's description (OpenAPI 3.1)
     Openapi,
+    /// Ask a console that runs with these settings whether it is ready; exit code 1 when it is not
+    Health,
 }
 
 #[derive(Debug, Subcommand)]
@@ -104,13 +112,14 @@ impl Cli {
         adapters::telemetry::init(&settings.log).map_err(anyhow::Error::from_boxed)?;
         match self.command {
             Command::Serve => {
-                let stop = signals::stop().context("listening for signals")?;
+                let stop = shutdown::stop_on_signals().context("can't receive signals")?;
                 let serving = crate::serve(settings, stop).await?;
                 tracing::info!(address = %serving.address, "serving");
                 serving.ended().await
             }
             Command::User(command) => command.run(&Database::connect(&settings.postgres).await?).await,
             Command::Token(command) => command.run(&Database::connect(&settings.postgres).await?).await,
+            Command::Health => health(settings.console.addr).await,
             Command::Openapi => Ok(()),
         }
     }
@@ -180,6 +189,26 @@ impl TokenCommand {
         }
         Ok(())
     }
+}
+
+/// `GET /ready` of the console at this address, over loopback when it listens on all addresses.
+async fn health(mut address: SocketAddr) -> anyhow::Result<()> {
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    let asking = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(b"GET /ready HTTP/1.0\r\n\r\n").await?;
+        let mut answer = String::new();
+        stream.take(4096).read_to_string(&mut answer).await?;
+        std::io::Result::Ok(answer)
+    };
+    let answer = tokio::time::timeout(HEALTH_TIMEOUT, asking).await.context("no answer")?;
+    let answer = answer.with_context(|| format!("nothing answers at {address}"))?;
+    let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
+    ensure!(answer.split(' ').nth(1) == Some("200"), "not ready: {body}");
+    println!("ready");
+    Ok(())
 }
 
 /// From standard input: its first line. At a terminal, it is asked for.

@@ -12,7 +12,6 @@ mod pages;
 mod predict;
 mod problem;
 mod server;
-mod signals;
 mod upload;
 
 pub use api::openapi;
