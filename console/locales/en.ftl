@@ -83,6 +83,10 @@ same-request = The same request from a program
 copy = Copy
 copied = Copied
 api-lead = Every page has its counterpart in the API. Its description:
+col-name = Name
+col-type = Type
+col-meaning = Meaning
+required = required
 
 batch-title = Recordings uploaded together
 batch-failed = failed:

@@ -80,6 +80,10 @@ same-request = 用程序发送同样的请求
 copy = 复制
 copied = 已复制
 api-lead = 每个页面在 API 中都有对应的接口。接口描述：
+col-name = 名称
+col-type = 类型
+col-meaning = 含义
+required = 必填
 
 batch-title = 一起上传的录音
 batch-failed = 失败：

@@ -1,8 +1,8 @@
 //! The command line: `serve`, and who may use what it serves.
 
 use adapters::postgres::Database;
-use adapters::shutdown;
 use adapters::postgres::console::NewToken;
+use adapters::shutdown;
 use anyhow::{Context, ensure};
 use chrono::{TimeDelta, Utc};
 use clap::{Parser, Subcommand};

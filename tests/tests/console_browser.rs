@@ -21,12 +21,15 @@ async fn pages_work_in_a_browser() -> Result<()> {
         std::fs::write(fixtures.path().join(name), bytes)?;
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let shots = std::env::var("EMOFLEET_TEST_SHOTS").unwrap_or_else(|_| format!("{}/../target/browser", root.display()));
+    let shots =
+        std::env::var("EMOFLEET_TEST_SHOTS").unwrap_or_else(|_| format!("{}/../target/browser", root.display()));
     let clients = std::env::var("EMOFLEET_TEST_CLIENTS").context("EMOFLEET_TEST_CLIENTS is not set: run ./test.sh")?;
     let mut command = Command::new("node");
     command.arg(root.join("browser/console.mjs")).arg(&console.url).arg(fixtures.path()).arg(&shots);
     command.env("EMOFLEET_TEST_CLIENTS", clients);
-    let output = tokio::task::spawn_blocking(move || command.output()).await?.context("node: run ./test.sh, which installs it")?;
+    let output = tokio::task::spawn_blocking(move || command.output())
+        .await?
+        .context("node: run ./test.sh, which installs it")?;
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     println!("{said}\nscreenshots: {shots}");
     ensure!(output.status.success(), "{said}");

@@ -83,7 +83,7 @@ labels! {
 ///
 /// Newest call first.
 #[utoipa::path(
-    get, path = "/api/v1/analyses", tag = "analyses", params(ListQuery),
+    get, path = "/api/v1/analyses", operation_id = "list_analyses", tag = "analyses", params(ListQuery),
     responses((status = 200, description = "A page", body = Page<Analysis>),
         (status = 400, response = Refused), (status = 401, response = Refused), (status = 403, response = Refused),
         (status = 429, response = Refused), (status = 503, response = Refused))
@@ -134,7 +134,7 @@ pub(super) struct ReadQuery {
 
 /// Read an analysis
 #[utoipa::path(
-    get, path = "/api/v1/analyses/{job_id}", tag = "analyses", params(("job_id" = Uuid, Path), ReadQuery),
+    get, path = "/api/v1/analyses/{job_id}", operation_id = "read_analysis", tag = "analyses", params(("job_id" = Uuid, Path), ReadQuery),
     responses((status = 200, description = "The analysis", body = Analysis),
         (status = 400, response = Refused), (status = 401, response = Refused), (status = 403, response = Refused),
         (status = 404, response = Refused), (status = 429, response = Refused), (status = 503, response = Refused))

@@ -70,7 +70,7 @@ impl Kind {
 ///
 /// `wav` is the audio that was scored (16 kHz), `json` the result, `npy` the embedding. Takes `Range`.
 #[utoipa::path(
-    get, path = "/api/v1/analyses/{job_id}/artifacts/{kind}", tag = "analyses",
+    get, path = "/api/v1/analyses/{job_id}/artifacts/{kind}", operation_id = "download_artifact", tag = "analyses",
     params(("job_id" = Uuid, Path), ("kind" = Kind, Path), ("Range" = Option<String>, Header, description = "`bytes=FIRST-LAST`")),
     responses(
         (status = 200, description = "The file", content(
@@ -148,7 +148,7 @@ fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
 ///
 /// One archive with a folder `outputs_YYYYMMDD_HHMMSS/`.
 #[utoipa::path(
-    get, path = "/api/v1/analyses/{job_id}/artifacts.zip", tag = "analyses", params(("job_id" = Uuid, Path)),
+    get, path = "/api/v1/analyses/{job_id}/artifacts.zip", operation_id = "download_archive", tag = "analyses", params(("job_id" = Uuid, Path)),
     responses((status = 200, description = "The archive", body = Vec<u8>, content_type = "application/zip"),
         (status = 401, response = Refused), (status = 403, response = Refused), (status = 404, response = Refused),
         (status = 429, response = Refused), (status = 503, response = Refused))

@@ -31,7 +31,7 @@ pub(super) struct BatchQuery {
 ///
 /// Newest first.
 #[utoipa::path(
-    get, path = "/api/v1/batches", tag = "batches", params(BatchQuery),
+    get, path = "/api/v1/batches", operation_id = "list_batches", tag = "batches", params(BatchQuery),
     responses((status = 200, description = "A page", body = Page<Batch>),
         (status = 400, response = Refused), (status = 401, response = Refused), (status = 403, response = Refused),
         (status = 429, response = Refused), (status = 503, response = Refused))
@@ -49,7 +49,7 @@ pub(super) async fn list(
 
 /// Read a batch and its progress
 #[utoipa::path(
-    get, path = "/api/v1/batches/{id}", tag = "batches", params(("id" = Uuid, Path)),
+    get, path = "/api/v1/batches/{id}", operation_id = "read_batch", tag = "batches", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The batch", body = Batch),
         (status = 401, response = Refused), (status = 403, response = Refused),
         (status = 404, response = Refused), (status = 429, response = Refused), (status = 503, response = Refused))

@@ -25,7 +25,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 ///
 /// Server-sent events: `progress` with each change, and at the end `done` or `failed`. The data of each is a Progress.
 #[utoipa::path(
-    get, path = "/api/v1/analyses/{job_id}/events", tag = "analyses", params(("job_id" = Uuid, Path)),
+    get, path = "/api/v1/analyses/{job_id}/events", operation_id = "follow_analysis", tag = "analyses", params(("job_id" = Uuid, Path)),
     responses((status = 200, description = "Events", body = Progress, content_type = "text/event-stream"),
         (status = 401, response = Refused), (status = 403, response = Refused),
         (status = 404, response = Refused), (status = 429, response = Refused), (status = 503, response = Refused))

@@ -59,7 +59,7 @@ pub(super) struct FrameRow {
 ///
 /// Only for granularity `frame`.
 #[utoipa::path(
-    get, path = "/api/v1/analyses/{job_id}/frames", tag = "analyses", params(("job_id" = Uuid, Path), FrameQuery),
+    get, path = "/api/v1/analyses/{job_id}/frames", operation_id = "read_frames", tag = "analyses", params(("job_id" = Uuid, Path), FrameQuery),
     responses((status = 200, description = "The frames", body = Frames),
         (status = 400, response = Refused), (status = 401, response = Refused), (status = 403, response = Refused),
         (status = 404, response = Refused), (status = 429, response = Refused), (status = 500, response = Refused),

@@ -68,7 +68,7 @@ impl Default for PeakCache {
 
 /// Read an analysis' waveform
 #[utoipa::path(
-    get, path = "/api/v1/analyses/{job_id}/peaks", tag = "analyses", params(("job_id" = Uuid, Path), PeakQuery),
+    get, path = "/api/v1/analyses/{job_id}/peaks", operation_id = "read_peaks", tag = "analyses", params(("job_id" = Uuid, Path), PeakQuery),
     responses((status = 200, description = "The waveform", body = Peaks),
         (status = 400, response = Refused), (status = 401, response = Refused), (status = 403, response = Refused),
         (status = 404, response = Refused), (status = 429, response = Refused), (status = 500, response = Refused),

@@ -47,7 +47,7 @@ pub(super) struct PredictionForm {
 /// The address that users of emotion2vec+ know. Takes a form with the part `audio`, Gradio's JSON
 /// (`{"data": [FILE, granularity, extract_embedding]}`), or the bytes of the file as `audio/*`.
 #[utoipa::path(
-    post, path = "/api/predict/", tag = "predictions",
+    post, path = "/api/predict/", operation_id = "predict", tag = "predictions",
     request_body(content((PredictionForm = "multipart/form-data"))),
     responses(
         (status = 200, description = "The prediction", body = Prediction),
@@ -71,7 +71,7 @@ pub(super) async fn predict(
 /// As `/api/predict/`. With `Prefer: respond-async` the answer comes at once. With `Idempotency-Key`, the same request
 /// again within a day gives the same job.
 #[utoipa::path(
-    post, path = "/api/v1/predictions", tag = "predictions",
+    post, path = "/api/v1/predictions", operation_id = "create_prediction", tag = "predictions",
     params(
         ("Prefer" = Option<String>, Header, description = "`respond-async`: answer 202 at once"),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters"),

@@ -46,7 +46,7 @@ pub(super) struct RecordingQuery {
 ///
 /// Newest first.
 #[utoipa::path(
-    get, path = "/api/v1/recordings", tag = "recordings", params(RecordingQuery),
+    get, path = "/api/v1/recordings", operation_id = "list_recordings", tag = "recordings", params(RecordingQuery),
     responses((status = 200, description = "A page", body = Page<Recording>),
         (status = 400, response = Refused), (status = 401, response = Refused), (status = 403, response = Refused),
         (status = 429, response = Refused), (status = 503, response = Refused))
@@ -73,7 +73,7 @@ pub(super) async fn list(
 
 /// Read a recording
 #[utoipa::path(
-    get, path = "/api/v1/recordings/{id}", tag = "recordings", params(("id" = Uuid, Path)),
+    get, path = "/api/v1/recordings/{id}", operation_id = "read_recording", tag = "recordings", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The recording", body = Recording),
         (status = 401, response = Refused), (status = 403, response = Refused),
         (status = 404, response = Refused), (status = 429, response = Refused), (status = 503, response = Refused))
@@ -91,7 +91,7 @@ pub(super) async fn read(
 ///
 /// Of all its recordings, newest first; at most 1000.
 #[utoipa::path(
-    get, path = "/api/v1/calls/{call_id}", tag = "recordings", params(("call_id" = String, Path)),
+    get, path = "/api/v1/calls/{call_id}", operation_id = "list_call", tag = "recordings", params(("call_id" = String, Path)),
     responses((status = 200, description = "The analyses", body = Page<Analysis>),
         (status = 400, response = Refused), (status = 401, response = Refused), (status = 403, response = Refused),
         (status = 404, response = Refused), (status = 429, response = Refused), (status = 503, response = Refused))

@@ -39,7 +39,7 @@ pub(super) struct SegmentQuery {
 ///
 /// By channel and time.
 #[utoipa::path(
-    get, path = "/api/v1/analyses/{job_id}/segments", tag = "analyses", params(("job_id" = Uuid, Path), SegmentQuery),
+    get, path = "/api/v1/analyses/{job_id}/segments", operation_id = "list_segments", tag = "analyses", params(("job_id" = Uuid, Path), SegmentQuery),
     responses((status = 200, description = "A page", body = Page<Segment>),
         (status = 400, response = Refused), (status = 401, response = Refused), (status = 403, response = Refused),
         (status = 404, response = Refused), (status = 429, response = Refused), (status = 503, response = Refused))

@@ -1,7 +1,9 @@
-//! The API's description as a page.
+//! The API's description as a page, written by the server: no script, and the same look as all pages.
 
 use askama::Template;
 use axum::response::Response;
+use serde_json::Value;
+use std::sync::LazyLock;
 
 use super::frame::{Frame, html};
 use crate::auth::{Caller, Predicts};
@@ -11,9 +13,106 @@ use crate::problem::Problem;
 #[template(path = "reference.html")]
 struct ReferencePage {
     f: Frame,
+    operations: &'static [Operation],
+}
+
+/// One endpoint.
+struct Operation {
+    id: String,
+    tag: String,
+    method: String,
+    path: String,
+    summary: String,
+    description: String,
+    /// Form fields and parameters: name, place, whether required, type, description.
+    inputs: Vec<Input>,
+    /// Status and what it means.
+    answers: Vec<(String, String)>,
+}
+
+struct Input {
+    name: String,
+    place: String,
+    required: bool,
+    kind: String,
+    description: String,
+}
+
+static OPERATIONS: LazyLock<Vec<Operation>> = LazyLock::new(|| {
+    let description: Value = serde_json::from_str(&crate::openapi()).unwrap_or_default();
+    let paths = description["paths"].as_object().into_iter().flatten();
+    let operations = paths.flat_map(|(path, item)| {
+        let methods = item.as_object().into_iter().flatten();
+        methods.map(|(method, operation)| Operation::read(&description, path, method, operation)).collect::<Vec<_>>()
+    });
+    let mut operations: Vec<_> = operations.collect();
+    // Predictions first; otherwise by tag, then by path.
+    operations.sort_by_key(|o| (o.tag != "predictions", o.tag.clone(), o.path.clone()));
+    operations
+});
+
+impl Operation {
+    fn read(description: &Value, path: &str, method: &str, operation: &Value) -> Self {
+        let parameters = operation["parameters"].as_array().into_iter().flatten().map(|parameter| Input {
+            name: text(&parameter["name"]),
+            place: text(&parameter["in"]),
+            required: parameter["required"] == true,
+            kind: kind(&parameter["schema"]),
+            description: text(&parameter["description"]),
+        });
+        let form = &operation["requestBody"]["content"]["multipart/form-data"]["schema"];
+        let form = resolve(description, form);
+        let fields = form["properties"].as_object().into_iter().flatten().map(|(name, schema)| Input {
+            name: name.clone(),
+            place: "form".into(),
+            required: form["required"].as_array().is_some_and(|names| names.iter().any(|n| n == name.as_str())),
+            kind: kind(schema),
+            description: text(&schema["description"]),
+        });
+        let answers = operation["responses"].as_object().into_iter().flatten();
+        let answers =
+            answers.map(|(status, answer)| (status.clone(), text(&resolve(description, answer)["description"])));
+        Self {
+            id: text(&operation["operationId"]),
+            tag: text(&operation["tags"][0]),
+            method: method.to_uppercase(),
+            path: path.to_owned(),
+            summary: text(&operation["summary"]),
+            description: text(&operation["description"]),
+            inputs: fields.chain(parameters).collect(),
+            answers: answers.collect(),
+        }
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// What a `$ref` stands for; other values are themselves.
+fn resolve<'a>(description: &'a Value, value: &'a Value) -> &'a Value {
+    let Some(pointer) = value["$ref"].as_str().and_then(|reference| reference.strip_prefix('#')) else { return value };
+    description.pointer(pointer).unwrap_or(&Value::Null)
+}
+
+/// `string`, `integer`, or the labels of a closed list.
+fn kind(schema: &Value) -> String {
+    if let Some(labels) = schema["enum"].as_array() {
+        return labels.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" | ");
+    }
+    if let Some(choice) = schema["oneOf"].as_array() {
+        return choice.iter().map(kind).find(|kind| kind != "null").unwrap_or_default();
+    }
+    match &schema["type"] {
+        Value::Array(types) => {
+            types.iter().filter_map(Value::as_str).find(|t| *t != "null").unwrap_or_default().to_owned()
+        }
+        Value::String(name) if schema["format"].is_string() => format!("{name} ({})", text(&schema["format"])),
+        other => text(other),
+    }
 }
 
 /// `GET /api`
 pub(super) async fn page(_: Caller<Predicts>, f: Frame) -> Result<Response, Problem> {
-    html(&ReferencePage { f })
+    html(&ReferencePage { f, operations: &OPERATIONS })
 }

@@ -102,7 +102,8 @@ impl App {
         let stored = self.store.put_file(&bucket, &key, file.path(), "application/octet-stream").await;
         let etag = Some(stored?).filter(|etag| !etag.is_empty());
         let options = AnalysisOptions { channels, granularity, embedding, model: self.settings.model.name.clone() };
-        let job = Job::new(origin.batch.id, ObjectRef { bucket, key, etag }, call, options, now);
+        let mut job = Job::new(origin.batch.id, ObjectRef { bucket, key, etag }, call, options, now);
+        job.max_seconds = u32::try_from(console.upload_max_seconds).ok();
         job.validate().map_err(|failure| Problem::unprocessable(format!("{}.", failure.message)))?;
         let wanted = self.database.register(&origin.batch, std::slice::from_ref(&job), false).await?;
         if !wanted.is_empty() {

@@ -128,6 +128,10 @@ pub struct Job {
     /// How it is analysed.
     #[serde(flatten)]
     pub options: AnalysisOptions,
+    /// Longest recording that the sender wants analysed, seconds; the worker's own limit may be shorter. No part of
+    /// the job's identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_seconds: Option<u32>,
     /// When the producer made it.
     pub submitted_at: DateTime<Utc>,
 }
@@ -146,7 +150,7 @@ impl Job {
         submitted_at: DateTime<Utc>,
     ) -> Self {
         let job_id = JobId::of(&object, &options);
-        Self { v: VERSION, job_id, batch_id, object, call, options, submitted_at }
+        Self { v: VERSION, job_id, batch_id, object, call, options, max_seconds: None, submitted_at }
     }
 
     /// The message body.

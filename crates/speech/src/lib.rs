@@ -11,5 +11,5 @@ pub mod model;
 pub mod runtime;
 pub mod settings;
 
-pub use analysis::{Analysis, Analyzer};
+pub use analysis::{Analysis, AnalysisControl, Analyzer};
 pub use settings::Settings;

@@ -7,11 +7,10 @@ use domain::{AnalysisOptions, ChannelLayout, Failure, Granularity, Report, Role}
 use settings::Settings;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tokio_util::sync::CancellationToken;
 
 use super::render;
-use speech::Analyzer;
 use speech::artifacts::RESULT;
+use speech::{AnalysisControl, Analyzer};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Analyze {
@@ -84,7 +83,7 @@ impl Analyze {
             model: model.name.clone(),
         };
         let begun = std::time::Instant::now();
-        let analysis = analyzer.analyze(file, &options, out, &CancellationToken::new())?;
+        let analysis = analyzer.analyze(file, &options, out, &AnalysisControl::default())?;
         let ms = |d: std::time::Duration| d.as_secs_f64() * 1000.0;
         let timings = Timings {
             preprocess_ms: ms(analysis.preprocess),

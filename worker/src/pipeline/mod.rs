@@ -3,6 +3,7 @@
 mod drain;
 mod isolation;
 mod processor;
+mod progress;
 mod scratch;
 mod slot_pool;
 

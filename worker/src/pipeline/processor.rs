@@ -18,10 +18,11 @@ use tracing::{Instrument, Span};
 
 use super::drain::Stop;
 use super::isolation::IsolationLock;
+use super::progress::ProgressReporter;
 use super::scratch::Scratch;
 use crate::metrics::Metrics;
 use speech::artifacts::{AUDIO, EMBEDDING, RESULT};
-use speech::{Analysis, Analyzer};
+use speech::{Analysis, AnalysisControl, Analyzer};
 
 /// A job waits this long for the database to come back: throwing away a finished analysis for a restart of Postgres
 /// would waste the work.
@@ -119,9 +120,10 @@ impl JobProcessor {
             return Outcome::Failed(Failure::new(FailureCode::JobKilledWorker, message));
         }
         tracing::debug!("begun");
+        let reporter = ProgressReporter::new(&self.database, job.job_id, lease.lane);
         let limit = self.settings.worker.job_timeout();
         let performed = tokio::select! {
-            performed = tokio::time::timeout(limit, self.perform(job, cancel)) => performed,
+            performed = tokio::time::timeout(limit, self.perform(job, &reporter, cancel)) => performed,
             () = cancel.cancelled() => return Outcome::Interrupted,
         };
         match performed {
@@ -137,7 +139,12 @@ impl JobProcessor {
     }
 
     /// The stages themselves: fetch, analyse, upload, record.
-    async fn perform(&self, job: &Job, cancel: &CancellationToken) -> Result<RecordOutcome, Failure> {
+    async fn perform(
+        &self,
+        job: &Job,
+        reporter: &ProgressReporter,
+        cancel: &CancellationToken,
+    ) -> Result<RecordOutcome, Failure> {
         let begun = Instant::now();
         let mut timings = Timings { queued_ms: since(job.submitted_at), ..Timings::default() };
         let model = self.analyzer.model();
@@ -145,12 +152,18 @@ impl JobProcessor {
             let message = format!("the job asks for model `{}`, this worker runs `{}`", job.options.model, model.name);
             return Err(Failure::new(FailureCode::ModelMismatch, message));
         }
+        reporter.stage("fetch");
         let folder = self.scratch.folder()?;
         let source = folder.path().join("recording");
         self.store.fetch(&job.object, &source, self.settings.audio.max_bytes).await?;
         timings.fetch_ms = ms(begun.elapsed());
 
-        let analysis = self.analyze(job, &source, folder.path(), cancel).await?;
+        let control = Arc::new(AnalysisControl::new(cancel.clone(), job.max_seconds));
+        reporter.stage("analyze");
+        let following = reporter.follow(control.clone());
+        let analysis = self.analyze(job, &source, folder.path(), control).await?;
+        drop(following);
+        reporter.stage("upload");
         timings.preprocess_ms = ms(analysis.preprocess);
         timings.infer_ms = ms(analysis.infer);
         timings.total_ms = ms(begun.elapsed());
@@ -177,13 +190,13 @@ impl JobProcessor {
         job: &Job,
         source: &Path,
         out: &Path,
-        cancel: &CancellationToken,
+        control: Arc<AnalysisControl>,
     ) -> Result<Analysis, Failure> {
         let options = job.options.clone();
-        let (analyzer, cancel) = (self.analyzer.clone(), cancel.clone());
+        let analyzer = self.analyzer.clone();
         let (source, out) = (source.to_owned(), out.to_owned());
         let span = Span::current();
-        tokio::task::spawn_blocking(move || span.in_scope(|| analyzer.analyze(&source, &options, &out, &cancel)))
+        tokio::task::spawn_blocking(move || span.in_scope(|| analyzer.analyze(&source, &options, &out, &control)))
             .await
             .unwrap_or_else(|e| Err(Failure::new(FailureCode::WorkerInternal, format!("the analysis ended: {e}"))))
     }

@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tokio_util::sync::CancellationToken;
 
 use super::aggregator::{ScoreAggregator, SegmentSpan};
+use super::control::AnalysisControl;
 use crate::artifacts::{AUDIO, AudioFile, EMBEDDING, EmbeddingFile};
 use crate::audio::{Preprocess, Sink, SpeechSegment, VoiceDetector};
 use crate::framing::MIN_SAMPLES;
@@ -104,21 +104,25 @@ impl Analyzer {
     /// Blocks: call it from a thread for blocking work.
     ///
     /// # Errors
-    /// The recording's or the model's [`Failure`]; `job.cancelled` when `cancel` fires.
+    /// The recording's or the model's [`Failure`]; `job.cancelled` when `control.cancel` fires.
     pub fn analyze(
         &self,
         file: &Path,
         options: &AnalysisOptions,
         out: &Path,
-        cancel: &CancellationToken,
+        control: &AnalysisControl,
     ) -> Result<Analysis, Failure> {
         let begun = Instant::now();
         let source = File::open(file).map_err(|e| Failure::disk("the recording", &e))?;
-        let preprocess = Preprocess { audio: &self.settings.audio, segment: &self.settings.segment, vad: &self.vad };
+        let mut audio = self.settings.audio.clone();
+        if let Some(limit) = control.max_seconds {
+            audio.max_seconds = audio.max_seconds.min(limit.into());
+        }
+        let preprocess = Preprocess { audio: &audio, segment: &self.settings.segment, vad: &self.vad };
         let roles = &self.settings.analysis;
         let layout =
             |channels: u16| tracks(channels, options.channels.as_ref(), roles.two_channel_roles, &roles.score_roles);
-        let mut sink = self.sink(options, out, cancel)?;
+        let mut sink = self.sink(options, out, control)?;
         let preprocessed = preprocess.run(source, layout, &mut sink)?;
         sink.collect(0)?;
         let AnalysisSink { wav, rows, aggregator, waited, .. } = sink;
@@ -147,7 +151,7 @@ impl Analyzer {
         &'a self,
         options: &AnalysisOptions,
         out: &Path,
-        cancel: &'a CancellationToken,
+        control: &'a AnalysisControl,
     ) -> Result<AnalysisSink<'a>, Failure> {
         let frames = options.granularity == Granularity::Frame;
         let rows = if frames && options.embedding {
@@ -158,7 +162,7 @@ impl Analyzer {
         };
         Ok(AnalysisSink {
             inference: &self.inference,
-            cancel,
+            control,
             frames,
             max_pending: self.settings.model.batch_items,
             pending: VecDeque::new(),
@@ -181,7 +185,7 @@ fn no_speech(facts: &AudioFacts, tracks: &[Track]) -> Failure {
 /// decoded; `max_pending` bounds memory.
 struct AnalysisSink<'a> {
     inference: &'a InferenceHandle,
-    cancel: &'a CancellationToken,
+    control: &'a AnalysisControl,
     frames: bool,
     max_pending: usize,
     pending: VecDeque<(SegmentSpan, PendingPrediction)>,
@@ -199,6 +203,7 @@ impl AnalysisSink<'_> {
             let begun = Instant::now();
             let prediction = pending.wait()?;
             self.waited += begun.elapsed();
+            self.control.count_scored();
             self.aggregator.add(span, &prediction, self.frames)?;
             if let Some(rows) = &mut self.rows {
                 rows.append(&prediction.frames)?;
@@ -210,7 +215,7 @@ impl AnalysisSink<'_> {
 
 impl Sink for AnalysisSink<'_> {
     fn block(&mut self, scored: &[Vec<f32>]) -> Result<(), Failure> {
-        if self.cancel.is_cancelled() {
+        if self.control.cancel.is_cancelled() {
             return Err(Failure::new(FailureCode::JobCancelled, "the job was stopped before it ended"));
         }
         self.wav.write(scored)
@@ -221,6 +226,7 @@ impl Sink for AnalysisSink<'_> {
             return Ok(());
         }
         let SpeechSegment { track, index, start_sample, end_sample, samples } = segment;
+        self.control.count_found();
         let begun = Instant::now();
         let pending = self.inference.submit(Request { samples, frames: self.frames })?;
         self.waited += begun.elapsed();

@@ -2,5 +2,7 @@
 
 mod aggregator;
 mod analyzer;
+mod control;
 
 pub use analyzer::{Analysis, Analyzer};
+pub use control::AnalysisControl;
