@@ -1,12 +1,14 @@
 //! Who may use the console, and what it refuses before it looks at a request.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use reqwest::multipart::{Form, Part};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
 use settings::Login;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::OnceLock;
 use tests::console::Console;
 use tests::fleet::Fleet;
 use tests::speech;
@@ -16,10 +18,28 @@ fn client() -> Client {
     Client::builder().redirect(Policy::none()).build().expect("a client")
 }
 
+/// The `console` program, built once for each run of the tests.
+fn program() -> Result<&'static Path> {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(program) = PROGRAM.get() {
+        return Ok(program);
+    }
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+    let build = ["build", "-q", "--profile", profile, "-p", "emofleet-console", "--manifest-path"];
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    ensure!(
+        std::process::Command::new(cargo).args(build).arg(manifest).status()?.success(),
+        "the console does not build"
+    );
+    let folder = std::env::current_exe()?.ancestors().nth(2).context("tests run below target/")?.to_owned();
+    Ok(PROGRAM.get_or_init(|| folder.join("console")))
+}
+
 /// Runs the `console` program as an operator would.
 async fn command(fleet: &Fleet, arguments: &[&str], input: &str) -> Result<(bool, String)> {
     use secrecy::ExposeSecret;
-    let program = std::env::current_exe()?.ancestors().nth(2).context("tests run below target/")?.join("console");
+    let program = program()?;
     let mut child = tokio::process::Command::new(program)
         .args(arguments)
         .env("EMOFLEET__POSTGRES__URL", fleet.trial.settings.postgres.url.expose_secret())
@@ -28,7 +48,7 @@ async fn command(fleet: &Fleet, arguments: &[&str], input: &str) -> Result<(bool
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .context("the console program: build it first (`cargo build --bin console`)")?;
+        .context("the console program")?;
     child.stdin.take().context("a pipe")?.write_all(input.as_bytes()).await?;
     let output = child.wait_with_output().await?;
     let said = [output.stdout, output.stderr].concat();

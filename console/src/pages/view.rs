@@ -5,6 +5,9 @@ use domain::report::{ChannelReport, Segment};
 use domain::{Emotion, Report, Scores};
 use serde_json::{Value, json};
 
+/// Below this a probability means that the model has no such answer.
+const NEVER: f32 = 1e-6;
+
 /// One bar of nine.
 pub(super) struct Bar {
     pub(super) emotion: Emotion,
@@ -26,8 +29,8 @@ pub(super) fn clock(seconds: &f64) -> String {
     format!("{minutes:.0}:{:04.1}", seconds - minutes * 60.0)
 }
 
-/// The nine bars, likeliest first. An emotion that no segment has any probability of is one that the model has not
-/// learnt: softmax gives no zeros.
+/// The nine bars, likeliest first. An emotion that no segment has a millionth of a probability of is one that the model
+/// has not learnt: its exporter leaves such classes next to nothing.
 pub(super) fn bars(report: &Report) -> Vec<Bar> {
     let all: Vec<&Scores> =
         report.channels.iter().flat_map(|channel| &channel.segments).map(|segment| &segment.scores).collect();
@@ -36,7 +39,7 @@ pub(super) fn bars(report: &Report) -> Vec<Bar> {
         .map(|emotion| Bar {
             emotion,
             percent: percent(&report.scores.of(emotion)),
-            unpredicted: report.scores.of(emotion) == 0.0 && all.iter().all(|scores| scores.of(emotion) == 0.0),
+            unpredicted: !all.is_empty() && all.iter().all(|scores| scores.of(emotion) < NEVER),
             top: emotion == report.emotion,
         })
         .collect();
