@@ -97,6 +97,12 @@ const steps = {
     await shot(page, 'result-frame-en-dark');
     await accessible(page, 'result, dark');
     assert.match(await page.textContent('body'), /This channel is not scored/);
+    // Exchanged, the agent's silence is scored: another job on the same recording.
+    const before = page.url();
+    await page.click('.again form button');
+    await page.waitForURL((url) => String(url) !== before);
+    await page.waitForSelector('.verdict');
+    assert.match(await page.textContent('h3'), /Customer channel 0/);
   },
   async 'several files become a table'() {
     const page = await open({ locale: 'en-GB' });

@@ -38,6 +38,12 @@ pub(crate) enum Kind {
     Npy,
 }
 
+/// The bytes of a file.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "describes an answer")]
+pub(super) struct FileBytes(Vec<u8>);
+
 impl Kind {
     const ALL: [Self; 3] = [Self::Wav, Self::Json, Self::Npy];
 
@@ -74,9 +80,9 @@ impl Kind {
     params(("job_id" = Uuid, Path), ("kind" = Kind, Path), ("Range" = Option<String>, Header, description = "`bytes=FIRST-LAST`")),
     responses(
         (status = 200, description = "The file", content(
-            (Vec<u8> = "audio/wav"), (serde_json::Value = "application/json"), (Vec<u8> = "application/octet-stream"))),
+            (FileBytes = "audio/wav"), (serde_json::Value = "application/json"), (FileBytes = "application/octet-stream"))),
         (status = 206, description = "The range", content(
-            (Vec<u8> = "audio/wav"), (serde_json::Value = "application/json"), (Vec<u8> = "application/octet-stream"))),
+            (FileBytes = "audio/wav"), (serde_json::Value = "application/json"), (FileBytes = "application/octet-stream"))),
         (status = 304, description = "Unchanged"),
         (status = 401, response = Refused), (status = 403, response = Refused), (status = 404, response = Refused),
         (status = 416, response = Refused), (status = 429, response = Refused), (status = 503, response = Refused))
@@ -149,7 +155,7 @@ fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
 /// One archive with a folder `outputs_YYYYMMDD_HHMMSS/`.
 #[utoipa::path(
     get, path = "/api/v1/analyses/{job_id}/artifacts.zip", operation_id = "download_archive", tag = "analyses", params(("job_id" = Uuid, Path)),
-    responses((status = 200, description = "The archive", body = Vec<u8>, content_type = "application/zip"),
+    responses((status = 200, description = "The archive", body = FileBytes, content_type = "application/zip"),
         (status = 401, response = Refused), (status = 403, response = Refused), (status = 404, response = Refused),
         (status = 429, response = Refused), (status = 503, response = Refused))
 )]

@@ -24,6 +24,7 @@ pub(super) struct BatchQuery {
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// The place that the page before gave as `next`.
+    #[param(pattern = "^[A-Za-z0-9_-]{32}$")]
     after: Option<String>,
 }
 

@@ -3,8 +3,18 @@
 use axum::http::header;
 use axum::response::IntoResponse;
 use std::sync::LazyLock;
+use utoipa::OpenApi as _;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContactBuilder, InfoBuilder, OpenApi, OpenApiBuilder, SecurityRequirement, Server};
+use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, SecurityRequirement, Server};
+
+use super::artifacts::Kind;
+use super::predictions::Refused;
+use crate::problem::ProblemBody;
+
+/// What operations refer to by name.
+#[derive(utoipa::OpenApi)]
+#[openapi(components(schemas(ProblemBody, Kind), responses(Refused)))]
+struct Shared;
 
 /// Written once.
 static TEXT: LazyLock<String> = LazyLock::new(|| {
@@ -26,12 +36,8 @@ pub(super) fn description() -> OpenApi {
     let about = "Recognise emotions in recordings. Errors are `application/problem+json` with a stable `code`. \
         Lists give `next`, to be sent as `after`. On loopback no token is needed by default; elsewhere send \
         `Authorization: Bearer TOKEN`.";
-    let info = InfoBuilder::new()
-        .title("emofleet")
-        .version("1")
-        .description(Some(about))
-        .contact(None::<ContactBuilder>.map(ContactBuilder::build));
-    OpenApiBuilder::new()
+    let info = InfoBuilder::new().title("emofleet").version("1").description(Some(about));
+    OpenApiBuilder::from(Shared::openapi())
         .info(info.build())
         .servers(Some([Server::new("/")]))
         .security(Some([SecurityRequirement::default(), SecurityRequirement::new("token", Vec::<String>::new())]))

@@ -22,6 +22,7 @@ const MOST_POINTS: u32 = 20_000;
 #[into_params(parameter_in = Query)]
 pub(super) struct FrameQuery {
     /// Channel number from 0; all when nothing is said.
+    #[param(minimum = 0, maximum = 65535)]
     channel: Option<u16>,
     /// From this second on.
     from: Option<f64>,

@@ -25,21 +25,36 @@ pub(super) struct PredictionForm {
     /// The recording: WAV, MP3, M4A, FLAC, OGG, Opus, WebM and others.
     #[schema(value_type = String, format = Binary)]
     audio: Vec<u8>,
-    /// `utterance` (the default) or `frame`.
-    #[schema(example = "utterance")]
-    granularity: Option<String>,
-    /// Whether `embedding.npy` is stored; the default is true.
-    extract_embedding: Option<bool>,
-    /// Roles of the channels: `0=agent,1=customer`, or `mix`.
-    channels: Option<String>,
+    /// How fine the result is; `utterance` when nothing is said.
+    #[schema(inline, required = false)]
+    granularity: GranularityLabel,
+    /// Whether `embedding.npy` is stored; true when nothing is said.
+    #[schema(required = false)]
+    extract_embedding: bool,
+    /// Roles of the channels, like `0=agent,1=customer`, or `mix` for the average of all.
+    #[schema(required = false, pattern = "^(mix|0=(agent|customer|speaker),1=(agent|customer|speaker))$")]
+    channels: String,
     /// The call's own number.
-    call_id: Option<String>,
+    #[schema(required = false, max_length = 200, pattern = "^[^\\u0000]*$")]
+    call_id: String,
     /// Agent.
-    agent: Option<String>,
+    #[schema(required = false, max_length = 200, pattern = "^[^\\u0000]*$")]
+    agent: String,
     /// Team of the agent.
-    team: Option<String>,
+    #[schema(required = false, max_length = 200, pattern = "^[^\\u0000]*$")]
+    team: String,
     /// Customer.
-    customer: Option<String>,
+    #[schema(required = false, max_length = 200, pattern = "^[^\\u0000]*$")]
+    customer: String,
+}
+
+/// A granularity, as a form names it.
+#[derive(utoipa::ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes the form; it is read part by part")]
+enum GranularityLabel {
+    Utterance,
+    Frame,
 }
 
 /// Recognise a recording

@@ -32,6 +32,7 @@ pub(super) struct SegmentQuery {
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// The place that the page before gave as `next`.
+    #[param(pattern = r"^(-1|[0-9]{1,4})\.[0-9]{1,9}$")]
     after: Option<String>,
 }
 
@@ -54,7 +55,7 @@ pub(super) async fn list(
     if query.channel.is_some_and(|channel| channel < -1) {
         return Err(Problem::bad_request("`channel` is a channel number from 0, or -1 for the mix."));
     }
-    let after = query.after.as_deref().map(place).transpose()?;
+    let after = query.after.as_deref().filter(|after| !after.is_empty()).map(place).transpose()?;
     app.visible(job, caller.team.as_deref()).await?;
     let filter = SegmentFilter { channel: query.channel, emotion: query.emotion.map(Into::into), after };
     let rows = app.database.segments(job, &filter, limit + 1).await?;

@@ -1,5 +1,6 @@
 //! The pages. All of them work without JavaScript; it adds progress, waveforms and recording.
 
+mod again;
 mod assets;
 mod batch;
 mod error;
@@ -27,6 +28,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/", get(recognise::page))
         .route("/recognise", post(recognise::upload).layer(DefaultBodyLimit::disable()))
         .route("/recognise/{job_id}", get(result::page))
+        .route("/recognise/{job_id}/again", post(again::again))
         .route("/batches/{id}", get(batch::page))
         .route("/samples/{name}", get(recognise::sample))
         .route("/login", get(login::page).post(login::login))

@@ -34,6 +34,8 @@ struct ResultPage {
     curl: String,
     python: String,
     unpredicted: Vec<&'static str>,
+    /// Roles of a two-channel recording, exchanged.
+    swapped: Option<String>,
 }
 
 impl ResultPage {
@@ -64,6 +66,7 @@ struct ProgressPage {
 #[template(path = "failed.html")]
 struct FailedPage {
     f: Frame,
+    job: JobId,
     name: String,
     code: &'static str,
     sentence: String,
@@ -86,7 +89,7 @@ pub(super) async fn page(
         (Status::Failed, Some(failure)) => {
             let (code, again) = (failure.code.code(), failure.class() == domain::Class::Transient);
             let sentence = sentence(&f, &failure.clone().into());
-            html(&FailedPage { f, name, code, sentence, again })
+            html(&FailedPage { f, job, name, code, sentence, again })
         }
         _ => {
             let workers = app.workers.count().await.is_ok_and(|count| count > 0);
@@ -107,7 +110,9 @@ async fn done(
     let bars = view::bars(&report);
     let unpredicted = bars.iter().filter(|bar| bar.unpredicted).map(|bar| f.emotion(&bar.emotion)).collect();
     let snippets = Snippets::new(headers, app.settings.console.secure_cookie, &name, &row.options);
+    let swapped = view::swapped(&report);
     html(&ResultPage {
+        swapped,
         log: view::log(&row),
         data: view::script_data(&report),
         curl: snippets.curl(),

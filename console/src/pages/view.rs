@@ -2,7 +2,7 @@
 
 use adapters::postgres::console::AnalysisRow;
 use domain::report::{ChannelReport, Segment};
-use domain::{Emotion, Report, Scores};
+use domain::{Emotion, Report, Role, Scores};
 use serde_json::{Value, json};
 
 /// Below this a probability means that the model has no such answer.
@@ -69,6 +69,14 @@ pub(super) fn log(row: &AnalysisRow) -> Vec<LogLine> {
         LogLine { key: "log-upload", ms: ms("upload_ms"), at: None },
         LogLine { key: "log-total", ms: ms("total_ms"), at: at(row.finished_at) },
     ]
+}
+
+/// `0=customer,1=agent` for a recording whose channels are agent and customer; `None` for others.
+pub(super) fn swapped(report: &Report) -> Option<String> {
+    let [first, second] = report.channels.as_slice() else { return None };
+    let pair = [first.role, second.role];
+    let telephone = pair.contains(&Role::Agent) && pair.contains(&Role::Customer);
+    telephone.then(|| format!("0={},1={}", second.role, first.role))
 }
 
 /// What the page's script needs: segments by row of the waveform. Only scored channels are in the stored audio.

@@ -1,8 +1,8 @@
 //! A received file becomes an object, a row and a message, in this order.
 
 use adapters::amqp::Lane;
-use adapters::postgres::NewBatch;
-use adapters::postgres::console::Reservation;
+use adapters::postgres::console::{AnalysisRow, Reservation};
+use adapters::postgres::{NewBatch, Status};
 use chrono::Utc;
 use domain::{AnalysisOptions, BatchId, CallData, ChannelLayout, Granularity, Job, JobId, ObjectRef};
 use sha2::{Digest, Sha256};
@@ -102,17 +102,44 @@ impl App {
         let stored = self.store.put_file(&bucket, &key, file.path(), "application/octet-stream").await;
         let etag = Some(stored?).filter(|etag| !etag.is_empty());
         let options = AnalysisOptions { channels, granularity, embedding, model: self.settings.model.name.clone() };
-        let mut job = Job::new(origin.batch.id, ObjectRef { bucket, key, etag }, call, options, now);
-        job.max_seconds = u32::try_from(console.upload_max_seconds).ok();
+        let job = Job::new(origin.batch.id, ObjectRef { bucket, key, etag }, call, options, now);
+        self.enqueue(job, origin, false).await
+    }
+
+    /// A recording that is stored already, analysed again: with the fields that are given, else as before. The same
+    /// options give the same job; one that has failed is begun anew.
+    ///
+    /// # Errors
+    /// 503 when a service is away.
+    pub(crate) async fn resubmit(&self, row: &AnalysisRow, fields: &Fields) -> Result<JobId, Problem> {
+        let kept = |key: &str| row.options[key].clone();
+        let options = AnalysisOptions {
+            channels: fields.channels.clone().or_else(|| serde_json::from_value(kept("channels")).ok()),
+            granularity: fields
+                .granularity
+                .unwrap_or_else(|| serde_json::from_value(kept("granularity")).unwrap_or_default()),
+            embedding: fields.embedding.unwrap_or_else(|| kept("embedding") != false),
+            model: self.settings.model.name.clone(),
+        };
+        let object = ObjectRef { bucket: row.bucket.clone(), key: row.key.clone(), etag: row.etag.clone() };
+        let origin = Origin::today();
+        let job = Job::new(origin.batch.id, object, row.call.clone(), options, Utc::now());
+        let anew = job.job_id == row.job_id && row.status == Status::Failed;
+        self.enqueue(job, &origin, anew).await
+    }
+
+    /// Registers and publishes; a job that is known already is not published again, unless `anew`.
+    async fn enqueue(&self, mut job: Job, origin: &Origin, anew: bool) -> Result<JobId, Problem> {
+        job.max_seconds = u32::try_from(self.settings.console.upload_max_seconds).ok();
         job.validate().map_err(|failure| Problem::unprocessable(format!("{}.", failure.message)))?;
-        let wanted = self.database.register(&origin.batch, std::slice::from_ref(&job), false).await?;
+        let wanted = self.database.register(&origin.batch, std::slice::from_ref(&job), anew).await?;
         if !wanted.is_empty() {
             // At once, rather than after the publisher's patience, when the broker is away.
             self.publisher.ready().await?;
             self.publisher.publish_job(&job, Lane::Interactive).await?;
             self.database.mark_published(&wanted).await?;
         }
-        tracing::info!(job_id = %job.job_id, bytes = file.bytes, "submitted");
+        tracing::info!(job_id = %job.job_id, "submitted");
         Ok(job.job_id)
     }
 

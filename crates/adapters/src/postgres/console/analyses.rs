@@ -64,6 +64,8 @@ pub struct AnalysisRow {
     pub bucket: String,
     /// Key of the recording.
     pub key: String,
+    /// Version of the recording, without quotes; `None` when the job did not name one.
+    pub etag: Option<String>,
     /// Call data.
     pub call: CallData,
     /// Container, by content; `None` until analysed, like all that follows.
@@ -143,6 +145,7 @@ impl FromRow<'_, PgRow> for AnalysisRow {
             artifacts: artifacts(row)?,
             bucket: row.try_get("bucket")?,
             key: row.try_get("key")?,
+            etag: Some(row.try_get::<String, _>("etag")?).filter(|etag| !etag.is_empty()),
             call: call(row)?,
             container: row.try_get("container")?,
             codec: row.try_get("codec")?,
