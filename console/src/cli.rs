@@ -8,10 +8,6 @@ use chrono::{TimeDelta, Utc};
 use clap::{Parser, Subcommand};
 use settings::Settings;
 use std::io::{IsTerminal, Read};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::auth::{Capability, Passwords, Secret, role_capabilities};
 
@@ -24,8 +20,6 @@ Examples:
 
 /// Shortest password taken.
 const MIN_PASSWORD: usize = 10;
-/// Longest wait of `console health`.
-const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The console: pages and an API to recognise recordings.
 #[derive(Debug, Parser)]
@@ -47,7 +41,7 @@ enum Command {
     Token(TokenCommand),
     /// Print the API's description (OpenAPI 3.1)
     Openapi,
-    /// Ask a console that runs with these settings whether it is ready; exit code 1 when it is not
+    /// Ask the console that runs with these settings whether it is ready; for health checks of containers
     Health,
 }
 
@@ -119,7 +113,7 @@ impl Cli {
             }
             Command::User(command) => command.run(&Database::connect(&settings.postgres).await?).await,
             Command::Token(command) => command.run(&Database::connect(&settings.postgres).await?).await,
-            Command::Health => health(settings.console.addr).await,
+            Command::Health => adapters::health::check(settings.console.addr).await.map_err(anyhow::Error::msg),
             Command::Openapi => Ok(()),
         }
     }
@@ -189,26 +183,6 @@ impl TokenCommand {
         }
         Ok(())
     }
-}
-
-/// `GET /ready` of the console at this address, over loopback when it listens on all addresses.
-async fn health(mut address: SocketAddr) -> anyhow::Result<()> {
-    if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
-    }
-    let asking = async {
-        let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(b"GET /ready HTTP/1.0\r\n\r\n").await?;
-        let mut answer = String::new();
-        stream.take(4096).read_to_string(&mut answer).await?;
-        std::io::Result::Ok(answer)
-    };
-    let answer = tokio::time::timeout(HEALTH_TIMEOUT, asking).await.context("no answer")?;
-    let answer = answer.with_context(|| format!("nothing answers at {address}"))?;
-    let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
-    ensure!(answer.split(' ').nth(1) == Some("200"), "not ready: {body}");
-    println!("ready");
-    Ok(())
 }
 
 /// From standard input: its first line. At a terminal, it is asked for.

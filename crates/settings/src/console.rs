@@ -1,6 +1,7 @@
 //! `[console]` of `config/default.toml`, where each key is explained.
 #![expect(missing_docs, reason = "each key is documented once, in config/default.toml")]
 
+use domain::Check;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -43,20 +44,20 @@ impl Console {
         }
     }
 
-    pub(crate) fn checks(&self) -> Vec<crate::Check> {
+    pub(crate) fn checks(&self) -> Vec<Check> {
         let prefix = &self.upload_prefix;
         vec![
-            ("console.session_hours", (1..=720).contains(&self.session_hours), "must be 1 to 720"),
-            ("console.upload_max_bytes", self.upload_max_bytes > 0, "must be at least 1"),
-            ("console.upload_max_seconds", self.upload_max_seconds > 0, "must be at least 1"),
-            (
+            Check::new("console.session_hours", (1..=720).contains(&self.session_hours), "must be 1 to 720"),
+            Check::new("console.upload_max_bytes", self.upload_max_bytes > 0, "must be at least 1"),
+            Check::new("console.upload_max_seconds", self.upload_max_seconds > 0, "must be at least 1"),
+            Check::new(
                 "console.upload_prefix",
                 !prefix.is_empty() && !prefix.starts_with('/') && !prefix.ends_with('/'),
                 "must be a prefix of keys, without a slash at its ends",
             ),
-            ("console.upload_timeout_s", (1..=3600).contains(&self.upload_timeout_s), "must be 1 to 3600"),
-            ("console.uploads_at_once", self.uploads_at_once > 0, "must be at least 1"),
-            ("console.predict_wait_s", (1..=600).contains(&self.predict_wait_s), "must be 1 to 600"),
+            Check::new("console.upload_timeout_s", (1..=3600).contains(&self.upload_timeout_s), "must be 1 to 3600"),
+            Check::new("console.uploads_at_once", self.uploads_at_once > 0, "must be at least 1"),
+            Check::new("console.predict_wait_s", (1..=600).contains(&self.predict_wait_s), "must be 1 to 600"),
         ]
     }
 }
