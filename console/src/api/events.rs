@@ -21,12 +21,24 @@ use crate::problem::Problem;
 /// Proxies close connections on which nothing comes.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// One event, as its lines say it.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes an answer")]
+struct ProgressEvent {
+    /// `progress`, `done` or `failed`.
+    event: String,
+    /// JSON: `stage` (`queued`, `retrying`, `taken`, `fetch`, `analyze`, `upload`, `done`, `failed`), and where known
+    /// `place`, `worker`, `done`, `total` and `code`.
+    #[schema(example = r#"{"stage":"analyze","worker":"w1","done":3,"total":5}"#)]
+    data: String,
+}
+
 /// Follow an analysis
 ///
-/// Server-sent events: `progress` with each change, and at the end `done` or `failed`. The data of each is a Progress.
+/// Server-sent events: `progress` with each change, and at the end `done` or `failed`.
 #[utoipa::path(
     get, path = "/api/v1/analyses/{job_id}/events", operation_id = "follow_analysis", tag = "analyses", params(("job_id" = Uuid, Path)),
-    responses((status = 200, description = "Events", body = Progress, content_type = "text/event-stream"),
+    responses((status = 200, description = "Events", body = ProgressEvent, content_type = "text/event-stream"),
         (status = 401, response = Refused), (status = 403, response = Refused),
         (status = 404, response = Refused), (status = 429, response = Refused), (status = 503, response = Refused))
 )]

@@ -55,7 +55,7 @@ pub(super) async fn list(
     if query.channel.is_some_and(|channel| channel < -1) {
         return Err(Problem::bad_request("`channel` is a channel number from 0, or -1 for the mix."));
     }
-    let after = query.after.as_deref().filter(|after| !after.is_empty()).map(place).transpose()?;
+    let after = query.after.as_deref().map(place).transpose()?;
     app.visible(job, caller.team.as_deref()).await?;
     let filter = SegmentFilter { channel: query.channel, emotion: query.emotion.map(Into::into), after };
     let rows = app.database.segments(job, &filter, limit + 1).await?;

@@ -10,7 +10,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
-use utoipa::ToSchema;
 
 /// Pause after the database did not answer.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -18,7 +17,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_secs(5);
 
 /// How far a job is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Stage {
     /// In the queue.
@@ -40,7 +39,7 @@ pub(crate) enum Stage {
 }
 
 /// Where a job stands, as told to whoever waits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Progress {
     /// How far it is.
     pub stage: Stage,

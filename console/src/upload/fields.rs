@@ -5,6 +5,9 @@ use domain::{CallData, ChannelLayout, Granularity};
 
 use crate::problem::Problem;
 
+/// Longest value of call data, in characters.
+const MAX_CALL_DATA: usize = 200;
+
 /// How a caller wants the recording analysed; what is not said is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Fields {
@@ -24,6 +27,11 @@ impl Fields {
     /// # Errors
     /// 422 that says what is allowed.
     pub(crate) fn take(&mut self, name: &str, value: &str) -> Result<(), Problem> {
+        let call_data = matches!(name, "call_id" | "agent" | "team" | "customer");
+        if call_data && (value.contains('\0') || value.chars().count() > MAX_CALL_DATA) {
+            let detail = format!("`{name}` has at most {MAX_CALL_DATA} characters, and no NUL among them.");
+            return Err(Problem::unprocessable(detail));
+        }
         let text = || Some(value.trim().to_owned()).filter(|text| !text.is_empty());
         match name {
             "granularity" if !value.trim().is_empty() => self.granularity = Some(granularity(value)?),
