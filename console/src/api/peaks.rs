@@ -160,7 +160,7 @@ impl Pen {
             if self.drawn == self.frames {
                 return bytes.len();
             }
-            let begins = self.drawn % self.step == 0;
+            let begins = self.drawn.is_multiple_of(self.step);
             for (channel, sample) in self.channels.iter_mut().zip(frame.chunks_exact(2)) {
                 // The upper byte is the sample in 8 bits.
                 let sample = sample[1] as i8;

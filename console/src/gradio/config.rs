@@ -1,6 +1,6 @@
 //! `/config` and `/info`: one function, `predict`, in the words of Gradio 4.
 //!
-//! Each key is there because a client fails without it: `queue: false` and `cancels` for gradio_client 0.6 to 2,
+//! Each key is there because a client fails without it: `queue: false` and `cancels` for `gradio_client` 0.6 to 2,
 //! an empty `api_prefix` for 1.x.
 
 use axum::http::header;

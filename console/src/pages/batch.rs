@@ -1,4 +1,5 @@
 //! Several files uploaded together: a table that fills.
+#![expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass references")]
 
 use adapters::postgres::{Progress, ResultRow, Status};
 use askama::Template;

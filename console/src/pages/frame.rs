@@ -1,4 +1,5 @@
 //! What every page has: language, who is logged in, and the nonce of its styles.
+#![expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass references")]
 
 use askama::Template;
 use axum::extract::FromRequestParts;

@@ -1,4 +1,5 @@
 //! One recording's result, or how far it is.
+#![expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass references")]
 
 use adapters::postgres::Status;
 use adapters::postgres::console::AnalysisRow;

@@ -3,6 +3,7 @@
 use axum::http::{HeaderMap, header};
 use domain::{ChannelLayout, Granularity};
 use serde_json::Value;
+use std::fmt::Write;
 
 /// What of a request a snippet repeats.
 pub(super) struct Snippets {
@@ -27,11 +28,10 @@ impl Snippets {
 
     /// For a shell.
     pub(super) fn curl(&self) -> String {
-        let fields: String = self
-            .fields
-            .iter()
-            .map(|(name, value)| format!(" \\\n  -F {}", shell(&format!("{name}={value}"))))
-            .collect();
+        let mut fields = String::new();
+        for (name, value) in &self.fields {
+            let _ = write!(fields, " \\\n  -F {}", shell(&format!("{name}={value}")));
+        }
         format!("curl {}/api/predict/ \\\n  -F {}{fields}", self.base, shell(&format!("audio=@\"{}\"", self.name)))
     }
 

@@ -1,4 +1,5 @@
 //! Numbers and results in the shape that templates show.
+#![expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass references")]
 
 use adapters::postgres::console::AnalysisRow;
 use domain::report::{ChannelReport, Segment};

@@ -134,7 +134,9 @@ impl Hub {
             loop {
                 if let Ok(mut news) = database.progress_news().await {
                     while let Ok(note) = news.next().await {
-                        note.iter().for_each(|note| self.note(note));
+                        if let Some(note) = note {
+                            self.note(&note);
+                        }
                     }
                 }
                 tokio::time::sleep(AGAIN).await;

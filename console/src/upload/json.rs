@@ -107,7 +107,7 @@ fn inline(text: &str, name: Option<String>) -> Result<FileArgument, Problem> {
 pub(crate) async fn decode(base64: &str, name: Option<&str>, mut spool: Spool) -> Result<Spooled, Problem> {
     let unreadable = || Problem::unprocessable("The data URL is not valid base64.");
     // Padding is sometimes left out.
-    let engine = if base64.len() % 4 == 0 { &STANDARD } else { &STANDARD_NO_PAD };
+    let engine = if base64.len().is_multiple_of(4) { &STANDARD } else { &STANDARD_NO_PAD };
     let mut reader = DecoderReader::new(base64.as_bytes(), engine);
     let mut chunk = vec![0; 64 << 10];
     loop {
@@ -163,7 +163,7 @@ mod tests {
     #[tokio::test]
     async fn base64_is_decoded_with_and_without_padding() {
         for (text, content) in [("UklGRg==", b"RIFF".as_slice()), ("UklGRg", b"RIFF"), ("", b"")] {
-            let spool = Spool::begin(std::path::Path::new(""), 100).await.expect("a temporary file");
+            let spool = Spool::begin(std::path::Path::new(""), 100).expect("a temporary file");
             let file = decode(text, None, spool).await.expect("valid base64");
             assert_eq!(std::fs::read(file.path()).expect("written"), content);
         }

@@ -116,7 +116,7 @@ impl App {
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             fields.take(&name, &value)?;
         }
-        let mut spool = Spool::begin(&settings.temp_dir, settings.upload_max_bytes).await?;
+        let mut spool = Spool::begin(&settings.temp_dir, settings.upload_max_bytes)?;
         spool.write(&first).await?;
         while let Some(chunk) = next(&mut body).await? {
             spool.write(&chunk).await?;
@@ -163,7 +163,7 @@ impl App {
         let settings = &self.settings.console;
         match argument {
             FileArgument::Inline { base64, name } => {
-                let spool = Spool::begin(&settings.temp_dir, settings.upload_max_bytes).await?;
+                let spool = Spool::begin(&settings.temp_dir, settings.upload_max_bytes)?;
                 json::decode(&base64, name.as_deref(), spool).await
             }
             FileArgument::Uploaded { path, .. } => self.parked.get(&path).ok_or_else(|| {

@@ -64,7 +64,7 @@ pub(crate) async fn read(
 
 async fn file(mut part: Field<'_>, limits: Limits<'_>) -> Result<Option<Spooled>, Problem> {
     let name = part.file_name().map(str::to_owned);
-    let mut spool = Spool::begin(limits.folder, limits.bytes).await?;
+    let mut spool = Spool::begin(limits.folder, limits.bytes)?;
     while let Some(chunk) = part.chunk().await.map_err(|e| unreadable(&e, limits.bytes))? {
         spool.write(&chunk).await?;
     }

@@ -38,7 +38,7 @@ impl Spool {
     ///
     /// # Errors
     /// 503 when the disk refuses.
-    pub(crate) async fn begin(folder: &Path, limit: u64) -> Result<Self, Problem> {
+    pub(crate) fn begin(folder: &Path, limit: u64) -> Result<Self, Problem> {
         let mut builder = tempfile::Builder::new();
         builder.prefix("emofleet-upload-");
         let made = if folder.as_os_str().is_empty() { builder.tempfile() } else { builder.tempfile_in(folder) };
@@ -107,7 +107,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_past_the_limit_is_refused() {
-        let mut spool = Spool::begin(Path::new(""), 3).await.expect("a temporary file");
+        let mut spool = Spool::begin(Path::new(""), 3).expect("a temporary file");
         assert!(spool.write(b"abc").await.is_ok());
         assert_eq!(spool.write(b"d").await.expect_err("too large").status.as_u16(), 413);
     }
