@@ -210,11 +210,12 @@ async fn a_jobs_way_is_told_as_events() -> Result<()> {
 #[tokio::test]
 async fn the_committed_description_is_the_served_one() -> Result<()> {
     let committed = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../console/openapi.json"))?;
+    let description: Value = serde_json::from_str(&committed)?;
+    // The order of keys depends on what else is built along.
     assert!(
-        committed == console::openapi(),
+        description == serde_json::from_str::<Value>(&console::openapi())?,
         "run `cargo run --bin console -- openapi > console/openapi.json` and look at the difference"
     );
-    let description: Value = serde_json::from_str(&committed)?;
     assert_eq!(description["openapi"].as_str().map(|version| &version[..3]), Some("3.1"));
     Ok(())
 }

@@ -28,7 +28,16 @@ async fn the_api_keeps_its_description() -> Result<()> {
         .current_dir(folder.path())
         .args(["-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"])
         .arg(console.at("/api/v1/openapi.json"))
-        .args(["--checks", "all", "--max-examples", "8", "--phases", "examples,coverage,fuzzing", "--request-timeout", "90"])
+        .args([
+            "--checks",
+            "all",
+            "--max-examples",
+            "8",
+            "--phases",
+            "examples,coverage,fuzzing",
+            "--request-timeout",
+            "90",
+        ])
         .env("PYTHONPATH", format!("{}:{}/clients", packages.display(), env!("CARGO_MANIFEST_DIR")))
         .env("SCHEMATHESIS_HOOKS", "contract_hooks")
         .env("CONTRACT_AUDIO", &audio)
