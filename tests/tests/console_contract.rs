@@ -23,29 +23,30 @@ async fn the_api_keeps_its_description() -> Result<()> {
     let clients = std::env::var("EMOFLEET_TEST_CLIENTS").context("EMOFLEET_TEST_CLIENTS is not set: run ./test.sh")?;
     let packages = Path::new(&clients).join("schemathesis");
     ensure!(packages.is_dir(), "{} is missing: ./test.sh fetches it", packages.display());
-    let mut command = Command::new("python3");
-    command
-        .current_dir(folder.path())
-        .args(["-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"])
-        .arg(console.at("/api/v1/openapi.json"))
-        .args([
-            "--checks",
-            "all",
-            "--max-examples",
-            "8",
-            "--phases",
-            "examples,coverage,fuzzing",
-            "--request-timeout",
-            "90",
-        ])
-        .env("PYTHONPATH", format!("{}:{}/clients", packages.display(), env!("CARGO_MANIFEST_DIR")))
-        .env("SCHEMATHESIS_HOOKS", "contract_hooks")
-        .env("CONTRACT_AUDIO", &audio)
-        .env("CONTRACT_JOB", prediction["job_id"].as_str().context("an id")?)
-        .env("CONTRACT_CALL", "c-1");
-    let output = tokio::task::spawn_blocking(move || command.output()).await??;
-    let said = String::from_utf8_lossy(&output.stdout);
-    println!("{said}");
-    ensure!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let prediction_id = prediction["job_id"].as_str().context("an id")?;
+    // Of a form, schemathesis can't tell whether the recording that the hooks put in is the fault that it made: the
+    // refusals of predictions are tested one by one in console_predict.rs.
+    for only in [
+        ["--include-method", "GET"].as_slice(),
+        &["--include-method", "POST", "--exclude-checks", "negative_data_rejection"],
+    ] {
+        let mut command = Command::new("python3");
+        command
+            .current_dir(folder.path())
+            .args(["-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"])
+            .arg(console.at("/api/v1/openapi.json"))
+            .args(["--checks", "all", "--max-examples", "8", "--phases", "examples,coverage,fuzzing"])
+            .args(["--request-timeout", "90"])
+            .args(only)
+            .env("PYTHONPATH", format!("{}:{}/clients", packages.display(), env!("CARGO_MANIFEST_DIR")))
+            .env("SCHEMATHESIS_HOOKS", "contract_hooks")
+            .env("CONTRACT_AUDIO", &audio)
+            .env("CONTRACT_JOB", prediction_id)
+            .env("CONTRACT_CALL", "c-1");
+        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        let said = String::from_utf8_lossy(&output.stdout);
+        println!("{said}");
+        ensure!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    }
     console.end().await
 }

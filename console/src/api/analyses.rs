@@ -42,14 +42,19 @@ pub(super) struct ListQuery {
     /// Recording.
     recording: Option<Uuid>,
     /// Name of the model.
+    #[param(pattern = r"^[^\u0000]*$")]
     model: Option<String>,
     /// The call's own number.
+    #[param(pattern = r"^[^\u0000]*$")]
     call_id: Option<String>,
     /// Team of the agent.
+    #[param(pattern = r"^[^\u0000]*$")]
     team: Option<String>,
     /// Agent.
+    #[param(pattern = r"^[^\u0000]*$")]
     agent: Option<String>,
     /// Customer.
+    #[param(pattern = r"^[^\u0000]*$")]
     customer: Option<String>,
     /// Rows, 1 to 1000; 100 when nothing is said.
     #[param(minimum = 1, maximum = 1000)]

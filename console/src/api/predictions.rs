@@ -29,10 +29,10 @@ pub(super) struct PredictionForm {
     #[schema(inline, required = false)]
     granularity: GranularityLabel,
     /// Whether `embedding.npy` is stored; true when nothing is said.
-    #[schema(required = false)]
-    extract_embedding: bool,
+    #[schema(required = false, pattern = "^(|[Tt]rue|TRUE|[Ff]alse|FALSE|1|0|on|off|yes|no|none)$", example = "true")]
+    extract_embedding: String,
     /// Roles of the channels, like `0=agent,1=customer`, or `mix` for the average of all.
-    #[schema(required = false, pattern = "^(mix|0=(agent|customer|speaker),1=(agent|customer|speaker))$")]
+    #[schema(required = false, pattern = "^(|mix|0=(agent|customer|speaker),1=(agent|customer|speaker))$")]
     channels: String,
     /// The call's own number.
     #[schema(required = false, max_length = 200, pattern = "^[^\\u0000]*$")]

@@ -28,12 +28,16 @@ pub(super) struct RecordingQuery {
     /// Registered before this moment, RFC 3339.
     to: Option<DateTime<Utc>>,
     /// The call's own number.
+    #[param(pattern = r"^[^\u0000]*$")]
     call_id: Option<String>,
     /// Team of the agent.
+    #[param(pattern = r"^[^\u0000]*$")]
     team: Option<String>,
     /// Agent.
+    #[param(pattern = r"^[^\u0000]*$")]
     agent: Option<String>,
     /// Customer.
+    #[param(pattern = r"^[^\u0000]*$")]
     customer: Option<String>,
     /// Rows, 1 to 1000; 100 when nothing is said.
     #[param(minimum = 1, maximum = 1000)]
@@ -92,7 +96,7 @@ pub(super) async fn read(
 ///
 /// Of all its recordings, newest first; at most 1000.
 #[utoipa::path(
-    get, path = "/api/v1/calls/{call_id}", operation_id = "list_call", tag = "recordings", params(("call_id" = String, Path)),
+    get, path = "/api/v1/calls/{call_id}", operation_id = "list_call", tag = "recordings", params(("call_id" = String, Path, pattern = r"^[^\u0000]*$")),
     responses((status = 200, description = "The analyses", body = Page<Analysis>),
         (status = 400, response = Refused), (status = 401, response = Refused), (status = 403, response = Refused),
         (status = 404, response = Refused), (status = 429, response = Refused), (status = 503, response = Refused))

@@ -34,7 +34,7 @@ impl Fields {
         }
         let text = || Some(value.trim().to_owned()).filter(|text| !text.is_empty());
         match name {
-            "granularity" if !value.trim().is_empty() => self.granularity = Some(granularity(value)?),
+            "granularity" => self.granularity = Some(granularity(value)?),
             "extract_embedding" | "embedding" if !value.trim().is_empty() => self.embedding = Some(boolean(value)?),
             "channels" if !value.trim().is_empty() => self.channels = Some(channels(value)?),
             "call_id" => self.call.call_id = text(),
