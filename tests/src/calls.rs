@@ -129,6 +129,7 @@ impl Call {
                 duration_s,
                 bytes: (duration_s * 32_000.0) as u64,
                 bad_packets: 0,
+                tracks: Vec::new(),
             },
             channels: vec![
                 agent,

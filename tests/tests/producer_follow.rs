@@ -79,6 +79,7 @@ async fn done(database: &Database, job: &Job) {
             duration_s: 65.0,
             bytes: 1000,
             bad_packets: 0,
+            tracks: Vec::new(),
         },
         channels: vec![channel(0, Role::Agent, false), channel(1, Role::Customer, true)],
         frames: None,

@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AnalysisOptions, BatchId, CallData, Emotion, Granularity, Job, JobId, ModelIdentity, ObjectRef, Role, Scores,
+    AnalysisOptions, BatchId, CallData, Emotion, Failure, Granularity, Job, JobId, ModelIdentity, ObjectRef, Role,
+    Scores,
 };
 
 /// The result of one job.
@@ -70,23 +71,45 @@ impl Provenance {
 }
 
 /// Properties of the recording, as found by its content.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AudioFacts {
     /// Container, like `wav` or `mp4`.
     pub container: String,
-    /// Codec, like `pcm_s16le` or `opus`.
+    /// Codec, like `pcm_s16le` or `opus`. Of several audio tracks, the first that can be decoded.
     pub codec: String,
-    /// Hz, of the file.
+    /// Hz, of the file. Of several audio tracks, the first that can be decoded.
     pub sample_rate: u32,
-    /// How many channels the file has.
+    /// How many channels the file has, in all its audio tracks.
     pub channels: u16,
-    /// Seconds, by the samples that were decoded.
+    /// Seconds, by the samples that were decoded. Of several audio tracks, until the last one ends.
     pub duration_s: f64,
     /// Size of the file.
     pub bytes: u64,
     /// Packets that could not be decoded and were replaced by silence.
     #[serde(default)]
     pub bad_packets: u64,
+    /// The file's audio tracks and their channels, in file order; empty where there is only one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tracks: Vec<AudioTrackFacts>,
+}
+
+/// One of several audio tracks of a file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct AudioTrackFacts {
+    /// Numbers of its channels, among those of all tracks. One number for a track that can't be decoded.
+    pub channels: Vec<u16>,
+    /// Codec, like `aac`; absent when it can't be decoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codec: Option<String>,
+    /// Hz, of the track; 0 when nothing was decoded.
+    pub sample_rate: u32,
+    /// Seconds from the recording's beginning to the track's.
+    pub start_s: f64,
+    /// Seconds, by the samples that were decoded.
+    pub duration_s: f64,
+    /// Why the track can't be decoded; the others are analysed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
 }
 
 /// The prediction for one channel.
@@ -97,7 +120,7 @@ pub struct ChannelReport {
     pub channel: Option<u16>,
     /// Who speaks.
     pub role: Role,
-    /// False: left out by the operator's policy; then the fields below are empty.
+    /// False: left out by the operator's policy, or of a track that can't be decoded; then the fields below are empty.
     pub scored: bool,
     /// Seconds of speech found.
     pub speech_s: f64,

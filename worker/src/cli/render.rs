@@ -1,6 +1,6 @@
 //! Renders a report as text for a terminal.
 
-use domain::report::{ChannelReport, Segment};
+use domain::report::{AudioFacts, ChannelReport, Segment};
 use domain::{Emotion, Report, Scores};
 use std::fmt::Write as _;
 
@@ -26,9 +26,12 @@ pub(super) fn report(report: &Report) -> String {
         headline(report.emotion, report.confidence),
         bars(&report.scores),
     );
+    for failure in audio.tracks.iter().filter_map(|track| track.failure.as_ref()) {
+        let _ = writeln!(text, "\n  not heard: {failure}");
+    }
     for channel in &report.channels {
         // Writing to a String can't fail.
-        let _ = write!(text, "\n{}", timeline(channel));
+        let _ = write!(text, "\n{}", timeline(audio, channel));
     }
     text
 }
@@ -43,10 +46,15 @@ fn bars(scores: &Scores) -> String {
     Emotion::ALL.into_iter().map(line).collect()
 }
 
-fn timeline(channel: &ChannelReport) -> String {
+fn timeline(audio: &AudioFacts, channel: &ChannelReport) -> String {
     let name = channel.channel.map_or("all channels".to_owned(), |c| format!("channel {c}"));
     if !channel.scored {
-        return format!("  {name} ({}): not scored; see `analysis.score_roles`\n", channel.role);
+        let of_track = |number: u16| audio.tracks.iter().find(|track| track.channels.contains(&number));
+        let reason = match channel.channel.and_then(of_track) {
+            Some(track) if track.failure.is_some() => "its audio track can't be decoded",
+            _ => "see `analysis.score_roles`",
+        };
+        return format!("  {name} ({}): not scored; {reason}\n", channel.role);
     }
     let line = |s: &Segment| {
         format!("    {} – {}  {}\n", minutes(s.start_s), minutes(s.end_s), headline(s.emotion, s.confidence))

@@ -124,6 +124,9 @@ impl Analyzer {
             |channels: u16| tracks(channels, options.channels.as_ref(), roles.two_channel_roles, &roles.score_roles);
         let mut sink = self.sink(options, out, control)?;
         let preprocessed = preprocess.run(source, layout, &mut sink)?;
+        for failure in preprocessed.facts.tracks.iter().filter_map(|track| track.failure.as_ref()) {
+            tracing::warn!(code = failure.code.code(), "{}", failure.message);
+        }
         sink.collect(0)?;
         let AnalysisSink { wav, rows, aggregator, waited, .. } = sink;
         wav.finish()?;

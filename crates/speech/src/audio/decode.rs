@@ -1,14 +1,16 @@
 //! From packets to samples.
 
 use super::codec::{self, SbrDetector};
+use super::container::Layout;
 use super::errors;
-use super::source::Source;
+use super::source::{self, Source};
 use super::trim::Trim;
 use crate::settings;
 use domain::Failure;
 use domain::report::AudioFacts;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use symphonia_core::audio::Channels;
 use symphonia_core::codecs::audio::AudioDecoder;
 use symphonia_core::codecs::audio::well_known::CODEC_ID_AAC;
 use symphonia_core::errors::Error;
@@ -16,14 +18,14 @@ use symphonia_core::packet::Packet;
 
 /// Plausible sample rates, Hz. 4 kHz is half of the poorest telephone.
 const RATES: std::ops::RangeInclusive<u32> = 4_000..=384_000;
-/// Packets in a row, of other tracks or without a sample, after which no more audio is expected.
+/// Packets in a row without a sample, after which no more audio is expected.
 const MAX_PACKETS_WITHOUT_AUDIO: u32 = 100_000;
 /// Bad packets that are tolerated in any recording.
 const TOLERATED_BAD_PACKETS: u64 = 2;
 /// One more bad packet is tolerated for each this many packets.
 const PACKETS_PER_BAD_PACKET: u64 = 25;
 
-/// Decodes one file, a packet at a time.
+/// Decodes one audio track of a file, a packet at a time.
 pub struct Decoder {
     limits: settings::Audio,
     source: Source,
@@ -37,6 +39,8 @@ pub struct Decoder {
     bad_packets: u64,
     /// Samples per channel of the longest packet.
     longest_packet: u64,
+    /// Seconds from the recording's beginning to the first packet.
+    start_s: f64,
     trim: Trim,
     sbr: SbrDetector,
     /// The samples that were decoded last, one `Vec` per channel.
@@ -46,14 +50,30 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Opens `file`, whatever its format, and decodes its first packet, which alone gives rate and channels for sure.
-    /// The limits apply to everything that is decoded later.
+    /// Opens the first audio track of `file`, whatever its format, and decodes its first packet, which alone gives
+    /// rate and channels for sure. The limits apply to everything that is decoded later.
     ///
     /// # Errors
     /// An `audio.*` failure that says what is wrong with the file.
     pub fn open(file: File, limits: &settings::Audio) -> Result<Self, Failure> {
+        let (layout, file) = Self::layout(file, limits)?;
+        Self::open_track(file, &layout, 0, limits)
+    }
+
+    /// Reads what `file` is, and which audio tracks it has.
+    pub(super) fn layout(file: File, limits: &settings::Audio) -> Result<(Layout, File), Failure> {
+        catch_panic(|| source::layout(file, limits.accept_truncated))
+    }
+
+    /// Opens the audio track of this number, like [`Decoder::open`].
+    pub(super) fn open_track(
+        file: File,
+        layout: &Layout,
+        number: usize,
+        limits: &settings::Audio,
+    ) -> Result<Self, Failure> {
         catch_panic(|| {
-            let source = Source::open(file, limits.accept_truncated)?;
+            let source = Source::open(file, layout, number)?;
             if let Some(channels) = &source.params.channels {
                 check_channels(channels.count(), limits.max_channels)?;
             }
@@ -61,7 +81,10 @@ impl Decoder {
             if let Some(rate) = source.params.sample_rate.filter(|_| source.params.codec != CODEC_ID_AAC) {
                 check_rate(rate)?;
             }
-            let codec = codec::decoder(&source.params, source.timing.gapless)?;
+            let codec = codec::decoder(&source.params, source.timing.gapless).map_err(|failure| {
+                // The container's name of a codec says more than the decoders do.
+                layout.track(number).codec.map_or(failure, |name| errors::unsupported(&name))
+            })?;
             let mut decoder = Self {
                 limits: limits.clone(),
                 source,
@@ -72,6 +95,7 @@ impl Decoder {
                 packets: 0,
                 bad_packets: 0,
                 longest_packet: 0,
+                start_s: 0.0,
                 trim: Trim::default(),
                 sbr: SbrDetector::default(),
                 block: Vec::new(),
@@ -95,7 +119,19 @@ impl Decoder {
             duration_s: self.frames as f64 / f64::from(self.rate.max(1)),
             bytes: self.source.bytes,
             bad_packets: self.bad_packets,
+            tracks: Vec::new(),
         }
+    }
+
+    /// Seconds from the recording's beginning to the track's.
+    pub(super) fn start_s(&self) -> f64 {
+        self.start_s
+    }
+
+    /// Channels; of a track without samples those of its header, or one.
+    pub(super) fn channels(&self) -> u16 {
+        let declared = self.source.params.channels.as_ref().map_or(1, Channels::count);
+        if self.rate > 0 { self.channels } else { u16::try_from(declared).unwrap_or(u16::MAX).max(1) }
     }
 
     /// The next samples, one `Vec` per channel, in [-1, 1] at the file's rate; `None` at the end.
@@ -114,8 +150,7 @@ impl Decoder {
     fn decode_next(&mut self) -> Result<bool, Failure> {
         for _ in 0..MAX_PACKETS_WITHOUT_AUDIO {
             let packet = match self.source.next_packet() {
-                Ok(Some(packet)) if self.source.is_of_track(&packet) => packet,
-                Ok(Some(_)) => continue,
+                Ok(Some(packet)) => packet,
                 Err(Error::IoError(error)) if error.raw_os_error().is_some() => return Err(errors::unreadable(&error)),
                 // Demuxers report an end in the middle of a packet like this; `check_complete` decides by the
                 // header whether it is too early.
@@ -177,6 +212,7 @@ impl Decoder {
         if self.rate == 0 {
             check_rate(rate)?;
             self.rate = rate;
+            self.start_s = self.source.timing.start_s + self.source.begin_s(packet);
             self.channels = u16::try_from(channels).unwrap_or(u16::MAX);
             self.trim = Trim::new(&self.source.timing, rate);
         } else if rate != self.rate {

@@ -1,7 +1,7 @@
 //! From a file of any format to segments of speech at 16 kHz. Streamed: whatever the length of the recording, no
 //! more than one segment per track is in memory.
 //!
-//! Imports point one way: `errors`, `bytes` <- `codec` <- `container` <- `source` <- `decode` <- `preprocess`.
+//! Imports point one way: `errors`, `bytes` <- `codec` <- `container` <- `source` <- `decode` <- `recording` <- `preprocess`.
 //! Synchronous: it runs on a thread for blocking work.
 
 mod bytes;
@@ -10,6 +10,7 @@ mod container;
 mod decode;
 mod errors;
 mod preprocess;
+mod recording;
 mod resample;
 mod sink;
 mod source;

@@ -1,8 +1,7 @@
-//! The stages in a row: decode, select the scored channels, resample, find speech, cut it into segments.
+//! The stages in a row: decode, select and resample the scored channels, find speech, cut it into segments.
 
-use super::decode::Decoder;
 use super::errors;
-use super::resample::Resampler16k;
+use super::recording::Recording;
 use super::sink::Sink;
 use super::vad::{SpeechTracks, VoiceDetector};
 use crate::framing::MIN_SAMPLES;
@@ -44,30 +43,20 @@ impl Preprocess<'_> {
         layout: impl FnOnce(u16) -> Vec<Track>,
         sink: &mut dyn Sink,
     ) -> Result<Preprocessed, Failure> {
-        let mut decoder = Decoder::open(file, self.audio)?;
-        let AudioFacts { sample_rate, channels, .. } = decoder.facts();
-        if sample_rate == 0 {
+        let mut recording = Recording::open(file, self.audio)?;
+        if !recording.has_samples() {
             return Err(errors::too_short("the recording holds no samples"));
         }
-        let tracks = layout(channels);
-        let scored: Vec<usize> = (0..tracks.len()).filter(|n| tracks[*n].scored).collect();
-        if scored.is_empty() {
-            let what = format!("none of the {channels} channels has a role that is scored");
-            return Err(Failure::new(FailureCode::ChannelsNoneScored, what));
-        }
-        let mut resampler = Resampler16k::new(sample_rate, scored.len())?;
+        let channels = recording.channels();
+        let mut tracks = layout(channels);
+        let scored = hearable(&recording, &mut tracks, channels)?;
         let mut speech = SpeechTracks::new(&scored, self.segment, self.vad.acquire()?);
-        let mut selected = vec![Vec::new(); scored.len()];
         let mut at_16k = vec![Vec::new(); scored.len()];
-        while let Some(channels) = decoder.next()? {
-            for (samples, track) in selected.iter_mut().zip(&scored) {
-                select(channels, tracks[*track].channel, samples);
-            }
-            resampler.push(&selected, &mut at_16k)?;
+        let wanted: Vec<&Track> = scored.iter().map(|n| &tracks[*n]).collect();
+        let mut samples = recording.select(&wanted)?;
+        while samples.next(&mut at_16k)? {
             speech.push(&mut at_16k, sink)?;
         }
-        resampler.finish(&mut at_16k)?;
-        speech.push(&mut at_16k, sink)?;
         if speech.samples() < MIN_SAMPLES as u64 {
             let what = format!(
                 "the recording holds {} samples at 16 kHz; at least {MIN_SAMPLES} are needed",
@@ -76,20 +65,26 @@ impl Preprocess<'_> {
             return Err(errors::too_short(what));
         }
         speech.finish(sink)?;
-        Ok(Preprocessed { facts: decoder.facts(), tracks })
+        Ok(Preprocessed { facts: recording.facts(), tracks })
     }
 }
 
-/// One channel, or the average of all. A channel that does not exist is silent.
-fn select(channels: &[Vec<f32>], number: Option<u16>, samples: &mut Vec<f32>) {
-    let count = channels.first().map_or(0, Vec::len);
-    samples.clear();
-    match number.map(|number| channels.get(usize::from(number))) {
-        Some(Some(channel)) => samples.extend_from_slice(channel),
-        Some(None) => samples.resize(count, 0.0),
-        None => {
-            let share = 1.0 / channels.len().max(1) as f32;
-            samples.extend((0..count).map(|n| channels.iter().map(|channel| channel[n]).sum::<f32>() * share));
+/// Indices of the tracks to score. Those whose audio track can't be decoded are taken out of scoring.
+fn hearable(recording: &Recording, tracks: &mut [Track], channels: u16) -> Result<Vec<usize>, Failure> {
+    let mut unheard = None;
+    for track in tracks.iter_mut().filter(|track| track.scored) {
+        if let Some(failure) = track.channel.and_then(|channel| recording.failure(channel)) {
+            track.scored = false;
+            unheard.get_or_insert_with(|| failure.clone());
         }
     }
+    let scored: Vec<usize> = (0..tracks.len()).filter(|n| tracks[*n].scored).collect();
+    if !scored.is_empty() {
+        return Ok(scored);
+    }
+    let none_scored = || {
+        let what = format!("none of the {channels} channels has a role that is scored");
+        Failure::new(FailureCode::ChannelsNoneScored, what)
+    };
+    Err(unheard.unwrap_or_else(none_scored))
 }

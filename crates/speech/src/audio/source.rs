@@ -1,11 +1,11 @@
-//! A file's packets: the container's layout, its demuxer, and the track that is decoded.
+//! A file's packets: the container's layout, its demuxer, and the audio track that is decoded.
 
-use super::container::{self, Container, TrackLayout, TrackTiming, View};
+use super::container::{self, Container, Layout, TrackLayout, TrackTiming, View};
 use super::{codec, errors};
 use domain::Failure;
 use std::fs::File;
 use symphonia_core::codecs::CodecParameters;
-use symphonia_core::codecs::audio::AudioCodecParameters;
+use symphonia_core::codecs::audio::{AudioCodecParameters, CODEC_ID_NULL_AUDIO};
 use symphonia_core::errors::Result as SymphoniaResult;
 use symphonia_core::formats::{FormatReader, Track, TrackType};
 use symphonia_core::io::{MediaSourceStream, MediaSourceStreamOptions};
@@ -23,30 +23,43 @@ pub(super) struct Source {
     pub timing: TrackTiming,
     /// Size of the file.
     pub bytes: u64,
+    /// Whether the file has other audio tracks.
+    has_others: bool,
+}
+
+/// Reads what `file` is, whatever its name. `accept_truncated`: also when bytes are missing at its end.
+///
+/// # Errors
+/// An `audio.*` failure that says what is wrong with the file.
+pub(super) fn layout(file: File, accept_truncated: bool) -> Result<(Layout, File), Failure> {
+    let bytes = file.metadata().map_err(|e| errors::unreadable(&e))?.len();
+    if bytes == 0 {
+        return Err(errors::empty());
+    }
+    let (layout, file) = container::read(file, bytes)?;
+    if layout.missing > 0 && !(accept_truncated && layout.readable_in_part) {
+        return Err(errors::truncated(format!("the file ends {} bytes before its header says", layout.missing)));
+    }
+    Ok((layout, file))
 }
 
 impl Source {
-    /// Opens `file`, whatever its format. `accept_truncated`: also when bytes are missing at its end.
+    /// Opens the audio track of this number of a file with this layout.
     ///
     /// # Errors
-    /// An `audio.*` failure that says what is wrong with the file.
-    pub(super) fn open(file: File, accept_truncated: bool) -> Result<Self, Failure> {
+    /// An `audio.*` failure that says what is wrong with the file or its track.
+    pub(super) fn open(file: File, layout: &Layout, number: usize) -> Result<Self, Failure> {
         let bytes = file.metadata().map_err(|e| errors::unreadable(&e))?.len();
-        if bytes == 0 {
-            return Err(errors::empty());
-        }
-        let (mut layout, file) = container::read(file, bytes)?;
-        if layout.missing > 0 && !(accept_truncated && layout.readable_in_part) {
-            return Err(errors::truncated(format!("the file ends {} bytes before its header says", layout.missing)));
-        }
         let container = layout.container;
-        let view = View::new(std::mem::take(&mut layout.header), file, &layout.range);
+        let view = View::new(layout.header.clone(), file, &layout.range);
         let stream = MediaSourceStream::new(Box::new(view), MediaSourceStreamOptions::default());
         let reader = container.demuxer(stream).map_err(|e| errors::opening(&e))?;
-        let (track, params) = choose_track(&*reader, &layout.tracks)?;
-        codec::check(&params, layout.tracks.first().and_then(|track| track.sample_rate))?;
-        let timing = container.complete(layout.timing(), track, &params);
-        Ok(Self { container, track: track.id, params, timing, bytes, reader })
+        let described = layout.track(number);
+        let (track, params) = choose_track(&*reader, &described)?;
+        codec::check(&params, described.sample_rate)?;
+        let timing = container.complete(described.timing, track, &params);
+        let has_others = layout.track_count() > 1;
+        Ok(Self { container, track: track.id, params, timing, bytes, reader, has_others })
     }
 
     /// The container's name in reports.
@@ -54,14 +67,23 @@ impl Source {
         self.container.name()
     }
 
-    /// The next packet of any track; `None` at the end.
+    /// The track's next packet; `None` at the end.
     pub(super) fn next_packet(&mut self) -> SymphoniaResult<Option<Packet>> {
-        self.reader.next_packet()
+        // Another track may have any number of packets in a row, but not more than the file has bytes.
+        for _ in 0..self.bytes {
+            match self.reader.next_packet()? {
+                Some(packet) if packet.track_id != self.track => {}
+                found => return Ok(found),
+            }
+        }
+        Ok(None)
     }
 
-    /// Whether `packet` is of the track that is decoded.
-    pub(super) fn is_of_track(&self, packet: &Packet) -> bool {
-        packet.track_id == self.track
+    /// Seconds at which `packet` begins by its header; 0 when unknown.
+    pub(super) fn begin_s(&self, packet: &Packet) -> f64 {
+        let track = self.reader.tracks().iter().find(|track| track.id == packet.track_id);
+        let begin = track.and_then(|track| track.time_base?.calc_time(packet.pts));
+        begin.map_or(0.0, |begin| begin.as_secs_f64())
     }
 
     /// Seconds that `packet` lasts by its header; 0 when unknown.
@@ -76,7 +98,10 @@ impl Source {
     /// # Errors
     /// `audio.unsupported_codec` or `audio.bad_header` of that stream.
     pub(super) fn next_stream(&mut self) -> Result<(), Failure> {
-        let (track, params) = choose_track(&*self.reader, &[])?;
+        if self.has_others {
+            return Err(errors::unsupported("several streams side by side that are followed by others"));
+        }
+        let (track, params) = choose_track(&*self.reader, &TrackLayout::default())?;
         codec::check(&params, None)?;
         let timing = self.container.complete(TrackTiming::default(), track, &params);
         (self.timing.delay_s, self.timing.keep_s) = (timing.delay_s, timing.keep_s);
@@ -86,16 +111,24 @@ impl Source {
     }
 }
 
-/// The first audio track whose codec is known. `tracks`: those that the container's headers describe.
+/// The audio track that is `described`, or the first one with a known codec where nothing is.
 fn choose_track<'a>(
     reader: &'a dyn FormatReader,
-    tracks: &[TrackLayout],
+    described: &TrackLayout,
 ) -> Result<(&'a Track, AudioCodecParameters), Failure> {
-    let known = reader.first_track_known_codec(TrackType::Audio);
-    if let Some((track, Some(CodecParameters::Audio(params)))) = known.map(|track| (track, &track.codec_params)) {
+    if let Some(name) = &described.refused {
+        return Err(errors::unsupported(name));
+    }
+    let chosen = match described.id {
+        Some(id) => reader.tracks().iter().find(|track| track.id == id),
+        None => reader.first_track_known_codec(TrackType::Audio),
+    };
+    if let Some((track, Some(CodecParameters::Audio(params)))) = chosen.map(|track| (track, &track.codec_params))
+        && params.codec != CODEC_ID_NULL_AUDIO
+    {
         return Ok((track, params.clone()));
     }
-    if let Some(codec) = tracks.first().and_then(|track| track.codec.as_deref()) {
+    if let Some(codec) = described.codec.as_deref() {
         return Err(errors::unsupported(codec));
     }
     let no_audio = reader.tracks().iter().all(|track| track.track_type().is_some_and(|kind| kind != TrackType::Audio));

@@ -4,6 +4,7 @@ use super::Container;
 use std::ops::Range;
 
 /// Where a file's audio is, and what its container says of it.
+#[derive(Clone)]
 pub(in crate::audio) struct Layout {
     /// Whose demuxer reads `range`. The container itself, but for MPEG audio inside a WAV file.
     pub container: &'static dyn Container,
@@ -15,14 +16,18 @@ pub(in crate::audio) struct Layout {
     pub missing: u64,
     /// Whether the demuxer can read a file with bytes missing at its end.
     pub readable_in_part: bool,
-    /// The audio tracks that the container's headers describe, in file order; may be empty. So far only
-    /// the first is analysed.
+    /// The audio tracks that the container's headers describe, in file order. Empty where the format has only one
+    /// track, or the headers don't say.
     pub tracks: Vec<TrackLayout>,
 }
 
 /// One audio track, by the container's headers.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(in crate::audio) struct TrackLayout {
+    /// The demuxer's number of the track; `None` where it has only one.
+    pub id: Option<u32>,
+    /// Name of a codec or coding that would be decoded wrongly.
+    pub refused: Option<String>,
     /// The codec's name, for when no decoder knows it.
     pub codec: Option<String>,
     /// Hz, as the container says; the codec's own configuration may differ.
@@ -34,6 +39,8 @@ pub(in crate::audio) struct TrackLayout {
 /// Which of a track's decoded samples belong to the recording.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::audio) struct TrackTiming {
+    /// Seconds from the recording's beginning to the track's, by the container's headers.
+    pub start_s: f64,
     /// Seconds of encoder delay at the beginning that the demuxer leaves in.
     pub delay_s: f64,
     /// Seconds after the delay at which the last packet begins at the latest (an edit list's end).
@@ -48,7 +55,7 @@ pub(in crate::audio) struct TrackTiming {
 
 impl Default for TrackTiming {
     fn default() -> Self {
-        Self { delay_s: 0.0, keep_s: None, padding_s: 0.0, sample_count: None, gapless: true }
+        Self { start_s: 0.0, delay_s: 0.0, keep_s: None, padding_s: 0.0, sample_count: None, gapless: true }
     }
 }
 
@@ -58,8 +65,13 @@ impl Layout {
         Self { container, header: Vec::new(), range, missing: 0, readable_in_part: true, tracks: Vec::new() }
     }
 
-    /// Of the track that is analysed, before the demuxer adds to it.
-    pub(in crate::audio) fn timing(&self) -> TrackTiming {
-        self.tracks.first().map(|track| track.timing.clone()).unwrap_or_default()
+    /// How many audio tracks are to be tried.
+    pub(in crate::audio) fn track_count(&self) -> usize {
+        self.tracks.len().max(1)
+    }
+
+    /// The audio track of this number, before the demuxer adds to it.
+    pub(in crate::audio) fn track(&self, number: usize) -> TrackLayout {
+        self.tracks.get(number).cloned().unwrap_or_default()
     }
 }

@@ -1,5 +1,5 @@
-//! Matroska and WebM. What the demuxer ignores is read here: where the file should end, and the padding of its
-//! last packet.
+//! Matroska and WebM. What the demuxer ignores is read here: where the file should end, which tracks are compressed
+//! or encrypted, and the padding of their last packets.
 
 use super::{Container, Input, Layout, TrackLayout, TrackTiming};
 use crate::audio::bytes::{be32, le16};
@@ -13,7 +13,20 @@ use symphonia_core::io::MediaSourceStream;
 
 const SEGMENT: u32 = 0x1853_8067;
 const CLUSTER: u32 = 0x1f43_b675;
+const TRACKS: u32 = 0x1654_ae6b;
+const TRACK_ENTRY: u32 = 0xae;
+const TRACK_NUMBER: u32 = 0xd7;
+const TRACK_TYPE: u32 = 0x83;
+const CODEC_ID: u32 = 0x86;
+const CONTENT_ENCODINGS: u32 = 0x6d80;
+const CONTENT_ENCODING: u32 = 0x6240;
+const CONTENT_ENCODING_TYPE: u32 = 0x5033;
+const CONTENT_COMPRESSION: u32 = 0x5034;
+const CONTENT_COMP_ALGO: u32 = 0x4254;
+const CONTENT_ENCRYPTION: u32 = 0x5035;
+const SIMPLE_BLOCK: u32 = 0xa3;
 const BLOCK_GROUP: u32 = 0xa0;
+const BLOCK: u32 = 0xa1;
 const DISCARD_PADDING: u32 = 0x75a2;
 /// Bytes of an element's header: an id of at most four, and a size of at most eight.
 const HEADER: usize = 12;
@@ -21,6 +34,10 @@ const HEADER: usize = 12;
 const MAX_ELEMENTS: usize = 100_000;
 /// Longest padding that is believed, seconds: the longest packet of Opus.
 const MAX_PADDING_S: f64 = 0.12;
+/// Value of [`TRACK_TYPE`] for sound.
+const AUDIO: u64 = 2;
+/// Most bytes of the tracks' description.
+const MAX_TRACKS: u64 = 4 * 1024 * 1024;
 
 pub(super) struct Matroska;
 
@@ -35,11 +52,10 @@ impl Container for Matroska {
 
     fn layout(&self, input: &mut Input) -> Result<Layout, Failure> {
         let segment = read(input)?;
-        let timing = TrackTiming { padding_s: segment.padding_s, ..TrackTiming::default() };
         let mut layout = Layout::new(&Matroska, input.start..input.length);
         layout.missing = segment.missing;
         layout.readable_in_part = false;
-        layout.tracks.push(TrackLayout { timing, ..TrackLayout::default() });
+        layout.tracks = segment.tracks;
         Ok(layout)
     }
 
@@ -64,8 +80,8 @@ impl Container for Matroska {
 struct EbmlSegment {
     /// Bytes by which it exceeds the end of the file.
     missing: u64,
-    /// Seconds of padding at the end of the last packet.
-    padding_s: f64,
+    /// Its audio tracks.
+    tracks: Vec<TrackLayout>,
 }
 
 /// Walks over the elements from `input.start` on.
@@ -84,19 +100,98 @@ fn read(input: &mut Input) -> Result<EbmlSegment, Failure> {
     let length = input.length;
     found.missing = segment.end.map_or(0, |end| end.saturating_sub(length));
     let end = segment.end.unwrap_or(length).min(length);
-    let Some(cluster) = last(input, segment.body, end, CLUSTER)? else { return Ok(found) };
-    let Some(group) = last(input, cluster.body, cluster.end.unwrap_or(end).min(end), BLOCK_GROUP)? else {
-        return Ok(found);
-    };
-    let last_of_group = group.end.unwrap_or(end).min(end);
-    if let Some(padding) = last(input, group.body, last_of_group, DISCARD_PADDING)? {
-        let size = padding.end.map_or(0, |end| end - padding.body).min(8) as usize;
-        let bytes = input.read(padding.body, size)?;
-        let nanoseconds = bytes.iter().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
-        let seconds = nanoseconds as f64 / 1e9;
-        found.padding_s = if seconds <= MAX_PADDING_S { seconds } else { 0.0 };
+    let outermost = children(input, segment.body, end)?;
+    let of = |id: u32| outermost.iter().filter(move |element| element.id == id);
+    if let Some(tracks) = of(TRACKS).next() {
+        let size = tracks.end.unwrap_or(end).min(end).saturating_sub(tracks.body).min(MAX_TRACKS);
+        let bytes = input.read(tracks.body, size as usize)?;
+        found.tracks =
+            elements(&bytes).filter(|(id, _)| *id == TRACK_ENTRY).filter_map(|(_, e)| audio_track(e)).collect();
+    }
+    let Some(cluster) = of(CLUSTER).next_back() else { return Ok(found) };
+    for element in children(input, cluster.body, cluster.end.unwrap_or(end).min(end))? {
+        let (block, padding_s) = match element.id {
+            SIMPLE_BLOCK => (Some(element.body), 0.0),
+            BLOCK_GROUP => group(input, &element, end)?,
+            _ => (None, 0.0),
+        };
+        let Some(block) = block else { continue };
+        let number = input.read(block, 8)?;
+        if let Some((number, _)) = vint(&number)
+            && let Some(track) = found.tracks.iter_mut().find(|track| track.id.map(u64::from) == Some(number))
+        {
+            track.timing.padding_s = padding_s;
+        }
     }
     Ok(found)
+}
+
+/// Where the block of a group begins, and the padding at its end, seconds.
+fn group(input: &mut Input, group: &Element, end: u64) -> Result<(Option<u64>, f64), Failure> {
+    let (mut block, mut padding_s) = (None, 0.0);
+    for element in children(input, group.body, group.end.unwrap_or(end).min(end))? {
+        match element.id {
+            BLOCK => block = Some(element.body),
+            DISCARD_PADDING => {
+                let size = element.end.map_or(0, |end| end - element.body).min(8) as usize;
+                let seconds = number(&input.read(element.body, size)?) as f64 / 1e9;
+                padding_s = if seconds <= MAX_PADDING_S { seconds } else { 0.0 };
+            }
+            _ => {}
+        }
+    }
+    Ok((block, padding_s))
+}
+
+/// The audio track that a track's entry describes; `None` when it is no sound.
+fn audio_track(entry: &[u8]) -> Option<TrackLayout> {
+    let find = |id: u32| elements(entry).find(|(found, _)| *found == id).map(|(_, body)| body);
+    if find(TRACK_TYPE).map(number) != Some(AUDIO) {
+        return None;
+    }
+    let codec = find(CODEC_ID).map(|id| String::from_utf8_lossy(id).trim_end_matches('\0').to_owned());
+    Some(TrackLayout {
+        id: find(TRACK_NUMBER).and_then(|id| u32::try_from(number(id)).ok()),
+        refused: find(CONTENT_ENCODINGS).and_then(encoding),
+        codec: codec.map(|id| id.strip_prefix("A_").unwrap_or(&id).to_owned()),
+        ..TrackLayout::default()
+    })
+}
+
+/// The name of what was done to a track's packets after coding.
+fn encoding(encodings: &[u8]) -> Option<String> {
+    let (_, encoding) = elements(encodings).find(|(id, _)| *id == CONTENT_ENCODING)?;
+    let find = |id: u32| elements(encoding).find(|(found, _)| *found == id).map(|(_, body)| body);
+    if find(CONTENT_ENCODING_TYPE).map_or(0, number) == 1 || find(CONTENT_ENCRYPTION).is_some() {
+        return Some("an encrypted Matroska track".into());
+    }
+    let algorithm = find(CONTENT_COMPRESSION).map_or(0, |compression| {
+        elements(compression).find(|(id, _)| *id == CONTENT_COMP_ALGO).map_or(0, |(_, body)| number(body))
+    });
+    let name = match algorithm {
+        0 => "zlib",
+        1 => "bzlib",
+        2 => "LZO",
+        3 => "header stripping",
+        _ => "an unknown algorithm",
+    };
+    Some(format!("a Matroska track with compressed packets ({name})"))
+}
+
+/// The elements in `bytes`, one after the other: id and body.
+fn elements(mut bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    std::iter::from_fn(move || {
+        let element = parse(bytes, 0)?;
+        let end = element.end.map_or(bytes.len(), |end| usize::try_from(end).unwrap_or(usize::MAX)).min(bytes.len());
+        let body = bytes.get(element.body as usize..end)?;
+        bytes = &bytes[end..];
+        Some((element.id, body))
+    })
+}
+
+/// An unsigned number, as elements hold it.
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().take(8).fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
 struct Element {
@@ -107,18 +202,13 @@ struct Element {
     end: Option<u64>,
 }
 
-/// The last element with this id between two offsets, if elements of known size lead to it.
-fn last(input: &mut Input, mut at: u64, end: u64, id: u32) -> Result<Option<Element>, Failure> {
-    let mut found = None;
-    for _ in 0..MAX_ELEMENTS {
-        if at >= end {
-            break;
-        }
+/// The elements between two offsets, as far as elements of known size lead.
+fn children(input: &mut Input, mut at: u64, end: u64) -> Result<Vec<Element>, Failure> {
+    let mut found = Vec::new();
+    while at < end && found.len() < MAX_ELEMENTS {
         let Some(element) = element(input, at)? else { break };
         let next = element.end;
-        if element.id == id {
-            found = Some(element);
-        }
+        found.push(element);
         match next {
             Some(next) if next > at => at = next,
             _ => break,
@@ -139,17 +229,21 @@ fn parse(bytes: &[u8], at: u64) -> Option<Element> {
     }
     let mut padded = [0; 4];
     padded[4 - id_length..].copy_from_slice(bytes.get(..id_length)?);
-    let first = *bytes.get(id_length)?;
-    let size_length = first.leading_zeros() as usize + 1;
-    if size_length > 8 {
-        return None;
-    }
-    let rest = bytes.get(id_length + 1..id_length + size_length)?;
-    let marker = u64::from(first) & ((1u64 << (8 - size_length)) - 1);
-    let size = rest.iter().fold(marker, |value, byte| value << 8 | u64::from(*byte));
+    let (size, size_length) = vint(&bytes[id_length..])?;
     let known = size != (1u64 << (7 * size_length)) - 1;
     let body = at + (id_length + size_length) as u64;
     Some(Element { id: be32(&padded, 0)?, body, end: if known { body.checked_add(size) } else { None } })
+}
+
+/// A number whose first byte says how long it is, and its length.
+fn vint(bytes: &[u8]) -> Option<(u64, usize)> {
+    let first = *bytes.first()?;
+    let length = first.leading_zeros() as usize + 1;
+    if length > 8 {
+        return None;
+    }
+    let marker = u64::from(first) & ((1u64 << (8 - length)) - 1);
+    Some((bytes.get(1..length)?.iter().fold(marker, |value, byte| value << 8 | u64::from(*byte)), length))
 }
 
 #[cfg(test)]
@@ -162,11 +256,20 @@ mod tests {
     }
 
     #[test]
-    fn the_padding_of_the_last_group_is_found() {
+    fn the_tracks_their_encoding_and_the_padding_of_their_last_packets_are_found() {
         let mut bytes = b"\x1a\x45\xdf\xa3\x82xx\x18\x53\x80\x67\xff".to_vec();
+        // Video, and two tracks of sound; the second's packets are compressed by bzlib.
+        bytes.extend(b"\x16\x54\xae\x6b\xac\xae\x86\xd7\x81\x01\x83\x81\x01\xae\x8a\xd7\x81\x02\x83\x81\x02\x86\x82A_");
+        bytes.extend(
+            b"\xae\x96\xd7\x81\x03\x83\x81\x02\x6d\x80\x8d\x62\x40\x8a\x50\x34\x87\x42\x54\x81\x01\xec\x81\x00",
+        );
         bytes.extend(b"\x1f\x43\xb6\x75\x83old");
-        bytes.extend(b"\x1f\x43\xb6\x75\x91\xa3\x84soun\xa0\x89\xa1\x82bl\x75\xa2\x82\x27\x10");
-        assert_eq!(read_bytes(&bytes), EbmlSegment { missing: 0, padding_s: 10e-6 });
+        bytes.extend(b"\x1f\x43\xb6\x75\x95\xa3\x84\x82oun\xa0\x8d\xa1\x82\x82l\x75\xa2\x82\x27\x10\xec\x82\x00\x00");
+        let found = read_bytes(&bytes);
+        let [first, second] = &found.tracks[..] else { panic!("{found:?}") };
+        assert_eq!((first.id, first.timing.padding_s, &first.refused), (Some(2), 10e-6, &None));
+        assert_eq!((second.id, second.timing.padding_s), (Some(3), 0.0));
+        assert!(second.refused.as_deref().is_some_and(|name| name.contains("bzlib")), "{second:?}");
     }
 
     #[test]

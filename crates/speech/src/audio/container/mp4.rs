@@ -106,7 +106,11 @@ fn tracks(moov: &[u8]) -> Option<Vec<TrackLayout>> {
     let movie_scale = scale(inside(moov, &[b"mvhd"])?)?;
     let is_audio = |trak: &&[u8]| inside(trak, &[b"mdia", b"hdlr"]).and_then(|hdlr| hdlr.get(8..12)) == Some(b"soun");
     let traks = boxes(moov).filter(|(kind, _)| kind == b"trak").map(|(_, body)| body).filter(is_audio);
-    Some(traks.map(|trak| track(moov, trak, movie_scale).unwrap_or_default()).collect())
+    let track = |trak| {
+        let id = inside(trak, &[b"tkhd"]).and_then(track_id);
+        TrackLayout { id, ..track(moov, trak, movie_scale).unwrap_or_default() }
+    };
+    Some(traks.map(track).collect())
 }
 
 fn track(moov: &[u8], trak: &[u8], movie_scale: f64) -> Option<TrackLayout> {
@@ -118,7 +122,13 @@ fn track(moov: &[u8], trak: &[u8], movie_scale: f64) -> Option<TrackLayout> {
         codec: Some(codec_name(entry)),
         // For HE-AAC twice that of the decoder's configuration.
         sample_rate: Some(u32::from(be16(body, 24).unwrap_or(0))),
-        timing: TrackTiming { delay_s, keep_s, ..TrackTiming::default() },
+        timing: TrackTiming {
+            start_s: start(trak, movie_scale).unwrap_or(0.0),
+            delay_s,
+            keep_s,
+            ..TrackTiming::default()
+        },
+        ..TrackLayout::default()
     })
 }
 
@@ -139,21 +149,45 @@ fn scale(header: &[u8]) -> Option<f64> {
     be32(header, at).filter(|scale| *scale > 0).map(f64::from)
 }
 
+/// Number of the track, of a `tkhd` box.
+fn track_id(header: &[u8]) -> Option<u32> {
+    be32(header, if *header.first()? == 1 { 20 } else { 12 })
+}
+
+/// Seconds until the track begins: the empty edits before the first that refers to media.
+fn start(track: &[u8], movie_scale: f64) -> Option<f64> {
+    let edits = edits(track)?;
+    Some(edits.take_while(|edit| edit.time < 0.0).map(|edit| edit.duration / movie_scale).sum())
+}
+
 /// Seconds to skip, then to keep, by the first edit that refers to media.
 fn edit(track: &[u8], media_scale: f64, movie_scale: f64) -> Option<(f64, Option<f64>)> {
+    let edit = edits(track)?.find(|edit| edit.time >= 0.0)?;
+    let keep = (edit.duration > 0.0).then_some(edit.duration / movie_scale);
+    Some((edit.time / media_scale, keep))
+}
+
+/// One entry of an edit list.
+struct Edit {
+    /// In ticks of the movie.
+    duration: f64,
+    /// In ticks of the media; negative for an empty edit.
+    time: f64,
+}
+
+/// The entries of a track's edit list.
+fn edits(track: &[u8]) -> Option<impl Iterator<Item = Edit> + '_> {
     let list = inside(track, &[b"edts", b"elst"])?;
     let wide = *list.first()? == 1;
     let (size, count) = (if wide { 20 } else { 12 }, be32(list, 4)? as usize);
-    (0..count.min(1024)).find_map(|n| {
+    Some((0..count.min(1024)).map_while(move |n| {
         let at = 8 + n * size;
-        let (duration, time) = if wide {
-            (be64(list, at)? as f64, be64(list, at + 8)?.cast_signed() as f64)
+        Some(if wide {
+            Edit { duration: be64(list, at)? as f64, time: be64(list, at + 8)?.cast_signed() as f64 }
         } else {
-            (f64::from(be32(list, at)?), f64::from(be32(list, at + 4)?.cast_signed()))
-        };
-        let keep = (duration > 0.0).then_some(duration / movie_scale);
-        (time >= 0.0).then_some((time / media_scale, keep))
-    })
+            Edit { duration: f64::from(be32(list, at)?), time: f64::from(be32(list, at + 4)?.cast_signed()) }
+        })
+    }))
 }
 
 /// Seconds of delay by Apple's own tag, in files without an edit list.

@@ -1,6 +1,7 @@
 //! Ogg: Vorbis, Opus and FLAC.
 
-use super::{Container, Input, Layout, TrackTiming};
+use super::{Container, Input, Layout, TrackLayout, TrackTiming};
+use crate::audio::bytes::le32;
 use crate::audio::codec::OPUS_RATE;
 use crate::audio::errors;
 use domain::Failure;
@@ -15,13 +16,17 @@ use symphonia_core::io::MediaSourceStream;
 const TAIL: usize = 66_000;
 
 /// First bytes of a stream's first packet, and the name of a codec that can't be decoded.
-const UNSUPPORTED: [(&[u8], &str); 6] = [
-    (b"Speex   ", "Speex"),
+const UNSUPPORTED: [(&[u8], &str); 3] = [(b"Speex   ", "Speex"), (b"CELT    ", "CELT"), (b"PCM     ", "OggPCM")];
+
+/// First bytes of the first packet of a stream that is no sound, and its name.
+const NOT_SOUND: [(&[u8], &str); 7] = [
     (b"\x80theora", "Theora video"),
     (b"fishead\0", "a skeleton of several streams"),
-    (b"CELT    ", "CELT"),
-    (b"PCM     ", "OggPCM"),
     (b"BBCD\0", "Dirac video"),
+    (b"\x80kate\0", "Kate subtitles"),
+    (b"OVP80", "VP8 video"),
+    (b"\x01video\0", "OGM video"),
+    (b"CMML\0", "CMML text"),
 ];
 
 pub(super) struct Ogg;
@@ -36,12 +41,17 @@ impl Container for Ogg {
     }
 
     fn layout(&self, input: &mut Input) -> Result<Layout, Failure> {
-        if let Some(name) = unsupported_codec(&input.head) {
-            return Err(errors::unsupported(name));
-        }
         let tail = input.read(input.length.saturating_sub(TAIL as u64), TAIL)?;
         let mut layout = Layout::new(&Ogg, input.start..input.length);
         layout.missing = missing(&tail);
+        let streams = streams(&input.head);
+        layout.tracks = streams.iter().filter(|stream| stream.is_sound).map(|stream| stream.track.clone()).collect();
+        let name = |track: &TrackLayout| track.refused.clone().or_else(|| track.codec.clone());
+        if streams.iter().all(|stream| name(&stream.track).is_some())
+            && let Some(name) = streams.first().and_then(|stream| name(&stream.track))
+        {
+            return Err(errors::unsupported(&name));
+        }
         Ok(layout)
     }
 
@@ -57,14 +67,41 @@ impl Container for Ogg {
     }
 }
 
-/// The name of the first stream's codec, if it is one that can't be decoded.
-fn unsupported_codec(head: &[u8]) -> Option<&'static str> {
-    let segments = usize::from(*head.get(26)?);
-    let packet = head.get(27 + segments..)?;
-    if packet.starts_with(b"OpusHead") && packet.get(18).is_some_and(|family| *family > 1) {
-        return Some("Opus with a channel mapping of its own");
+/// One of the streams that a file begins with.
+struct Stream {
+    track: TrackLayout,
+    is_sound: bool,
+}
+
+/// The streams that begin together, in file order: a page each, marked as the first of its stream.
+fn streams(mut head: &[u8]) -> Vec<Stream> {
+    let mut found = Vec::new();
+    while head.starts_with(b"OggS") && head.get(5).is_some_and(|flags| flags & 2 != 0) {
+        let Some((stream, length)) = stream(head) else { break };
+        found.push(stream);
+        head = head.get(length..).unwrap_or_default();
     }
-    UNSUPPORTED.into_iter().find(|(magic, _)| packet.starts_with(magic)).map(|(_, name)| name)
+    found
+}
+
+/// The stream that a page begins, and the page's length.
+fn stream(page: &[u8]) -> Option<(Stream, usize)> {
+    let serial = le32(page, 14)?;
+    let segments = usize::from(*page.get(26)?);
+    let body: usize = page.get(27..27 + segments)?.iter().map(|n| usize::from(*n)).sum();
+    let packet = &page[27 + segments..];
+    let named = |names: &[(&[u8], &str)]| {
+        names.iter().find(|(magic, _)| packet.starts_with(magic)).map(|(_, name)| (*name).to_owned())
+    };
+    let not_sound = named(&NOT_SOUND);
+    let own_mapping = packet.starts_with(b"OpusHead") && packet.get(18).is_some_and(|family| *family > 1);
+    let track = TrackLayout {
+        id: Some(serial),
+        refused: own_mapping.then(|| "Opus with a channel mapping of its own".to_owned()),
+        codec: not_sound.clone().or_else(|| named(&UNSUPPORTED)),
+        ..TrackLayout::default()
+    };
+    Some((Stream { track, is_sound: not_sound.is_none() }, 27 + segments + body))
 }
 
 /// Bytes by which the last page in `tail`, the end of a file, exceeds that end.
