@@ -9,7 +9,7 @@ sources="${CARGO_HOME:-$HOME/.cargo}/registry/src"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 
-for program in worker producer dispatcher; do
+for program in worker producer dispatcher console; do
   cargo tree --locked --offline --target "$host" --edges normal --prefix none --format '{p}|{l}' -p "emofleet-$program"
 done | sed 's/ (proc-macro)//; s/ (\*)//' | grep -v '^emofleet-' | sed 's/^\([^ ]*\) v\([^| ]*\)[^|]*|/\1-\2|/' | sort -u >"$work/crates"
 

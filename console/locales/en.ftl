@@ -137,6 +137,7 @@ error-object-not-found = The uploaded recording is gone. Upload it again.
 error-object-changed = The uploaded recording was replaced meanwhile. Upload it again.
 error-object-too-large = The recording is too large. Send a shorter or a compressed one.
 error-store-unreachable = The object store does not answer. Try again in a moment.
+error-store-refused = The object store refuses this request. The operator finds its answer in the log.
 error-store-denied = The object store refuses access. The operator has to check its settings.
 error-audio-empty = The file is empty. Record or export it again.
 error-audio-not-audio = This is no audio file that is known here, whatever its name says.

@@ -134,6 +134,7 @@ error-object-not-found = 上传的录音已不存在，请重新上传。
 error-object-changed = 上传的录音已被替换，请重新上传。
 error-object-too-large = 录音太大，请上传更短或压缩后的录音。
 error-store-unreachable = 对象存储没有响应，请稍后重试。
+error-store-refused = 对象存储拒绝了这个请求。运维人员可在日志中查看它的答复。
 error-store-denied = 对象存储拒绝访问，请管理员检查设置。
 error-audio-empty = 文件是空的，请重新录制或导出。
 error-audio-not-audio = 这不是可识别的音频文件，与文件名无关。

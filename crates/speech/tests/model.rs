@@ -49,8 +49,13 @@ fn a_prediction_does_not_depend_on_the_batch() {
         let scores = |prediction: &speech::model::Prediction| Scores::from_logits(&prediction.logits).expect("finite");
         let off = worst(scores(alone).as_array(), scores(among_others).as_array());
         assert!(off < 1e-4, "{} samples: scores differ by {off}", sound.len());
-        assert!(worst(&alone.embedding, &among_others.embedding) < 1e-4);
-        assert!(worst(&alone.frames, &among_others.frames) < 1e-3);
+        // A single frame has no spread over time, and what is divided by a spread of almost zero magnifies rounding.
+        let limit = if frame_count(sound.len()) == 1 { 1e-3 } else { 1e-5 };
+        let largest = alone.embedding.iter().fold(1.0, |most: f32, value| most.max(value.abs()));
+        let (embedding, frames) =
+            (worst(&alone.embedding, &among_others.embedding), worst(&alone.frames, &among_others.frames));
+        assert!(embedding < limit * largest, "{} samples: embeddings differ by {embedding}", sound.len());
+        assert!(frames < 10.0 * limit * largest, "{} samples: frames differ by {frames}", sound.len());
     }
 }
 
