@@ -58,16 +58,16 @@ impl Lang {
 
     /// The best of `Accept-Language`; English for those who read neither.
     pub(crate) fn accepted(header: &str) -> Self {
-        let mut wishes: Vec<(f32, Self)> = header
+        let mut preferences: Vec<(f32, Self)> = header
             .split(',')
-            .filter_map(|wish| {
-                let (tag, quality) = wish.split_once(";q=").unwrap_or((wish, "1"));
+            .filter_map(|preference| {
+                let (tag, quality) = preference.split_once(";q=").unwrap_or((preference, "1"));
                 Some((quality.trim().parse().unwrap_or(0.0), Self::from_tag(tag)?))
             })
             .collect();
-        // Stable: of equal wishes the first one.
-        wishes.sort_by(|a, b| b.0.total_cmp(&a.0));
-        wishes.first().map_or(Self::En, |wish| wish.1)
+        // Stable: of equal preferences the first one.
+        preferences.sort_by(|a, b| b.0.total_cmp(&a.0));
+        preferences.first().map_or(Self::En, |preference| preference.1)
     }
 
     /// A text by its key; the key itself when there is none.

@@ -60,10 +60,10 @@ pub enum Command {
     /// Show, replay or drop dead letters
     #[command(subcommand)]
     Dlq(DlqCommand),
-    /// Try alert rules on the calls already heard.
+    /// Try alert rules on the calls already analysed.
     #[command(subcommand)]
     Alerts(crate::alerts::AlertsCommand),
-    /// Take in what people say of what the model heard.
+    /// Import what people say of the predictions.
     #[command(subcommand)]
     Review(crate::review::ReviewCommand),
     /// Delete old calls, or one call: artifacts, then rows, alerts and reviews

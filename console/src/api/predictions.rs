@@ -118,7 +118,7 @@ pub(super) struct Refused(ProblemBody);
 impl App {
     async fn answer(&self, caller: &Principal, request: Request, plain: bool) -> Result<Response, Problem> {
         let begun = Instant::now();
-        let (key, at_once) = wishes(request.headers())?;
+        let (key, at_once) = preferences(request.headers())?;
         let (received, workers) = tokio::join!(self.receive(request, 1), self.workers.require());
         let mut received = received?;
         workers?;
@@ -138,12 +138,13 @@ impl App {
 }
 
 /// `Idempotency-Key`, and whether the caller would rather not wait.
-fn wishes(headers: &HeaderMap) -> Result<(Option<String>, bool), Problem> {
+fn preferences(headers: &HeaderMap) -> Result<(Option<String>, bool), Problem> {
     let key = headers.get(IDEMPOTENCY_KEY).map(|key| key.to_str().map(str::to_owned)).transpose();
     let key = key.map_err(|_| Problem::bad_request("`Idempotency-Key` has characters other than ASCII."))?;
     let prefer = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
-    let at_once =
-        prefer.flat_map(|value| value.split(',')).any(|wish| wish.trim().eq_ignore_ascii_case("respond-async"));
+    let at_once = prefer
+        .flat_map(|value| value.split(','))
+        .any(|preference| preference.trim().eq_ignore_ascii_case("respond-async"));
     Ok((key, at_once))
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn role_capabilities(role: &str) -> Option<&'static [Capability]> {
 /// Who it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Who {
-    /// Whoever reaches the console on loopback, where no login is asked for.
+    /// Anyone who reaches the console on loopback, where no login is asked for.
     Local,
     /// A person with a session.
     User(String),

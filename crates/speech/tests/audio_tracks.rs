@@ -1,4 +1,4 @@
-//! Every audio track of a container is heard: its channels are numbered on after those of the track before.
+//! Every audio track of a container is analysed: its channels are numbered on after those of the track before.
 
 mod recordings;
 
@@ -29,7 +29,7 @@ impl Sink for Keep {
 }
 
 /// Preprocesses a file with the job's layout and the operator's default policy.
-fn heard(path: &Path, layout: Option<&ChannelLayout>) -> Result<(Preprocessed, Vec<Vec<f32>>), Failure> {
+fn analysed(path: &Path, layout: Option<&ChannelLayout>) -> Result<(Preprocessed, Vec<Vec<f32>>), Failure> {
     let settings = Settings::load().expect("the settings are valid");
     let runtime = Runtime::load(&settings.runtime).unwrap_or_else(|error| panic!("{error}"));
     let detector = VoiceDetector::load(&runtime).expect("Silero's model loads");
@@ -124,7 +124,7 @@ fn tracks_of_other_rates_codecs_and_lengths_are_channels_side_by_side() {
         let expected: Vec<Vec<f32>> = single.iter().flat_map(|path| alone(path)).collect();
         let channels = u16::try_from(expected.len()).expect("few");
         let (found, samples) =
-            heard(&whole, Some(&speakers(channels))).unwrap_or_else(|failure| panic!("{name}: {failure}"));
+            analysed(&whole, Some(&speakers(channels))).unwrap_or_else(|failure| panic!("{name}: {failure}"));
         assert_eq!((found.facts.channels, samples.len()), (channels, expected.len()), "{name}");
         let longest = expected.iter().map(Vec::len).max().expect("a track");
         for (number, (found, expected)) in samples.iter().zip(&expected).enumerate() {
@@ -146,15 +146,15 @@ fn the_roles_of_two_tracks_are_those_of_two_channels() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let parts = || [part(3.0, 48_000, 1, "a.m4a", &["-c:a", "aac"]), part(2.0, 48_000, 1, "b.m4a", &["-c:a", "aac"])];
     let (whole, single) = container(folder.path(), "call.m4a", &parts(), &[]);
-    let (found, samples) = heard(&whole, None).expect("a call");
+    let (found, samples) = analysed(&whole, None).expect("a call");
     let roles: Vec<_> = found.tracks.iter().map(|track| (track.channel, track.role, track.scored)).collect();
     assert_eq!(roles, [(Some(0), Role::Agent, false), (Some(1), Role::Customer, true)]);
     assert_eq!(samples.len(), 1, "the agent's track goes no further");
     let customer = &alone(&single[1])[0];
     assert!(agreement(customer, &samples[0]) > 60.0 && samples[0].len() > customer.len());
-    let (found, mixed) = heard(&whole, Some(&ChannelLayout::Mix)).expect("a call");
+    let (found, mixed) = analysed(&whole, Some(&ChannelLayout::Mix)).expect("a call");
     assert_eq!(found.tracks, [Track { channel: None, role: Role::Mixed, scored: true }]);
-    let (_, apart) = heard(&whole, Some(&speakers(2))).expect("a call");
+    let (_, apart) = analysed(&whole, Some(&speakers(2))).expect("a call");
     let average: Vec<f32> = apart[0].iter().zip(&apart[1]).map(|(a, b)| f32::midpoint(*a, *b)).collect();
     assert!(agreement(&average, &mixed[0]) > 80.0);
 }
@@ -174,7 +174,8 @@ fn a_track_that_begins_later_is_heard_later() {
         let target = whole.to_string_lossy();
         let inputs = ["-i", &paths[0], "-itsoffset", "2", "-i", &paths[1]];
         ffmpeg(&[&inputs[..], &["-map", "0", "-map", "1", "-c:a", codec, &target]].concat(), b"");
-        let (found, samples) = heard(&whole, Some(&speakers(2))).unwrap_or_else(|failure| panic!("{name}: {failure}"));
+        let (found, samples) =
+            analysed(&whole, Some(&speakers(2))).unwrap_or_else(|failure| panic!("{name}: {failure}"));
         assert!(samples[1][..31_900].iter().all(|s| *s == 0.0), "{name}: silence until it begins");
         let same = agreement(&alone(&single[1])[0], &samples[1][32_000..48_000]);
         assert!(same > 40.0, "{name}: {same:.1} dB");
@@ -189,20 +190,20 @@ fn a_track_that_cant_be_decoded_is_named_and_the_others_are_heard() {
     let unknown = || part(2.0, 48_000, 2, "b.ac3", &["-c:a", "ac3"]);
     for name in ["call.mp4", "call.mkv"] {
         let (whole, _) = container(folder.path(), name, &[unknown(), alac()], &[]);
-        let (found, samples) = heard(&whole, None).unwrap_or_else(|failure| panic!("{name}: {failure}"));
+        let (found, samples) = analysed(&whole, None).unwrap_or_else(|failure| panic!("{name}: {failure}"));
         assert_eq!((found.facts.channels, samples.len()), (2, 1), "{name}: it counts as one channel");
         let failure = found.facts.tracks[0].failure.as_ref().expect("said");
         assert_eq!(failure.code, FailureCode::AudioUnsupportedCodec);
         assert!(failure.message.contains("audio track 0") && failure.message.contains("AC"), "{failure}");
         assert!(!found.tracks[0].scored && found.tracks[1].scored);
         let (whole, _) = container(folder.path(), name, &[alac(), unknown()], &[]);
-        let failure = heard(&whole, None).expect_err("only the agent can be heard, who is not scored");
+        let failure = analysed(&whole, None).expect_err("only the agent can be analysed, who is not scored");
         assert_eq!(failure.code, FailureCode::AudioUnsupportedCodec, "{name}");
         assert!(failure.message.contains("audio track 1"), "{failure}");
-        let (found, samples) = heard(&whole, Some(&speakers(2))).expect("one speaker is heard");
+        let (found, samples) = analysed(&whole, Some(&speakers(2))).expect("one speaker is analysed");
         assert_eq!((samples.len(), found.tracks[0].scored, found.tracks[1].scored), (1, true, false), "{name}");
         let (whole, _) = container(folder.path(), name, &[unknown(), unknown()], &[]);
-        assert_eq!(heard(&whole, None).expect_err("nothing").code, FailureCode::AudioUnsupportedCodec, "{name}");
+        assert_eq!(analysed(&whole, None).expect_err("nothing").code, FailureCode::AudioUnsupportedCodec, "{name}");
     }
 }
 
@@ -211,8 +212,8 @@ fn the_limits_hold_over_all_tracks() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let parts: Vec<Part> = (0..5).map(|_| part(0.5, 16_000, 2, "a.wav", &["-c:a", "pcm_s16le"])).collect();
     let (whole, _) = container(folder.path(), "wide.mka", &parts, &[]);
-    let failure = heard(&whole, None).expect_err("ten channels");
+    let failure = analysed(&whole, None).expect_err("ten channels");
     assert_eq!(failure.code, FailureCode::AudioTooManyChannels);
     let (whole, _) = container(folder.path(), "fits.mka", &parts[..4], &[]);
-    assert_eq!(heard(&whole, None).expect("eight channels").1.len(), 8);
+    assert_eq!(analysed(&whole, None).expect("eight channels").1.len(), 8);
 }

@@ -1,4 +1,4 @@
-//! Tells consoles how far a job is that somebody waits for. Nothing depends on the arrival of a note.
+//! Reports the progress of interactive jobs to consoles. Nothing depends on the arrival of a report.
 
 use adapters::amqp::Lane;
 use adapters::postgres::Database;

@@ -1,4 +1,4 @@
-//! What an analysis is told from outside, and tells, while it runs.
+//! Limits and cancellation of a running analysis, and the progress that it reports.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio_util::sync::CancellationToken;

@@ -73,7 +73,7 @@ impl Recording {
         self.decoders().any(|decoder| decoder.facts().sample_rate > 0)
     }
 
-    /// Why a channel can't be heard, if its track can't be decoded.
+    /// Why a channel has no sound, if its track can't be decoded.
     pub(super) fn failure(&self, channel: u16) -> Option<&Failure> {
         self.tracks.iter().find(|track| track.channels.contains(&channel))?.decoder.as_ref().err()
     }
@@ -100,7 +100,7 @@ impl Recording {
     /// # Errors
     /// `worker.internal` for a rate that can't be resampled.
     pub(super) fn select(&mut self, wanted: &[&Track]) -> Result<Aligned<'_>, Failure> {
-        let heard: usize = self.decoders().map(|decoder| usize::from(decoder.channels())).sum();
+        let decoded: usize = self.decoders().map(|decoder| usize::from(decoder.channels())).sum();
         let begin = self.begin_s();
         for track in &mut self.tracks {
             let Ok(decoder) = &track.decoder else { continue };
@@ -109,7 +109,7 @@ impl Recording {
                     Some(Output { place, part: Part::Channel(usize::from(channel - track.channels.start)) })
                 }
                 Some(_) => None,
-                None => Some(Output { place, part: Part::Mix(1.0 / heard.max(1) as f32) }),
+                None => Some(Output { place, part: Part::Mix(1.0 / decoded.max(1) as f32) }),
             });
             track.feed = Feed::new(decoder, outputs.collect(), start_s(decoder, begin))?;
         }

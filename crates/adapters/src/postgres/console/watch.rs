@@ -12,7 +12,7 @@ use crate::postgres::{Database, Status, errors};
 /// Channel of `NOTIFY` that carries [`ProgressNote`]s.
 const CHANNEL: &str = "emofleet_progress";
 
-/// Where a job stands.
+/// The state of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobState {
     /// The job.
