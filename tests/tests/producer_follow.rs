@@ -149,7 +149,7 @@ async fn results_are_a_table_json_lines_or_csv() {
 
     let (_, csv) = run(&trial.settings, &["results", "--format", "csv", "--limit", "2"]).await.unwrap();
     assert_eq!(csv.lines().count(), 3);
-    assert!(csv.starts_with("job_id,bucket,key,call_id,status,emotion"), "{csv}");
+    assert!(csv.starts_with("\u{feff}job_id,bucket,key,call_id,status,emotion"), "{csv}");
     let (_, limited) = run(&trial.settings, &["results", "--limit", "1"]).await.unwrap();
     assert!(limited.contains("and more"), "{limited}");
     database.close().await;
