@@ -27,7 +27,7 @@ pub(crate) struct App {
     pub store: Store,
     /// The way to the queue.
     pub publisher: Publisher,
-    /// Jobs that somebody waits for.
+    /// Jobs with a request or a page waiting for their result.
     pub hub: Hub,
     /// Whether workers are there.
     pub workers: Workers,

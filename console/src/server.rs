@@ -71,7 +71,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Resul
     Ok(Serving { address, task })
 }
 
-/// Off loopback, nobody is let in before somebody could log in.
+/// At an address other than loopback, the console refuses to start until a user or a token exists.
 async fn until_allowed(app: &App, stop: &CancellationToken) -> anyhow::Result<()> {
     if !app.settings.console.needs_login() {
         return Ok(());

@@ -16,7 +16,7 @@ pub(crate) enum Capability {
     Read,
     /// Play and download audio and embeddings.
     Listen,
-    /// Say what was heard.
+    /// Review predictions.
     Review,
     /// Delete, export, replay.
     Admin,

@@ -1,4 +1,4 @@
-//! Jobs that somebody waits for. One statement asks for all of them; notes of workers arrive in between.
+//! Jobs with a request waiting for their result. One statement polls all of them; progress notifications arrive in between.
 
 use adapters::postgres::Database;
 use adapters::postgres::Status;

@@ -45,7 +45,7 @@ impl Origin {
         Self::named(format!("console {}", Utc::now().format("%Y-%m-%d")))
     }
 
-    /// Several files that somebody uploaded together.
+    /// Files of one upload, as a batch.
     pub(crate) fn together() -> Self {
         let now = Utc::now();
         Self::named(format!("upload {} {}", now.format("%Y-%m-%d %H:%M:%S"), &Uuid::new_v4().simple().to_string()[..6]))

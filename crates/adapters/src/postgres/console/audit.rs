@@ -4,7 +4,7 @@ use domain::{Failure, JobId};
 
 use crate::postgres::{Database, errors, text};
 
-/// What somebody did.
+/// An entry of the audit log: who did what.
 #[derive(Debug, Clone)]
 pub struct AuditEntry<'a> {
     /// `user:NAME`, `token:NAME` or `local`.
