@@ -1,8 +1,16 @@
 //! Times as people and their tools write them. What could mean two days, or no call's day, is refused, never guessed.
 
-use chrono::{DateTime, Datelike, FixedOffset, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+mod numeric;
+mod offset;
+mod words;
+
+use chrono::{DateTime, Datelike, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use chrono::{TimeZone, Timelike};
 use chrono_tz::Tz;
+
+use numeric::{compact, unix};
+use offset::without_zone;
+use words::{half_of_day, is_weekday, month_named};
 
 /// No call was recorded digitally before: an earlier date is a clock that was never set, or a wrong unit.
 const EARLIEST_YEAR: i32 = 1990;
@@ -166,149 +174,6 @@ fn plain(text: &str) -> String {
     text.trim_end_matches(':').split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Seconds, milli-, micro- or nanoseconds since 1970.
-fn unix(text: &str) -> Result<Option<DateTime<Utc>>, String> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || !digits(whole) || !digits(fraction) {
-        return Ok(None);
-    }
-    let number: i64 = whole.parse().map_err(|_| "is no time: it has too many digits")?;
-    let time = match whole.len() {
-        10 => DateTime::from_timestamp(number, 0).map(|t| t + TimeDelta::milliseconds(thousandths(fraction))),
-        13 => DateTime::from_timestamp_millis(number),
-        16 => DateTime::from_timestamp_micros(number),
-        19 => Some(DateTime::from_timestamp_nanos(number)),
-        8 | 12 | 14 => return Ok(None),
-        1 if number == 0 => return Err("is no call's time: it is the zero of Unix time".into()),
-        5 => {
-            return Err(
-                "may be a serial number of a spreadsheet: format the column as a date, or save it as XLSX".into()
-            );
-        }
-        _ => return Err("is a number, but neither a date like 20261122 nor a Unix time in s or ms".into()),
-    };
-    time.map(Some).ok_or_else(|| "is out of range".into())
-}
-
-fn thousandths(fraction: &str) -> i64 {
-    format!("{fraction:0<3}")[..3].parse().unwrap_or(0)
-}
-
-/// `20261122`, `20261122140500`, `20261122T1405`.
-fn compact(text: &str) -> Option<NaiveDateTime> {
-    let (stamp, fraction) = text.split_once(['.', ',']).unwrap_or((text, ""));
-    let digits: String = stamp.chars().filter(|c| !matches!(c, 'T' | 't' | ' ')).collect();
-    let begins = stamp.len() >= 8 && stamp.as_bytes()[..8].iter().all(u8::is_ascii_digit);
-    let numeric = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-    if !begins || !numeric(&digits) || !numeric(fraction) || stamp.len() > digits.len() + 1 {
-        return None;
-    }
-    let rest = match digits.len() {
-        8 => "000000",
-        12 => "00",
-        14 => "",
-        _ => return None,
-    };
-    let time = NaiveDateTime::parse_from_str(&format!("{digits}{rest}"), "%Y%m%d%H%M%S").ok()?;
-    Some(time + TimeDelta::milliseconds(thousandths(fraction)))
-}
-
-/// Takes a zone off the end: `Z`, `UTC`, `GMT`, `+08`, `+0800`, `+08:00`, and the name that Java adds in brackets.
-fn without_zone(text: &str) -> Result<(&str, Option<FixedOffset>), String> {
-    let text = match text.strip_suffix(']').and_then(|t| t.rsplit_once('[')) {
-        Some((before, _)) => before.trim_end(),
-        None => text,
-    };
-    // `... 14:05:00 +0800 (CST)`.
-    let text = match text.strip_suffix(')').and_then(|t| t.rsplit_once('(')) {
-        Some((before, _)) => before.trim_end(),
-        None => text,
-    };
-    let has_time =
-        text.contains(':') || compact(text.split(['+', 'Z', 'z']).next().unwrap_or_default().trim()).is_some();
-    let upper = text.to_ascii_uppercase();
-    for (name, needs) in [("UTC", ' '), ("GMT", ' '), ("Z", '0')] {
-        if let Some(before) = upper.strip_suffix(name)
-            && has_time
-            && before.ends_with(|c: char| c.is_ascii_digit() || c == needs || c == ' ')
-        {
-            return Ok((text[..before.len()].trim_end(), FixedOffset::east_opt(0)));
-        }
-    }
-    if let Some(at) = text.rfind(['+', '-']).filter(|at| has_time && *at > 8) {
-        let digits = text[at + 1..].replace(':', "");
-        let before = text[..at].trim_end();
-        let before = before.strip_suffix("UTC").or_else(|| before.strip_suffix("GMT")).unwrap_or(before).trim_end();
-        let after_time = before.contains(':') || compact(before).is_some();
-        let numeric = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-        if numeric && after_time && digits.len() <= 4 {
-            let number = digits.parse::<i32>().unwrap_or_default();
-            let (hours, minutes) = if digits.len() <= 2 { (number, 0) } else { (number / 100, number % 100) };
-            let seconds = (hours * 60 + minutes) * 60;
-            let sign = if text[at..].starts_with('-') { -1 } else { 1 };
-            let offset = FixedOffset::east_opt(sign * seconds).filter(|_| hours <= 14 && minutes < 60);
-            return offset
-                .map(|o| (before, Some(o)))
-                .ok_or_else(|| format!("has no offset from UTC in `{}`", &text[at..]));
-        }
-    }
-    let last = text.rsplit(' ').next().unwrap_or_default();
-    if has_time
-        && matches!(
-            last,
-            "CST"
-                | "CET"
-                | "CEST"
-                | "EST"
-                | "EDT"
-                | "PST"
-                | "PDT"
-                | "MST"
-                | "MDT"
-                | "CDT"
-                | "BST"
-                | "IST"
-                | "JST"
-                | "MEZ"
-                | "MESZ"
-                | "HKT"
-                | "SGT"
-        )
-    {
-        return Err(format!("names its zone {last}, which is more than one: write an offset like +08:00"));
-    }
-    Ok((text, None))
-}
-
-/// Which half of the day, and the text without that word.
-fn half_of_day(text: &str) -> (String, Option<bool>) {
-    let words = [
-        ("上午", false),
-        ("凌晨", false),
-        ("早上", false),
-        ("下午", true),
-        ("晚上", true),
-        ("中午", true),
-        ("a.m.", false),
-        ("p.m.", true),
-        ("am", false),
-        ("pm", true),
-    ];
-    let lower = text.to_ascii_lowercase();
-    for (word, afternoon) in words {
-        if let Some(at) = lower.find(word) {
-            let (before, behind) = (&text[..at], &text[at + word.len()..]);
-            let letter = |c: char| c.is_ascii_alphabetic();
-            if word.is_ascii() && (before.ends_with(letter) || behind.starts_with(letter)) {
-                continue;
-            }
-            return (format!("{before} {behind}"), Some(afternoon));
-        }
-    }
-    (text.to_owned(), None)
-}
-
 /// `14:05`, `2:05:09.25`; with a half of the day, hours to 12.
 fn time_of_day(text: &str, afternoon: Option<bool>) -> Result<NaiveTime, String> {
     let none = || format!("has no time of day in `{text}`");
@@ -330,72 +195,6 @@ fn time_of_day(text: &str, afternoon: Option<bool>) -> Result<NaiveTime, String>
     };
     let nanos = format!("{:0<9}", fraction.chars().take(9).collect::<String>()).parse().map_err(|_| none())?;
     NaiveTime::from_hms_nano_opt(hour, minute, second, nanos).ok_or_else(none)
-}
-
-fn month_named(word: &str) -> Option<u32> {
-    const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-    let lower = word.to_lowercase();
-    let german = match lower.as_str() {
-        "januar" => "january",
-        "februar" => "february",
-        "märz" | "mär" | "mrz" => "march",
-        "mai" => "may",
-        "juni" => "june",
-        "juli" => "july",
-        "oktober" | "okt" => "october",
-        "dezember" | "dez" => "december",
-        other => other,
-    };
-    let full = [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    ];
-    let found = full
-        .iter()
-        .zip(MONTHS)
-        .position(|(full, short)| german == *full || german == short || (german == "sept" && short == "sep"));
-    found.map(|at| at as u32 + 1)
-}
-
-fn is_weekday(word: &str) -> bool {
-    const DAYS: [&str; 23] = [
-        "mon",
-        "tue",
-        "wed",
-        "thu",
-        "fri",
-        "sat",
-        "sun",
-        "monday",
-        "tuesday",
-        "wednesday",
-        "thursday",
-        "friday",
-        "saturday",
-        "sunday",
-        "mo",
-        "di",
-        "mi",
-        "do",
-        "fr",
-        "sa",
-        "so",
-        "tues",
-        "thurs",
-    ];
-    let chinese = word.strip_prefix("星期").or_else(|| word.strip_prefix('周'));
-    DAYS.contains(&word.to_lowercase().as_str())
-        || chinese.is_some_and(|day| "一二三四五六日天".contains(day) && !day.is_empty())
 }
 
 /// Refuses what is no call's time.
