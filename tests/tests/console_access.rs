@@ -130,6 +130,11 @@ async fn people_log_in_and_do_what_their_role_allows() -> Result<()> {
     assert_eq!(as_user(&otto, this).await?.status(), StatusCode::NOT_FOUND);
     let list: Value = as_user(&otto, "/api/v1/analyses?team=7").await?.json().await?;
     assert_eq!(list["items"].as_array().map(Vec::len), Some(0));
+    // A batch may hold other teams' recordings, and its name may tell of them.
+    for all_teams in ["/api/v1/batches", "/api/v1/batches/00000000-0000-0000-0000-000000000000"] {
+        assert_eq!(as_user(&otto, all_teams).await?.status(), StatusCode::FORBIDDEN);
+    }
+    assert_eq!(as_user(&rita, "/api/v1/batches").await?.status(), StatusCode::OK);
 
     // A session ends by logging out, and by the operator's hand.
     client().post(at("/logout")).header("cookie", &rita).send().await?;

@@ -39,9 +39,10 @@ pub(super) struct BatchQuery {
 )]
 pub(super) async fn list(
     State(app): State<Shared>,
-    Caller(..): Caller<Reads>,
+    Caller(caller, _): Caller<Reads>,
     Query(query): Query<BatchQuery>,
 ) -> Result<Json<Page<Batch>>, Problem> {
+    caller.require_all_teams()?;
     let (limit, after) = (cursor::limit(query.limit)?, cursor::read(query.after.as_deref())?);
     let rows = app.database.batch_page(after, limit + 1).await?;
     let (rows, next) = cursor::page(rows, limit, |row| cursor::write(row.created_at, row.id.0));
@@ -57,9 +58,10 @@ pub(super) async fn list(
 )]
 pub(super) async fn read(
     State(app): State<Shared>,
-    Caller(..): Caller<Reads>,
+    Caller(caller, _): Caller<Reads>,
     Path(id): Path<Uuid>,
 ) -> Result<Json<Batch>, Problem> {
+    caller.require_all_teams()?;
     let id = BatchId(id);
     let row = app.database.batch(id).await?.ok_or_else(|| Problem::not_found("batch"))?;
     let progress = app.database.batch_progress(&id).await?;

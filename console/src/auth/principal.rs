@@ -95,6 +95,14 @@ impl Principal {
         }
     }
 
+    /// Refuses callers who see one team only: a batch may hold other teams' recordings.
+    pub(crate) fn require_all_teams(&self) -> Result<(), Problem> {
+        match self.team {
+            Some(_) => Err(Problem::forbidden("Batches are for those who see all teams.")),
+            None => Ok(()),
+        }
+    }
+
     /// Whether it may do this.
     pub(crate) fn may(&self, capability: Capability) -> bool {
         self.capabilities.contains(&capability)

@@ -49,10 +49,7 @@ pub(super) async fn page(
     f: Frame,
     Path(id): Path<Uuid>,
 ) -> Result<Response, Problem> {
-    // A batch may hold other teams' recordings.
-    if caller.team.is_some() {
-        return Err(Problem::forbidden("Batches are for those who see all teams."));
-    }
+    caller.require_all_teams()?;
     let batch = BatchId(id);
     let row = app.database.batch(batch).await?.ok_or_else(|| Problem::not_found("batch"))?;
     let progress = app.database.batch_progress(&batch).await?;
