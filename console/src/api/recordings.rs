@@ -72,7 +72,7 @@ pub(super) async fn list(
         customer: query.customer,
     };
     let rows = app.database.recordings(&filter, after, limit + 1).await?;
-    let (rows, next) = cursor::page(rows, limit, |row| cursor::write(row.created_at, row.id));
+    let (rows, next) = cursor::page(rows, limit, |row| cursor::write(row.created_at, row.facts.id));
     Ok(Json(Page { items: rows.into_iter().map(Into::into).collect(), next }))
 }
 

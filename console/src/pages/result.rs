@@ -84,7 +84,7 @@ pub(super) async fn page(
 ) -> Result<Response, Problem> {
     let job = JobId(job);
     let row = app.visible(job, caller.team.as_deref()).await?;
-    let name = file_name(&row.key).to_owned();
+    let name = file_name(&row.recording.key).to_owned();
     match (row.status, &row.failure) {
         (Status::Done, _) => done(&app, f, row, name, caller.may(Capability::Listen), &headers).await,
         (Status::Failed, Some(failure)) => {

@@ -121,9 +121,10 @@ impl App {
             embedding: fields.embedding.unwrap_or_else(|| kept("embedding") != false),
             model: self.settings.model.name.clone(),
         };
-        let object = ObjectRef { bucket: row.bucket.clone(), key: row.key.clone(), etag: row.etag.clone() };
+        let object =
+            ObjectRef { bucket: row.recording.bucket.clone(), key: row.recording.key.clone(), etag: row.etag.clone() };
         let origin = Origin::today();
-        let job = Job::new(origin.batch.id, object, row.call.clone(), options, Utc::now());
+        let job = Job::new(origin.batch.id, object, row.recording.call.clone(), options, Utc::now());
         let anew = job.job_id == row.job_id && row.status == Status::Failed;
         self.enqueue(job, &origin, anew).await
     }

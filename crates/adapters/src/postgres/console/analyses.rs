@@ -10,6 +10,7 @@ use sqlx::{FromRow, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 use super::filter::{AnalysisFilter, Cursor};
+use super::recordings::RecordingFacts;
 use crate::postgres::jobs::stored_failure;
 use crate::postgres::{Database, Status, errors};
 
@@ -20,8 +21,6 @@ const ANALYSIS: &str = include_str!("analysis.sql");
 pub struct AnalysisRow {
     /// The job.
     pub job_id: JobId,
-    /// Its recording.
-    pub recording_id: Uuid,
     /// Its batch; `None` once the batch is deleted.
     pub batch_id: Option<BatchId>,
     /// When the call began; when that is not known, when the job was submitted.
@@ -60,26 +59,10 @@ pub struct AnalysisRow {
     pub timings: Option<Value>,
     /// Where the artifacts are; `None` until done.
     pub artifacts: Option<Artifacts>,
-    /// Bucket of the recording.
-    pub bucket: String,
-    /// Key of the recording.
-    pub key: String,
+    /// The recording.
+    pub recording: RecordingFacts,
     /// Version of the recording, without quotes; `None` when the job did not name one.
     pub etag: Option<String>,
-    /// Call data.
-    pub call: CallData,
-    /// Container, by content; `None` until analysed, like all that follows.
-    pub container: Option<String>,
-    /// Codec, by content.
-    pub codec: Option<String>,
-    /// Hz, of the file.
-    pub sample_rate: Option<u32>,
-    /// Channels of the file.
-    pub channels: Option<u16>,
-    /// Seconds.
-    pub duration_s: Option<f64>,
-    /// Bytes.
-    pub bytes: Option<u64>,
 }
 
 impl Database {
@@ -123,7 +106,6 @@ impl FromRow<'_, PgRow> for AnalysisRow {
         let emotion: Option<String> = row.try_get("emotion")?;
         Ok(Self {
             job_id: JobId(row.try_get("job_id")?),
-            recording_id: row.try_get("recording_id")?,
             batch_id: row.try_get::<Option<Uuid>, _>("batch_id")?.map(BatchId),
             called_at: row.try_get("called_at")?,
             status: Status::from_label(&status).ok_or_else(|| unknown("status"))?,
@@ -143,16 +125,8 @@ impl FromRow<'_, PgRow> for AnalysisRow {
             finished_at: row.try_get("finished_at")?,
             timings: row.try_get("timings")?,
             artifacts: artifacts(row)?,
-            bucket: row.try_get("bucket")?,
-            key: row.try_get("key")?,
+            recording: RecordingFacts::from_row(row)?,
             etag: Some(row.try_get::<String, _>("etag")?).filter(|etag| !etag.is_empty()),
-            call: call(row)?,
-            container: row.try_get("container")?,
-            codec: row.try_get("codec")?,
-            sample_rate: row.try_get::<Option<i32>, _>("sample_rate")?.map(i32::unsigned_abs),
-            channels: row.try_get::<Option<i16>, _>("channels")?.map(i16::unsigned_abs),
-            duration_s: row.try_get("duration_s")?,
-            bytes: row.try_get::<Option<i64>, _>("bytes")?.map(i64::unsigned_abs),
         })
     }
 }

@@ -16,7 +16,7 @@ pub use analyses::AnalysisRow;
 pub use audit::AuditEntry;
 pub use batches::BatchRow;
 pub use filter::{AnalysisFilter, Cursor, RecordingFilter};
-pub use recordings::RecordingRow;
+pub use recordings::{RecordingFacts, RecordingRow};
 pub use requests::Reservation;
 pub use segments::{SegmentFilter, SegmentRow};
 pub use users::User;

@@ -11,13 +11,22 @@ use super::filter::{Cursor, RecordingFilter};
 use crate::postgres::{Database, errors};
 
 const RECORDING: &str =
-    "SELECT r.id, r.bucket, r.key, r.call_id, r.agent, r.team, r.customer, r.started_at AS call_started_at,
+    "SELECT r.id AS recording_id, r.bucket, r.key, r.call_id, r.agent, r.team, r.customer, r.started_at AS call_started_at,
     r.attributes, r.container, r.codec, r.sample_rate, r.channels, r.duration_s, r.bytes, r.created_at
     FROM recordings r WHERE true";
 
-/// One version of an object, with what is known of the call.
+/// A recording, as registered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordingRow {
+    /// Identity, call and sound.
+    pub facts: RecordingFacts,
+    /// When it was first registered.
+    pub created_at: DateTime<Utc>,
+}
+
+/// One version of an object, with what is known of the call and the sound.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordingFacts {
     /// Identity.
     pub id: Uuid,
     /// Bucket.
@@ -38,8 +47,6 @@ pub struct RecordingRow {
     pub duration_s: Option<f64>,
     /// Bytes.
     pub bytes: Option<u64>,
-    /// When it was first registered.
-    pub created_at: DateTime<Utc>,
 }
 
 impl Database {
@@ -78,8 +85,14 @@ impl Database {
 
 impl FromRow<'_, PgRow> for RecordingRow {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self { facts: RecordingFacts::from_row(row)?, created_at: row.try_get("created_at")? })
+    }
+}
+
+impl FromRow<'_, PgRow> for RecordingFacts {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            id: row.try_get("id")?,
+            id: row.try_get("recording_id")?,
             bucket: row.try_get("bucket")?,
             key: row.try_get("key")?,
             call: call(row)?,
@@ -89,7 +102,6 @@ impl FromRow<'_, PgRow> for RecordingRow {
             channels: row.try_get::<Option<i16>, _>("channels")?.map(i16::unsigned_abs),
             duration_s: row.try_get("duration_s")?,
             bytes: row.try_get::<Option<i64>, _>("bytes")?.map(i64::unsigned_abs),
-            created_at: row.try_get("created_at")?,
         })
     }
 }
