@@ -43,6 +43,9 @@ seed opus.opus "$call" -c:a libopus -b:a 16k -serial_offset 0
 seed long_packets.opus "$voice" -ac 1 -c:a libopus -application voip -b:a 8k -frame_duration 60 -serial_offset 0
 seed opus.webm "$voice" -c:a libopus -b:a 16k
 seed opus.mp4 "$voice" -c:a libopus -b:a 16k
+seed two_tracks.m4a "$voice" -map 0:a -map 0:a -ar:a:0 8000 -ar:a:1 16000 -c:a aac -b:a 24k
+seed two_tracks.mka "$call" -map 0:a -map 0:a -ar:a:0 8000 -c:a:0 pcm_s16le -ar:a:1 16000 -c:a:1 libvorbis -q:a:1 0
+seed two_tracks.ogg "$voice" -map 0:a -map 0:a -ar 16000 -c:a libvorbis -q:a 0 -serial_offset 0
 cat corpus/decode/opus.opus corpus/decode/opus.opus >corpus/decode/chained.opus
 cat corpus/decode/bare.mp3 corpus/decode/lame.mp3 >corpus/decode/joined.mp3
 printf 'ID3\4\0\0\0\0\0\12xxxxxxxxxx' | cat - corpus/decode/plain.flac >corpus/decode/tagged.flac

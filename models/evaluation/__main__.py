@@ -47,7 +47,7 @@ def main() -> None:
         print(text(group, values, rule), end="\n\n")
     refused = len(recordings) - len(found)
     if refused:
-        print(f"{refused} of {len(recordings)} files were refused by the worker, see above; they count nowhere")
+        print(f"{refused} of {len(recordings)} files failed, see above; they are in no figure")
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")
 

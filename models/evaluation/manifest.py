@@ -9,7 +9,7 @@ from . import LABELS, ORDINARY
 
 @dataclass(frozen=True)
 class Recording:
-    """A file, its label (one of LABELS, or ORDINARY) and the group that it is told in."""
+    """A file, its label (one of LABELS, or ORDINARY) and the group whose figures it is part of."""
 
     path: Path
     label: str

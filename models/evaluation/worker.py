@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,11 +13,13 @@ from pathlib import Path
 TOGETHER = 200
 # The exit code of a run in which some files failed.
 SOME_FAILED = 3
+# The failure of a file without speech, which is a result here.
+NO_SPEECH = "audio.no_speech"
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of speech of one channel: seconds, predicted label and the score of `angry`."""
+    """A segment of speech of one channel: seconds, predicted label and the score of `angry`."""
 
     channel: int
     seconds: float
@@ -26,11 +29,10 @@ class Segment:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the worker says of one file; `label` is None when nobody speaks in it."""
+    """What the worker predicts for one file; `label` is None when it has no speech."""
 
     label: str | None
     confidence: float
-    angry: float
     segments: tuple[Segment, ...]
 
 
@@ -44,7 +46,7 @@ def settings(model: Path | None) -> dict[str, str]:
 
 
 def predictions(command: list[str], files: list[Path], model: Path | None) -> dict[Path, Prediction]:
-    """By file; those that the worker refused are missing, its own words about them go to standard error."""
+    """By file; those that failed are missing. The worker's messages go to standard error."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         for start in range(0, len(files), TOGETHER):
@@ -52,14 +54,14 @@ def predictions(command: list[str], files: list[Path], model: Path | None) -> di
             run = subprocess.run(
                 [*command, "analyze", "--json", "--also-score", "agent", "--out", folder, *given],
                 env=settings(model),
-                stdout=subprocess.PIPE,
+                capture_output=True,
                 text=True,
                 check=False,
             )
+            sys.stderr.write(run.stderr)
             if run.returncode not in (0, SOME_FAILED):
                 raise SystemExit(f"{command[0]} ended with exit code {run.returncode}")
-            for path, prediction in parsed(run.stdout):
-                found[path] = prediction
+            found |= dict(parsed(run.stdout)) | dict(without_speech(run.stderr, given))
     return found
 
 
@@ -71,14 +73,18 @@ def parsed(output: str) -> Iterator[tuple[Path, Prediction]]:
             yield Path(report["object"]["key"]), prediction(report)
 
 
+def without_speech(messages: str, files: list[str]) -> Iterator[tuple[Path, Prediction]]:
+    """Files that failed because they have no speech: `FILE: CODE: SENTENCE`, as `analyze` prints failures."""
+    lines = messages.splitlines()
+    for file in files:
+        if any(line.startswith(f"{file}: {NO_SPEECH}: ") for line in lines):
+            yield Path(file), Prediction(None, 0.0, ())
+
+
 def prediction(report: dict) -> Prediction:
     segments = tuple(
-        Segment(channel["channel"] or 0, part["end_s"] - part["start_s"], part["emotion"], part["scores"]["angry"])
+        Segment(channel["channel"], part["end_s"] - part["start_s"], part["emotion"], part["scores"]["angry"])
         for channel in report["channels"]
-        for part in channel.get("segments") or ()
+        for part in channel["segments"]
     )
-    spoken = bool(segments) and report.get("emotion") is not None
-    scores = report.get("scores") or {}
-    return Prediction(
-        report["emotion"] if spoken else None, report.get("confidence") or 0.0, scores.get("angry") or 0.0, segments
-    )
+    return Prediction(report["emotion"], report["confidence"], segments)

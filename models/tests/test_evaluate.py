@@ -16,8 +16,8 @@ answers = json.loads(pathlib.Path(__file__).with_name("answers.json").read_text(
 code = 0
 for file in sys.argv[7:]:
     answer = answers[pathlib.Path(file).name]
-    if answer is None:
-        print(f"{file}: refused", file=sys.stderr)
+    if isinstance(answer, str):
+        print(f"{file}: {answer}: a sentence\\n  advice", file=sys.stderr)
         code = 3
         continue
     answer["object"] = {"key": file}
@@ -26,7 +26,7 @@ sys.exit(code)
 """
 
 
-def answer(label: str | None, confidence: float, *segments: tuple[int, float, str, float]) -> dict:
+def answer(label: str, confidence: float, *segments: tuple[int, float, str, float]) -> dict:
     """A report with segments of (channel, seconds, label, score of angry)."""
     channels = [
         {
@@ -39,16 +39,17 @@ def answer(label: str | None, confidence: float, *segments: tuple[int, float, st
                 if channel == number
             ],
         }
-        for number in sorted({segment[0] for segment in segments} or {0})
+        for number in sorted({segment[0] for segment in segments})
     ]
-    return {"emotion": label, "confidence": confidence, "scores": {"angry": 0.0}, "channels": channels}
+    return {"emotion": label, "confidence": confidence, "channels": channels}
 
 
 @pytest.fixture
 def evaluate(tmp_path):
-    """Runs the script over files of given (label, group, answer); gives the figures and what was printed."""
+    """Runs the script over files of given (label, group, report or failure code); gives the figures and what was
+    printed."""
 
-    def run(files: dict[str, tuple[str, str, dict | None]], *options: str) -> tuple[dict, str]:
+    def run(files: dict[str, tuple[str, str, dict | str]], *options: str) -> tuple[dict, str]:
         (tmp_path / "worker.py").write_text(WORKER)
         (tmp_path / "answers.json").write_text(json.dumps({name: found for name, (_, _, found) in files.items()}))
         lines = ["path\temotion\tgroup"]
@@ -71,7 +72,7 @@ def test_recall_confusion_and_calibration_of_labelled_files(evaluate):
             "a.wav": ("angry", "acted", answer("angry", 0.9, (0, 2.0, "angry", 0.9))),
             "b.wav": ("angry", "acted", answer("happy", 0.5, (0, 2.0, "happy", 0.3))),
             "c.wav": ("sad", "acted", answer("sad", 0.9, (0, 2.0, "sad", 0.0))),
-            "d.wav": ("sad", "acted", answer(None, 0.0)),
+            "d.wav": ("sad", "acted", "audio.no_speech"),
         }
     )
     figures = found["acted"]
@@ -103,16 +104,16 @@ def test_false_alarms_are_shares_of_seconds_and_of_files(evaluate):
     assert alarms["files_firing_the_rule"] == pytest.approx(1 / 3, abs=1e-4)
 
 
-def test_groups_are_told_apart_and_together_and_refused_files_are_counted(evaluate):
+def test_groups_have_figures_apart_and_together_and_failed_files_are_counted(evaluate):
     found, printed = evaluate(
         {
             "a.wav": ("sad", "one", answer("sad", 0.9, (0, 2.0, "sad", 0.0))),
             "b.wav": ("sad", "two", answer("happy", 0.9, (0, 2.0, "happy", 0.0))),
-            "c.wav": ("sad", "two", None),
+            "c.wav": ("sad", "two", "audio.corrupt"),
         }
     )
     assert (found["one"]["ua"], found["two"]["ua"], found["all together"]["ua"]) == (1.0, 0.0, 0.5)
-    assert "1 of 3 files were refused" in printed
+    assert "1 of 3 files failed" in printed
 
 
 def test_another_threshold_counts_other_alarms(evaluate):

@@ -5,11 +5,11 @@ SOURCE is `silero_vad.onnx` of the PyPI package silero-vad (MIT licence). Its gr
 
     input   chunks       f32 [steps, tracks, 576]  64 samples of the chunk before, then 512 samples, 16 kHz
     input   state        f32 [2, tracks, 128]      zeros at the beginning of a track, then `next_state` of the last run
-    output  probability  f32 [steps, tracks]       that somebody speaks in the chunk
+    output  probability  f32 [steps, tracks]       that the chunk is speech
     output  next_state   f32 [2, tracks, 128]
 
-The encoder runs over all chunks at once; only the recurrent cell goes from step to step. `tests/test_vad.py` holds the
-answers to those of SOURCE.
+The encoder runs over all chunks at once; only the recurrent cell goes from step to step. `tests/test_vad.py` compares
+the output with that of SOURCE.
 """
 
 import sys

@@ -4,7 +4,8 @@ use adapters::postgres::{Bookmark, PastCall};
 use adapters::retry::RetryPolicy;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
-use domain::alert::{Evidence, Rule, Rulebook, Subject, clock};
+use domain::alert::{Evidence, Rule, Rulebook, Subject};
+use domain::clock;
 use settings::{Settings, alert_file};
 use std::collections::HashMap;
 use std::io::Write;
@@ -108,7 +109,7 @@ impl Test {
                     past.called_at.format("%Y-%m-%d %H:%M").to_string(),
                     rule.name.clone(),
                     head(&past.call.call_id.clone().unwrap_or_else(|| past.job_id.to_string()), 40),
-                    finding.main().map_or("-".into(), |main| clock(main.start_s)),
+                    finding.main().map_or("-".into(), |main| clock::to_seconds(main.start_s)),
                     format!("{}{}", head(&why.join("; "), 100), if sent { "" } else { " (within the cooldown)" }),
                 ]);
             }

@@ -47,7 +47,7 @@ impl Call {
 
     /// A customer of team 7 who is angry after four seconds: three segments.
     pub fn angry(key: &str) -> Self {
-        Self::new(key).by("7", "a1", "c1", MARCH).heard(&[
+        Self::new(key).by("7", "a1", "c1", MARCH).with_timeline(&[
             (4.0, Emotion::Neutral, 0.9),
             (4.0, Emotion::Angry, 0.8),
             (4.0, Emotion::Angry, 0.7),
@@ -67,9 +67,9 @@ impl Call {
         self
     }
 
-    /// What the customer was heard as: stretches one after the other, half a second apart.
+    /// The customer's segments: one after the other, half a second apart.
     #[must_use]
-    pub fn heard(mut self, timeline: &[(f64, Emotion, f32)]) -> Self {
+    pub fn with_timeline(mut self, timeline: &[(f64, Emotion, f32)]) -> Self {
         self.timeline = timeline.to_vec();
         self
     }
@@ -94,7 +94,7 @@ impl Call {
         Job::new(BatchId::from_name(&self.batch), object, self.data.clone(), options, submitted_at)
     }
 
-    /// What was heard, an hour after it was submitted.
+    /// The report, of an hour after the job was submitted.
     pub fn report(&self) -> Report {
         let job = self.job();
         let segments = self.segments();

@@ -83,8 +83,8 @@ impl Stage {
         let mut ids = Vec::new();
         for n in self.calls..self.calls + count {
             let id = format!("call{n:04}x");
-            let call =
-                Call::new(&format!("{id}.wav")).heard(&[(5.0, Emotion::Neutral, 0.9), (5.0, Emotion::Angry, 0.8)]);
+            let call = Call::new(&format!("{id}.wav"))
+                .with_timeline(&[(5.0, Emotion::Neutral, 0.9), (5.0, Emotion::Angry, 0.8)]);
             let batch = NewBatch { id: BatchId::from_name("night"), name: "night".into(), source: "test".into() };
             self.database.register(&batch, &[call.job()], false).await?;
             call.record(&self.database, &self.rules).await?;

@@ -39,8 +39,8 @@ min_severity = "warning"
 "#;
 
 fn angry(key: &str, customer: &str) -> Call {
-    let heard = [(5.0, Emotion::Neutral, 0.9), (5.0, Emotion::Angry, 0.8), (6.0, Emotion::Angry, 0.7)];
-    Call::new(key).by("8", "a1", customer, "2026-11-20T08:00:00Z").heard(&heard)
+    let timeline = [(5.0, Emotion::Neutral, 0.9), (5.0, Emotion::Angry, 0.8), (6.0, Emotion::Angry, 0.7)];
+    Call::new(key).by("8", "a1", customer, "2026-11-20T08:00:00Z").with_timeline(&timeline)
 }
 
 /// A database, and the rules that a worker would evaluate.
@@ -96,7 +96,7 @@ async fn destinations_are_chosen_by_name_and_severity() -> Result<()> {
     record(
         &database,
         &rules,
-        &Call::new("calm.wav").by("7", "a1", "c1", "2026-11-20T08:00:00Z").heard(&[(5.0, Emotion::Happy, 0.9)]),
+        &Call::new("calm.wav").by("7", "a1", "c1", "2026-11-20T08:00:00Z").with_timeline(&[(5.0, Emotion::Happy, 0.9)]),
     )
     .await?;
     let destinations: Vec<String> =

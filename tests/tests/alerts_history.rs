@@ -27,12 +27,13 @@ async fn history(test: &TestDatabase) -> Result<()> {
     let mut calls = Vec::new();
     // More than a page; every tenth is angry, an hour apart, of one customer.
     for n in 0..450_i64 {
-        let heard = if n % 10 == 0 {
+        let timeline = if n % 10 == 0 {
             vec![(5.0, Emotion::Neutral, 0.9), (5.0, Emotion::Angry, 0.8), (5.0, Emotion::Angry, 0.8)]
         } else {
             vec![(5.0, Emotion::Neutral, 0.9), (5.0, Emotion::Happy, 0.8), (5.0, Emotion::Neutral, 0.8)]
         };
-        let mut call = Call::new(&format!("{n:04}.wav")).by("7", "a1", "c1", "2026-01-01T00:00:00Z").heard(&heard);
+        let mut call =
+            Call::new(&format!("{n:04}.wav")).by("7", "a1", "c1", "2026-01-01T00:00:00Z").with_timeline(&timeline);
         call.data.started_at = Some(now - chrono::TimeDelta::minutes(6 * (n + 1)));
         calls.push(call);
     }

@@ -99,7 +99,7 @@ async fn proxied(settings: &mut Settings) -> Result<(Proxy, String)> {
 }
 
 async fn fire(database: &Database, rules: &Rulebook, key: &str) -> Result<()> {
-    let call = Call::new(key).heard(&[(5.0, Emotion::Angry, 0.9)]);
+    let call = Call::new(key).with_timeline(&[(5.0, Emotion::Angry, 0.9)]);
     database.begin_attempt(&call.job(), "w").await?;
     call.record(database, rules).await?;
     Ok(())

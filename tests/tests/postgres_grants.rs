@@ -22,7 +22,8 @@ async fn each_role_does_its_work_and_no_more() -> anyhow::Result<()> {
     for _ in 0..2 {
         sqlx::raw_sql(grants).execute(&mut test.connection().await?).await?;
     }
-    let call = Call::new("a.wav").by("7", "a", "c", "2025-03-14T09:00:00Z").heard(&[(4.0, Emotion::Angry, 0.9)]);
+    let call =
+        Call::new("a.wav").by("7", "a", "c", "2025-03-14T09:00:00Z").with_timeline(&[(4.0, Emotion::Angry, 0.9)]);
     let (producer, worker) = (as_role(&test, "emofleet_producer").await?, as_role(&test, "emofleet_worker").await?);
     let batch = NewBatch { id: call.job().batch_id, name: call.batch.clone(), source: "s3://calls/".into() };
     assert_eq!(producer.register(&batch, &[call.job()], false).await?.len(), 1);

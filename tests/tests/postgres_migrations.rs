@@ -72,7 +72,7 @@ async fn the_database_and_the_programs_agree_on_emotions() -> anyhow::Result<()>
         "[[rule]]\nname = \"n\"\nseverity = \"info\"\nwhen = { group = \"negative\", in_a_row = 1 }",
     )?;
     for emotion in Emotion::ALL {
-        let report = Call::new("a.wav").heard(&[(4.0, emotion, 0.9)]).report();
+        let report = Call::new("a.wav").with_timeline(&[(4.0, emotion, 0.9)]).report();
         let matched = !rules.evaluate(Subject::from(&report)).is_empty();
         assert_eq!(matched, Emotion::NEGATIVE.contains(&emotion), "{emotion}");
     }

@@ -6,11 +6,11 @@ use domain::{Emotion, Failure, FailureCode};
 use tests::calls::Call;
 use tests::database::TestDatabase;
 
-const HEARD: [(f64, Emotion, f32); 3] =
+const TIMELINE: [(f64, Emotion, f32); 3] =
     [(4.0, Emotion::Neutral, 0.9), (4.0, Emotion::Angry, 0.8), (4.0, Emotion::Angry, 0.7)];
 
 async fn record(test: &TestDatabase, key: &str, when: &str) -> anyhow::Result<Call> {
-    let call = Call::new(key).by("7", "a1", "c1", when).heard(&HEARD);
+    let call = Call::new(key).by("7", "a1", "c1", when).with_timeline(&TIMELINE);
     test.database.begin_attempt(&call.job(), "w").await?;
     test.database.record_done(&call.report(), &call.artifacts(), None, &[], "w").await?;
     Ok(call)
@@ -20,7 +20,7 @@ fn moment(text: &str) -> DateTime<Utc> {
     text.parse().expect("RFC 3339")
 }
 
-/// Reviewer, channel, segment, what the model heard, what the person heard.
+/// Reviewer, channel, segment, what the model predicted, what the person decided.
 type Verdict = (String, Option<i16>, Option<i32>, String, String);
 
 #[tokio::test]
@@ -87,7 +87,8 @@ async fn a_call_is_forgotten_on_request_and_only_that_call() -> anyhow::Result<(
 async fn forgetting_one_of_two_analyses_makes_the_other_the_latest() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
     record(&test, "a.wav", "2024-05-20T10:00:00Z").await?;
-    let newer = Call::new("a.wav").by("7", "a1", "c1", "2024-05-20T10:00:00Z").heard(&HEARD).with_model("large");
+    let newer =
+        Call::new("a.wav").by("7", "a1", "c1", "2024-05-20T10:00:00Z").with_timeline(&TIMELINE).with_model("large");
     let mut report = newer.report();
     report.timestamp += TimeDelta::days(1);
     test.database.begin_attempt(&newer.job(), "w").await?;
@@ -195,7 +196,7 @@ async fn reviews_of_nothing_come_back_with_the_reason() -> anyhow::Result<()> {
 async fn call_data_of_the_longest_kind_fit_everywhere() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
     let long = |c: &str| c.repeat(341); // 1,023 bytes of three-byte characters, the most a job may have
-    let mut call = Call::new(&long("键")).heard(&HEARD);
+    let mut call = Call::new(&long("键")).with_timeline(&TIMELINE);
     call.data.team = Some(long("队"));
     call.data.agent = Some(long("员"));
     call.data.customer = Some(long("客"));

@@ -136,7 +136,7 @@ struct Course {
 #[tokio::test]
 async fn the_timeline_is_summed_up_beside_the_channel() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
-    let call = Call::new("a.wav").by("7", "a", "c", MARCH).heard(&[
+    let call = Call::new("a.wav").by("7", "a", "c", MARCH).with_timeline(&[
         (4.0, Emotion::Neutral, 0.9), // 0.0
         (4.0, Emotion::Happy, 0.4),   // 4.5
         (4.0, Emotion::Neutral, 0.8), // 9.0

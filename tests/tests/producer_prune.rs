@@ -54,14 +54,14 @@ impl House {
         Ok(Job::new(BatchId::from_name("night"), object, call, options, Utc::now()))
     }
 
-    /// A call that was heard, with its artifacts in the store.
-    async fn heard(&self, name: &str, days_ago: i64) -> Result<Job> {
+    /// An analysed call, with its artifacts in the store.
+    async fn analysed(&self, name: &str, days_ago: i64) -> Result<Job> {
         let job = self.job(name, days_ago, "small").await?;
-        self.hear(&job).await?;
+        self.record(&job).await?;
         Ok(job)
     }
 
-    async fn hear(&self, job: &Job) -> Result<()> {
+    async fn record(&self, job: &Job) -> Result<()> {
         let bucket = self.trial.settings.s3.bucket.clone();
         let folder = self.trial.settings.s3.artifact_folder(job.job_id);
         let [result_key, audio_key, embedding_key] =
@@ -69,7 +69,7 @@ impl House {
         for key in [&result_key, &audio_key, &embedding_key] {
             self.store.put_bytes(&bucket, key, vec![7; 100], "application/octet-stream").await?;
         }
-        let mut report = Call::new("x").heard(&[(4.0, Emotion::Angry, 0.9), (4.0, Emotion::Sad, 0.8)]).report();
+        let mut report = Call::new("x").with_timeline(&[(4.0, Emotion::Angry, 0.9), (4.0, Emotion::Sad, 0.8)]).report();
         (report.job_id, report.batch_id) = (job.job_id, job.batch_id);
         (report.object, report.call) = (job.object.clone(), job.call.clone());
         let artifacts = Artifacts { bucket, result_key, audio_key, embedding_key: Some(embedding_key) };
@@ -109,9 +109,9 @@ async fn old_calls_go_with_all_that_hangs_on_them_and_nothing_else_does() -> Res
     let house = House::open().await?;
     let mut old = Vec::new();
     for n in 0..5 {
-        old.push(house.heard(&format!("old{n}.wav"), 200 + n).await?);
+        old.push(house.analysed(&format!("old{n}.wav"), 200 + n).await?);
     }
-    let young = house.heard("young.wav", 80).await?;
+    let young = house.analysed("young.wav", 80).await?;
     let waiting = house.job("waiting.wav", 300, "small").await?;
     house.database.begin_attempt(&waiting, "w").await?;
     // It failed after it had uploaded: no row tells of the file
@@ -164,15 +164,15 @@ async fn old_calls_go_with_all_that_hangs_on_them_and_nothing_else_does() -> Res
 #[tokio::test]
 async fn recordings_go_only_when_asked_to_and_when_nothing_else_needs_them() -> Result<()> {
     let house = House::open().await?;
-    let old = house.heard("old.wav", 100).await?;
+    let old = house.analysed("old.wav", 100).await?;
     let also = house.job("old.wav", 100, "large").await?;
-    house.hear(&also).await?;
-    let shared = house.heard("shared.wav", 100).await?;
+    house.record(&also).await?;
+    let shared = house.analysed("shared.wav", 100).await?;
     // A later analysis of the same object, whose call data say another day
     let mut later = house.job("shared.wav", 3, "large").await?;
     later.object.clone_from(&shared.object);
-    house.hear(&later).await?;
-    let changed = house.heard("changed.wav", 100).await?;
+    house.record(&later).await?;
+    let changed = house.analysed("changed.wav", 100).await?;
     house.store.put_bytes(&changed.object.bucket, &changed.object.key, "another sound", "audio/wav").await?;
 
     let (text, outcome) = house.prune(&["--older-than", "30d", "--recordings", "--batch-size", "1"]).await;
@@ -189,7 +189,7 @@ async fn recordings_go_only_when_asked_to_and_when_nothing_else_needs_them() -> 
 #[tokio::test]
 async fn a_crash_between_objects_and_rows_is_made_good_by_repeating() -> Result<()> {
     let house = House::open().await?;
-    let old = house.heard("old.wav", 100).await?;
+    let old = house.analysed("old.wav", 100).await?;
     // Somebody's lock holds the row back; when the objects are gone, the database ends the connection that waits.
     let mut lock = house.database.pool().begin().await?;
     sqlx::query("SELECT FROM analyses FOR UPDATE").execute(&mut *lock).await?;
@@ -224,7 +224,7 @@ async fn a_crash_between_objects_and_rows_is_made_good_by_repeating() -> Result<
 #[tokio::test]
 async fn what_the_store_does_not_delete_keeps_its_row() -> Result<()> {
     let mut house = House::open().await?;
-    let jobs = [house.heard("a.wav", 100).await?, house.heard("b.wav", 101).await?];
+    let jobs = [house.analysed("a.wav", 100).await?, house.analysed("b.wav", 101).await?];
     // One job's artifacts are where we may do nothing
     sqlx::query("UPDATE analyses SET artifact_bucket = 'no-such-bucket' WHERE job_id = $1")
         .bind(jobs[1].job_id.0)
@@ -237,7 +237,7 @@ async fn what_the_store_does_not_delete_keeps_its_row() -> Result<()> {
     assert_eq!((house.count(ROWS).await?, house.objects(&jobs[0]).await?), (1, (0, true)));
 
     // And the whole store answers 503 to everything but the first question
-    let c = house.heard("c.wav", 100).await?;
+    let c = house.analysed("c.wav", 100).await?;
     let upstream: url::Url = house.trial.settings.s3.endpoint.parse()?;
     let proxy = Proxy::to(([127, 0, 0, 1], upstream.port().context("the stack's store has a port")?).into()).await?;
     let direct = std::mem::replace(&mut house.trial.settings.s3.endpoint, format!("http://{}", proxy.address));
@@ -253,13 +253,13 @@ async fn what_the_store_does_not_delete_keeps_its_row() -> Result<()> {
 async fn one_call_is_erased_wherever_it_stands() -> Result<()> {
     let house = House::open().await?;
     let publisher = Publisher::new(&house.trial.settings.amqp);
-    let erased = house.heard("c-17.wav", 2).await?;
+    let erased = house.analysed("c-17.wav", 2).await?;
     let mut failed = house.job("c-17b.wav", 2, "small").await?;
     let mut waiting = house.job("c-17c.wav", 2, "small").await?;
     for job in [&mut failed, &mut waiting] {
         job.call.call_id = Some("c-17".into());
     }
-    let other = house.heard("c-18.wav", 2).await?;
+    let other = house.analysed("c-18.wav", 2).await?;
     // The failed one is a dead letter too, and so is somebody else's
     let stranger = house.job("c-19.wav", 2, "small").await?;
     let stop = CancellationToken::new();

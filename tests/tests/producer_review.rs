@@ -13,12 +13,12 @@ use tests::cookbook::questions;
 use tests::database::TestDatabase;
 
 /// Neutral from 0 to 4 s, angry from 4.5 to 8.5 s and from 9 to 13 s; angry as a whole.
-const HEARD: [(f64, Emotion, f32); 3] =
+const TIMELINE: [(f64, Emotion, f32); 3] =
     [(4.0, Emotion::Neutral, 0.9), (4.0, Emotion::Angry, 0.8), (4.0, Emotion::Angry, 0.7)];
 
-async fn heard(test: &TestDatabase, keys: &[&str]) -> Result<()> {
+async fn record_calls(test: &TestDatabase, keys: &[&str]) -> Result<()> {
     for key in keys {
-        let call = Call::new(key).by("7", "a1", "c1", "2026-05-20T10:00:00Z").heard(&HEARD);
+        let call = Call::new(key).by("7", "a1", "c1", "2026-05-20T10:00:00Z").with_timeline(&TIMELINE);
         test.database.begin_attempt(&call.job(), "w").await?;
         test.database.record_done(&call.report(), &call.artifacts(), None, &[], "w").await?;
     }
@@ -60,7 +60,7 @@ const COUNT: &str = "SELECT count(*) FROM reviews";
 #[tokio::test]
 async fn verdicts_of_a_file_are_in_the_cookbooks_answers_once() -> Result<()> {
     let test = TestDatabase::create().await?;
-    heard(&test, &["c-17.wav", "c-18.wav"]).await?;
+    record_calls(&test, &["c-17.wav", "c-18.wav"]).await?;
     let file = "\u{feff}call_id;at_s;Emotion;reviewer;reviewed_at;note\n\
         c-17;;angry;rita;2026-06-02 14:05;\n\
         c-17;0:05;neutral;rita;2026-06-02 14:06;\"she speaks loudly;\nthe line is bad\"\n\
@@ -90,7 +90,7 @@ async fn verdicts_of_a_file_are_in_the_cookbooks_answers_once() -> Result<()> {
 #[tokio::test]
 async fn a_file_without_times_is_no_newer_each_time() -> Result<()> {
     let test = TestDatabase::create().await?;
-    heard(&test, &["c-17.wav"]).await?;
+    record_calls(&test, &["c-17.wav"]).await?;
     let file = "key,emotion\nc-17.wav,sad\n";
     import(&test, file, &["--reviewer", "rita"]).await?.1?;
     let when = "SELECT (extract(epoch FROM reviewed_at) * 1e6)::bigint FROM reviews";
@@ -108,7 +108,7 @@ async fn a_file_without_times_is_no_newer_each_time() -> Result<()> {
 #[tokio::test]
 async fn of_a_file_with_wrong_lines_nothing_is_imported_and_each_is_told() -> Result<()> {
     let test = TestDatabase::create().await?;
-    heard(&test, &["c-17.wav"]).await?;
+    record_calls(&test, &["c-17.wav"]).await?;
     let error = refusal(
         &test,
         "call_id,emotion,reviewer,reviewed_at\nc-17,angry,rita,\nc-17,furious,rita,\nc-17,sad,rita,yesterday\nc-17,sad\n,sad,rita,\n",
@@ -136,7 +136,7 @@ async fn of_a_file_with_wrong_lines_nothing_is_imported_and_each_is_told() -> Re
 #[tokio::test]
 async fn verdicts_on_nothing_stop_the_file_unless_they_are_to_be_left_out() -> Result<()> {
     let test = TestDatabase::create().await?;
-    heard(&test, &["c-17.wav"]).await?;
+    record_calls(&test, &["c-17.wav"]).await?;
     // More than one statement's worth, the unknown call in the last
     let mut file = String::from("call_id,emotion,reviewer,at_s\n");
     for n in 0..700 {

@@ -15,7 +15,7 @@ use Emotion::{Angry as A, Happy as H, Neutral as N, Sad as S};
 fn week() -> Vec<Call> {
     let call = |key: &str, agent, customer, when, timeline: &[_]| {
         let timeline: Vec<_> = timeline.iter().map(|(emotion, p)| (4.0, *emotion, *p)).collect();
-        Call::new(key).by("7", agent, customer, when).heard(&timeline)
+        Call::new(key).by("7", agent, customer, when).with_timeline(&timeline)
     };
     let mut vip = call("c4.wav", "bob", "kim", "2025-03-12T15:00:00Z", &[(N, 0.9), (A, 0.7), (N, 0.9)]);
     vip.data.attributes.insert("vip".into(), "yes".into());
@@ -40,7 +40,7 @@ fn week() -> Vec<Call> {
         call("c3.wav", "bob", "kim", "2025-03-12T10:00:00Z", &[(N, 0.9), (N, 0.9), (N, 0.9)]),
         vip,
         call("c5.wav", "bob", "kim", "2025-03-14T11:00:00Z", &[(A, 0.45), (A, 0.48), (A, 0.9)]),
-        // Nobody speaks
+        // No speech
         call("c6.wav", "bob", "max", "2025-03-14T16:00:00Z", &[]),
         // The week before, and another team: not asked for
         call("old.wav", "ann", "joe", "2025-03-05T09:00:00Z", &[(A, 0.9), (A, 0.9), (A, 0.9)]),
@@ -66,9 +66,9 @@ async fn seed(test: &TestDatabase) -> anyhow::Result<()> {
     for (call, milliseconds) in calls.iter().zip([100.0, 200.0, 300.0, 400.0, 500.0, 600.0, 700.0, 800.0]) {
         record(&test.database, call, milliseconds).await?;
     }
-    // Another model heard two of them earlier, so that it is not the latest
-    for (call, heard) in [(&calls[0], A), (&calls[2], S)] {
-        let other = call.clone().with_model("emotion2vec-plus-base").heard(&[(12.0, heard, 0.9)]);
+    // Another model predicted two of them earlier, so that it is not the latest
+    for (call, emotion) in [(&calls[0], A), (&calls[2], S)] {
+        let other = call.clone().with_model("emotion2vec-plus-base").with_timeline(&[(12.0, emotion, 0.9)]);
         let mut report = other.report();
         report.timestamp -= TimeDelta::minutes(30);
         test.database.begin_attempt(&other.job(), "w2").await?;

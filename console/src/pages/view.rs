@@ -26,8 +26,7 @@ pub(super) fn percent(probability: &f32) -> String {
 
 /// `1:03.2`
 pub(super) fn clock(seconds: &f64) -> String {
-    let minutes = (seconds / 60.0).floor();
-    format!("{minutes:.0}:{:04.1}", seconds - minutes * 60.0)
+    domain::clock::to_tenths(*seconds)
 }
 
 /// The nine bars, likeliest first. An emotion that no segment has a millionth of a probability of is one that the model

@@ -64,7 +64,7 @@ failure_codes! {
     AudioTooShort = "audio.too_short", Permanent, "The recording is shorter than the model's shortest input (25 ms).";
     AudioTooLong = "audio.too_long", Permanent, "The recording exceeds `audio.max_seconds`: raise the limit or split it.";
     AudioTooManyChannels = "audio.too_many_channels", Permanent, "The recording exceeds `audio.max_channels`.";
-    AudioNoSpeech = "audio.no_speech", Permanent, "Nobody speaks on the channels that are scored: silence, music or noise.";
+    AudioNoSpeech = "audio.no_speech", Permanent, "There is no speech on the scored channels: silence, music or noise.";
     ChannelsNoneScored = "channels.none_scored", Permanent, "No channel has a role listed in `analysis.score_roles`: check the roles.";
     ModelMismatch = "model.mismatch", Transient, "The job asks for another model than this worker runs: start a worker with that model.";
     ModelFailed = "model.failed", Transient, "The model gave no usable answer: run `worker model check`.";

@@ -21,7 +21,7 @@ pub struct UnknownLabel {
 ///     pub enum Lane: "lane" {
 ///         /// By the thousand.
 ///         Bulk = "bulk",
-///         /// One at a time, with somebody waiting.
+///         /// One at a time, for a person who waits.
 ///         Interactive = "interactive",
 ///     }
 /// }

@@ -3,6 +3,7 @@
 pub mod alert;
 pub mod call;
 pub mod channel;
+pub mod clock;
 pub mod duration;
 pub mod emotion;
 pub mod failure;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::Emotion;
 
-/// Nine probabilities in [`Emotion::ALL`] order, each in [0, 1], summing to 1 (within 1e-4).
+/// Nine probabilities in [`Emotion::ALL`] order, each in [0, 1], summing to 1 (within 1e-3).
 /// As JSON: an object from English label to probability.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scores([f32; Emotion::COUNT]);

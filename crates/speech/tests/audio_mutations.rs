@@ -3,7 +3,7 @@
 mod recordings;
 
 use domain::FailureCode;
-use recordings::{decode, encode, limits, tones};
+use recordings::{decode, decode_all_tracks, encode, limits, tones};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ const ROUNDS: usize = 50;
 /// Longest that two seconds' worth of bytes may take, on a busy machine, unoptimised.
 const LONGEST: Duration = Duration::from_secs(20);
 
-const FILES: [(&str, usize, &[&str]); 20] = [
+const FILES: [(&str, usize, &[&str]); 23] = [
     ("s16.wav", 2, &["-c:a", "pcm_s16le"]),
     ("f64.wav", 1, &["-c:a", "pcm_f64le"]),
     ("mulaw.wav", 2, &["-c:a", "pcm_mulaw"]),
@@ -33,6 +33,9 @@ const FILES: [(&str, usize, &[&str]); 20] = [
     ("voip.opus", 1, &["-c:a", "libopus", "-application", "voip", "-b:a", "12k"]),
     ("a.webm", 1, &["-c:a", "libopus"]),
     ("a.mka", 2, &["-c:a", "libvorbis"]),
+    ("tracks.m4a", 1, &["-map", "0:a", "-map", "0:a", "-c:a", "aac"]),
+    ("tracks.mka", 2, &["-map", "0:a", "-map", "0:a", "-c:a:0", "flac", "-c:a:1", "libopus"]),
+    ("tracks.ogg", 1, &["-map", "0:a", "-map", "0:a", "-c:a", "libvorbis"]),
 ];
 
 /// A small generator of numbers, the same each time.
@@ -82,19 +85,27 @@ fn a_thousand_damaged_files_end_in_samples_or_a_failure() {
         let path = encode(folder.path(), name, &tones(16_000, channels, 12_000), 16_000, channels, arguments);
         let whole = std::fs::read(&path).expect("readable");
         decode(&path, &limits).unwrap_or_else(|failure| panic!("{name} before any damage: {failure}"));
+        let all = decode_all_tracks(&path, &limits).unwrap_or_else(|failure| panic!("{name}: {failure}"));
+        assert_eq!(all.len(), if name.starts_with("tracks") { 2 * channels } else { channels }, "{name}");
         for round in 0..ROUNDS {
             let mut bytes = whole.clone();
             damage(&mut bytes, &mut dice);
             limits.accept_truncated = round % 2 == 0;
             std::fs::write(&path, &bytes).expect("written");
             let begun = Instant::now();
-            let outcome = decode(&path, &limits);
+            let (outcome, all) = (decode(&path, &limits), decode_all_tracks(&path, &limits));
             assert!(begun.elapsed() < LONGEST, "{name}, round {round}: {:?}", begun.elapsed());
             if let Ok((_, samples)) = &outcome {
                 assert!(samples.iter().flatten().all(|s| (-1.0..=1.0).contains(s)), "{name}, round {round}");
             }
-            let code = outcome.map_or_else(|failure| failure.code.code(), |_| "samples");
-            *outcomes.entry(code).or_insert(0) += 1;
+            if let Ok(samples) = &all {
+                assert!(samples.iter().all(|channel| channel.len() == samples[0].len()), "{name}, round {round}");
+                assert!(samples.iter().flatten().all(|s| s.is_finite()), "{name}, round {round}");
+            }
+            for outcome in [outcome.map(|_| ()), all.map(|_| ())] {
+                let code = outcome.map_or_else(|failure| failure.code.code(), |()| "samples");
+                *outcomes.entry(code).or_insert(0) += 1;
+            }
         }
     }
     println!("{outcomes:?}");

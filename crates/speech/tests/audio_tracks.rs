@@ -160,7 +160,7 @@ fn the_roles_of_two_tracks_are_those_of_two_channels() {
 }
 
 #[test]
-fn a_track_that_begins_later_is_heard_later() {
+fn a_track_that_begins_later_has_silence_before_it() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let (_, single) = container(
         folder.path(),
@@ -184,7 +184,7 @@ fn a_track_that_begins_later_is_heard_later() {
 }
 
 #[test]
-fn a_track_that_cant_be_decoded_is_named_and_the_others_are_heard() {
+fn a_track_that_cant_be_decoded_is_named_and_the_others_are_analysed() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let alac = || part(2.0, 48_000, 1, "a.m4a", &["-c:a", "alac"]);
     let unknown = || part(2.0, 48_000, 2, "b.ac3", &["-c:a", "ac3"]);

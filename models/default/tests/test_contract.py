@@ -102,7 +102,7 @@ def test_sound_that_is_no_speech_is_unknown(infer, card):
 
 
 def test_silence_around_speech_hardly_matters(infer, voice):
-    """The worker cuts it away; whoever does not gets nearly the same answer."""
+    """The worker cuts it away; scores with it are nearly the same."""
     wave, quiet = voice(48_000), 1e-4 * np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
     alone, amid = (softmax(infer(w)["logits"]) for w in (wave, np.concatenate([quiet, wave, quiet])))
     assert np.abs(alone - amid).max() < 0.15

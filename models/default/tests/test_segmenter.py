@@ -1,5 +1,5 @@
 """The trainer's cutting is the worker's: the same cases, with the same answers, as
-worker/src/audio/segment_tests.rs."""
+crates/speech/src/audio/vad/segmenter_tests.rs."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from trainer.voice_activity import CHUNK, slowed
 
 
 def script(*parts: tuple[float, bool]) -> np.ndarray:
-    """A recording of stretches: seconds, and whether somebody speaks."""
+    """A recording of spans: seconds, and whether they are speech."""
     waves = [0.3 * np.sin(0.2 * np.arange(int(seconds * RATE))) * speech for seconds, speech in parts]
     return np.concatenate([*waves, np.zeros(0)]).astype(np.float32)
 

@@ -1,9 +1,8 @@
 """Scores the exported model on speakers that nothing else has touched, on segments as served, and writes metrics.json.
 
-Ordinary speech comes first: what of it is taken for anger. Acted speech is scored against what the actor intended.
-Conditions are
-those of conditions.py; `line` is a telephone line. What the model says is kept under --work, so that a second call
-goes on.
+Ordinary speech comes first: what of it is predicted to be angry. Acted speech is scored against what the actor
+intended. Conditions are those of conditions.py; `line` is a telephone line. Predictions are kept under --work, so that
+a second call continues.
 """
 
 import argparse

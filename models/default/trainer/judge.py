@@ -20,7 +20,7 @@ from .train import load
 CREMA_STRIDE = 6
 # Training segments that are looked at.
 SAMPLE = 3000
-# Seconds of sound kept round speech, beside the 0.1 s of the worker's setting.
+# Seconds of sound kept round speech, beside the 0.1 s of the clips (the worker's setting when the model was trained).
 MARGINS = {"margin 0.0": 0.0, "margin 0.2": 0.2, "margin 0.3": 0.3}
 
 

@@ -1,5 +1,4 @@
-"""From probabilities of speech to segments, exactly as the worker cuts (worker/src/audio/segment.rs,
-config/default.toml)."""
+"""From probabilities of speech to segments, exactly as the worker cuts (crates/speech/src/audio/vad/segmenter.rs)."""
 
 from dataclasses import dataclass
 
@@ -15,7 +14,8 @@ QUIET = 640
 
 @dataclass(frozen=True)
 class Rules:
-    """Lengths in samples at 16 kHz; the defaults are those of config/default.toml."""
+    """Lengths in samples at 16 kHz; the defaults are those of config/default.toml when the model was trained. The
+    padding there is 3200 now."""
 
     silence: int = 4800
     speech: int = 4000

@@ -1,5 +1,5 @@
-"""Voice activity as the worker judges it (worker/src/audio/listener.rs): Silero, asked again at half speed where
-sound is loud.
+"""Voice activity as the worker detects it (crates/speech/src/audio/vad/second_pass.rs): Silero, with a second pass at
+half speed where sound is loud.
 
 Many recordings are judged side by side, each with the state of its own, so an hour takes seconds.
 """

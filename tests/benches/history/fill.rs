@@ -5,7 +5,7 @@ use chrono::{DateTime, Months, Utc};
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::time::Instant;
 
-/// The model that heard them.
+/// The model that predicted them.
 const MODEL: &str = "made-up";
 /// Months that the calls are spread over.
 const MONTHS: u32 = 12;

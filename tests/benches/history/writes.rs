@@ -12,7 +12,7 @@ pub(crate) async fn measure(database: &Database, options: &Options) -> anyhow::R
     let timeline: Vec<_> =
         (0..options.segments).map(|i| (5.0, if i % 3 == 0 { Emotion::Angry } else { Emotion::Neutral }, 0.8)).collect();
     let run = uuid::Uuid::new_v4().simple().to_string();
-    let call = |n: usize| Call { batch: run.clone(), ..Call::new(&format!("{run}/{n}.wav")) }.heard(&timeline);
+    let call = |n: usize| Call { batch: run.clone(), ..Call::new(&format!("{run}/{n}.wav")) }.with_timeline(&timeline);
     let until = Instant::now() + Duration::from_secs(options.write_seconds);
     let (next, embedding) = (AtomicUsize::new(0), [0.25_f32; 192]);
     let batch = NewBatch { id: BatchId::from_name(&run), name: run.clone(), source: "made up".into() };

@@ -1,7 +1,7 @@
 //! Renders a report as text for a terminal.
 
 use domain::report::{AudioFacts, ChannelReport, Segment};
-use domain::{Emotion, Report, Scores};
+use domain::{Emotion, Report, Scores, clock};
 use std::fmt::Write as _;
 
 /// Characters of a full bar.
@@ -27,7 +27,7 @@ pub(super) fn report(report: &Report) -> String {
         bars(&report.scores),
     );
     for failure in audio.tracks.iter().filter_map(|track| track.failure.as_ref()) {
-        let _ = writeln!(text, "\n  not heard: {failure}");
+        let _ = writeln!(text, "\n  not analysed: {failure}");
     }
     for channel in &report.channels {
         // Writing to a String can't fail.
@@ -57,14 +57,11 @@ fn timeline(audio: &AudioFacts, channel: &ChannelReport) -> String {
         return format!("  {name} ({}): not scored; {reason}\n", channel.role);
     }
     let line = |s: &Segment| {
-        format!("    {} – {}  {}\n", minutes(s.start_s), minutes(s.end_s), headline(s.emotion, s.confidence))
+        let (start, end) = (clock::to_tenths(s.start_s), clock::to_tenths(s.end_s));
+        format!("    {start:>8} – {end:>8}  {}\n", headline(s.emotion, s.confidence))
     };
     let lines: String = channel.segments.iter().map(line).collect();
     format!("  {name} ({}): {:.1} s of speech\n{lines}", channel.role, channel.speech_s)
-}
-
-fn minutes(seconds: f64) -> String {
-    format!("{:3}:{:04.1}", (seconds / 60.0) as u32, seconds % 60.0)
 }
 
 #[cfg(test)]
@@ -78,10 +75,5 @@ mod tests {
         assert_eq!(text.matches('█').count(), BAR);
         assert!(text.contains("😠 生气 angry"), "{text}");
         assert!(text.contains(" 50.0 %"), "{text}");
-    }
-
-    #[test]
-    fn times_are_minutes_and_seconds() {
-        assert_eq!(minutes(83.25), "  1:23.2");
     }
 }

@@ -7,7 +7,7 @@ use domain::JobId;
 use speech::AnalysisControl;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::AbortHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Pause between notes on segments.
 const EVERY: Duration = Duration::from_millis(400);
@@ -17,9 +17,6 @@ pub(super) struct ProgressReporter {
     database: Option<Database>,
     job_id: JobId,
 }
-
-/// Ends the notes on segments when dropped.
-pub(super) struct Following(Option<AbortHandle>);
 
 impl ProgressReporter {
     /// Of this job. Jobs of the bulk lane send nothing.
@@ -31,17 +28,12 @@ impl ProgressReporter {
     pub(super) fn stage(&self, stage: &'static str) {
         let Some(database) = self.database.clone() else { return };
         let note = ProgressNote { job_id: self.job_id, stage: stage.into(), done: None, total: None };
-        tokio::spawn(async move {
-            if let Err(failure) = database.note_progress(&note).await {
-                tracing::debug!(%failure, "a progress note was not sent");
-            }
-        });
+        tokio::spawn(async move { send(&database, &note).await });
     }
 
-    /// Sends the counts of an analysis while they grow.
-    pub(super) fn follow(&self, control: Arc<AnalysisControl>) -> Following {
-        let Some(database) = self.database.clone() else { return Following(None) };
-        let job_id = self.job_id;
+    /// Sends the counts of an analysis while they grow, until the handle is dropped.
+    pub(super) fn follow(&self, control: Arc<AnalysisControl>) -> Option<AbortOnDropHandle<()>> {
+        let (database, job_id) = (self.database.clone()?, self.job_id);
         let notes = tokio::spawn(async move {
             let mut sent = (0, 0);
             loop {
@@ -51,21 +43,16 @@ impl ProgressReporter {
                     continue;
                 }
                 sent = counts;
-                let note =
-                    ProgressNote { job_id, stage: "analyze".into(), done: Some(counts.0), total: Some(counts.1) };
-                if let Err(failure) = database.note_progress(&note).await {
-                    tracing::debug!(%failure, "a progress note was not sent");
-                }
+                let (done, total) = (Some(counts.0), Some(counts.1));
+                send(&database, &ProgressNote { job_id, stage: "analyze".into(), done, total }).await;
             }
         });
-        Following(Some(notes.abort_handle()))
+        Some(AbortOnDropHandle::new(notes))
     }
 }
 
-impl Drop for Following {
-    fn drop(&mut self) {
-        if let Some(notes) = &self.0 {
-            notes.abort();
-        }
+async fn send(database: &Database, note: &ProgressNote) {
+    if let Err(error) = database.note_progress(note).await {
+        tracing::debug!(%error, "a progress note was not sent");
     }
 }

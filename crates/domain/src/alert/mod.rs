@@ -25,7 +25,6 @@ pub use rule::{Grouping, Rule, Severity};
 pub use rule_match::RuleMatch;
 pub use rulebook::Rulebook;
 pub use speech_condition::{CallPart, PatternThreshold, SpeechCondition};
-pub use wording::clock;
 
 use crate::report::ChannelReport;
 use crate::{CallData, Report};

@@ -1,13 +1,7 @@
 //! Alert messages as text, in English and Chinese, without markup.
 
 use super::{AlertMessage, Evidence, MessageKind, Pattern};
-use crate::{Emotion, Role};
-
-/// Minutes and seconds, like `1:23`; fractions are cut off, so that playback begins just before.
-pub fn clock(seconds: f64) -> String {
-    let whole = seconds.max(0.0) as u64;
-    format!("{}:{:02}", whole / 60, whole % 60)
-}
+use crate::{Emotion, Role, clock};
 
 fn percent(share: f32) -> i64 {
     (share * 100.0).round() as i64
@@ -16,7 +10,7 @@ fn percent(share: f32) -> i64 {
 impl Evidence {
     /// Like `customer: angry 0.83, 2 segments in a row from 1:23`.
     pub fn in_english(&self) -> String {
-        let (role, emotion, at) = (self.role, &self.emotion, clock(self.start_s));
+        let (role, emotion, at) = (self.role, &self.emotion, clock::to_seconds(self.start_s));
         match self.pattern {
             Pattern::InARow { segments: 1, score } => format!("{role}: {emotion} {score:.2} at {at}"),
             Pattern::InARow { segments, score } => {
@@ -33,7 +27,8 @@ impl Evidence {
 
     /// Like `客户 生气（0.83），自 1:23 起连续 2 段`.
     pub fn in_chinese(&self) -> String {
-        let (role, emotion, at) = (role_in_chinese(self.role), emotion_in_chinese(&self.emotion), clock(self.start_s));
+        let (role, emotion, at) =
+            (role_in_chinese(self.role), emotion_in_chinese(&self.emotion), clock::to_seconds(self.start_s));
         match self.pattern {
             Pattern::InARow { segments: 1, score } => format!("{role} {emotion}（{score:.2}），在 {at}"),
             Pattern::InARow { segments, score } => {
@@ -128,13 +123,5 @@ mod tests {
         assert_eq!(share.in_chinese(), "客户 生气+悲伤 占发言 42%，最强在 1:23");
         let shift = evidence("negative", Pattern::Shift { shift: 0.31, score: 0.5 });
         assert_eq!(shift.in_chinese(), "客户 负面情绪 后段比前段上升 0.31，达 0.50，自 1:23 起上升");
-    }
-
-    #[test]
-    fn a_clock_cuts_and_never_runs_backwards() {
-        assert_eq!(
-            (clock(59.99), clock(60.0), clock(-1.0), clock(3725.0)),
-            ("0:59".into(), "1:00".into(), "0:00".into(), "62:05".into())
-        );
     }
 }

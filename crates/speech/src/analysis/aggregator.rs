@@ -130,7 +130,7 @@ mod tests {
         assert!(total.channels[0].segments.is_empty() && total.channels[0].scores.is_none());
         assert_eq!(total.channels[1].segments.iter().map(|s| s.index).collect::<Vec<_>>(), [0, 1]);
         assert!((total.channels[1].speech_s - 4.0).abs() < 1e-9);
-        let frames = total.frames.expect("asked for");
+        let frames = total.frames.expect("frames are kept");
         assert_eq!(frames.segments[0].channel, Some(1));
         assert_eq!(frames.segments[0].index, 0);
     }

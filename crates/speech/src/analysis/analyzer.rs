@@ -125,7 +125,7 @@ impl Analyzer {
         let mut sink = self.sink(options, out, control)?;
         let preprocessed = preprocess.run(source, layout, &mut sink)?;
         for failure in preprocessed.facts.tracks.iter().filter_map(|track| track.failure.as_ref()) {
-            tracing::warn!(code = failure.code.code(), "{}", failure.message);
+            tracing::warn!(error = %failure, "an audio track can't be decoded; the others are analysed");
         }
         sink.collect(0)?;
         let AnalysisSink { wav, rows, aggregator, waited, .. } = sink;

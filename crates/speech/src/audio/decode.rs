@@ -116,7 +116,7 @@ impl Decoder {
             codec: self.codec.codec_info().short_name.to_owned(),
             sample_rate: self.rate,
             channels: self.channels,
-            duration_s: self.frames as f64 / f64::from(self.rate.max(1)),
+            duration_s: self.duration_s(),
             bytes: self.source.bytes,
             bad_packets: self.bad_packets,
             tracks: Vec::new(),
@@ -128,10 +128,20 @@ impl Decoder {
         self.start_s
     }
 
+    /// Seconds decoded so far.
+    pub(super) fn duration_s(&self) -> f64 {
+        self.frames as f64 / f64::from(self.rate.max(1))
+    }
+
+    /// Whether the track holds a sample; its rate is known then.
+    pub(super) fn has_samples(&self) -> bool {
+        self.rate > 0
+    }
+
     /// Channels; of a track without samples those of its header, or one.
     pub(super) fn channels(&self) -> u16 {
         let declared = self.source.params.channels.as_ref().map_or(1, Channels::count);
-        if self.rate > 0 { self.channels } else { u16::try_from(declared).unwrap_or(u16::MAX).max(1) }
+        if self.has_samples() { self.channels } else { u16::try_from(declared).unwrap_or(u16::MAX).max(1) }
     }
 
     /// The next samples, one `Vec` per channel, in [-1, 1] at the file's rate; `None` at the end.
@@ -288,7 +298,8 @@ fn check_rate(rate: u32) -> Result<(), Failure> {
     Err(errors::bad_header(format!("the header says {rate} Hz, which is not plausible")))
 }
 
-fn check_channels(channels: usize, max_channels: u16) -> Result<(), Failure> {
+/// Whether a file may have so many channels.
+pub(super) fn check_channels(channels: usize, max_channels: u16) -> Result<(), Failure> {
     if channels == 0 {
         return Err(errors::bad_header("the header says that there are no channels"));
     }

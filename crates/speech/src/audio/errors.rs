@@ -55,6 +55,17 @@ pub(super) fn too_many_channels(channels: usize, max_channels: u16) -> Failure {
     Failure::new(FailureCode::AudioTooManyChannels, what)
 }
 
+/// The failure of the audio track of this number, in a file of several.
+pub(super) fn of_track(number: usize, failure: &Failure) -> Failure {
+    Failure::new(failure.code, format!("audio track {number}: {}", failure.message))
+}
+
+/// Whether the other audio tracks can be analysed when one has this failure.
+pub(super) fn leaves_other_tracks(failure: &Failure) -> bool {
+    use FailureCode::{AudioBadHeader, AudioCorrupt, AudioUnsupportedCodec};
+    matches!(failure.code, AudioBadHeader | AudioCorrupt | AudioUnsupportedCodec)
+}
+
 /// The worker's own disk failed.
 pub(super) fn unreadable(error: &io::Error) -> Failure {
     Failure::new(FailureCode::WorkerInternal, format!("the local copy of the recording can't be read: {error}"))

@@ -1,9 +1,11 @@
 //! From a file of any format to segments of speech at 16 kHz. Streamed: whatever the length of the recording, no
 //! more than one segment per track is in memory.
 //!
-//! Imports point one way: `errors`, `bytes` <- `codec` <- `container` <- `source` <- `decode` <- `recording` <- `preprocess`.
+//! Imports point one way: `errors`, `bytes` <- `codec` <- `container` <- `source` <- `decode` <-
+//! `align` <- `recording` <- `preprocess`.
 //! Synchronous: it runs on a thread for blocking work.
 
+mod align;
 mod bytes;
 mod codec;
 mod container;
@@ -17,8 +19,10 @@ mod source;
 mod trim;
 mod vad;
 
+pub use align::Aligned;
 pub use decode::Decoder;
 pub use preprocess::{Preprocess, Preprocessed};
+pub use recording::Recording;
 pub use resample::Resampler16k;
 pub use sink::{Sink, SpeechSegment};
 pub use vad::VoiceDetector;

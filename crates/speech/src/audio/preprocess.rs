@@ -49,11 +49,11 @@ impl Preprocess<'_> {
         }
         let channels = recording.channels();
         let mut tracks = layout(channels);
-        let scored = hearable(&recording, &mut tracks, channels)?;
+        let scored = scored_tracks(&recording, &mut tracks, channels)?;
         let mut speech = SpeechTracks::new(&scored, self.segment, self.vad.acquire()?);
         let mut at_16k = vec![Vec::new(); scored.len()];
-        let wanted: Vec<&Track> = scored.iter().map(|n| &tracks[*n]).collect();
-        let mut samples = recording.select(&wanted)?;
+        let selections: Vec<&Track> = scored.iter().map(|n| &tracks[*n]).collect();
+        let mut samples = recording.select(&selections)?;
         while samples.next(&mut at_16k)? {
             speech.push(&mut at_16k, sink)?;
         }
@@ -70,12 +70,12 @@ impl Preprocess<'_> {
 }
 
 /// Indices of the tracks to score. Those whose audio track can't be decoded are taken out of scoring.
-fn hearable(recording: &Recording, tracks: &mut [Track], channels: u16) -> Result<Vec<usize>, Failure> {
-    let mut unheard = None;
+fn scored_tracks(recording: &Recording, tracks: &mut [Track], channels: u16) -> Result<Vec<usize>, Failure> {
+    let mut undecodable = None;
     for track in tracks.iter_mut().filter(|track| track.scored) {
         if let Some(failure) = track.channel.and_then(|channel| recording.failure(channel)) {
             track.scored = false;
-            unheard.get_or_insert_with(|| failure.clone());
+            undecodable.get_or_insert_with(|| failure.clone());
         }
     }
     let scored: Vec<usize> = (0..tracks.len()).filter(|n| tracks[*n].scored).collect();
@@ -86,5 +86,5 @@ fn hearable(recording: &Recording, tracks: &mut [Track], channels: u16) -> Resul
         let what = format!("none of the {channels} channels has a role that is scored");
         Failure::new(FailureCode::ChannelsNoneScored, what)
     };
-    Err(unheard.unwrap_or_else(none_scored))
+    Err(undecodable.unwrap_or_else(none_scored))
 }

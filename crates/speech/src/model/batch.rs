@@ -30,9 +30,9 @@ pub struct Prediction {
     pub logits: [f32; Emotion::COUNT],
     /// Shape `[D]`.
     pub embedding: Vec<f32>,
-    /// Shape [T, D], row after row; empty unless frames were asked for.
+    /// Shape [T, D], row after row; empty unless the request has `frames`.
     pub frames: Vec<f32>,
-    /// Shape `[T][9]`; empty unless frames were asked for.
+    /// Shape `[T][9]`; empty unless the request has `frames`.
     pub frame_logits: Vec<[f32; Emotion::COUNT]>,
 }
 

@@ -1,9 +1,10 @@
 //! Recordings for tests, made and measured with ffmpeg. Without ffmpeg the tests fail.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-use domain::Failure;
+use domain::channel::Track;
 use domain::report::AudioFacts;
-use speech::audio::Decoder;
+use domain::{Failure, Role};
+use speech::audio::{Decoder, Recording};
 use speech::settings::Audio;
 use std::f64::consts::TAU;
 use std::fs::File;
@@ -83,7 +84,7 @@ pub(crate) fn reference(path: &Path) -> Vec<f32> {
     bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
 }
 
-/// What the worker decodes: facts, and samples per channel.
+/// What the worker decodes of the first audio track: facts, and samples per channel.
 pub(crate) fn decode(path: &Path, limits: &Audio) -> Result<(AudioFacts, Vec<Vec<f32>>), Failure> {
     let file = File::open(path).expect("the recording is there");
     let mut decoder = Decoder::open(file, limits)?;
@@ -92,6 +93,19 @@ pub(crate) fn decode(path: &Path, limits: &Audio) -> Result<(AudioFacts, Vec<Vec
         all.iter_mut().zip(block).for_each(|(to, from)| to.extend_from_slice(from));
     }
     Ok((decoder.facts(), all))
+}
+
+/// The channels of all audio tracks, at 16 kHz.
+pub(crate) fn decode_all_tracks(path: &Path, limits: &Audio) -> Result<Vec<Vec<f32>>, Failure> {
+    let mut recording = Recording::open(File::open(path).expect("the recording is there"), limits)?;
+    let channel = |channel| Track { channel: Some(channel), role: Role::Speaker, scored: true };
+    let tracks: Vec<Track> = (0..recording.channels()).map(channel).collect();
+    let (mut block, mut all) = (vec![Vec::new(); tracks.len()], vec![Vec::new(); tracks.len()]);
+    let mut samples = recording.select(&tracks.iter().collect::<Vec<_>>())?;
+    while samples.next(&mut block)? {
+        all.iter_mut().zip(&block).for_each(|(to, from)| to.extend_from_slice(from));
+    }
+    Ok(all)
 }
 
 /// Level of `expected` over its difference from `found`, dB.

@@ -5,6 +5,7 @@ use super::{Container, Input, Layout, TrackLayout, TrackTiming};
 use crate::audio::bytes::{be32, le16};
 use crate::audio::codec::OPUS_RATE;
 use domain::Failure;
+use std::collections::HashMap;
 use symphonia::default::formats::MkvReader;
 use symphonia_core::codecs::audio::AudioCodecParameters;
 use symphonia_core::errors::Result as SymphoniaResult;
@@ -32,6 +33,8 @@ const DISCARD_PADDING: u32 = 0x75a2;
 const HEADER: usize = 12;
 /// Elements walked over at most: a day of clusters of a second.
 const MAX_ELEMENTS: usize = 100_000;
+/// Elements of a block group walked over at most: the specification has a dozen.
+const MAX_GROUP_ELEMENTS: usize = 32;
 /// Longest padding that is believed, seconds: the longest packet of Opus.
 const MAX_PADDING_S: f64 = 0.12;
 /// Value of [`TRACK_TYPE`] for sound.
@@ -100,7 +103,7 @@ fn read(input: &mut Input) -> Result<EbmlSegment, Failure> {
     let length = input.length;
     found.missing = segment.end.map_or(0, |end| end.saturating_sub(length));
     let end = segment.end.unwrap_or(length).min(length);
-    let outermost = children(input, segment.body, end)?;
+    let outermost = children(input, segment.body, end, MAX_ELEMENTS)?;
     let of = |id: u32| outermost.iter().filter(move |element| element.id == id);
     if let Some(tracks) = of(TRACKS).next() {
         let size = tracks.end.unwrap_or(end).min(end).saturating_sub(tracks.body).min(MAX_TRACKS);
@@ -109,19 +112,21 @@ fn read(input: &mut Input) -> Result<EbmlSegment, Failure> {
             elements(&bytes).filter(|(id, _)| *id == TRACK_ENTRY).filter_map(|(_, e)| audio_track(e)).collect();
     }
     let Some(cluster) = of(CLUSTER).next_back() else { return Ok(found) };
-    for element in children(input, cluster.body, cluster.end.unwrap_or(end).min(end))? {
+    let mut last_padding_s = HashMap::new();
+    for element in children(input, cluster.body, cluster.end.unwrap_or(end).min(end), MAX_ELEMENTS)? {
         let (block, padding_s) = match element.id {
             SIMPLE_BLOCK => (Some(element.body), 0.0),
             BLOCK_GROUP => group(input, &element, end)?,
             _ => (None, 0.0),
         };
         let Some(block) = block else { continue };
-        let number = input.read(block, 8)?;
-        if let Some((number, _)) = vint(&number)
-            && let Some(track) = found.tracks.iter_mut().find(|track| track.id.map(u64::from) == Some(number))
-        {
-            track.timing.padding_s = padding_s;
+        if let Some((number, _)) = vint(&input.read(block, 8)?) {
+            last_padding_s.insert(number, padding_s);
         }
+    }
+    for track in &mut found.tracks {
+        let padding_s = track.id.and_then(|id| last_padding_s.get(&u64::from(id)));
+        track.timing.padding_s = padding_s.copied().unwrap_or(0.0);
     }
     Ok(found)
 }
@@ -129,7 +134,7 @@ fn read(input: &mut Input) -> Result<EbmlSegment, Failure> {
 /// Where the block of a group begins, and the padding at its end, seconds.
 fn group(input: &mut Input, group: &Element, end: u64) -> Result<(Option<u64>, f64), Failure> {
     let (mut block, mut padding_s) = (None, 0.0);
-    for element in children(input, group.body, group.end.unwrap_or(end).min(end))? {
+    for element in children(input, group.body, group.end.unwrap_or(end).min(end), MAX_GROUP_ELEMENTS)? {
         match element.id {
             BLOCK => block = Some(element.body),
             DISCARD_PADDING => {
@@ -202,10 +207,10 @@ struct Element {
     end: Option<u64>,
 }
 
-/// The elements between two offsets, as far as elements of known size lead.
-fn children(input: &mut Input, mut at: u64, end: u64) -> Result<Vec<Element>, Failure> {
+/// The elements between two offsets, `most` of them, as far as elements of known size lead.
+fn children(input: &mut Input, mut at: u64, end: u64, most: usize) -> Result<Vec<Element>, Failure> {
     let mut found = Vec::new();
-    while at < end && found.len() < MAX_ELEMENTS {
+    while at < end && found.len() < most {
         let Some(element) = element(input, at)? else { break };
         let next = element.end;
         found.push(element);

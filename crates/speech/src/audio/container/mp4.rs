@@ -10,7 +10,8 @@ use symphonia_core::errors::Result as SymphoniaResult;
 use symphonia_core::formats::{FormatOptions, FormatReader};
 use symphonia_core::io::{MediaSourceStream, ReadBytes};
 
-/// Most bytes of a `moov` box: the tables of a day of audio take a fifth of this.
+/// Most bytes of a `moov` box, which each track's demuxer reads into memory: the tables of a day of audio take a fifth of
+/// this.
 const MAX_MOOV: u64 = 64 * 1024 * 1024;
 
 /// Outermost boxes walked over at most: a day of fragments of a second, two boxes each.
@@ -75,7 +76,11 @@ fn read(input: &mut Input) -> Result<Boxes, Failure> {
         let end = position.saturating_add(size);
         found.missing = end.saturating_sub(length);
         if kind == b"moov" {
-            let moov = input.read(position + body, (size - body).min(MAX_MOOV) as usize)?;
+            if size - body > MAX_MOOV {
+                let what = format!("the MP4 index (moov) has {} bytes; at most {MAX_MOOV} are read", size - body);
+                return Err(errors::bad_header(what));
+            }
+            let moov = input.read(position + body, (size - body) as usize)?;
             found.tracks = Some(tracks(&moov).unwrap_or_default());
         }
         position = end;
@@ -104,20 +109,22 @@ fn inside<'a>(bytes: &'a [u8], path: &[&[u8; 4]]) -> Option<&'a [u8]> {
 /// The audio tracks of a `moov` box.
 fn tracks(moov: &[u8]) -> Option<Vec<TrackLayout>> {
     let movie_scale = scale(inside(moov, &[b"mvhd"])?)?;
+    let priming = priming(moov);
     let is_audio = |trak: &&[u8]| inside(trak, &[b"mdia", b"hdlr"]).and_then(|hdlr| hdlr.get(8..12)) == Some(b"soun");
     let traks = boxes(moov).filter(|(kind, _)| kind == b"trak").map(|(_, body)| body).filter(is_audio);
     let track = |trak| {
         let id = inside(trak, &[b"tkhd"]).and_then(track_id);
-        TrackLayout { id, ..track(moov, trak, movie_scale).unwrap_or_default() }
+        TrackLayout { id, ..track(trak, movie_scale, priming).unwrap_or_default() }
     };
     Some(traks.map(track).collect())
 }
 
-fn track(moov: &[u8], trak: &[u8], movie_scale: f64) -> Option<TrackLayout> {
+/// `priming`: samples of delay where there is no edit list.
+fn track(trak: &[u8], movie_scale: f64, priming: Option<f64>) -> Option<TrackLayout> {
     let media_scale = scale(inside(trak, &[b"mdia", b"mdhd"])?)?;
     let (entry, body) = boxes(inside(trak, &[b"mdia", b"minf", b"stbl", b"stsd"])?.get(8..)?).next()?;
     let (delay_s, keep_s) = edit(trak, media_scale, movie_scale).unwrap_or((0.0, None));
-    let delay_s = if delay_s > 0.0 { delay_s } else { priming(moov, media_scale).unwrap_or(0.0) };
+    let delay_s = if delay_s > 0.0 { delay_s } else { priming.unwrap_or(0.0) / media_scale };
     Some(TrackLayout {
         codec: Some(codec_name(entry)),
         // For HE-AAC twice that of the decoder's configuration.
@@ -190,14 +197,14 @@ fn edits(track: &[u8]) -> Option<impl Iterator<Item = Edit> + '_> {
     }))
 }
 
-/// Seconds of delay by Apple's own tag, in files without an edit list.
-fn priming(moov: &[u8], media_scale: f64) -> Option<f64> {
+/// Samples of delay by Apple's own tag, in files without an edit list.
+fn priming(moov: &[u8]) -> Option<f64> {
     let at = moov.windows(8).position(|bytes| bytes == b"iTunSMPB")?;
     let text = moov.get(at + 8..(at + 8 + 200).min(moov.len()))?;
     let digits: String = text.iter().skip_while(|b| **b != b' ').map(|b| char::from(*b)).collect();
     let samples = digits.split_ascii_whitespace().nth(1)?;
     let samples = u32::from_str_radix(samples.get(..8)?, 16).ok()?;
-    (samples < 16_384).then(|| f64::from(samples) / media_scale)
+    (samples < 16_384).then(|| f64::from(samples))
 }
 
 #[cfg(test)]
@@ -219,8 +226,33 @@ mod tests {
     }
 
     #[test]
+    fn an_index_larger_than_memory_is_refused() {
+        let mut bytes = boxed(*b"ftyp", b"isom");
+        bytes.extend([&(MAX_MOOV as u32 + 9).to_be_bytes()[..], b"moov"].concat());
+        let failure = read(&mut input(&bytes)).expect_err("too large");
+        assert_eq!(failure.code, domain::FailureCode::AudioBadHeader, "{failure}");
+    }
+
+    #[test]
     fn apples_tag_gives_the_delay() {
         let text = b"....iTunSMPB\0\0\0\x84data\0\0\0\x01\0\0\0\0 00000000 00000840 000001C0 00000000000AC0C0";
-        assert_eq!(priming(text, 44_100.0), Some(f64::from(0x840u16) / 44_100.0));
+        assert_eq!(priming(text), Some(f64::from(0x840u16)));
+    }
+
+    #[test]
+    fn many_tracks_are_read_in_one_pass_over_the_index() {
+        let scale = |kind: [u8; 4]| boxed(kind, &[&[0; 12][..], &8_000u32.to_be_bytes()].concat());
+        let entries = boxed(*b"stsd", &[&[0; 8][..], &boxed(*b"mp4a", &[])].concat());
+        let tables = boxed(*b"minf", &boxed(*b"stbl", &entries));
+        let sound = boxed(*b"hdlr", b"\0\0\0\0\0\0\0\0soun");
+        let trak = boxed(*b"trak", &boxed(*b"mdia", &[sound, scale(*b"mdhd"), tables].concat()));
+        let count = 20_000;
+        let moov = [scale(*b"mvhd"), trak.repeat(count)].concat();
+        let begun = std::time::Instant::now();
+        let found = tracks(&moov).expect("a movie header");
+        assert_eq!(found.len(), count);
+        assert_eq!(found[0].codec.as_deref(), Some("mp4a"));
+        // A pass for each track would take minutes.
+        assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
     }
 }
