@@ -1,4 +1,4 @@
--- Who may use the console, and what they did there.
+-- Users, sessions and tokens of the console, idempotency keys, and the audit trail.
 
 CREATE TABLE console_users (
     id            uuid PRIMARY KEY,
@@ -67,7 +67,7 @@ CREATE TABLE audit (
 );
 CREATE INDEX audit_by_time ON audit (at);
 CREATE INDEX audit_of_job ON audit (job_id, at) WHERE job_id IS NOT NULL;
-COMMENT ON TABLE audit IS 'Who played, downloaded or deleted what, and who logged in. Rows are only added.';
+COMMENT ON TABLE audit IS 'Who logged in, and who played or downloaded what. Rows are only added.';
 COMMENT ON COLUMN audit.who IS '`user:NAME`, `token:NAME`, or `local` for the console on loopback without a login.';
-COMMENT ON COLUMN audit.action IS 'login, login_failed, logout, predict, listen, download, delete.';
+COMMENT ON COLUMN audit.action IS 'login, login_failed, listen, download.';
 COMMENT ON COLUMN audit.address IS 'The caller''s address as the console saw it.';

@@ -17,25 +17,25 @@ use crate::predict::{Hub, Workers};
 /// JSON bodies in memory at once; each takes up to four times the size of its file.
 const JSON_BODIES: usize = 6;
 
-/// Settings, services, and what is in progress.
+/// Settings, services, and requests in progress.
 pub(crate) struct App {
     /// All settings.
     pub settings: Settings,
-    /// Rows.
+    /// Postgres.
     pub database: Database,
     /// Recordings and artifacts.
     pub store: Store,
-    /// The way to the queue.
+    /// Publishes jobs.
     pub publisher: Publisher,
-    /// Jobs with a request or a page waiting for their result.
+    /// Jobs that a request or a page waits for.
     pub hub: Hub,
-    /// Whether workers are there.
+    /// Counts the workers.
     pub workers: Workers,
-    /// Files that `/upload` took.
+    /// Files received by `/upload`.
     pub parked: Parked,
     /// Jobs of Gradio's clients, by their session.
     pub sessions: Sessions,
-    /// Waveforms drawn lately.
+    /// The latest waveforms.
     pub peaks: PeakCache,
     /// Checks passwords, few at once.
     pub passwords: Passwords,
@@ -51,7 +51,7 @@ pub(crate) struct App {
 pub(crate) type Shared = Arc<App>;
 
 impl App {
-    /// Everything that settings give; no service is asked yet.
+    /// With these settings; connects to no service yet.
     ///
     /// # Errors
     /// When a URL or credentials are wrong.

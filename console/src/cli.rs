@@ -1,4 +1,4 @@
-//! The command line: `serve`, and who may use what it serves.
+//! The command line: `serve`, and the users and tokens that may use it.
 
 use adapters::postgres::Database;
 use adapters::postgres::console::NewToken;
@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use chrono::{TimeDelta, Utc};
 use clap::{Parser, Subcommand};
 use settings::Settings;
-use std::io::{IsTerminal, Read};
+use std::io::{BufRead, IsTerminal, Write};
 
 use crate::auth::{Capability, Passwords, Secret, role_capabilities};
 
@@ -18,7 +18,7 @@ Examples:
   console token add nightly --scope predict --days 90
   console token revoke nightly";
 
-/// Shortest password taken.
+/// Shortest password accepted, in characters.
 const MIN_PASSWORD: usize = 10;
 
 /// The console: pages and an API to recognise recordings.
@@ -33,10 +33,10 @@ pub struct Cli {
 enum Command {
     /// Serve the pages and the API until SIGTERM
     Serve,
-    /// People who log in
+    /// Users, who log in
     #[command(subcommand)]
     User(UserCommand),
-    /// Access of programs
+    /// Tokens, for programs
     #[command(subcommand)]
     Token(TokenCommand),
     /// Print the API's description (OpenAPI 3.1)
@@ -60,7 +60,7 @@ enum UserCommand {
     },
     /// List the users
     List,
-    /// Refuse a user's logins and end the sessions
+    /// Refuse a user's logins and end the user's sessions
     Disable {
         /// Name at the login
         name: String,
@@ -76,8 +76,8 @@ enum TokenCommand {
         /// predict, read, listen, review or admin; may be repeated
         #[arg(long = "scope", required = true)]
         scopes: Vec<String>,
-        /// Days until it ends; without: never
-        #[arg(long)]
+        /// Days until it ends, 1 to 3650; without: never
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3650))]
         days: Option<u32>,
         /// Allow only this team's recordings
         #[arg(long)]
@@ -98,52 +98,62 @@ impl Cli {
     /// # Errors
     /// With a sentence that says what to do.
     pub async fn run(self) -> anyhow::Result<()> {
-        if let Command::Openapi = self.command {
-            println!("{}", crate::openapi());
-            return Ok(());
-        }
-        let settings = Settings::load()?;
-        adapters::telemetry::init(&settings.log).map_err(anyhow::Error::from_boxed)?;
+        self.run_with(settings, password, &mut std::io::stdout()).await
+    }
+
+    /// Runs the command. `settings` and `password` are read where they are needed; the output goes to `out`.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn run_with(
+        self,
+        settings: impl FnOnce() -> anyhow::Result<Settings>,
+        password: impl FnOnce() -> anyhow::Result<String>,
+        out: &mut impl Write,
+    ) -> anyhow::Result<()> {
         match self.command {
             Command::Serve => {
                 let stop = shutdown::stop_on_signals().context("can't receive signals")?;
-                let serving = crate::serve(settings, stop).await?;
+                let serving = crate::serve(settings()?, stop).await?;
                 tracing::info!(address = %serving.address, "serving");
                 serving.ended().await
             }
-            Command::User(command) => command.run(&Database::connect(&settings.postgres).await?).await,
-            Command::Token(command) => command.run(&Database::connect(&settings.postgres).await?).await,
-            Command::Health => adapters::health::check(settings.console.addr).await.map_err(anyhow::Error::msg),
-            Command::Openapi => Ok(()),
+            Command::User(command) => {
+                command.run(&Database::connect(&settings()?.postgres).await?, password, out).await
+            }
+            Command::Token(command) => command.run(&Database::connect(&settings()?.postgres).await?, out).await,
+            Command::Openapi => Ok(write!(out, "{}", crate::openapi())?),
+            Command::Health => adapters::health::check(settings()?.console.addr).await.map_err(anyhow::Error::msg),
         }
     }
 }
 
 impl UserCommand {
-    async fn run(self, database: &Database) -> anyhow::Result<()> {
+    async fn run(
+        self,
+        database: &Database,
+        password: impl FnOnce() -> anyhow::Result<String>,
+        out: &mut impl Write,
+    ) -> anyhow::Result<()> {
         match self {
             Self::Add { name, role, team } => {
                 ensure!(role_capabilities(&role).is_some(), "the role is viewer, reviewer or admin, not `{role}`");
-                ensure!(!name.trim().is_empty() && name.len() <= 100, "a name has 1 to 100 characters");
+                check_name(&name)?;
                 let password = password()?;
                 ensure!(password.chars().count() >= MIN_PASSWORD, "a password has at least {MIN_PASSWORD} characters");
                 database.put_user(&name, &Passwords::hash(&password)?, &role, team.as_deref()).await?;
-                println!("{name} may log in as {role}");
+                writeln!(out, "{name} may log in as {role}")?;
             }
             Self::List => {
                 for user in database.users().await? {
                     let state = if user.disabled_at.is_some() { "disabled" } else { "active" };
-                    println!(
-                        "{}\t{}\t{}\t{state}",
-                        user.name,
-                        user.role,
-                        user.team.unwrap_or_else(|| "all teams".into())
-                    );
+                    let team = user.team.unwrap_or_else(|| "all teams".into());
+                    writeln!(out, "{}\t{}\t{team}\t{state}", user.name, user.role)?;
                 }
             }
             Self::Disable { name } => {
                 ensure!(database.disable_user(&name).await?, "there is no user `{name}`");
-                println!("{name} may no longer log in");
+                writeln!(out, "{name} may no longer log in")?;
             }
         }
         Ok(())
@@ -151,9 +161,10 @@ impl UserCommand {
 }
 
 impl TokenCommand {
-    async fn run(self, database: &Database) -> anyhow::Result<()> {
+    async fn run(self, database: &Database, out: &mut impl Write) -> anyhow::Result<()> {
         match self {
             Self::Add { name, scopes, days, team } => {
+                check_name(&name)?;
                 for scope in &scopes {
                     ensure!(
                         Capability::from_label(scope).is_some(),
@@ -166,35 +177,78 @@ impl TokenCommand {
                 let token =
                     NewToken { name: &name, sha256: &sha256, scopes: &scopes, team: team.as_deref(), expires_at };
                 ensure!(database.add_token(&token).await?, "there is a token `{name}` already");
-                println!("{}", secret.reveal());
+                writeln!(out, "{}", secret.reveal())?;
             }
             Self::List => {
                 for token in database.tokens().await? {
                     let state = if token.revoked_at.is_some() { "revoked" } else { "active" };
                     let end =
                         token.expires_at.map_or_else(|| "no end".into(), |end| end.format("%Y-%m-%d").to_string());
-                    println!("{}\t{}\t{end}\t{state}", token.name, token.scopes.join(","));
+                    writeln!(out, "{}\t{}\t{end}\t{state}", token.name, token.scopes.join(","))?;
                 }
             }
             Self::Revoke { name } => {
                 ensure!(database.revoke_token(&name).await?, "there is no token `{name}` in force");
-                println!("{name} is refused from now on");
+                writeln!(out, "{name} is refused from now on")?;
             }
         }
         Ok(())
     }
 }
 
-/// From standard input: its first line. At a terminal, it is asked for.
+/// The settings, with logs as they say.
+fn settings() -> anyhow::Result<Settings> {
+    let settings = Settings::load()?;
+    adapters::telemetry::init(&settings.log).map_err(anyhow::Error::from_boxed)?;
+    Ok(settings)
+}
+
+/// A name that the login form can send and the log can show.
+fn check_name(name: &str) -> anyhow::Result<()> {
+    ensure!(
+        (1..=100).contains(&name.chars().count()) && name.trim() == name && !name.contains(char::is_control),
+        "a name has 1 to 100 characters, no spaces at its ends and no control characters"
+    );
+    Ok(())
+}
+
+/// The first line of standard input.
 fn password() -> anyhow::Result<String> {
-    let mut input = std::io::stdin();
+    let input = std::io::stdin();
     if input.is_terminal() {
         eprint!("Password (it is shown while typed; pipe it in to avoid that): ");
-        let mut line = String::new();
-        input.read_line(&mut line).context("reading the password")?;
-        return Ok(line.trim_end_matches(['\r', '\n']).to_owned());
     }
-    let mut text = String::new();
-    input.read_to_string(&mut text).context("reading the password")?;
-    Ok(text.lines().next().unwrap_or_default().to_owned())
+    first_line(input.lock())
+}
+
+fn first_line(mut input: impl BufRead) -> anyhow::Result<String> {
+    let mut line = String::new();
+    input.read_line(&mut line).context("reading the password")?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_the_first_line() {
+        assert_eq!(first_line(b"correct horse \r\nbattery\n".as_slice()).ok().as_deref(), Some("correct horse "));
+        assert_eq!(first_line(b"".as_slice()).ok().as_deref(), Some(""));
+    }
+
+    #[test]
+    fn names_that_the_login_form_cannot_send_are_refused() {
+        assert!(check_name("林 lin").is_ok() && check_name(&"林".repeat(100)).is_ok());
+        for name in ["", " ", " lin", "lin\n", "l\0", &"x".repeat(101)] {
+            assert!(check_name(name).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_may_not_end_beyond_the_calendar() {
+        for days in ["0", "3651", "4294967295"] {
+            assert!(Cli::try_parse_from(["console", "token", "add", "t", "--scope", "read", "--days", days]).is_err());
+        }
+    }
 }

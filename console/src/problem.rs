@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Seconds after which a caller may try again when a service is away.
+/// Seconds after which a caller may try again when a service does not answer.
 const RETRY_AFTER_S: u32 = 5;
 
 /// An error, as an answer.
@@ -24,6 +24,8 @@ pub(crate) struct Problem {
     pub detail: String,
     /// Seconds after which trying again can help.
     pub retry_after_s: Option<u32>,
+    /// What a service or the fleet said: for the log alone.
+    cause: Option<Failure>,
 }
 
 /// The body of an error.
@@ -52,7 +54,7 @@ pub(crate) struct ProblemBody {
 impl Problem {
     /// An error of the request itself.
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), retry_after_s: None }
+        Self { status, code, detail: detail.into(), retry_after_s: None, cause: None }
     }
 
     /// The request can't be understood.
@@ -60,9 +62,15 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "request.invalid", detail)
     }
 
-    /// The request is readable, but asks for what can't be.
+    /// The request can be read, but not be done.
     pub(crate) fn unprocessable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "request.invalid", detail)
+    }
+
+    /// The request has no recording.
+    pub(crate) fn no_audio() -> Self {
+        let detail = "There is no audio in the request. Send the file as the part `audio` of multipart/form-data.";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "audio.missing", detail)
     }
 
     /// There is no such thing, or the caller may not see it.
@@ -93,11 +101,30 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(RETRY_AFTER_S)
     }
 
+    /// A defect of the console, or a result that it can't read.
+    pub(crate) fn internal(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "console.internal", detail)
+    }
+
     /// Says when to try again.
     #[must_use]
     pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds);
         self
+    }
+
+    fn away(service: &str, failure: Failure) -> Self {
+        let problem =
+            Self::unavailable(failure.code.code(), format!("{service} does not answer. Try again in a moment."));
+        Self { cause: Some(failure), ..problem }
+    }
+
+    /// Writes an error of the fleet to the log; callers find the line by `instance`.
+    pub(crate) fn log(&self, instance: &str) {
+        if self.status.is_server_error() {
+            let cause = self.cause.as_ref().map(tracing::field::display);
+            tracing::warn!(code = self.code, instance, detail = self.detail, cause, "answered {}", self.status);
+        }
     }
 
     fn title(&self) -> &'static str {
@@ -109,23 +136,16 @@ impl Problem {
             "request.method" => "Method not allowed",
             "request.host" => "Unknown host name",
             "request.origin" => "Request from another site",
-            "request.conflict" => "Idempotency key used for another request",
+            "request.conflict" => "Idempotency key in use",
             "worker.none" => "No worker is running",
             "access.unauthorized" => "Login required",
             "access.forbidden" => "Not allowed",
             "not_found" => "Not found",
             "range.unsatisfiable" => "Range not satisfiable",
-            "analysis.pending" => "The analysis has not ended",
-            code => FailureCode::from_code(code).map_or(
-                if self.status.is_server_error() { "The request failed" } else { "The request is not valid" },
-                |code| {
-                    if code.code().starts_with("audio.") {
-                        "The recording can't be scored"
-                    } else {
-                        "The request failed"
-                    }
-                },
-            ),
+            "audio.missing" => "No recording in the request",
+            code if code.starts_with("audio.") => "The recording can't be scored",
+            code if self.status.is_server_error() || FailureCode::from_code(code).is_some() => "The request failed",
+            _ => "The request is not valid",
         }
     }
 
@@ -143,7 +163,7 @@ impl Problem {
     }
 }
 
-/// A failure of a job or a service. What services say stays in the log.
+/// A failure of a job or a service. What services say is kept for the log.
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         use FailureCode as F;
@@ -152,30 +172,24 @@ impl From<Failure> for Problem {
             F::AudioNotAudio | F::AudioUnsupportedCodec => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             F::AudioTooLong | F::ObjectTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             F::AudioEmpty
+            | F::AudioBadHeader
             | F::AudioCorrupt
             | F::AudioTruncated
             | F::AudioTooShort
             | F::AudioTooManyChannels
             | F::AudioNoSpeech
             | F::ChannelsNoneScored => StatusCode::UNPROCESSABLE_ENTITY,
-            F::StoreUnreachable | F::StoreDenied => {
-                tracing::warn!(%failure, "a request failed");
-                return Self::unavailable(code, "The object store does not answer. Try again in a moment.");
+            F::StoreUnreachable | F::StoreDenied => return Self::away("The object store", failure),
+            F::DatabaseUnreachable | F::DatabaseRefused | F::DatabaseNotMigrated => {
+                return Self::away("The database", failure);
             }
-            F::DatabaseUnreachable | F::DatabaseRefused => {
-                tracing::warn!(%failure, "a request failed");
-                return Self::unavailable(code, "The database does not answer. Try again in a moment.");
-            }
-            F::BrokerUnreachable => {
-                tracing::warn!(%failure, "a request failed");
-                return Self::unavailable(code, "The message broker does not answer. Try again in a moment.");
-            }
+            F::BrokerUnreachable | F::BrokerRefused => return Self::away("The message broker", failure),
             F::ObjectNotFound => return Self::new(StatusCode::NOT_FOUND, code, "The stored file is gone."),
             _ => {
-                tracing::warn!(%failure, "a job failed");
                 let detail =
                     "The recording could not be processed by the fleet. Its operator finds the reason by the code.";
-                return Self::new(StatusCode::INTERNAL_SERVER_ERROR, code, detail);
+                let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, code, detail);
+                return Self { cause: Some(failure), ..problem };
             }
         };
         Self::new(status, code, sentence(&failure.message))
@@ -193,15 +207,7 @@ fn sentence(message: &str) -> String {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = self.body();
-        if self.status.is_server_error() {
-            tracing::warn!(
-                code = self.code,
-                instance = body.instance,
-                detail = self.detail,
-                "answered {}",
-                self.status
-            );
-        }
+        self.log(&body.instance);
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -212,7 +218,7 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        // For pages, which say it in their own words.
+        // For pages, which have sentences of their own.
         response.extensions_mut().insert(self);
         response
     }
@@ -223,11 +229,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_recordings_fault_is_told_and_a_services_is_not() {
+    fn callers_read_what_is_wrong_with_a_recording_and_not_what_a_service_says() {
         let caller = Problem::from(Failure::new(FailureCode::AudioNoSpeech, "no speech in 2.0 s of audio"));
         assert_eq!((caller.status.as_u16(), caller.detail.as_str()), (422, "No speech in 2.0 s of audio."));
+        let header = Problem::from(Failure::new(FailureCode::AudioBadHeader, "0 Hz"));
+        assert_eq!(header.status.as_u16(), 422);
         let ours = Problem::from(Failure::new(FailureCode::StoreUnreachable, "http://10.0.0.7:9000 refused"));
         assert_eq!(ours.status.as_u16(), 503);
         assert!(!ours.detail.contains("10.0.0.7") && ours.retry_after_s.is_some());
+        assert!(!serde_json::to_string(&ours.body()).expect("JSON").contains("10.0.0.7"));
+        for code in [FailureCode::DatabaseNotMigrated, FailureCode::BrokerRefused] {
+            assert_eq!(Problem::from(Failure::new(code, "")).status.as_u16(), 503);
+        }
     }
 }

@@ -1,5 +1,6 @@
-//! The console as a service: bind, check who may come, answer, drain.
+//! The console as a service: check that a login is possible, listen, answer, drain.
 
+use adapters::retry::{RetryPolicy, retry_while_unless};
 use anyhow::{Context, bail};
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -12,12 +13,10 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, Shared};
 use crate::{api, auth, gradio, guard, pages};
 
-/// Pause between attempts to reach the database at start.
-const AGAIN: Duration = Duration::from_secs(2);
-/// How long requests in hand get to finish.
+/// How long requests in progress get to finish.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// A console that answers.
+/// A running console.
 pub struct Serving {
     /// Where it listens.
     pub address: SocketAddr,
@@ -34,10 +33,11 @@ impl Serving {
     }
 }
 
-/// Serves until `stop`; requests in hand are finished. Services that are away are waited for by each request.
+/// Serves until `stop`; requests in progress are finished. A service that is away makes requests fail, not the start,
+/// except that Postgres is waited for where a login is needed.
 ///
 /// # Errors
-/// When the address is taken, or is none of loopback and nobody could log in.
+/// When the address is taken, or a login is needed and there is no user and no token; when Postgres refuses.
 pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Result<Serving> {
     let app = App::open(settings)?;
     until_allowed(&app, &stop).await?;
@@ -61,7 +61,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Resul
         let mut serving = std::pin::pin!(serving.into_future());
         tokio::select! {
             ended = &mut serving => ended?,
-            // Streams of events have no end of their own.
+            // Streams of events do not end by themselves.
             () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => {}
         }
         app.publisher.close().await;
@@ -71,28 +71,23 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Resul
     Ok(Serving { address, task })
 }
 
-/// At an address other than loopback, the console refuses to start until a user or a token exists.
+/// Where a login is needed, the console refuses to start until a user or a token exists.
 async fn until_allowed(app: &App, stop: &CancellationToken) -> anyhow::Result<()> {
     if !app.settings.console.needs_login() {
         return Ok(());
     }
-    loop {
-        match app.database.has_access_control().await {
-            Ok(true) => return Ok(()),
-            Ok(false) => bail!(
-                "console.addr is {}, and nobody could log in yet: add a user (`console user add NAME --role admin`) or a token first",
-                app.settings.console.addr
-            ),
-            Err(failure) => tracing::warn!(%failure, "waiting for Postgres"),
-        }
-        tokio::select! {
-            () = tokio::time::sleep(AGAIN) => {}
-            () = stop.cancelled() => bail!("stopped while waiting for Postgres"),
-        }
+    let ask = || app.database.has_access_control();
+    match retry_while_unless(stop, RetryPolicy::ENDLESS, "postgres", ask).await {
+        Ok(true) => Ok(()),
+        Ok(false) => bail!(
+            "the console needs a login at {}, and there is no user and no token: add one first (`console user add NAME --role admin`)",
+            app.settings.console.addr
+        ),
+        Err(failure) => bail!("{failure}\n  {}", failure.code.advice()),
     }
 }
 
-/// Everything there is, behind its guards. The outermost guard is named last.
+/// All routes, behind their guards. The outermost guard is named last.
 fn routes(app: Shared) -> Router {
     Router::new()
         .merge(api::routes())

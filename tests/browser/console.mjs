@@ -1,6 +1,6 @@
 // The console in a real browser: node console.mjs URL FIXTURES SHOTS
 //
-// Every page is listened to for violations of the content security policy, errors of scripts, and requests to other hosts.
+// A violation of the content security policy, an error of a script or a request to another host fails the step.
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import assert from 'node:assert/strict';
@@ -114,7 +114,7 @@ const steps = {
     await shot(page, 'batch-en');
     await accessible(page, 'batch');
   },
-  async 'what cannot be scored is said in a sentence'() {
+  async 'a recording that cannot be scored gets a sentence'() {
     const page = await open({ locale: 'zh-CN' });
     await upload(page, ['empty.wav']);
     await page.waitForSelector('#upload-state .note');
@@ -163,7 +163,7 @@ const steps = {
     await page.waitForSelector('.verdict');
     await shot(page, 'result-en-no-script');
   },
-  async 'the description of the API and a downloaded archive'() {
+  async 'the description of the API'() {
     const page = await open({ locale: 'en-GB' });
     await page.goto(`${base}/api`);
     await shot(page, 'api-en');

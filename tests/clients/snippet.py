@@ -1,4 +1,4 @@
-"""The call that users copy, in its variants: python snippet.py URL FILE"""
+"""The documented request, in its variants: python snippet.py URL FILE"""
 import json
 import sys
 

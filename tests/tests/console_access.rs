@@ -1,58 +1,29 @@
-//! Who may use the console, and what it refuses before it looks at a request.
+//! Users, tokens, and requests that the console refuses before it reads them.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
+use clap::Parser;
+use console::cli::Cli;
 use reqwest::multipart::{Form, Part};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
 use settings::Login;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::sync::OnceLock;
 use tests::console::Console;
 use tests::fleet::Fleet;
 use tests::speech;
-use tokio::io::AsyncWriteExt;
 
 fn client() -> Client {
     Client::builder().redirect(Policy::none()).build().expect("a client")
 }
 
-/// The `console` program, built once for each run of the tests.
-fn program() -> Result<&'static Path> {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    if let Some(program) = PROGRAM.get() {
-        return Ok(program);
+/// Runs a command of `console` with this password; gives whether it succeeded, and its output or error.
+async fn command(fleet: &Fleet, arguments: &[&str], password: &str) -> Result<(bool, String)> {
+    let cli = Cli::try_parse_from([&["console"], arguments].concat())?;
+    let (settings, password, mut out) = (fleet.trial.settings.clone(), password.to_owned(), Vec::new());
+    match cli.run_with(|| Ok(settings), || Ok(password), &mut out).await {
+        Ok(()) => Ok((true, String::from_utf8(out)?.trim().to_owned())),
+        Err(error) => Ok((false, format!("{error:#}"))),
     }
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
-    let build = ["build", "-q", "--profile", profile, "-p", "emofleet-console", "--manifest-path"];
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
-    ensure!(
-        std::process::Command::new(cargo).args(build).arg(manifest).status()?.success(),
-        "the console does not build"
-    );
-    let folder = std::env::current_exe()?.ancestors().nth(2).context("tests run below target/")?.to_owned();
-    Ok(PROGRAM.get_or_init(|| folder.join("console")))
-}
-
-/// Runs the `console` program as an operator would.
-async fn command(fleet: &Fleet, arguments: &[&str], input: &str) -> Result<(bool, String)> {
-    use secrecy::ExposeSecret;
-    let program = program()?;
-    let mut child = tokio::process::Command::new(program)
-        .args(arguments)
-        .env("EMOFLEET__POSTGRES__URL", fleet.trial.settings.postgres.url.expose_secret())
-        .env("EMOFLEET__CONSOLE__ADDR", "0.0.0.0:0")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("the console program")?;
-    child.stdin.take().context("a pipe")?.write_all(input.as_bytes()).await?;
-    let output = child.wait_with_output().await?;
-    let said = [output.stdout, output.stderr].concat();
-    Ok((output.status.success(), String::from_utf8_lossy(&said).trim().to_owned()))
 }
 
 async fn login(console: &Console, name: &str, password: &str) -> Result<Response> {
@@ -67,7 +38,7 @@ fn session(answer: &Response) -> Result<String> {
 }
 
 #[tokio::test]
-async fn off_loopback_nobody_is_served_before_somebody_could_log_in() -> Result<()> {
+async fn off_loopback_the_console_does_not_start_without_a_user_or_a_token() -> Result<()> {
     let fleet = Fleet::without_worker().await?;
     let mut settings = fleet.trial.settings.clone();
     settings.console.addr = ([0, 0, 0, 0], 0).into();
@@ -78,7 +49,7 @@ async fn off_loopback_nobody_is_served_before_somebody_could_log_in() -> Result<
 }
 
 #[tokio::test]
-async fn people_log_in_and_do_what_their_role_allows() -> Result<()> {
+async fn users_log_in_and_do_what_their_role_allows() -> Result<()> {
     let mut console = Console::without_worker(|s| s.console.login = Login::Never).await?;
     console.fleet.start_worker();
     console.worker_ready().await?;
@@ -91,7 +62,7 @@ async fn people_log_in_and_do_what_their_role_allows() -> Result<()> {
     for (name, role, team) in [("vera", "viewer", None), ("rita", "reviewer", None), ("otto", "reviewer", Some("8"))] {
         let mut arguments = vec!["user", "add", name, "--role", role];
         arguments.extend(team.iter().flat_map(|team| ["--team", team]));
-        let (done, said) = command(&console.fleet, &arguments, "correct horse battery\n").await?;
+        let (done, said) = command(&console.fleet, &arguments, "correct horse battery").await?;
         assert!(done, "{said}");
     }
     let (done, said) =
@@ -117,7 +88,7 @@ async fn people_log_in_and_do_what_their_role_allows() -> Result<()> {
         client().post(at("/login")).form(&form).send().await
     };
     assert_eq!(enter("vera", "wrong password").await?.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(enter("nobody", "correct horse battery").await?.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(enter("unknown", "correct horse battery").await?.status(), StatusCode::UNAUTHORIZED);
     let entered = enter("vera", "correct horse battery").await?;
     assert_eq!((entered.status(), &entered.headers()["location"]), (StatusCode::SEE_OTHER, &"/api".parse()?));
     let vera = session(&entered)?;
@@ -125,7 +96,7 @@ async fn people_log_in_and_do_what_their_role_allows() -> Result<()> {
     assert_eq!(as_user(&vera, audio).await?.status(), StatusCode::FORBIDDEN);
     let rita = session(&enter("rita", "correct horse battery").await?)?;
     assert_eq!(as_user(&rita, audio).await?.status(), StatusCode::OK);
-    // Own team only: other teams' recordings are as if they were not there.
+    // Of another team than his own, nothing is found.
     let otto = session(&enter("otto", "correct horse battery").await?)?;
     assert_eq!(as_user(&otto, this).await?.status(), StatusCode::NOT_FOUND);
     let list: Value = as_user(&otto, "/api/v1/analyses?team=7").await?.json().await?;
@@ -136,7 +107,7 @@ async fn people_log_in_and_do_what_their_role_allows() -> Result<()> {
     }
     assert_eq!(as_user(&rita, "/api/v1/batches").await?.status(), StatusCode::OK);
 
-    // A session ends by logging out, and by the operator's hand.
+    // A session ends when its user logs out or is disabled.
     client().post(at("/logout")).header("cookie", &rita).send().await?;
     assert_eq!(as_user(&rita, this).await?.status(), StatusCode::UNAUTHORIZED);
     command(&console.fleet, &["user", "disable", "vera"], "").await?;
@@ -150,7 +121,7 @@ async fn people_log_in_and_do_what_their_role_allows() -> Result<()> {
 }
 
 #[tokio::test]
-async fn programs_bring_tokens_with_scopes() -> Result<()> {
+async fn tokens_are_limited_to_their_scopes() -> Result<()> {
     let console = Console::without_worker(|_| {}).await?;
     let (done, token) =
         command(&console.fleet, &["token", "add", "nightly", "--scope", "read", "--days", "1"], "").await?;
@@ -172,7 +143,7 @@ async fn programs_bring_tokens_with_scopes() -> Result<()> {
 }
 
 #[tokio::test]
-async fn foreign_names_foreign_pages_and_floods_are_refused() -> Result<()> {
+async fn unknown_hosts_pages_of_other_sites_and_too_many_requests_are_refused() -> Result<()> {
     let console = Console::without_worker(|s| {
         s.console.requests_per_minute = 30;
         s.console.hosts = vec!["console.example.org".into()];
@@ -197,10 +168,10 @@ async fn foreign_names_foreign_pages_and_floods_are_refused() -> Result<()> {
     {
         assert_eq!(page.headers()[name], value);
     }
-    // One address may try ten times a minute.
+    // Ten attempts a minute from one address.
     let mut last = StatusCode::OK;
     for _ in 0..11 {
-        last = login(&console, "nobody", "guess guess guess").await?.status();
+        last = login(&console, "unknown", "guess guess guess").await?.status();
     }
     assert_eq!(last, StatusCode::TOO_MANY_REQUESTS);
     let mut refused = None;

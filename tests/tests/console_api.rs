@@ -61,7 +61,7 @@ async fn a_call_can_be_read_in_all_its_parts() -> Result<()> {
     }
     assert_eq!(Some(&paged), all["items"].as_array());
 
-    // Scores over time, all and few of them.
+    // Scores over time, all of them and means.
     let frames = get(&console, &format!("{this}/frames")).await?;
     let rows = frames["rows"].as_array().context("rows")?;
     let speech_s: f64 = prediction["segments"]
@@ -74,7 +74,7 @@ async fn a_call_can_be_read_in_all_its_parts() -> Result<()> {
     let few = get(&console, &format!("{this}/frames?points=50")).await?;
     assert!((20..=80).contains(&few["rows"].as_array().context("rows")?.len()));
 
-    // The waveform has the scored channel alone.
+    // The waveform has only the scored channel.
     let peaks = get(&console, &format!("{this}/peaks")).await?;
     assert!((peaks["duration_s"].as_f64().context("seconds")? - 48.0).abs() < 0.1);
     assert_eq!(peaks["channels"].as_array().map(Vec::len), Some(1));
@@ -86,7 +86,7 @@ async fn a_call_can_be_read_in_all_its_parts() -> Result<()> {
     console.end().await
 }
 
-/// What a segment says, to the hundredth: the database keeps single precision.
+/// A segment in short, to the hundredth: the database keeps single precision.
 fn brief(segment: &Value) -> String {
     let number = |key: &str| segment[key].as_f64().unwrap_or_default();
     let (start, end, confidence) = (number("start_s"), number("end_s"), number("confidence"));
@@ -94,7 +94,7 @@ fn brief(segment: &Value) -> String {
 }
 
 #[tokio::test]
-async fn files_come_whole_in_ranges_and_in_one_archive() -> Result<()> {
+async fn files_are_sent_whole_in_ranges_and_in_one_archive() -> Result<()> {
     let console = Console::start().await?;
     let client = Client::new();
     let prediction = predict(&console, speech::encoded("a.wav", &["-ar", "16000"])?, &[]).await?;
@@ -131,15 +131,20 @@ async fn files_come_whole_in_ranges_and_in_one_archive() -> Result<()> {
     let mut audio = Vec::new();
     archive.by_name(&format!("{folder}/processed_audio.wav"))?.read_to_end(&mut audio)?;
     assert_eq!(audio, whole);
-    // Playing and downloading are on record, once each.
+    // The audit trail has playing and downloading, once each.
     let rows = "SELECT count(*) FROM audit WHERE action = 'listen' AND who = 'local' AND job_id IS NOT NULL";
     assert_eq!(console.fleet.count(rows).await?, 1);
     assert_eq!(console.fleet.count("SELECT count(*) FROM audit WHERE action = 'download'").await?, 1);
+    // A file that is read without its first byte is in it as well.
+    let json = client.get(link("json")?).header("range", "bytes=1-").send().await?;
+    assert_eq!(json.status(), StatusCode::PARTIAL_CONTENT);
+    let rows = "SELECT count(*) FROM audit WHERE action = 'download' AND detail = 'result.json'";
+    assert_eq!(console.fleet.count(rows).await?, 1);
     console.end().await
 }
 
 #[tokio::test]
-async fn lists_go_on_where_they_ended_whatever_is_added() -> Result<()> {
+async fn lists_continue_at_their_cursor_while_rows_are_added() -> Result<()> {
     let console = Console::start().await?;
     let wav = speech::encoded("a.wav", &["-ar", "16000"])?;
     for _ in 0..5 {
@@ -153,10 +158,12 @@ async fn lists_go_on_where_they_ended_whatever_is_added() -> Result<()> {
         seen.extend(ids(&page));
         next = page["next"].as_str().map(str::to_owned);
     }
-    // Each once, and not the one that came meanwhile.
+    // Each once, and not the one that was added meanwhile.
     assert_eq!(seen.len(), 5);
     assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), 5);
     assert_eq!(ids(&get(&console, "/api/v1/analyses?status=failed").await?).len(), 0);
+    let all = get(&console, "/api/v1/analyses?from=-9999-01-01T00:00:00Z&to=%2B200000-01-01T00:00:00Z").await?;
+    assert_eq!(ids(&all).len(), 6);
     for wrong in ["limit=0", "limit=1001", "after=x", "status=lost", "from=yesterday", "colour=red"] {
         let answer = Client::new().get(console.at(&format!("/api/v1/analyses?{wrong}"))).send().await?;
         assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{wrong}");
@@ -175,7 +182,7 @@ fn ids(page: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_jobs_way_is_told_as_events() -> Result<()> {
+async fn the_progress_of_a_job_is_sent_as_events() -> Result<()> {
     let mut console = Console::without_worker(|_| {}).await?;
     let form = Form::new().part("audio", Part::bytes(speech::encoded("a.wav", &["-ar", "16000"])?).file_name("a.wav"));
     let answer = Client::builder()

@@ -1,4 +1,4 @@
-//! The console and other projects' clients of Gradio, as their registries give them.
+//! Gradio's clients against the console, in the versions that `PyPI` and npm publish.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -7,7 +7,7 @@ use std::process::Command;
 use tests::console::Console;
 use tests::speech;
 
-/// Where `stack/test_tools.sh` puts the clients.
+/// Where `stack/lib/test_tools.sh` puts the clients.
 fn tools() -> Result<PathBuf> {
     let folder = std::env::var("EMOFLEET_TEST_CLIENTS").context("EMOFLEET_TEST_CLIENTS is not set: run ./test.sh")?;
     Ok(folder.into())
@@ -33,7 +33,7 @@ async fn run(console: &Console, program: &str, script: &str, python_path: Option
 }
 
 #[tokio::test]
-async fn gradio_client_of_python_predicts_in_all_its_generations() -> Result<()> {
+async fn gradio_client_of_python_predicts_in_each_of_its_major_versions() -> Result<()> {
     let console = Console::start().await?;
     for version in ["0.6.1", "1.3.0", "2.7.2"] {
         let packages = tools()?.join(format!("gradio_client-{version}"));
@@ -53,7 +53,7 @@ async fn gradio_client_of_javascript_predicts() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_call_that_users_copy_works_from_python() -> Result<()> {
+async fn the_documented_request_works_from_python() -> Result<()> {
     let console = Console::start().await?;
     // requests comes with gradio_client 0.6.
     let packages = tools()?.join("gradio_client-0.6.1");

@@ -9,7 +9,7 @@ use tests::console::Console;
 use tests::speech;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_api_keeps_its_description() -> Result<()> {
+async fn the_api_answers_as_its_description_says() -> Result<()> {
     let console = Console::start().await?;
     let folder = tempfile::tempdir()?;
     let audio = folder.path().join("a.opus");
@@ -24,8 +24,8 @@ async fn the_api_keeps_its_description() -> Result<()> {
     let packages = Path::new(&clients).join("schemathesis");
     ensure!(packages.is_dir(), "{} is missing: ./test.sh fetches it", packages.display());
     let prediction_id = prediction["job_id"].as_str().context("an id")?;
-    // Of a form, schemathesis can't tell whether the recording that the hooks put in is the fault that it made: the
-    // refusals of predictions are tested one by one in console_predict.rs.
+    // The hooks replace the recording of a form, which may have been the fault that schemathesis generated: the refusals of
+    // predictions are tested one by one in console_predict.rs.
     for only in [
         ["--include-method", "GET"].as_slice(),
         &["--include-method", "POST", "--exclude-checks", "negative_data_rejection"],

@@ -40,10 +40,10 @@ fn is_a_prediction(body: &Value, granularity: &str) {
 }
 
 #[tokio::test]
-async fn every_form_of_the_known_call_is_answered() -> Result<()> {
+async fn every_form_of_the_request_is_answered() -> Result<()> {
     let console = Console::start().await?;
     let (client, wav) = (Client::new(), speech::encoded("a.wav", &["-ar", "16000"])?);
-    // Contract A: a form, under the names and spellings that are out there.
+    // A form, with the names and spellings that clients use.
     for (path, name, fields) in [
         ("/api/predict/", "audio", vec![]),
         ("/api/predict", "audio", vec![("granularity", "utterance"), ("extract_embedding", "True")]),
@@ -65,10 +65,10 @@ async fn every_form_of_the_known_call_is_answered() -> Result<()> {
         let frame = fields.contains(&("granularity", "Frame"));
         is_a_prediction(&body, if frame { "frame" } else { "utterance" });
         assert_eq!(body["frames"].is_object(), frame);
-        // Absent: stored, since callers that send json= beside files= asked for it and can't say so.
+        // Stored by default: `requests` drops the option of callers who send json= beside files=.
         assert_eq!(body["links"]["npy"].is_string(), !fields.contains(&("extract_embedding", "false")), "{fields:?}");
     }
-    // Contract B: Gradio's JSON, also without a content type, and where Gradio 3 has it.
+    // Gradio's JSON, also without a content type, and at the address of Gradio 3.
     let url = format!("data:audio/wav;base64,{}", STANDARD.encode(&wav));
     for (path, file, kind) in [
         ("/api/predict/", json!({"name": "a.wav", "data": url}), Some("application/json")),
@@ -123,7 +123,7 @@ async fn gradios_two_requests_give_an_event() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_cant_be_scored_is_refused_with_its_code() -> Result<()> {
+async fn recordings_that_cannot_be_scored_are_refused_with_their_code() -> Result<()> {
     let console = Console::start().await?;
     let (client, at) = (Client::new(), console.at("/api/predict/"));
     let send = async |bytes: Vec<u8>| client.post(&at).multipart(Form::new().part("audio", part(bytes))).send().await;
@@ -140,6 +140,7 @@ async fn what_cant_be_scored_is_refused_with_its_code() -> Result<()> {
         .await?;
     problem(client.post(&at).form(&[("granularity", "frame")]).send().await?, 422, "audio.missing").await?;
     problem(client.post(&at).send().await?, 422, "audio.missing").await?;
+    problem(client.post(&at).json(&json!({"data": [null]})).send().await?, 422, "audio.missing").await?;
     let wrong = Form::new().part("audio", part(vec![1; 64])).text("granularity", "word");
     let body = problem(client.post(&at).multipart(wrong).send().await?, 422, "request.invalid").await?;
     assert!(body["detail"].as_str().is_some_and(|detail| detail.contains("utterance") && detail.contains("frame")));
@@ -183,7 +184,7 @@ async fn without_a_worker_the_answer_is_503_and_nothing_is_stored() -> Result<()
 }
 
 #[tokio::test]
-async fn a_caller_need_not_wait_and_may_ask_twice() -> Result<()> {
+async fn a_prediction_is_answered_at_once_on_request_and_repeated_by_its_key() -> Result<()> {
     let console = Console::start().await?;
     let (client, wav) = (Client::new(), speech::encoded("a.wav", &["-ar", "16000"])?);
     let send = async |key: &str, bytes: Vec<u8>| {
@@ -212,11 +213,11 @@ async fn a_caller_need_not_wait_and_may_ask_twice() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_takes_longer_than_the_wait_is_202() -> Result<()> {
+async fn a_prediction_that_takes_longer_than_the_wait_is_202() -> Result<()> {
     let mut console = Console::without_worker(|s| s.console.predict_wait_s = 1).await?;
     console.fleet.start_worker();
     console.worker_ready().await?;
-    // Two minutes of speech take more than a second in a test's build.
+    // Ten minutes of a call take more than a second.
     let form = Form::new().part("audio", part(speech::call(600)?));
     let begun = std::time::Instant::now();
     let answer = Client::new().post(console.at("/api/predict/")).multipart(form).send().await?;

@@ -1,8 +1,9 @@
-// Fills the table of a batch until all of it has ended.
+// Updates the table of a batch until all of its jobs have ended.
 
 async function refresh() {
-  const answer = await fetch(location.href, { headers: { Accept: 'text/html' } });
-  if (answer.ok) {
+  // No answer: the console restarts, or the network is down.
+  const answer = await fetch(location.href, { headers: { Accept: 'text/html' } }).catch(() => undefined);
+  if (answer?.ok) {
     const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
     const fresh = page.getElementById('batch');
     document.getElementById('batch').replaceWith(fresh);

@@ -21,8 +21,8 @@ export async function frames(container, address, player) {
   const { labels, rows } = await answer.json();
   // Channels one after the other: the first one that was scored.
   const first = rows.filter((row) => row.channel === rows[0]?.channel);
-  const seen = labels.map((_, i) => first.some((row) => row.scores[i] > 1e-6)); // the others the model has not learnt
-  // A break in the line where nobody speaks.
+  const seen = labels.map((_, i) => first.some((row) => row.scores[i] > 1e-6)); // without emotions that the model was not trained on
+  // A break in the line between segments.
   const points = first.flatMap((row, i) => {
     const before = first[i - 1];
     return before && row.t - before.t > 0.5 ? [{ t: before.t + 0.01, scores: [] }, row] : [row];
@@ -30,7 +30,7 @@ export async function frames(container, address, player) {
   const shown = labels.map((label, i) => [label, i]).filter(([, i]) => seen[i]);
   const columns = [points.map((row) => row.t), ...shown.map(([, i]) => points.map((row) => row.scores[i] ?? null))];
   const ink = colour('ink-2');
-  const grid = { stroke: ink, grid: { stroke: `${colour('line')}` } };
+  const grid = { stroke: ink, grid: { stroke: colour('line') } };
   const names = Object.fromEntries([...document.querySelectorAll('.bars li')].map((li) => [
     [...li.classList].find((name) => name.startsWith('e-'))?.slice(2), li.querySelector('.bar-name').textContent.trim()]));
   const chart = new window.uPlot({

@@ -1,2 +1,2 @@
-// Marks that scripts run: what needs them becomes visible.
+// Shows what needs scripts.
 document.documentElement.classList.add('js');

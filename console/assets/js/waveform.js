@@ -3,8 +3,8 @@ import WaveSurfer from '../vendor/wavesurfer.js';
 import Regions from '../vendor/regions.js';
 import Timeline from '../vendor/timeline.js';
 
-export function colour(emotion) {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${emotion}`).trim();
+export function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
 export async function waveform(container, player, data, play) {
@@ -13,7 +13,7 @@ export async function waveform(container, player, data, play) {
   const { channels, duration_s: duration } = await answer.json();
   // One height for each step: the larger of both sides.
   const peaks = channels.map(({ min, max }) => max.map((high, i) => Math.max(high, -min[i]) / 128));
-  const ink = getComputedStyle(document.documentElement).getPropertyValue('--ink-2').trim();
+  const ink = colour('ink-2');
   const accent = colour('accent');
   const nonce = document.querySelector('meta[name=csp-nonce]').content;
   const line = { waveColor: ink, progressColor: accent };

@@ -1,7 +1,7 @@
 //! Analyses: a list by filters, and one.
 
 use adapters::postgres::Status;
-use adapters::postgres::console::AnalysisFilter;
+use adapters::postgres::console::{AnalysisFilter, AnalysisRow};
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::cursor;
 use super::model::{Analysis, Page};
 use super::predictions::Refused;
-use crate::app::Shared;
+use crate::app::{App, Shared};
 use crate::auth::{Caller, Reads};
 use crate::extract::{Path, Query};
 use crate::problem::Problem;
@@ -56,7 +56,7 @@ pub(super) struct ListQuery {
     /// Customer.
     #[param(pattern = r"^[^\u0000]*$")]
     customer: Option<String>,
-    /// Rows, 1 to 1000; 100 when nothing is said.
+    /// Rows, 1 to 1000; 100 by default.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// The place that the page before gave as `next`.
@@ -103,8 +103,8 @@ pub(super) async fn list(
     let texts = [&query.model, &query.call_id, &query.team, &query.agent, &query.customer];
     refuse_nul(&texts)?;
     let filter = AnalysisFilter {
-        from: query.from,
-        to: query.to,
+        from: query.from.map(cursor::within_years),
+        to: query.to.map(cursor::within_years),
         status: query.status.map(Into::into),
         emotion: query.emotion.map(Into::into),
         batch: query.batch.map(BatchId),
@@ -128,12 +128,12 @@ pub(super) fn refuse_nul(texts: &[&Option<String>]) -> Result<(), Problem> {
     Ok(())
 }
 
-/// How one is read.
+/// Whether to wait.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ReadQuery {
-    /// Seconds to wait for its end, 0 to 60; 0 when nothing is said.
+    /// Seconds to wait for its end, 0 to 60; 0 by default.
     #[param(minimum = 0, maximum = 60)]
     wait: Option<u32>,
 }
@@ -151,10 +151,7 @@ pub(super) async fn read(
     Path(job): Path<Uuid>,
     Query(query): Query<ReadQuery>,
 ) -> Result<Json<Analysis>, Problem> {
-    let wait = query.wait.unwrap_or_default();
-    if wait > MOST_WAIT_S {
-        return Err(Problem::bad_request(format!("`wait` is 0 to {MOST_WAIT_S}.")));
-    }
+    let wait = cursor::bounded("wait", query.wait.unwrap_or_default(), 0..=MOST_WAIT_S)?;
     let job = JobId(job);
     let mut row = app.visible(job, caller.team.as_deref()).await?;
     if wait > 0 && !matches!(row.status, Status::Done | Status::Failed) {
@@ -164,16 +161,12 @@ pub(super) async fn read(
     Ok(Json(row.into()))
 }
 
-impl crate::app::App {
+impl App {
     /// An analysis that this caller may see.
     ///
     /// # Errors
-    /// 404; 503 when the database is away.
-    pub(crate) async fn visible(
-        &self,
-        job: JobId,
-        team: Option<&str>,
-    ) -> Result<adapters::postgres::console::AnalysisRow, Problem> {
+    /// 404; 503 when the database does not answer.
+    pub(crate) async fn visible(&self, job: JobId, team: Option<&str>) -> Result<AnalysisRow, Problem> {
         self.database.analysis(job, team).await?.ok_or_else(|| Problem::not_found("analysis"))
     }
 }

@@ -23,8 +23,8 @@ use crate::auth::{Caller, Listens, Principal};
 use crate::extract::Path;
 use crate::problem::Problem;
 
-/// Largest part of a file in memory while an archive is made.
-const MAX_PART: u64 = 4 << 30;
+/// Largest file that is put into an archive, bytes.
+const MAX_ARCHIVED: u64 = 4 << 30;
 
 /// Which file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
@@ -99,7 +99,7 @@ pub(super) async fn read(
 /// One file, or the range of it that the headers ask for. Playing and downloading go into the audit trail.
 ///
 /// # Errors
-/// 404, 416; 503 when a service is away.
+/// 404, 416; 503 when a service does not answer.
 pub(crate) async fn artifact(
     app: &App,
     caller: &Principal,
@@ -116,14 +116,13 @@ pub(crate) async fn artifact(
     if etag.is_some() && text(header::IF_NONE_MATCH) == etag.as_deref() {
         return Ok(StatusCode::NOT_MODIFIED.into_response());
     }
-    // A range of another version than the caller has is no range.
+    // Of another version than the caller has, the whole file is sent.
     let same = text(header::IF_RANGE).is_none_or(|known| Some(known) == etag.as_deref());
     let range = range::wanted(text(header::RANGE).filter(|_| same), info.bytes)?;
-    // One entry for each playing, not for each of its ranges.
-    if range.as_ref().is_none_or(|range| *range.start() == 0) {
-        let action = if kind == Kind::Wav { "listen" } else { "download" };
-        app.note(caller, action, Some(job), kind.file_name()).await?;
-    }
+    let action = if kind == Kind::Wav { "listen" } else { "download" };
+    // A player reads a file in many ranges: those after the first belong to its entry.
+    let begins = range.as_ref().is_none_or(|range| *range.start() == 0);
+    app.note(caller, action, job, kind.file_name(), begins).await?;
     let reading = app.store.read(&artifacts.bucket, key, info.etag.as_deref(), range.clone()).await?;
     let mut response = Body::from_stream(reading.body.map_err(std::io::Error::other)).into_response();
     let set = response.headers_mut();
@@ -157,7 +156,7 @@ fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
     get, path = "/api/v1/analyses/{job_id}/artifacts.zip", operation_id = "download_archive", tag = "analyses", params(("job_id" = Uuid, Path)),
     responses((status = 200, description = "The archive", body = FileBytes, content_type = "application/zip"),
         (status = 401, response = Refused), (status = 403, response = Refused), (status = 404, response = Refused),
-        (status = 429, response = Refused), (status = 503, response = Refused))
+        (status = 422, response = Refused), (status = 429, response = Refused), (status = 503, response = Refused))
 )]
 pub(super) async fn archive(
     State(app): State<Shared>,
@@ -170,11 +169,11 @@ pub(super) async fn archive(
 /// All files in one archive, made on disk.
 ///
 /// # Errors
-/// 404; 503 when a service or the disk refuses.
+/// 404; 422 for a file that is too large; 503 when a service or the disk refuses.
 pub(crate) async fn zipped(app: &App, caller: &Principal, job: JobId) -> Result<Response, Problem> {
     let row: AnalysisRow = app.visible(job, caller.team.as_deref()).await?;
     let artifacts = row.artifacts.as_ref().ok_or_else(|| Problem::not_found("file"))?;
-    app.note(caller, "download", Some(job), "artifacts.zip").await?;
+    app.note(caller, "download", job, "artifacts.zip", true).await?;
     let folder = folder(row.finished_at.unwrap_or(row.submitted_at));
     let mut archive = begin(&app.settings.console.temp_dir)?;
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
@@ -182,8 +181,8 @@ pub(crate) async fn zipped(app: &App, caller: &Principal, job: JobId) -> Result<
         let Some(key) = kind.key(artifacts) else { continue };
         archive.start_file(format!("{folder}/{}", kind.file_name()), options).map_err(|e| disk(&e.into()))?;
         let reading = app.store.read(&artifacts.bucket, key, None, None).await?;
-        if reading.bytes > MAX_PART {
-            return Err(Problem::too_large(MAX_PART));
+        if reading.bytes > MAX_ARCHIVED {
+            return Err(Problem::unprocessable("A file has more than 4 GiB: download the files one by one."));
         }
         let mut body = reading.body;
         while let Some(chunk) = body.try_next().await? {
@@ -202,7 +201,7 @@ pub(crate) async fn zipped(app: &App, caller: &Principal, job: JobId) -> Result<
     Ok((headers, body).into_response())
 }
 
-/// As the application that users of emotion2vec+ know calls its folders.
+/// Named like the output folders of emotion2vec+'s own web application.
 fn folder(at: DateTime<Utc>) -> String {
     at.format("outputs_%Y%m%d_%H%M%S").to_string()
 }
@@ -218,18 +217,25 @@ fn disk(error: &std::io::Error) -> Problem {
 }
 
 impl App {
-    /// Adds to the audit trail.
+    /// Adds to the audit trail; unless `begins`, only when it has no such entry of the last hour.
     ///
     /// # Errors
-    /// 503: what can't be noted is not done.
-    pub(crate) async fn note(
+    /// 503: what can't be recorded is not done.
+    async fn note(
         &self,
         caller: &Principal,
         action: &str,
-        job_id: Option<JobId>,
+        job: JobId,
         detail: &str,
+        begins: bool,
     ) -> Result<(), Problem> {
         let (who, address) = (caller.name(), caller.address.to_string());
-        Ok(self.database.audit(&AuditEntry { who: &who, action, job_id, detail, address: &address }).await?)
+        let entry = AuditEntry { who: &who, action, job_id: Some(job), detail, address: &address };
+        if begins {
+            self.database.audit(&entry).await?;
+        } else {
+            self.database.audit_hourly(&entry).await?;
+        }
+        Ok(())
     }
 }

@@ -11,7 +11,7 @@ use super::artifacts::Kind;
 use super::predictions::Refused;
 use crate::problem::ProblemBody;
 
-/// What operations refer to by name.
+/// Components that operations refer to by name.
 #[derive(utoipa::OpenApi)]
 #[openapi(components(schemas(ProblemBody, Kind), responses(Refused)))]
 struct Shared;
@@ -31,7 +31,7 @@ pub fn openapi() -> String {
     TEXT.clone()
 }
 
-/// What is said besides the routes.
+/// The description without the routes.
 pub(super) fn description() -> OpenApi {
     let about = "Recognise emotions in recordings. Errors are `application/problem+json` with a stable `code`. \
         Lists give `next`, to be sent as `after`. On loopback no token is needed by default; elsewhere send \

@@ -18,16 +18,16 @@ use crate::extract::Path;
 use crate::predict::Progress;
 use crate::problem::Problem;
 
-/// Proxies close connections on which nothing comes.
+/// Proxies close idle connections.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// One event, as its lines say it.
+/// The lines of one event.
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "describes an answer")]
 struct ProgressEvent {
     /// `progress`, `done` or `failed`.
     event: String,
-    /// JSON: `stage` (`queued`, `retrying`, `taken`, `fetch`, `analyze`, `upload`, `done`, `failed`), and where known
+    /// JSON: `stage` (`queued`, `retrying`, `taken`, `fetch`, `analyze`, `upload`, `done`, `failed`), and, where known,
     /// `place`, `worker`, `done`, `total` and `code`.
     #[schema(example = r#"{"stage":"analyze","worker":"w1","done":3,"total":5}"#)]
     data: String,
@@ -52,7 +52,7 @@ pub(super) async fn stream(
     Ok(sse(events(app.hub.watch(job))))
 }
 
-/// An answer of events that proxies pass on at once.
+/// An answer of events that proxies do not buffer.
 pub(crate) fn sse<S>(events: S) -> Response
 where
     S: Stream<Item = Result<Event, Infallible>> + Send + 'static,

@@ -7,28 +7,26 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::cursor::{POINT_BOUNDS, bounded};
 use super::predictions::Refused;
 use crate::app::Shared;
 use crate::auth::{Caller, Reads};
 use crate::extract::{Path, Query};
 use crate::problem::Problem;
 
-/// Most points of one answer when `points` is given.
-const MOST_POINTS: u32 = 20_000;
-
 /// Which frames.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct FrameQuery {
-    /// Channel number from 0; all when nothing is said.
+    /// Channel number from 0; all by default.
     #[param(minimum = 0, maximum = 65535)]
     channel: Option<u16>,
     /// From this second on.
     from: Option<f64>,
     /// Before this second.
     to: Option<f64>,
-    /// At most about so many rows, means of neighbours, 1 to 20000; all when nothing is said.
+    /// About the most rows to answer with, each a mean of neighbours, 1 to 20000; all by default.
     #[param(minimum = 1, maximum = 20000)]
     points: Option<u32>,
 }
@@ -72,16 +70,14 @@ pub(super) async fn read(
     Path(job): Path<Uuid>,
     Query(query): Query<FrameQuery>,
 ) -> Result<Json<Frames>, Problem> {
-    if query.points.is_some_and(|points| !(1..=MOST_POINTS).contains(&points)) {
-        return Err(Problem::bad_request(format!("`points` is 1 to {MOST_POINTS}.")));
-    }
+    let points = query.points.map(|points| bounded("points", points, POINT_BOUNDS)).transpose()?;
     let job = JobId(job);
     app.visible(job, caller.team.as_deref()).await?;
     let series = app.report(job).await?.0.frames.ok_or_else(|| {
         Problem::new(
             axum::http::StatusCode::NOT_FOUND,
             "not_found",
-            "The analysis has no frames: granularity `frame` was not asked for.",
+            "The analysis has no frames: its granularity is not `frame`.",
         )
     })?;
     let (from, to) = (query.from.unwrap_or(f64::MIN), query.to.unwrap_or(f64::MAX));
@@ -97,7 +93,7 @@ pub(super) async fn read(
         })
         .filter(|row| (from..to).contains(&row.t))
         .collect();
-    let step = query.points.map_or(1, |points| rows.len().div_ceil(points as usize).max(1));
+    let step = points.map_or(1, |points| rows.len().div_ceil(points as usize).max(1));
     let rows = if step == 1 { rows } else { join(&rows, step, 1.5 / rate) };
     Ok(Json(Frames { labels: series.labels.iter().map(|label| label.label()).collect(), step, rows }))
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::cursor::{POINT_BOUNDS, bounded};
 use super::predictions::Refused;
 use super::wave::WaveHeader;
 use crate::app::{App, Shared};
@@ -20,9 +21,7 @@ use crate::problem::Problem;
 
 /// Points of an overview.
 const POINTS: u32 = 2000;
-/// Most points of one answer.
-const MOST_POINTS: u32 = 20_000;
-/// Waveforms kept in memory; each has some 8 kB.
+/// Waveforms kept in memory; each has 4 kB for each channel.
 const KEPT: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 /// Longest header looked for, bytes.
 const MAX_HEADER: usize = 64 << 10;
@@ -32,7 +31,7 @@ const MAX_HEADER: usize = 64 << 10;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct PeakQuery {
-    /// Points for each channel, 1 to 20000; 2000 when nothing is said.
+    /// Points for each channel, 1 to 20000; 2000 by default.
     #[param(minimum = 1, maximum = 20000)]
     points: Option<u32>,
 }
@@ -44,7 +43,7 @@ pub(crate) struct Peaks {
     pub duration_s: f64,
     /// Hz of the audio.
     pub sample_rate: u32,
-    /// Channels in the order of `processed_audio.wav`, which holds the scored ones alone.
+    /// Channels in the order of `processed_audio.wav`, which holds only the scored ones.
     pub channels: Vec<ChannelPeaks>,
 }
 
@@ -57,7 +56,7 @@ pub(crate) struct ChannelPeaks {
     pub max: Vec<i8>,
 }
 
-/// Overviews drawn lately.
+/// The latest overviews.
 pub(crate) struct PeakCache(Mutex<LruCache<JobId, Arc<Peaks>>>);
 
 impl Default for PeakCache {
@@ -80,10 +79,7 @@ pub(super) async fn read(
     Path(job): Path<Uuid>,
     Query(query): Query<PeakQuery>,
 ) -> Result<Json<Peaks>, Problem> {
-    let points = query.points.unwrap_or(POINTS);
-    if !(1..=MOST_POINTS).contains(&points) {
-        return Err(Problem::bad_request(format!("`points` is 1 to {MOST_POINTS}.")));
-    }
+    let points = bounded("points", query.points.unwrap_or(POINTS), POINT_BOUNDS)?;
     let job = JobId(job);
     let row = app.visible(job, caller.team.as_deref()).await?;
     let artifacts = row.artifacts.ok_or_else(|| Problem::not_found("waveform"))?;
@@ -126,16 +122,12 @@ impl App {
         }
         pen.map(Pen::finish).ok_or_else(|| {
             tracing::error!("processed_audio.wav has no header that can be read");
-            Problem::new(
-                axum::http::StatusCode::INTERNAL_SERVER_ERROR,
-                "console.internal",
-                "The stored audio can't be read.",
-            )
+            Problem::internal("The stored audio can't be read.")
         })
     }
 }
 
-/// Draws samples as they come.
+/// Draws samples chunk by chunk.
 struct Pen {
     header: WaveHeader,
     frames: u64,

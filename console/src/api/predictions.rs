@@ -6,8 +6,11 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::JobId;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use utoipa::IntoResponses;
+use utoipa::openapi::{self, Ref, RefOr};
 
 use super::model::{Accepted, Links, Prediction};
 use crate::app::{App, Shared};
@@ -25,10 +28,10 @@ pub(super) struct PredictionForm {
     /// The recording: WAV, MP3, M4A, FLAC, OGG, Opus, WebM and others.
     #[schema(value_type = String, format = Binary)]
     audio: Vec<u8>,
-    /// How fine the result is; `utterance` when nothing is said.
+    /// How fine the result is; `utterance` by default.
     #[schema(inline, required = false)]
     granularity: GranularityLabel,
-    /// Whether `embedding.npy` is stored; true when nothing is said.
+    /// Whether `embedding.npy` is stored; true by default.
     #[schema(required = false, pattern = "^(|[Tt]rue|TRUE|[Ff]alse|FALSE|1|0|on|off|yes|no|none)$", example = "true")]
     extract_embedding: String,
     /// Roles of the channels, like `0=agent,1=customer`, or `mix` for the average of all.
@@ -59,7 +62,7 @@ enum GranularityLabel {
 
 /// Recognise a recording
 ///
-/// The address that users of emotion2vec+ know. Takes a form with the part `audio`, Gradio's JSON
+/// The address of emotion2vec+'s own web application. Takes a form with the part `audio`, Gradio's JSON
 /// (`{"data": [FILE, granularity, extract_embedding]}`), or the bytes of the file as `audio/*`.
 #[utoipa::path(
     post, path = "/api/predict/", operation_id = "predict", tag = "predictions",
@@ -67,10 +70,7 @@ enum GranularityLabel {
     responses(
         (status = 200, description = "The prediction", body = Prediction),
         (status = 202, description = "Not done within console.predict_wait_s", body = Accepted),
-        (status = 400, response = Refused), (status = 401, response = Refused), (status = 403, response = Refused),
-        (status = 408, response = Refused), (status = 409, response = Refused), (status = 413, response = Refused),
-        (status = 415, response = Refused), (status = 422, response = Refused), (status = 429, response = Refused),
-        (status = 500, response = Refused), (status = 503, response = Refused),
+        UploadRefusals,
     )
 )]
 pub(super) async fn predict(
@@ -83,7 +83,7 @@ pub(super) async fn predict(
 
 /// Recognise a recording
 ///
-/// As `/api/predict/`. With `Prefer: respond-async` the answer comes at once. With `Idempotency-Key`, the same request
+/// As `/api/predict/`. With `Prefer: respond-async` the answer is 202 at once. With `Idempotency-Key`, the same request
 /// again within a day gives the same job.
 #[utoipa::path(
     post, path = "/api/v1/predictions", operation_id = "create_prediction", tag = "predictions",
@@ -95,10 +95,7 @@ pub(super) async fn predict(
     responses(
         (status = 200, description = "The prediction", body = Prediction),
         (status = 202, description = "Accepted; `Location` has the analysis", body = Accepted),
-        (status = 400, response = Refused), (status = 401, response = Refused), (status = 403, response = Refused),
-        (status = 408, response = Refused), (status = 409, response = Refused), (status = 413, response = Refused),
-        (status = 415, response = Refused), (status = 422, response = Refused), (status = 429, response = Refused),
-        (status = 500, response = Refused), (status = 503, response = Refused),
+        UploadRefusals,
     )
 )]
 pub(super) async fn create(
@@ -114,6 +111,17 @@ pub(super) async fn create(
 #[response(description = "An error, by RFC 9457", content_type = "application/problem+json")]
 #[expect(dead_code, reason = "describes an answer")]
 pub(super) struct Refused(ProblemBody);
+
+/// The errors of a request with a recording.
+struct UploadRefusals;
+
+impl IntoResponses for UploadRefusals {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let statuses = [400, 401, 403, 408, 409, 413, 415, 422, 429, 500, 503];
+        let refused = || RefOr::Ref(Ref::from_response_name("Refused"));
+        statuses.into_iter().map(|status: u16| (status.to_string(), refused())).collect()
+    }
+}
 
 impl App {
     async fn answer(&self, caller: &Principal, request: Request, plain: bool) -> Result<Response, Problem> {
@@ -137,7 +145,7 @@ impl App {
     }
 }
 
-/// `Idempotency-Key`, and whether the caller would rather not wait.
+/// `Idempotency-Key`, and whether the caller prefers not to wait.
 fn preferences(headers: &HeaderMap) -> Result<(Option<String>, bool), Problem> {
     let key = headers.get(IDEMPOTENCY_KEY).map(|key| key.to_str().map(str::to_owned)).transpose();
     let key = key.map_err(|_| Problem::bad_request("`Idempotency-Key` has characters other than ASCII."))?;
@@ -154,7 +162,7 @@ fn accepted(job: JobId) -> Response {
     (StatusCode::ACCEPTED, headers, Json(Accepted { job_id: job.0, status: "queued", links })).into_response()
 }
 
-/// Gradio's envelope, with the prediction's own keys beside `data`.
+/// Gradio's answer, with the prediction's own keys beside `data`.
 fn as_gradio(prediction: &Prediction, took: Duration) -> Result<Value, Problem> {
     let mut body = to_value(prediction)?;
     let result = body.clone();
@@ -171,15 +179,15 @@ fn as_gradio(prediction: &Prediction, took: Duration) -> Result<Value, Problem> 
 /// A prediction as plain JSON.
 ///
 /// # Errors
-/// Never, but for a defect.
+/// 500, after a defect.
 pub(crate) fn to_value(prediction: &Prediction) -> Result<Value, Problem> {
     serde_json::to_value(prediction).map_err(|error| {
         tracing::error!(%error, "a prediction can't be written as JSON");
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "console.internal", "The result can't be written.")
+        Problem::internal("The result can't be written.")
     })
 }
 
-/// Mean seconds of Gradio's callers so far.
+/// Mean seconds of the answers to Gradio's clients so far.
 fn average(took: Duration) -> f64 {
     static CALLS: AtomicU64 = AtomicU64::new(0);
     static MILLISECONDS: AtomicU64 = AtomicU64::new(0);

@@ -1,6 +1,6 @@
 //! Recordings, and the recordings of one call.
 
-use adapters::postgres::console::RecordingFilter;
+use adapters::postgres::console::{AnalysisFilter, RecordingFilter};
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -16,7 +16,6 @@ use crate::app::Shared;
 use crate::auth::{Caller, Reads};
 use crate::extract::{Path, Query};
 use crate::problem::Problem;
-use adapters::postgres::console::AnalysisFilter;
 
 /// Filters of the list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -39,7 +38,7 @@ pub(super) struct RecordingQuery {
     /// Customer.
     #[param(pattern = r"^[^\u0000]*$")]
     customer: Option<String>,
-    /// Rows, 1 to 1000; 100 when nothing is said.
+    /// Rows, 1 to 1000; 100 by default.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// The place that the page before gave as `next`.
@@ -64,8 +63,8 @@ pub(super) async fn list(
     let (limit, after) = (cursor::limit(query.limit)?, cursor::read(query.after.as_deref())?);
     refuse_nul(&[&query.call_id, &query.team, &query.agent, &query.customer])?;
     let filter = RecordingFilter {
-        from: query.from,
-        to: query.to,
+        from: query.from.map(cursor::within_years),
+        to: query.to.map(cursor::within_years),
         call_id: query.call_id,
         team: caller.team.or(query.team),
         agent: query.agent,

@@ -28,7 +28,7 @@ pub(super) struct SegmentQuery {
     /// Likeliest emotion.
     #[param(inline)]
     emotion: Option<EmotionLabel>,
-    /// Rows, 1 to 1000; 100 when nothing is said.
+    /// Rows, 1 to 1000; 100 by default.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// The place that the page before gave as `next`.

@@ -1,4 +1,4 @@
-//! The header of `processed_audio.wav`, read so far as a waveform needs it.
+//! The header of `processed_audio.wav`: the fields that a waveform needs.
 
 /// Where the samples are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(crate) struct WaveHeader {
 }
 
 impl WaveHeader {
-    /// Reads a header of 16-bit PCM, plain RIFF or RF64. `None`: more bytes are needed, or it is none.
+    /// Reads a header of 16-bit PCM, plain RIFF or RF64. `None`: it needs more bytes, or is not such a header.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let word = |at: usize| Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
         let long = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));

@@ -1,7 +1,7 @@
-//! From a request's cookie or token to a principal.
+//! The principal of a request, by its cookie or token.
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,14 +14,13 @@ use crate::problem::Problem;
 /// Name of the session's cookie.
 pub(crate) const SESSION_COOKIE: &str = "emofleet_session";
 
-/// Finds out who calls, and leaves the [`Principal`] with the request; routes decide whether they need one.
+/// Identifies the caller and adds the [`Principal`] to the request; routes decide whether they need one.
 pub(crate) async fn identify(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
     let address = peer(&request);
-    let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer = bearer.and_then(|value| value.strip_prefix("Bearer ")).map(|token| token.trim().to_owned());
+    let bearer = bearer(request.headers()).map(str::to_owned);
     let session = cookie(request.headers(), SESSION_COOKIE).map(str::to_owned);
     let found = match (bearer, session) {
-        // A wrong token is refused even where none is needed: its sender believes in it.
+        // A wrong token is refused even where none is needed: the caller expects its scopes and its team.
         (Some(token), _) => match app.by_token(&token, address).await {
             Ok(None) => return Problem::unauthorized().into_response(),
             found => found,
@@ -39,6 +38,11 @@ pub(crate) async fn identify(State(app): State<Shared>, mut request: Request, ne
         request.extensions_mut().insert(principal);
     }
     next.run(request).await
+}
+
+/// The token of a request.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ").map(str::trim)
 }
 
 /// Where the request comes from.

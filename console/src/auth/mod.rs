@@ -1,11 +1,11 @@
-//! Who calls, and what they may do.
+//! Callers, and what they may do.
 
 mod identify;
 mod password;
 mod principal;
 mod secret;
 
-pub(crate) use identify::{SESSION_COOKIE, identify, peer_name};
+pub(crate) use identify::{SESSION_COOKIE, bearer, identify, peer_name};
 pub(crate) use password::Passwords;
 pub(crate) use principal::{Caller, Capability, Listens, Predicts, Principal, Reads, role_capabilities};
 pub(crate) use secret::{Secret, cookie};

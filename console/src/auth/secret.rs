@@ -10,14 +10,14 @@ use sha2::{Digest, Sha256};
 pub(crate) struct Secret(String);
 
 impl Secret {
-    /// A new one, after a prefix that tells people and scanners what it is.
+    /// A new one, after a prefix by which people and secret scanners recognise it.
     pub(crate) fn new(prefix: &str) -> Self {
         let mut bytes = [0_u8; 32];
         rand::rng().fill(&mut bytes);
         Self(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes)))
     }
 
-    /// The value itself, to be handed over once.
+    /// The value itself, to be shown or sent once.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
@@ -27,7 +27,7 @@ impl Secret {
         Self::hash(&self.0)
     }
 
-    /// What is stored of a value that a caller brought.
+    /// What is stored of a value that a caller sent.
     pub(crate) fn hash(value: &str) -> [u8; 32] {
         Sha256::digest(value.as_bytes()).into()
     }

@@ -1,4 +1,4 @@
-//! `/call/predict`: Gradio's two plain requests, the second one a stream.
+//! `/call/predict`: Gradio's two plain requests; the second is answered by an event.
 
 use axum::Json;
 use axum::extract::{Request, State};

@@ -1,4 +1,4 @@
-//! What `gradio_client` (Python) and `@gradio/client` (JavaScript) talk to. docs/console.md has the versions tried.
+//! The interface for `gradio_client` (Python) and `@gradio/client` (JavaScript). docs/console.md has the versions.
 
 mod calls;
 mod config;
@@ -14,7 +14,7 @@ pub(crate) use queue::Sessions;
 
 use crate::app::Shared;
 
-/// The routes, as Gradio 3 and 4 have them and below `/gradio_api` as 5 and 6 do.
+/// The routes: as in Gradio 3 and 4, and below `/gradio_api` as in 5 and 6.
 pub(crate) fn routes() -> Router<Shared> {
     Router::new().merge(endpoints()).nest("/gradio_api", endpoints()).layer(DefaultBodyLimit::disable())
 }

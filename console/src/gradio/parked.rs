@@ -14,10 +14,10 @@ use crate::upload::Spooled;
 
 /// How long a file waits.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Files that wait; past it the oldest goes.
+/// Most files that wait; with one more, the oldest is dropped.
 const MOST: usize = 200;
 
-/// Files by the path that was given for them. A path is no place on disk.
+/// Files by the path that `/upload` returned, which is not their path on disk.
 #[derive(Default)]
 pub(crate) struct Parked(Mutex<HashMap<String, (Instant, Spooled)>>);
 
@@ -34,7 +34,7 @@ impl Parked {
         path
     }
 
-    /// The file of a path; `None` when it was never given or has expired.
+    /// The file of a path; `None` when there is none or it has expired.
     pub(crate) fn get(&self, path: &str) -> Option<Spooled> {
         self.files().get(path).map(|(_, file)| file.clone())
     }

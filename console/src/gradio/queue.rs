@@ -1,4 +1,4 @@
-//! `/queue/join` and `/queue/data`: a job, and its end as events of its session.
+//! `/queue/join` and `/queue/data`: a job, and its result as events of its session.
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -22,31 +22,36 @@ use crate::problem::Problem;
 
 /// How long a session without a reader is kept.
 const PATIENCE: Duration = Duration::from_secs(3600);
-/// Longest that a job is waited for.
+/// Longest wait for a job.
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// Jobs whose end no reader has seen, by session.
+/// Jobs whose results were not read yet, by caller and session: a client chooses the name of its session, and some send
+/// none, so the name alone does not say whose results they are.
 #[derive(Default)]
-pub(crate) struct Sessions(Mutex<HashMap<String, (Instant, VecDeque<JobId>)>>);
+pub(crate) struct Sessions(Mutex<Jobs>);
+
+type Jobs = HashMap<(String, String), (Instant, VecDeque<JobId>)>;
 
 impl Sessions {
-    fn push(&self, session: &str, job: JobId) {
+    fn push(&self, caller: &str, session: &str, job: JobId) {
         let mut sessions = self.sessions();
-        let (since, jobs) = sessions.entry(session.to_owned()).or_insert_with(|| (Instant::now(), VecDeque::new()));
+        let key = (caller.to_owned(), session.to_owned());
+        let (since, jobs) = sessions.entry(key).or_insert_with(|| (Instant::now(), VecDeque::new()));
         *since = Instant::now();
         jobs.push_back(job);
     }
 
-    fn pop(&self, session: &str) -> Option<JobId> {
+    fn pop(&self, caller: &str, session: &str) -> Option<JobId> {
         let mut sessions = self.sessions();
-        let job = sessions.get_mut(session)?.1.pop_front();
+        let key = (caller.to_owned(), session.to_owned());
+        let job = sessions.get_mut(&key)?.1.pop_front();
         if job.is_none() {
-            sessions.remove(session);
+            sessions.remove(&key);
         }
         job
     }
 
-    fn sessions(&self) -> MutexGuard<'_, HashMap<String, (Instant, VecDeque<JobId>)>> {
+    fn sessions(&self) -> MutexGuard<'_, Jobs> {
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|_, (since, _)| since.elapsed() < PATIENCE);
         sessions
@@ -54,7 +59,7 @@ impl Sessions {
 }
 
 impl App {
-    /// A job of Gradio's JSON, and the session it came with.
+    /// Submits a job of Gradio's JSON; gives it with its session.
     pub(super) async fn join(&self, caller: &Principal, request: Request) -> Result<(JobId, Option<String>), Problem> {
         let (received, workers) = tokio::join!(self.receive(request, 1), self.workers.require());
         let mut received = received?;
@@ -69,7 +74,10 @@ impl App {
         match self.prediction(job, LONGEST).await {
             Ok(Some(prediction)) => to_value(&prediction).map_err(|problem| problem.detail),
             Ok(None) => Err("The job takes longer than an hour.".into()),
-            Err(problem) => Err(format!("{} ({})", problem.detail, problem.code)),
+            Err(problem) => {
+                problem.log(&format!("job {job}"));
+                Err(format!("{} ({})", problem.detail, problem.code))
+            }
         }
     }
 }
@@ -81,7 +89,7 @@ pub(super) async fn join(
     request: Request,
 ) -> Result<Json<Value>, Problem> {
     let (job, session) = app.join(&caller, request).await?;
-    app.sessions.push(session.as_deref().unwrap_or_default(), job);
+    app.sessions.push(&caller.name(), session.as_deref().unwrap_or_default(), job);
     Ok(Json(json!({ "event_id": job.0.simple().to_string() })))
 }
 
@@ -93,12 +101,13 @@ pub(super) struct DataQuery {
 /// `GET /queue/data?session_hash=`
 pub(super) async fn data(
     State(app): State<Shared>,
-    _: Caller<Predicts>,
+    Caller(caller, _): Caller<Predicts>,
     Query(DataQuery { session_hash }): Query<DataQuery>,
 ) -> Response {
+    let caller = caller.name();
     sse(stream::unfold(Step::Next, move |step| {
-        let (app, session) = (app.clone(), session_hash.clone());
-        async move { advance(&app, &session, step).await }
+        let (app, caller, session) = (app.clone(), caller.clone(), session_hash.clone());
+        async move { advance(&app, &caller, &session, step).await }
     }))
 }
 
@@ -110,10 +119,10 @@ enum Step {
     Closed,
 }
 
-async fn advance(app: &App, session: &str, step: Step) -> Option<(Result<Event, Infallible>, Step)> {
+async fn advance(app: &App, caller: &str, session: &str, step: Step) -> Option<(Result<Event, Infallible>, Step)> {
     let (message, step) = match step {
         Step::Closed => return None,
-        Step::Next => match app.sessions.pop(session) {
+        Step::Next => match app.sessions.pop(caller, session) {
             None => (json!({"msg": "close_stream", "event_id": null}), Step::Closed),
             Some(job) => {
                 let id = job.0.simple().to_string();
@@ -156,4 +165,20 @@ pub(super) async fn heartbeat(_: Caller<Predicts>) -> Response {
 /// `POST /reset`: the client no longer waits. The job goes on.
 pub(super) async fn reset(_: Caller<Predicts>) -> Json<Value> {
     Json(json!({"success": true}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn a_session_is_read_by_the_caller_who_began_it() {
+        let (sessions, job) = (Sessions::default(), JobId(Uuid::new_v4()));
+        sessions.push("user:lin", "", job);
+        assert_eq!(sessions.pop("user:otto", ""), None);
+        assert_eq!(sessions.pop("user:lin", "s"), None);
+        assert_eq!(sessions.pop("user:lin", ""), Some(job));
+        assert_eq!(sessions.pop("user:lin", ""), None);
+    }
 }

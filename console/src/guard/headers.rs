@@ -1,4 +1,4 @@
-//! Headers that tell browsers what our pages may do.
+//! Headers that limit what browsers let the pages do.
 
 use axum::extract::Request;
 use axum::http::header::{self, HeaderName};
@@ -48,7 +48,7 @@ fn policy(nonce: &str) -> String {
     )
 }
 
-/// Pages depend on the language and the session.
+/// Caches must know that pages depend on the language and the session.
 fn vary(headers: &mut HeaderMap) {
     headers.append(header::VARY, HeaderValue::from_static("Accept-Language, Cookie"));
 }

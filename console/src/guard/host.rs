@@ -1,5 +1,5 @@
-//! Refuses requests for names that are not ours: a foreign page could point a name of its own at our address
-//! (DNS rebinding) and would then be of our origin.
+//! Refuses requests for unknown host names: another site could let a name of its own point to this address
+//! (DNS rebinding), and its pages would then have the same origin.
 
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
@@ -37,7 +37,7 @@ mod tests {
     use super::is_known;
 
     #[test]
-    fn addresses_and_configured_names_are_known_and_foreign_names_are_not() {
+    fn addresses_and_configured_names_are_known_and_other_names_are_not() {
         let known = ["console.example.org".to_string()];
         for host in ["localhost:7860", "127.0.0.1:7860", "[::1]:7860", "10.0.0.7", "Console.example.org:443"] {
             assert!(is_known(host, &known), "{host}");

@@ -1,4 +1,4 @@
-//! What every request passes before it reaches a route.
+//! Checks of every request before its route.
 
 mod headers;
 mod host;

@@ -1,20 +1,26 @@
-//! Refuses requests that change something and come from a page of another site (CSRF).
+//! Refuses requests of other sites' pages that change something (CSRF).
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::auth::bearer;
 use crate::problem::Problem;
 
-/// Lets safe methods, bearers of tokens, programs that are no browsers, and our own pages pass.
+/// Lets safe methods, requests with a token, programs that are not browsers, and our own pages pass.
 pub(crate) async fn same_origin(request: Request, next: Next) -> Response {
     let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if safe || request.headers().contains_key(header::AUTHORIZATION) || is_ours(request.headers()) {
+    if safe || is_allowed(request.headers()) {
         return next.run(request).await;
     }
-    let detail = "The request comes from a page of another site.";
+    let detail = "The request was sent by a page of another site.";
     Problem::new(StatusCode::FORBIDDEN, "request.origin", detail).into_response()
+}
+
+fn is_allowed(headers: &HeaderMap) -> bool {
+    // Not any `Authorization`: browsers add that of a proxy's basic authentication by themselves, as they add cookies.
+    bearer(headers).is_some() || is_ours(headers)
 }
 
 fn is_ours(headers: &HeaderMap) -> bool {
@@ -22,7 +28,7 @@ fn is_ours(headers: &HeaderMap) -> bool {
     if let Some(site) = text("sec-fetch-site") {
         return matches!(site, "same-origin" | "none");
     }
-    // Browsers without Sec-Fetch-Site send Origin; what sends neither is no browser.
+    // Browsers without Sec-Fetch-Site send Origin; what sends neither is not a browser.
     let Some(origin) = text("origin") else { return true };
     let host = text("host").unwrap_or_default();
     origin.split_once("://").is_some_and(|(_, origin)| origin.eq_ignore_ascii_case(host))
@@ -37,7 +43,7 @@ mod tests {
         let ours = |pairs: &[(&'static str, &'static str)]| {
             let headers =
                 pairs.iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
-            is_ours(&headers.collect())
+            is_allowed(&headers.collect())
         };
         assert!(ours(&[("host", "localhost:7860")]));
         assert!(ours(&[("host", "localhost:7860"), ("origin", "http://localhost:7860")]));
@@ -50,5 +56,7 @@ mod tests {
             ("host", "localhost:7860")
         ]));
         assert!(!ours(&[("sec-fetch-site", "same-site")]));
+        assert!(ours(&[("sec-fetch-site", "cross-site"), ("authorization", "Bearer t")]));
+        assert!(!ours(&[("sec-fetch-site", "cross-site"), ("authorization", "Basic dTpw")]));
     }
 }

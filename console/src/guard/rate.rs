@@ -15,7 +15,7 @@ use crate::problem::Problem;
 
 /// Attempts to log in, a minute, of one address and of one name.
 const LOGINS: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
-/// Callers that went away are forgotten each time so many requests have come.
+/// Requests after which callers without a recent request are removed from memory.
 const SWEEP: u32 = 10_000;
 
 /// Counts requests by caller.
@@ -33,11 +33,13 @@ impl RateLimit {
     }
 
     fn check(&self, caller: &str) -> Result<(), Problem> {
-        let Some(requests) = &self.requests else { return Ok(()) };
         if self.seen.fetch_add(1, Ordering::Relaxed) % SWEEP == SWEEP - 1 {
-            requests.retain_recent();
+            if let Some(requests) = &self.requests {
+                requests.retain_recent();
+            }
             self.logins.retain_recent();
         }
+        let Some(requests) = &self.requests else { return Ok(()) };
         requests.check_key(&caller.to_owned()).map_err(|until| too_many(&until))
     }
 
@@ -85,5 +87,19 @@ mod tests {
         assert!(refused.retry_after_s.is_some_and(|wait| (1..=60).contains(&wait)));
         assert!(rate.check("b").is_ok());
         assert!(RateLimit::new(0).check("a").is_ok());
+    }
+
+    #[test]
+    fn names_of_old_logins_do_not_stay_in_memory_when_requests_have_no_limit() {
+        let rate = RateLimit {
+            logins: RateLimiter::keyed(Quota::per_second(NonZeroU32::new(1000).expect("not zero"))),
+            ..RateLimit::new(0)
+        };
+        assert!(rate.check_login("10.0.0.7", "lin").is_ok());
+        assert_eq!(rate.logins.len(), 2);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        rate.seen.store(SWEEP - 1, Ordering::Relaxed);
+        assert!(rate.check("a").is_ok());
+        assert_eq!(rate.logins.len(), 0);
     }
 }

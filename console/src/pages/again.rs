@@ -1,4 +1,4 @@
-//! The same recording once more: with other options, or because a failure has passed.
+//! Analyses the same recording again: with other options, or after a transient failure.
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Redirect, Response};

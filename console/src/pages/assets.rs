@@ -5,7 +5,6 @@ use axum::extract::{Path, RawQuery};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rust_embed::RustEmbed;
-use std::fmt::Write;
 
 #[derive(RustEmbed)]
 #[folder = "assets"]
@@ -17,22 +16,19 @@ struct Files;
 pub(super) fn address(name: &str) -> String {
     let mut address = format!("/assets/{name}");
     if let Some(file) = Files::get(name) {
-        address.push_str("?v=");
-        for byte in &file.metadata.sha256_hash()[..6] {
-            let _ = write!(address, "{byte:02x}");
-        }
+        address = format!("{address}?v={}", hex(&file.metadata.sha256_hash()[..6]));
     }
     address
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 /// `GET /assets/{*path}`
 pub(super) async fn file(Path(path): Path<String>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let Some(file) = Files::get(&path) else { return StatusCode::NOT_FOUND.into_response() };
-    let mut etag = String::from("\"");
-    for byte in file.metadata.sha256_hash() {
-        let _ = write!(etag, "{byte:02x}");
-    }
-    etag.push('"');
+    let etag = format!("\"{}\"", hex(&file.metadata.sha256_hash()));
     if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
         return StatusCode::NOT_MODIFIED.into_response();
     }
@@ -40,7 +36,7 @@ pub(super) async fn file(Path(path): Path<String>, RawQuery(query): RawQuery, he
     if kind.starts_with("text/") {
         kind.push_str("; charset=utf-8");
     }
-    // What modules import of each other has no hash in its address, and is asked for anew.
+    // Modules import each other without the hash: browsers check those files each time.
     let versioned = query.is_some_and(|query| query.starts_with("v="));
     let cache = if versioned { "public, max-age=31536000, immutable" } else { "no-cache" };
     let mut response = Body::from(file.data.into_owned()).into_response();

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
@@ -30,17 +30,19 @@ pub(super) fn sentence(f: &Frame, problem: &Problem) -> String {
     f.lang.find(&error_key(problem.code)).unwrap_or_else(|| problem.detail.clone())
 }
 
-/// Turns problems into pages for browsers, and keeps the language that was asked for.
+/// Turns problems into pages for browsers, and keeps the language that `?lang=` chose.
 pub(crate) async fn errors(State(app): State<Shared>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let frame = <Frame as axum::extract::FromRequestParts<Shared>>::from_request_parts(&mut parts, &app).await;
     let Ok(frame) = frame;
     let accepts = parts.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let for_people = accepts.contains("text/html") && !parts.uri.path().starts_with("/api/");
-    let (lang, query) = (asked(parts.uri.query()), parts.uri.path_and_query().map(ToString::to_string));
+    let lang = asked(parts.uri.query());
+    // A link or a redirect can lead back to what was requested by GET only.
+    let address = parts.uri.path_and_query().filter(|_| parts.method == Method::GET).map(ToString::to_string);
     let mut response = next.run(Request::from_parts(parts, body)).await;
     if for_people && let Some(problem) = response.extensions().get::<Problem>().cloned() {
-        response = page(frame, &problem, &query.unwrap_or_default());
+        response = page(frame, &problem, address.as_deref());
     }
     if let Some(lang) = lang {
         let cookie = format!("{LANG_COOKIE}={}; Path=/; Max-Age=31536000; SameSite=Lax", lang.tag());
@@ -51,13 +53,13 @@ pub(crate) async fn errors(State(app): State<Shared>, request: Request, next: Ne
     response
 }
 
-fn page(f: Frame, problem: &Problem, address: &str) -> Response {
+fn page(f: Frame, problem: &Problem, address: Option<&str>) -> Response {
     if problem.status == StatusCode::UNAUTHORIZED {
-        let next: String = url::form_urlencoded::byte_serialize(address.as_bytes()).collect();
+        let next: String = url::form_urlencoded::byte_serialize(address.unwrap_or("/").as_bytes()).collect();
         return Redirect::to(&format!("/login?next={next}")).into_response();
     }
     let sentence = sentence(&f, problem);
-    let again = problem.retry_after_s.is_some();
+    let again = problem.retry_after_s.is_some() && address.is_some();
     let page = ErrorPage { f, code: problem.code, status: problem.status.as_u16(), sentence, again };
     match html(&page) {
         Ok(response) => (problem.status, response).into_response(),
@@ -65,7 +67,7 @@ fn page(f: Frame, problem: &Problem, address: &str) -> Response {
     }
 }
 
-/// For addresses that name nothing.
+/// For addresses without a route.
 pub(crate) async fn not_found() -> Problem {
     Problem::not_found("page")
 }

@@ -3,8 +3,8 @@
 
 use askama::Template;
 use axum::extract::FromRequestParts;
+use axum::http::header;
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use domain::Emotion;
 use std::convert::Infallible;
@@ -105,7 +105,7 @@ pub(super) fn html(template: &impl Template) -> Result<Response, Problem> {
         Ok(text) => Ok(Html(text).into_response()),
         Err(error) => {
             tracing::error!(%error, "a page can't be written");
-            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "console.internal", "The page can't be written."))
+            Err(Problem::internal("The page can't be written."))
         }
     }
 }

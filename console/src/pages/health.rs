@@ -1,9 +1,16 @@
-//! `/live`, `/ready` and `/healthz`, open to all: whether the console answers, and what it misses.
+//! `/live`, `/ready` and `/healthz`, without a login: whether the console answers, and which services it misses.
 
-use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
 use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+use std::time::Duration;
 
 use crate::app::Shared;
+
+/// Longest that the check waits for one service.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The routes.
 pub(crate) fn health() -> Router<Shared> {
@@ -13,15 +20,6 @@ pub(crate) fn health() -> Router<Shared> {
 async fn live() -> &'static str {
     "live\n"
 }
-
-use axum::Json;
-use axum::extract::State;
-use axum::http::StatusCode;
-use serde_json::json;
-use std::time::Duration;
-
-/// Longest that a dependency is waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 async fn ready(State(app): State<Shared>) -> (StatusCode, Json<serde_json::Value>) {
     let database = async { tokio::time::timeout(PATIENCE, app.database.check_schema()).await.is_ok_and(|r| r.is_ok()) };

@@ -1,5 +1,6 @@
 //! Login and logout.
 
+use adapters::postgres::console::AuditEntry;
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -12,7 +13,6 @@ use crate::app::{App, Shared};
 use crate::auth::{SESSION_COOKIE, Secret, cookie, peer_name};
 use crate::extract::Query;
 use crate::problem::Problem;
-use adapters::postgres::console::AuditEntry;
 
 /// Longest form, bytes.
 const MAX_FORM: usize = 8 << 10;
@@ -30,7 +30,6 @@ pub(super) struct Next {
     next: Option<String>,
 }
 
-#[derive(Deserialize)]
 struct Form {
     name: String,
     password: String,
@@ -84,10 +83,11 @@ fn read(body: &[u8]) -> Option<Form> {
             _ => {}
         }
     }
-    Some(Form { name: name?, password: password?, next })
+    // Postgres' text holds no NUL, so no user has one in the name.
+    Some(Form { name: name.filter(|name: &String| !name.contains('\0'))?, password: password?, next })
 }
 
-/// A path of ours, never another site.
+/// A path on this site; `/` for anything else.
 fn local(next: Option<String>) -> String {
     next.filter(|next| next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n']))
         .unwrap_or_else(|| "/".into())
@@ -102,10 +102,18 @@ impl App {
 
 #[cfg(test)]
 mod tests {
-    use super::local;
+    use super::{local, read};
 
     #[test]
-    fn after_the_login_one_stays_on_this_site() {
+    fn a_form_without_a_possible_name_is_refused() {
+        assert!(read(b"name=lin&password=secret").is_some());
+        for form in [b"password=secret".as_slice(), b"name=lin", b"name=l%00&password=secret"] {
+            assert!(read(form).is_none());
+        }
+    }
+
+    #[test]
+    fn after_the_login_the_browser_stays_on_this_site() {
         assert_eq!(local(Some("/recognise/1?t=3".into())), "/recognise/1?t=3");
         for foreign in ["https://evil.example", "//evil.example", "/\\evil.example", "evil"] {
             assert_eq!(local(Some(foreign.into())), "/");

@@ -1,4 +1,4 @@
-//! The first page: choose recordings, send them.
+//! The first page: choose recordings and upload them.
 
 use askama::Template;
 use axum::extract::{Request, State};
@@ -50,7 +50,7 @@ pub(super) async fn page(State(app): State<Shared>, _: Caller<Predicts>, f: Fram
     })
 }
 
-/// `POST /recognise`: one file leads to its result, several to their batch.
+/// `POST /recognise`: redirects to the result of one file, or to the batch of several.
 pub(super) async fn upload(
     State(app): State<Shared>,
     Caller(caller, _): Caller<Predicts>,

@@ -89,7 +89,7 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// What a `$ref` stands for; other values are themselves.
+/// The target of a `$ref`; other values as they are.
 fn resolve<'a>(description: &'a Value, value: &'a Value) -> &'a Value {
     let Some(pointer) = value["$ref"].as_str().and_then(|reference| reference.strip_prefix('#')) else { return value };
     description.pointer(pointer).unwrap_or(&Value::Null)

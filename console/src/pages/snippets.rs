@@ -32,7 +32,9 @@ impl Snippets {
         for (name, value) in &self.fields {
             let _ = write!(fields, " \\\n  -F {}", shell(&format!("{name}={value}")));
         }
-        format!("curl {}/api/predict/ \\\n  -F {}{fields}", self.base, shell(&format!("audio=@\"{}\"", self.name)))
+        // Within double quotes, curl reads `\"` and `\\`.
+        let name = self.name.replace('\\', r"\\").replace('"', r#"\""#);
+        format!("curl {}/api/predict/ \\\n  -F {}{fields}", self.base, shell(&format!("audio=@\"{name}\"")))
     }
 
     /// For Python with `requests`.
@@ -76,7 +78,7 @@ mod tests {
         headers.insert(header::HOST, "localhost:7860".parse().expect("a host"));
         let options = json!({"granularity": "frame", "embedding": false, "channels": {"0": "customer", "1": "agent"}});
         let snippets = Snippets::new(&headers, false, "it's \"me\".wav", &options);
-        assert!(snippets.curl().contains(r#"-F 'audio=@"it'\''s "me".wav"'"#), "{}", snippets.curl());
+        assert!(snippets.curl().contains(r#"-F 'audio=@"it'\''s \"me\".wav"'"#), "{}", snippets.curl());
         assert!(snippets.curl().contains("-F 'channels=0=customer,1=agent'"));
         assert!(snippets.python().contains(r#"open("it's \"me\".wav", "rb")"#), "{}", snippets.python());
         assert!(snippets.python().contains(r#""granularity": "frame", "extract_embedding": "false""#));

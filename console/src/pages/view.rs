@@ -1,4 +1,4 @@
-//! Numbers and results in the shape that templates show.
+//! Numbers and results, formatted for templates.
 #![expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass references")]
 
 use adapters::postgres::console::AnalysisRow;
@@ -6,7 +6,7 @@ use domain::report::{ChannelReport, Segment};
 use domain::{Emotion, Report, Role, Scores};
 use serde_json::{Value, json};
 
-/// Below this a probability means that the model has no such answer.
+/// A class with probabilities below this was not part of the model's training.
 const NEVER: f32 = 1e-6;
 
 /// One bar of nine.
@@ -14,7 +14,7 @@ pub(super) struct Bar {
     pub(super) emotion: Emotion,
     /// 0 to 100, one decimal.
     pub(super) percent: String,
-    /// The model has no such answer.
+    /// The model was not trained on this emotion.
     pub(super) unpredicted: bool,
     pub(super) top: bool,
 }
@@ -29,8 +29,8 @@ pub(super) fn clock(seconds: &f64) -> String {
     domain::clock::to_tenths(*seconds)
 }
 
-/// The nine bars, likeliest first. An emotion that no segment has a millionth of a probability of is one that the model
-/// has not learnt: its exporter leaves such classes next to nothing.
+/// The nine bars, likeliest first. An emotion that has a probability below a millionth in all segments is one that the
+/// model was not trained on: its exporter gives such classes almost no probability.
 pub(super) fn bars(report: &Report) -> Vec<Bar> {
     let all: Vec<&Scores> =
         report.channels.iter().flat_map(|channel| &channel.segments).map(|segment| &segment.scores).collect();
@@ -54,7 +54,7 @@ pub(super) struct LogLine {
     pub(super) at: Option<String>,
 }
 
-/// What happened when, and how long it took.
+/// The stages of the job, with their time and duration.
 pub(super) fn log(row: &AnalysisRow) -> Vec<LogLine> {
     let ms = |key: &str| row.timings.as_ref().and_then(|timings| timings.get(key)).and_then(Value::as_f64);
     let at = |time: Option<chrono::DateTime<chrono::Utc>>| {
@@ -71,7 +71,7 @@ pub(super) fn log(row: &AnalysisRow) -> Vec<LogLine> {
     ]
 }
 
-/// `0=customer,1=agent` for a recording whose channels are agent and customer; `None` for others.
+/// Agent and customer exchanged, like `0=customer,1=agent`; `None` for recordings without the two roles.
 pub(super) fn swapped(report: &Report) -> Option<String> {
     let [first, second] = report.channels.as_slice() else { return None };
     let pair = [first.role, second.role];
@@ -103,9 +103,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_and_shares_are_written_for_people() {
+    fn times_and_percentages_are_rounded() {
         assert_eq!(clock(&0.0), "0:00.0");
         assert_eq!(clock(&83.26), "1:23.3");
+        assert_eq!(clock(&59.96), "1:00.0");
         assert_eq!(percent(&0.8736), "87.4");
     }
 }

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-/// Pause after the database did not answer.
+/// Pause after the database did not answer. Short, since requests wait for the states.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How long a job stays known after the last one who waited for it went away.
+/// A job that has been watched for less than this stays known even when no request waits for it.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// How far a job is.
@@ -22,7 +22,7 @@ const LINGER: Duration = Duration::from_secs(5);
 pub(crate) enum Stage {
     /// In the queue.
     Queued,
-    /// Failed for the time being; tried again after a pause.
+    /// Failed; another attempt follows after a pause.
     Retrying,
     /// A worker has it.
     Taken,
@@ -34,11 +34,11 @@ pub(crate) enum Stage {
     Upload,
     /// Done.
     Done,
-    /// Given up.
+    /// Failed for good.
     Failed,
 }
 
-/// Where a job stands, as told to whoever waits.
+/// The state of a job, for the requests and pages that wait for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Progress {
     /// How far it is.
@@ -68,13 +68,13 @@ impl Progress {
         Self { stage: Stage::Queued, place: None, worker: None, done: None, total: None, code: None, failure: None }
     }
 
-    /// Whether nothing more will come.
+    /// Whether it has ended.
     pub(crate) fn ended(&self) -> bool {
         matches!(self.stage, Stage::Done | Stage::Failed)
     }
 }
 
-/// All jobs that are waited for.
+/// The watched jobs.
 #[derive(Default)]
 pub(crate) struct Hub {
     jobs: Mutex<HashMap<JobId, Watched>>,
@@ -87,7 +87,7 @@ struct Watched {
 }
 
 impl Hub {
-    /// Begins to watch a job, or joins those who do.
+    /// Watches a job; the receiver is closed after its end.
     pub(crate) fn watch(&self, job: JobId) -> watch::Receiver<Progress> {
         let new = || Watched { progress: watch::channel(Progress::queued()).0, since: Instant::now() };
         let receiver = self.jobs().entry(job).or_insert_with(new).progress.subscribe();
@@ -102,7 +102,7 @@ impl Hub {
         ended.ok()?.ok().map(|progress| progress.clone())
     }
 
-    /// Asks the database for all that are watched, again and again, until `stop`.
+    /// Reads the states of all watched jobs from the database, again and again, until `stop`.
     pub(crate) async fn run(&self, database: Database, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let jobs = self.watched();
@@ -128,7 +128,7 @@ impl Hub {
         }
     }
 
-    /// Listens for notes of workers until `stop`. Without them, states come from [`Self::run`] alone.
+    /// Listens for notes of workers until `stop`. Without them, states come from [`Self::run`] only.
     pub(crate) async fn listen(&self, database: Database, stop: CancellationToken) {
         let listening = async {
             loop {
@@ -153,7 +153,7 @@ impl Hub {
             "fetch" => Stage::Fetch,
             "analyze" => Stage::Analyze,
             "upload" => Stage::Upload,
-            // The row has the rest.
+            // The end of a job is in its row.
             _ => return self.wake.notify_one(),
         };
         if let Some(watched) = self.jobs().get(&note.job_id) {
@@ -181,7 +181,7 @@ impl Hub {
                 progress.stage = match state.status {
                     Status::Queued => Stage::Queued,
                     Status::Retrying => Stage::Retrying,
-                    // Notes of the worker say more than the row does.
+                    // A note of the worker is more precise than the row.
                     Status::Running => progress.stage.clamp(Stage::Taken, Stage::Upload),
                     Status::Done => Stage::Done,
                     Status::Failed => Stage::Failed,
@@ -203,7 +203,7 @@ impl Hub {
         self.jobs().keys().copied().collect()
     }
 
-    /// Short while a young job is waited for.
+    /// The pause between two polls: short while a job is young.
     fn pause(&self) -> Duration {
         let youngest = self.jobs().values().map(|watched| watched.since.elapsed()).min();
         match youngest.map(|age| age.as_secs()) {

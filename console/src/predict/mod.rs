@@ -1,4 +1,4 @@
-//! From a received file to a job, and from a finished job to its answer.
+//! Submits jobs, waits for them, and reads their results.
 
 mod hub;
 mod outcome;

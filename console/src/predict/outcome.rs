@@ -1,4 +1,4 @@
-//! What became of a job.
+//! The result of a job, or its failure.
 
 use domain::{Failure, FailureCode, JobId, Report};
 use std::time::Duration;
@@ -15,7 +15,7 @@ impl App {
     /// Waits for a job's result, at most `limit`; `None`: it takes longer.
     ///
     /// # Errors
-    /// The job's own failure; 503 when a service is away.
+    /// The job's own failure; 503 when a service does not answer.
     pub(crate) async fn prediction(&self, job: JobId, limit: Duration) -> Result<Option<Prediction>, Problem> {
         let Some(progress) = self.hub.ended(job, limit).await else { return Ok(None) };
         if progress.stage == Stage::Done {
@@ -28,14 +28,16 @@ impl App {
     /// `result.json` of a job that is done, and whether an embedding is stored beside it.
     ///
     /// # Errors
-    /// 404 when there is none; 503 when a service is away.
+    /// 404 when there is none; 503 when a service does not answer.
     pub(crate) async fn report(&self, job: JobId) -> Result<(Report, bool), Problem> {
         let row = self.database.analysis(job, None).await?.ok_or_else(|| Problem::not_found("analysis"))?;
         let artifacts = row.artifacts.ok_or_else(|| Problem::not_found("result"))?;
         let json = self.store.get_bytes(&artifacts.bucket, &artifacts.result_key, MAX_RESULT).await?;
-        let report = serde_json::from_slice(&json).map_err(|error| {
-            tracing::error!(%job, %error, "result.json can't be read");
-            Failure::new(FailureCode::WorkerInternal, "result.json can't be read")
+        // Frames of a long call are many megabytes of JSON.
+        let parsed = tokio::task::spawn_blocking(move || serde_json::from_slice::<Report>(&json)).await;
+        let report = parsed.map_err(|error| error.to_string()).and_then(|report| report.map_err(|e| e.to_string()));
+        let report = report.map_err(|error| {
+            Failure::new(FailureCode::WorkerInternal, format!("result.json of {job} can't be read: {error}"))
         })?;
         Ok((report, artifacts.embedding_key.is_some()))
     }

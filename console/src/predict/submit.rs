@@ -3,6 +3,7 @@
 use adapters::amqp::Lane;
 use adapters::postgres::console::{AnalysisRow, Reservation};
 use adapters::postgres::{NewBatch, Status};
+use axum::http::StatusCode;
 use chrono::Utc;
 use domain::{AnalysisOptions, BatchId, CallData, ChannelLayout, Granularity, Job, JobId, ObjectRef};
 use sha2::{Digest, Sha256};
@@ -12,7 +13,6 @@ use crate::app::App;
 use crate::auth::Principal;
 use crate::problem::Problem;
 use crate::upload::{Fields, Spooled};
-use axum::http::StatusCode;
 
 /// Source of the batches that the console makes.
 const SOURCE: &str = "console";
@@ -73,7 +73,7 @@ impl Submission {
         }
     }
 
-    /// What tells this request from another one with the same idempotency key.
+    /// Differs for another request with the same idempotency key.
     fn fingerprint(&self) -> [u8; 32] {
         let options = serde_json::json!([self.channels, self.granularity, self.embedding, self.call]);
         Sha256::new().chain_update(self.file.sha256).chain_update(options.to_string()).finalize().into()
@@ -84,7 +84,7 @@ impl App {
     /// Stores, registers and publishes a submission; gives the job.
     ///
     /// # Errors
-    /// 503 when a service is away; nothing is queued then.
+    /// 503 when a service does not answer; nothing is queued then.
     pub(crate) async fn submit(
         &self,
         caller: &Principal,
@@ -92,7 +92,7 @@ impl App {
         origin: &Origin,
     ) -> Result<JobId, Problem> {
         let Submission { file, channels, granularity, embedding, mut call } = submission;
-        // Whoever sees one team alone uploads for that team.
+        // A caller who sees one team only uploads for that team.
         if let Some(team) = &caller.team {
             call.team = Some(team.clone());
         }
@@ -110,7 +110,7 @@ impl App {
     /// options give the same job; one that has failed is begun anew.
     ///
     /// # Errors
-    /// 503 when a service is away.
+    /// 503 when a service does not answer.
     pub(crate) async fn resubmit(&self, row: &AnalysisRow, fields: &Fields) -> Result<JobId, Problem> {
         let kept = |key: &str| row.options[key].clone();
         let options = AnalysisOptions {
@@ -133,10 +133,10 @@ impl App {
     async fn enqueue(&self, mut job: Job, origin: &Origin, anew: bool) -> Result<JobId, Problem> {
         job.max_seconds = u32::try_from(self.settings.console.upload_max_seconds).ok();
         job.validate().map_err(|failure| Problem::unprocessable(format!("{}.", failure.message)))?;
+        // Before a row is written that would stay queued; and at once, where publishing would wait for the broker.
+        self.publisher.ready().await?;
         let wanted = self.database.register(&origin.batch, std::slice::from_ref(&job), anew).await?;
         if !wanted.is_empty() {
-            // At once, rather than after the publisher's patience, when the broker is away.
-            self.publisher.ready().await?;
             self.publisher.publish_job(&job, Lane::Interactive).await?;
             self.database.mark_published(&wanted).await?;
         }
@@ -144,7 +144,7 @@ impl App {
         Ok(job.job_id)
     }
 
-    /// The same, once for each idempotency key of a caller.
+    /// As [`Self::submit`], once for each idempotency key of a caller.
     ///
     /// # Errors
     /// As [`Self::submit`]; 409 while the first request is being stored, 422 when it was another request.
@@ -163,7 +163,7 @@ impl App {
         match self.database.reserve_request(&name, key, &submission.fingerprint()).await? {
             Reservation::Known(job) => Ok(job),
             Reservation::Conflict => {
-                let detail = "The same `Idempotency-Key` came with another file or other options.";
+                let detail = "The same `Idempotency-Key` was used with another file or other options.";
                 Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "request.conflict", detail))
             }
             Reservation::Pending => {

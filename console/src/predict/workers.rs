@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 
 use crate::problem::Problem;
 
-/// How long an answer of the broker is good for.
+/// How long a count of the broker is used again, unless it is 0.
 const FRESH: Duration = Duration::from_secs(3);
 
 /// Asks the broker how many consumers the interactive queue has.
@@ -22,7 +22,7 @@ impl Workers {
         Self { settings: settings.clone(), latest: Mutex::default() }
     }
 
-    /// Consumers of the interactive queue, at most three seconds ago.
+    /// Consumers of the interactive queue, counted at most three seconds ago.
     ///
     /// # Errors
     /// `broker.unreachable`.
@@ -41,7 +41,7 @@ impl Workers {
         Ok(count)
     }
 
-    /// Refuses a request that nothing would answer.
+    /// Refuses a request while no worker would process it.
     ///
     /// # Errors
     /// 503 without a worker or without the broker.

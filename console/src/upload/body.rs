@@ -1,4 +1,4 @@
-//! A request's body that several readers can share, so that the rest of it can be drained after an error.
+//! A request's body that can be drained after an error of its reader.
 
 use axum::body::{Body, BodyDataStream, Bytes};
 use futures_util::{Stream, StreamExt};
@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Most bytes read for nothing after an error. Without it, clients that are still sending see a broken connection
-/// instead of the answer.
+/// Most bytes drained after an error. Without draining, clients that are still sending see a broken connection instead of
+/// the answer.
 const MOST_DRAINED: u64 = 512 << 20;
-/// Longest time spent on it.
+/// Longest time of draining.
 const LONGEST_DRAIN: Duration = Duration::from_secs(15);
 
 /// The chunks of a body. Clones share it.
@@ -23,7 +23,7 @@ impl SharedBody {
         Self(Arc::new(Mutex::new(body.into_data_stream())))
     }
 
-    /// Reads what is left and forgets it, within limits.
+    /// Reads and drops the rest, within limits.
     pub(crate) async fn drain(mut self) {
         let read = async {
             let mut drained = 0;

@@ -1,6 +1,5 @@
-//! The options that come beside a file, as text.
+//! The options of a request, as text.
 
-use axum::http::StatusCode;
 use domain::{CallData, ChannelLayout, Granularity};
 
 use crate::problem::Problem;
@@ -8,7 +7,7 @@ use crate::problem::Problem;
 /// Longest value of call data, in characters.
 const MAX_CALL_DATA: usize = 200;
 
-/// How a caller wants the recording analysed; what is not said is `None`.
+/// How a caller wants the recording analysed; `None`: not given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Fields {
     /// `utterance` or `frame`.
@@ -22,7 +21,7 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// Takes one named value. Unknown names are ignored, as forms bring all kinds of them.
+    /// Takes one named value. Unknown names are ignored, since forms have other fields too.
     ///
     /// # Errors
     /// 422 that says what is allowed.
@@ -59,7 +58,7 @@ pub(crate) fn granularity(value: &str) -> Result<Granularity, Problem> {
     }
 }
 
-/// Reads what programs and people write for yes and no.
+/// Reads the usual spellings of yes and no.
 ///
 /// # Errors
 /// 422 that says what is allowed.
@@ -71,7 +70,7 @@ pub(crate) fn boolean(value: &str) -> Result<bool, Problem> {
     }
 }
 
-/// Reads `mix`, `swap`, `0=agent,1=customer` or the JSON of a job.
+/// Reads `mix`, `0=agent,1=customer` or the JSON of a job.
 fn channels(value: &str) -> Result<ChannelLayout, Problem> {
     let value = value.trim();
     let read = if value.starts_with(['{', '"']) {
@@ -79,9 +78,7 @@ fn channels(value: &str) -> Result<ChannelLayout, Problem> {
     } else {
         value.parse()
     };
-    read.map_err(|what| {
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "request.invalid", format!("`channels`: {what}."))
-    })
+    read.map_err(|what| Problem::unprocessable(format!("`channels`: {what}.")))
 }
 
 #[cfg(test)]

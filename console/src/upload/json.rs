@@ -19,9 +19,9 @@ pub(crate) enum FileArgument {
         /// File name.
         name: Option<String>,
     },
-    /// A file that `/upload` took earlier.
+    /// A file that `/upload` received earlier.
     Uploaded {
-        /// What `/upload` answered.
+        /// The path that `/upload` returned.
         path: String,
         /// File name.
         name: Option<String>,
@@ -46,7 +46,8 @@ pub(crate) fn arguments(body: &Value) -> Result<(FileArgument, Fields), Problem>
     match fineness {
         None | Some(Value::Null) => {}
         Some(Value::String(text)) => fields.granularity = Some(granularity(text)?),
-        Some(_) => return Err(granularity("").err().unwrap_or_else(|| Problem::unprocessable("`granularity`"))),
+        // Refused as any other word is.
+        Some(other) => fields.granularity = Some(granularity(&other.to_string())?),
     }
     fields.embedding = match embedding {
         None | Some(Value::Null) => None,
@@ -59,11 +60,6 @@ pub(crate) fn arguments(body: &Value) -> Result<(FileArgument, Fields), Problem>
 }
 
 fn argument(file: Option<&Value>) -> Result<FileArgument, Problem> {
-    let missing = || {
-        Problem::unprocessable(
-            "There is no audio in the request. Send it as the part `audio` of a form, or as `data[0]`.",
-        )
-    };
     match file {
         Some(Value::String(text)) => inline(text, None),
         Some(Value::Object(file)) => {
@@ -80,9 +76,9 @@ fn argument(file: Option<&Value>) -> Result<FileArgument, Problem> {
             if text("url").is_some() {
                 return Err(Problem::unprocessable("Files are not fetched from a `url`. Upload the file instead."));
             }
-            Err(missing())
+            Err(Problem::no_audio())
         }
-        _ => Err(missing()),
+        _ => Err(Problem::no_audio()),
     }
 }
 
@@ -95,7 +91,7 @@ fn inline(text: &str, name: Option<String>) -> Result<FileArgument, Problem> {
         }
         Some(_) => Err(Problem::unprocessable("A data URL must be in base64.")),
         None => Err(Problem::unprocessable(
-            "The file must be a data URL (`data:audio/wav;base64,...`) or a path that /upload gave.",
+            "The file must be a data URL (`data:audio/wav;base64,...`) or a path that /upload returned.",
         )),
     }
 }
@@ -103,10 +99,10 @@ fn inline(text: &str, name: Option<String>) -> Result<FileArgument, Problem> {
 /// Decodes base64 to disk.
 ///
 /// # Errors
-/// 413 past the limit, 422 for what is no base64.
+/// 413 above the limit, 422 for invalid base64.
 pub(crate) async fn decode(base64: &str, name: Option<&str>, mut spool: Spool) -> Result<Spooled, Problem> {
     let unreadable = || Problem::unprocessable("The data URL is not valid base64.");
-    // Padding is sometimes left out.
+    // Some clients leave the padding out.
     let engine = if base64.len().is_multiple_of(4) { &STANDARD } else { &STANDARD_NO_PAD };
     let mut reader = DecoderReader::new(base64.as_bytes(), engine);
     let mut chunk = vec![0; 64 << 10];

@@ -1,4 +1,4 @@
-//! From a request's body to a file on disk and the options beside it, whichever way it was sent.
+//! Receives a request's body in every supported form: a file on disk and its options.
 
 mod body;
 pub(crate) mod fields;
@@ -21,20 +21,23 @@ use crate::problem::Problem;
 use json::FileArgument;
 use multipart::Limits;
 
-/// What a request brought.
+/// Longest name of a Gradio client's session, in bytes; clients send some ten.
+const MAX_SESSION: usize = 100;
+
+/// The content of a request.
 #[derive(Debug)]
 pub(crate) struct Received {
     /// The files; at least one.
     pub files: Vec<Spooled>,
     /// The options.
     pub fields: Fields,
-    /// Whether it came as Gradio's JSON and is answered in kind.
+    /// Whether it is Gradio's JSON, which is answered in Gradio's form.
     pub gradio: bool,
     /// Session of a Gradio client.
     pub session: Option<String>,
 }
 
-/// What kind of body this is, by its header and, where there is none, by its first byte.
+/// The kind of a body.
 enum Kind {
     Multipart(String),
     Json,
@@ -88,7 +91,7 @@ impl App {
             }
             Some(Kind::Json) => self.read_json(Vec::new(), body).await?,
             sent => {
-                // No content type: Gradio 3's client sends its JSON so.
+                // Gradio 3's client sends its JSON without a content type.
                 let first = next(&mut body).await?.unwrap_or_default();
                 if sent.is_none() && first.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') {
                     self.read_json(first, body).await?
@@ -98,11 +101,7 @@ impl App {
             }
         };
         if received.files.is_empty() {
-            return Err(Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "audio.missing",
-                "There is no audio in the request. Send the file as the part `audio` of multipart/form-data.",
-            ));
+            return Err(Problem::no_audio());
         }
         if received.files.iter().any(|file| file.bytes == 0) {
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "audio.empty", "The file has no bytes."));
@@ -139,6 +138,9 @@ impl App {
         drop(text);
         let (file, fields) = json::arguments(&body)?;
         let session = body.get("session_hash").and_then(Value::as_str).map(str::to_owned);
+        if session.as_ref().is_some_and(|session| session.len() > MAX_SESSION) {
+            return Err(Problem::unprocessable(format!("`session_hash` has at most {MAX_SESSION} bytes.")));
+        }
         drop(body);
         Ok(Received { files: vec![self.file_of(file).await?], fields, gradio: true, session })
     }
@@ -155,10 +157,10 @@ impl App {
         Ok(text)
     }
 
-    /// The file that an argument of Gradio's JSON stands for.
+    /// The file of an argument of Gradio's JSON.
     ///
     /// # Errors
-    /// 413, 422; a path that `/upload` did not give, or that has expired, is 422.
+    /// 413, 422; a path that `/upload` did not return, or that has expired, is 422.
     pub(crate) async fn file_of(&self, argument: FileArgument) -> Result<Spooled, Problem> {
         let settings = &self.settings.console;
         match argument {
@@ -167,7 +169,9 @@ impl App {
                 json::decode(&base64, name.as_deref(), spool).await
             }
             FileArgument::Uploaded { path, .. } => self.parked.get(&path).ok_or_else(|| {
-                Problem::unprocessable("The path is none that /upload gave, or it has expired. Upload the file again.")
+                Problem::unprocessable(
+                    "The path was not returned by /upload, or it has expired. Upload the file again.",
+                )
             }),
         }
     }
@@ -193,12 +197,8 @@ fn kind(content_type: Option<&str>) -> Result<Option<Kind>, Problem> {
         "" | "text/plain" => Ok(None),
         "application/octet-stream" | "application/ogg" => Ok(Some(Kind::Raw)),
         kind if kind.starts_with("audio/") || kind.starts_with("video/") => Ok(Some(Kind::Raw)),
-        // A form without a file: say what is missing rather than that the type is wrong.
-        "application/x-www-form-urlencoded" => Err(Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "audio.missing",
-            "There is no audio in the request. Send the file as the part `audio` of multipart/form-data.",
-        )),
+        // A form without a file: the answer names what is missing.
+        "application/x-www-form-urlencoded" => Err(Problem::no_audio()),
         _ => Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "request.media_type",

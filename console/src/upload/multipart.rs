@@ -7,9 +7,9 @@ use super::fields::Fields;
 use super::spool::{Spool, Spooled};
 use crate::problem::Problem;
 
-/// Names under which callers send the file.
+/// Names of the part with the file.
 const FILE_NAMES: [&str; 6] = ["audio", "file", "files", "files[]", "audio_file", "wav"];
-/// Most parts of a request that brings one file.
+/// Most parts of a request besides its files.
 const MAX_PARTS: usize = 16;
 /// Longest text part, bytes.
 const MAX_TEXT: u64 = 1024;
@@ -25,10 +25,10 @@ pub(crate) struct Limits<'a> {
     pub folder: &'a std::path::Path,
 }
 
-/// Reads all parts, in whatever order they come.
+/// Reads all parts, in any order.
 ///
 /// # Errors
-/// 400 for what is no multipart, 413 past a limit, 422 for options that can't be.
+/// 400 for an invalid body, 413 above a limit, 422 for invalid options.
 pub(crate) async fn read(
     body: SharedBody,
     boundary: String,
@@ -45,7 +45,7 @@ pub(crate) async fn read(
         let name = part.name().unwrap_or_default().to_owned();
         if part.file_name().is_some() || (FILE_NAMES.contains(&name.as_str()) && part.content_type().is_some()) {
             if !FILE_NAMES.contains(&name.as_str()) {
-                continue; // a file that nobody asked for
+                continue; // a file in a part of another name is ignored
             }
             if files.len() == limits.files {
                 let detail = format!("At most {} file(s) in one request.", limits.files);

@@ -1,4 +1,4 @@
-//! An upload on its way to disk: counted, hashed, bounded.
+//! Writes an upload to disk: bounded, counted and hashed.
 
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -49,7 +49,7 @@ impl Spool {
     /// Adds bytes.
     ///
     /// # Errors
-    /// 413 past the limit; 503 when the disk refuses.
+    /// 413 above the limit; 503 when the disk refuses.
     pub(crate) async fn write(&mut self, chunk: &[u8]) -> Result<(), Problem> {
         self.bytes += chunk.len() as u64;
         if self.bytes > self.limit {
@@ -59,7 +59,7 @@ impl Spool {
         self.file.write_all(chunk).await.map_err(|e| disk(&e))
     }
 
-    /// All bytes are there.
+    /// Ends the file.
     ///
     /// # Errors
     /// 503 when the disk refuses.
@@ -71,7 +71,7 @@ impl Spool {
 }
 
 impl Spooled {
-    /// Where it is.
+    /// Path on disk.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -82,7 +82,7 @@ fn disk(error: &std::io::Error) -> Problem {
     Problem::unavailable("worker.no_space", "The console can't store the upload at this moment. Try again later.")
 }
 
-/// The last part of a path, without characters that keys, headers or terminals suffer from.
+/// The last part of a path, without characters that are a problem in keys, headers or terminals.
 fn safe_name(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let kept: String = last.chars().filter(|c| !c.is_control() && !r#""<>:|?*"#.contains(*c)).collect();
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_lose_their_folders_and_what_could_do_harm() {
+    fn names_lose_their_folders_and_special_characters() {
         assert_eq!(safe_name("../../etc/通话 1.wav"), "通话 1.wav");
         assert_eq!(safe_name("C:\\calls\\a\"b\r\n.wav"), "ab.wav");
         assert_eq!(safe_name(".."), "recording");

@@ -49,7 +49,7 @@ pub struct NewToken<'a> {
 }
 
 impl Database {
-    /// Begins a session, and forgets those that have expired.
+    /// Begins a session, and deletes those that have expired.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
@@ -80,7 +80,7 @@ impl Database {
         end.execute(self.pool()).await.map(drop).map_err(|e| errors::failure(&e))
     }
 
-    /// Adds a token. False: the name is taken.
+    /// Adds a token. False: there is one of this name.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.

@@ -9,11 +9,11 @@ use crate::postgres::{Database, errors, text};
 pub struct AuditEntry<'a> {
     /// `user:NAME`, `token:NAME` or `local`.
     pub who: &'a str,
-    /// What: `login`, `listen`, `download`, ...
+    /// What: `login`, `login_failed`, `listen` or `download`.
     pub action: &'a str,
     /// On which analysis.
     pub job_id: Option<JobId>,
-    /// Anything else: the artifact, the reason.
+    /// The file; empty for logins.
     pub detail: &'a str,
     /// The caller's address.
     pub address: &'a str,
@@ -26,8 +26,24 @@ impl Database {
     /// `database.unreachable`, `database.refused`.
     pub async fn audit(&self, entry: &AuditEntry<'_>) -> Result<(), Failure> {
         const ADD: &str = "INSERT INTO audit (who, action, job_id, detail, address) VALUES ($1, $2, $3, $4, $5)";
-        let add = sqlx::query(ADD).bind(text::clean(entry.who, 200)).bind(entry.action).bind(entry.job_id.map(|j| j.0));
-        let add = add.bind(text::clean(entry.detail, 500)).bind(entry.address);
+        self.add_entry(ADD, entry).await
+    }
+
+    /// Adds an entry, unless there is the same one of the last hour.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn audit_hourly(&self, entry: &AuditEntry<'_>) -> Result<(), Failure> {
+        const ADD: &str = "INSERT INTO audit (who, action, job_id, detail, address) SELECT $1, $2, $3, $4, $5
+            WHERE NOT EXISTS (SELECT FROM audit
+                WHERE who = $1 AND action = $2 AND job_id = $3 AND detail = $4 AND at > now() - interval '1 hour')";
+        self.add_entry(ADD, entry).await
+    }
+
+    async fn add_entry(&self, statement: &'static str, entry: &AuditEntry<'_>) -> Result<(), Failure> {
+        let (who, detail) = (text::clean(entry.who, 200), text::clean(entry.detail, 500));
+        let add = sqlx::query(statement).bind(who).bind(entry.action).bind(entry.job_id.map(|j| j.0));
+        let add = add.bind(detail).bind(entry.address);
         add.execute(self.pool()).await.map(drop).map_err(|e| errors::failure(&e))
     }
 }

@@ -10,7 +10,7 @@ use crate::postgres::Status;
 /// A place in a list that is ordered by time, newest first: the next page begins after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
-    /// Time of the last row seen.
+    /// Time of the last row of the page before.
     pub at: DateTime<Utc>,
     /// Its identity, for rows of the same time.
     pub id: Uuid,
@@ -77,9 +77,9 @@ impl AnalysisFilter {
 /// Which recordings a list holds. Every field narrows it.
 #[derive(Debug, Clone, Default)]
 pub struct RecordingFilter {
-    /// Seen first from this moment on.
+    /// Registered from this moment on.
     pub from: Option<DateTime<Utc>>,
-    /// Seen first before this moment.
+    /// Registered before this moment.
     pub to: Option<DateTime<Utc>>,
     /// The call's own number.
     pub call_id: Option<String>,

@@ -9,23 +9,23 @@ use crate::postgres::{Database, errors};
 /// What is known of an idempotency key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reservation {
-    /// New: it is this request's now.
+    /// New: reserved for this request.
     Reserved,
-    /// The same request came before and became this job.
+    /// The same request was made before, and this is its job.
     Known(JobId),
     /// The same request is being stored at this moment.
     Pending,
-    /// The key came with another request.
+    /// The key was used for another request.
     Conflict,
 }
 
 impl Database {
-    /// Takes the key for this request, unless it is known; forgets keys older than a day.
+    /// Reserves the key for this request, unless it is known; deletes keys older than a day.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn reserve_request(&self, caller: &str, key: &str, fingerprint: &[u8]) -> Result<Reservation, Failure> {
-        // A request that died while it was stored frees its key after a minute.
+        // A request that is cut off while it is stored keeps its key for a minute.
         const FORGET: &str = "DELETE FROM console_requests WHERE created_at < now() - interval '1 day'
             OR (job_id IS NULL AND created_at < now() - interval '1 minute')";
         const RESERVE: &str = "INSERT INTO console_requests (caller, key, fingerprint) VALUES ($1, $2, $3)
@@ -48,7 +48,7 @@ impl Database {
         reserve.await.map_err(|e: sqlx::Error| errors::failure(&e))
     }
 
-    /// Notes which job the request became; `None` frees the key.
+    /// Stores the job of the request; `None` frees the key.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.

@@ -5,9 +5,10 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Postgres, QueryBuilder, Row};
 
 use super::analyses::{scores, unknown};
+use crate::postgres::rows::channel;
 use crate::postgres::{Database, errors};
 
-/// One stretch of speech, as stored.
+/// One segment, as stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SegmentRow {
     /// Channel number from 0; `None` for the mix.
@@ -45,12 +46,9 @@ impl Database {
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn segments(&self, job: JobId, filter: &SegmentFilter, limit: u32) -> Result<Vec<SegmentRow>, Failure> {
-        // With called_at, only one month's partition is read.
-        const SEGMENTS: &str =
-            "SELECT s.* FROM segments s JOIN analyses a ON a.job_id = s.job_id AND a.called_at = s.called_at
-            WHERE s.job_id = ";
-        let mut query = QueryBuilder::<Postgres>::new(SEGMENTS);
+        let mut query = QueryBuilder::<Postgres>::new("SELECT * FROM segments s WHERE s.job_id = ");
         query.push_bind(job.0);
+        // With called_at, only one month's partition is read.
         query.push(" AND s.called_at = (SELECT called_at FROM analyses WHERE job_id = ").push_bind(job.0).push(")");
         if let Some(channel) = filter.channel {
             query.push(" AND s.channel = ").push_bind(channel);
@@ -71,7 +69,7 @@ impl FromRow<'_, PgRow> for SegmentRow {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let (role, emotion): (String, String) = (row.try_get("role")?, row.try_get("emotion")?);
         Ok(Self {
-            channel: u16::try_from(row.try_get::<i16, _>("channel")?).ok(),
+            channel: channel(row.try_get("channel")?),
             index: row.try_get::<i32, _>("segment")?.unsigned_abs(),
             role: Role::from_label(&role).ok_or_else(|| unknown("role"))?,
             start_s: f64::from(row.try_get::<f32, _>("start_s")?),

@@ -28,7 +28,7 @@ pub struct User {
 
 impl Database {
     /// Adds a user, or gives a known name a new password, role and team and enables it again.
-    /// Sessions of before end.
+    /// The user's sessions end.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
@@ -43,7 +43,7 @@ impl Database {
         put.execute(self.pool()).await.map(drop).map_err(|e| errors::failure(&e))
     }
 
-    /// Everybody who was ever added, by name.
+    /// All users, disabled ones too, by name.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
@@ -73,7 +73,7 @@ impl Database {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Whether somebody could log in or use a token.
+    /// Whether there is a user who may log in, or a token in force.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.

@@ -27,7 +27,7 @@ pub struct JobState {
     pub failure: Option<Failure>,
 }
 
-/// What a worker says of a job that somebody waits for. Nothing depends on its arrival.
+/// How far a worker is with a job of the interactive lane. Only the display depends on its arrival.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProgressNote {
     /// The job.
