@@ -4,7 +4,9 @@
 use anyhow::Result;
 use dispatcher::Dispatcher;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
+use tests::fleet::{Fleet, Wish};
 use tests::ledger::{Entry, Ledger};
 use tests::receiver::{Fault, Receiver, SECRET};
 use tests::rig::Rig;
@@ -97,6 +99,34 @@ async fn every_alert_arrives_once_while_workers_are_killed_and_receivers_fail() 
     stop.cancel();
     for dispatcher in dispatchers {
         dispatcher.await??;
+    }
+    Ok(())
+}
+
+/// A copy of the default model whose card advises this for alerts on anger. The card is not part of the verified hash.
+fn model_that_advises(alerts: serde_json::Value) -> Result<tempfile::TempDir> {
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/default");
+    let folder = tempfile::tempdir()?;
+    std::fs::copy(default.join("model.onnx"), folder.path().join("model.onnx"))?;
+    let mut card: serde_json::Value = serde_json::from_slice(&std::fs::read(default.join("model.json"))?)?;
+    card["alerts"] = alerts;
+    std::fs::write(folder.path().join("model.json"), card.to_string())?;
+    Ok(folder)
+}
+
+#[tokio::test]
+async fn a_worker_takes_the_built_in_rules_numbers_from_its_model() -> Result<()> {
+    let recording = speech::encoded("a.wav", &["-ar", "16000", "-bitexact"])?;
+    // Every segment has at least a score of 0, and none has more than 1.
+    for (threshold, fired) in [(0.0, 1), (1.0, 0)] {
+        let model = model_that_advises(serde_json::json!({ "angry": { "threshold": threshold, "in_a_row": 1 } }))?;
+        let fleet = Fleet::start_with(|settings| settings.model.dir = model.path().to_owned()).await?;
+        let channels = Some("0=customer".parse().map_err(anyhow::Error::msg)?);
+        let row = fleet.put_through("a.wav", recording.clone(), Wish { channels, ..Wish::default() }).await?;
+        assert_eq!(sqlx::Row::get::<String, _>(&row, "status"), "done");
+        let alerts = fleet.count("SELECT count(*) FROM alerts WHERE rule = 'customer-angry'").await?;
+        assert_eq!(alerts, fired, "threshold {threshold}");
+        fleet.end().await?;
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ const INTERACTIVE_SLOTS: u16 = 1;
 /// password, no privilege, no such bucket). Services that are unreachable are waited for, as are tables that are not
 /// migrated yet.
 pub async fn run(settings: Settings, stop: Stop) -> anyhow::Result<()> {
-    let rulebook = settings.alerts.rulebook()?;
+    let mut rulebook = settings.alerts.rulebook()?;
     for rule in &rulebook.rules {
         for role in rule.roles().into_iter().filter(|role| !settings.analysis.score_roles.contains(role)) {
             tracing::warn!(rule = rule.name, %role, "the rule asks for a role that analysis.score_roles leaves out");
@@ -43,6 +43,10 @@ pub async fn run(settings: Settings, stop: Stop) -> anyhow::Result<()> {
 
     let loading = settings.clone();
     let analyzer = Arc::new(tokio::task::spawn_blocking(move || Analyzer::load(&loading.speech())).await??);
+    for rule in settings.alerts.follow_model(&mut rulebook, analyzer.advised_alerts()) {
+        let advised = analyzer.advised_alerts();
+        tracing::info!(rule, ?advised, "the built-in alert rule follows model.json");
+    }
     let store = Store::new(&settings.s3)?;
     let bucket = settings.s3.artifact_bucket().to_owned();
     let database = Database::lazy(&settings.postgres)?;

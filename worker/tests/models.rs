@@ -100,6 +100,15 @@ fn check_says_that_an_int8_model_is_not_run_in_batches() {
 }
 
 #[test]
+fn check_prints_the_alert_thresholds_that_a_model_advises() {
+    let advises = changed("fp32", |card, _| card["alerts"] = json!({ "angry": { "threshold": 0.45, "in_a_row": 3 } }));
+    let output = worker(&["model", "check", utf8(advises.path())]);
+    let printed = text(&output.stdout);
+    assert!(output.status.success(), "{printed}{}", text(&output.stderr));
+    assert!(printed.contains("angry: from 0.45 in 3 consecutive segments"), "{printed}");
+}
+
+#[test]
 fn check_refuses_wrong_models_with_the_reason() {
     let wrong: [(&str, TempDir, &str); 9] = [
         ("hash", changed("fp32", |card, _| card["sha256"] = json!("00")), "don't belong together"),

@@ -25,6 +25,10 @@ pub(super) fn run(settings: &Settings, dir: &Path) -> anyhow::Result<ExitCode> {
     if !card.cannot_predict.is_empty() {
         println!("unpredicted  {}", card.cannot_predict.join(" "));
     }
+    for (emotion, point) in &card.alerts {
+        let (score, row) = (point.threshold, point.in_a_row);
+        println!("alerts       {emotion}: from {score} in {row} consecutive segments, followed by the built-in rule");
+    }
     println!("sha256       {} (verified)", card.sha256);
     println!("parameters   {}", card.parameters.map_or("unknown".into(), parameters));
     println!("embedding    {} numbers; {} frames a second", card.embedding_dim, card.frame_rate);

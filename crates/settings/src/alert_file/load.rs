@@ -1,6 +1,6 @@
 //! Loads the alert file that the settings name.
 
-use domain::alert::Rulebook;
+use domain::alert::{OperatingPoints, Rulebook};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,8 @@ pub struct Alerts {
 const MAX_BYTES: u64 = 1 << 20;
 
 impl Alerts {
-    /// The rules and destinations of the file in `alerts.rules`, or the built-in ones.
+    /// The rules and destinations of the file in `alerts.rules`, or the built-in ones. The latter do not follow a model yet:
+    /// see [`Alerts::follow_model`].
     ///
     /// # Errors
     /// [`ConfigError`]; one line per error, as `FILE:LINE:COLUMN: message`.
@@ -31,6 +32,12 @@ impl Alerts {
             return parse_named("config/alerts.toml (built in)", DEFAULT);
         }
         read(&self.rules)
+    }
+
+    /// Sets the built-in rules to the thresholds that a model's card advises, and leaves those of a file as they are written.
+    /// Returns the names of the rules that follow the model.
+    pub fn follow_model(&self, rulebook: &mut Rulebook, advised: &OperatingPoints) -> Vec<String> {
+        if self.rules.as_os_str().is_empty() { rulebook.follow(advised) } else { Vec::new() }
     }
 }
 
@@ -59,6 +66,8 @@ fn parse_named(name: &str, text: &str) -> Result<Rulebook, ConfigError> {
 #[cfg(test)]
 mod tests {
     use crate::Settings;
+    use domain::Emotion;
+    use domain::alert::{Condition, OperatingPoint, OperatingPoints, PatternThreshold, Rulebook};
 
     #[test]
     fn the_built_in_rules_are_used_unless_a_file_is_named() {
@@ -67,6 +76,39 @@ mod tests {
         alerts.rules = "/nowhere/alerts.toml".into();
         let error = alerts.rulebook().expect_err("no such file").to_string();
         assert!(error.contains("/nowhere/alerts.toml"), "{error}");
+    }
+
+    #[test]
+    fn the_built_in_rule_follows_the_model_and_a_file_does_not() {
+        let advised = OperatingPoints::from([(Emotion::Angry, OperatingPoint { threshold: 0.45, in_a_row: 3 })]);
+        let mut alerts = Settings::from_toml("").expect("defaults").alerts;
+        let built_in = alerts.rulebook().expect("valid");
+        assert_eq!(
+            angry(&built_in),
+            (Some(0.6), PatternThreshold::InARow(2)),
+            "as written, until a model says otherwise"
+        );
+        let mut unadvised = built_in.clone();
+        assert!(alerts.follow_model(&mut unadvised, &OperatingPoints::new()).is_empty());
+        assert_eq!(unadvised, built_in);
+        let mut followed = built_in;
+        assert_eq!(alerts.follow_model(&mut followed, &advised), ["customer-angry"]);
+        assert_eq!(angry(&followed), (Some(0.45), PatternThreshold::InARow(3)));
+
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        alerts.rules = folder.path().join("mine.toml");
+        std::fs::write(&alerts.rules, super::DEFAULT).expect("written");
+        let mut own = alerts.rulebook().expect("valid");
+        assert!(alerts.follow_model(&mut own, &advised).is_empty());
+        assert_eq!(angry(&own), (Some(0.6), PatternThreshold::InARow(2)), "the user's numbers");
+    }
+
+    /// Score and pattern of the only rule.
+    fn angry(rulebook: &Rulebook) -> (Option<f64>, PatternThreshold) {
+        match &rulebook.rules[0].when {
+            Condition::Speech(speech) => (speech.min_score, speech.threshold),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

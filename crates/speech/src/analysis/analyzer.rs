@@ -2,6 +2,7 @@
 
 use crate::Settings;
 use chrono::Utc;
+use domain::alert::OperatingPoints;
 use domain::channel::{Track, tracks};
 use domain::report::{AudioFacts, ChannelReport, FrameSeries, Provenance, Timings};
 use domain::{AnalysisOptions, Failure, FailureCode, Granularity, ModelIdentity, Report, Scores};
@@ -98,6 +99,11 @@ impl Analyzer {
     /// The loaded model.
     pub fn model(&self) -> ModelIdentity {
         self.card.identity()
+    }
+
+    /// Where alerts on an emotion should begin, as the model's card advises; empty when it does not.
+    pub fn advised_alerts(&self) -> &OperatingPoints {
+        &self.card.alerts
     }
 
     /// Analyses `file`; leaves `processed_audio.wav` and (if it is an option) `embedding.npy` in `out`.

@@ -1,6 +1,7 @@
 //! `model.json`, and the contract that `model.onnx` beside it must fulfil.
 
 use crate::framing::{FRAME_RATE, SAMPLE_RATE};
+use domain::alert::OperatingPoints;
 use domain::{Emotion, ModelIdentity};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -45,6 +46,18 @@ pub enum ContractError {
         found: u64,
         /// What it may be.
         allowed: RangeInclusive<u64>,
+    },
+    /// An advised alert threshold is out of range.
+    #[error("model.json says alerts.{emotion}.{key} = {found}; it must be {allowed}")]
+    Alert {
+        /// The emotion.
+        emotion: Emotion,
+        /// The key.
+        key: &'static str,
+        /// As in `model.json`.
+        found: f64,
+        /// What it may be.
+        allowed: &'static str,
     },
     /// `model.onnx` is not the file that `model.json` was written for.
     #[error(
@@ -115,6 +128,9 @@ pub struct ModelCard {
     /// Of the arithmetic; weights may be stored in fewer bits.
     #[serde(default)]
     pub precision: Precision,
+    /// Where alerts on an emotion should begin, by measurement: the built-in alert rule follows it.
+    #[serde(default)]
+    pub alerts: OperatingPoints,
 }
 
 impl ModelCard {
@@ -127,6 +143,7 @@ impl ModelCard {
         let text = std::fs::read(&path).map_err(|why| ContractError::Unreadable { path: path.clone(), why })?;
         let card: Self = serde_json::from_slice(&text).map_err(|why| ContractError::Card { path, why })?;
         card.check_numbers()?;
+        card.check_alerts()?;
         let onnx = dir.join("model.onnx");
         let found = sha256(&onnx).map_err(|why| ContractError::Unreadable { path: onnx, why })?;
         if !found.eq_ignore_ascii_case(&card.sha256) {
@@ -155,6 +172,19 @@ impl ModelCard {
             None => Ok(()),
         }
     }
+    /// The ranges are those of the alert file's `score` and `in_a_row`.
+    fn check_alerts(&self) -> Result<(), ContractError> {
+        for (emotion, point) in &self.alerts {
+            let wrong = |key, found, allowed| ContractError::Alert { emotion: *emotion, key, found, allowed };
+            if !(0.0..=1.0).contains(&point.threshold) {
+                return Err(wrong("threshold", point.threshold, "0 to 1"));
+            }
+            if !(1..=1000).contains(&point.in_a_row) {
+                return Err(wrong("in_a_row", f64::from(point.in_a_row), "1 to 1000"));
+            }
+        }
+        Ok(())
+    }
 }
 
 fn range(allowed: &RangeInclusive<u64>) -> String {
@@ -179,6 +209,7 @@ fn sha256(path: &Path) -> std::io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::alert::OperatingPoint;
 
     fn folder(card: &serde_json::Value) -> tempfile::TempDir {
         let dir = tempfile::tempdir().expect("temporary folder");
@@ -201,6 +232,19 @@ mod tests {
     }
 
     #[test]
+    fn a_card_may_advise_where_alerts_begin() {
+        assert!(ModelCard::read(folder(&card()).path()).expect("valid").alerts.is_empty());
+        let mut advised = card();
+        advised["alerts"] = serde_json::json!({
+            "angry": { "threshold": 0.45, "in_a_row": 3, "false_alarms_per_100_ordinary_calls": 0.4 },
+            "sad": { "threshold": 0.7 },
+        });
+        let alerts = ModelCard::read(folder(&advised).path()).expect("valid").alerts;
+        assert_eq!(alerts[&Emotion::Angry], OperatingPoint { threshold: 0.45, in_a_row: 3 });
+        assert_eq!(alerts[&Emotion::Sad], OperatingPoint { threshold: 0.7, in_a_row: 1 });
+    }
+
+    #[test]
     fn wrong_folders_are_refused_with_the_reason() {
         for (key, value, reason) in [
             ("sha256", serde_json::json!("00"), "don't belong together"),
@@ -208,6 +252,18 @@ mod tests {
             ("sample_rate", serde_json::json!(8000), "it must be 16000"),
             ("name", serde_json::json!(3), "is not a model card"),
             ("precision", serde_json::json!("int3"), "expected `fp32` or `int8`"),
+            ("alerts", serde_json::json!({ "furious": { "threshold": 0.5 } }), "unknown variant `furious`"),
+            ("alerts", serde_json::json!({ "angry": { "in_a_row": 2 } }), "missing field `threshold`"),
+            (
+                "alerts",
+                serde_json::json!({ "angry": { "threshold": 60 } }),
+                "alerts.angry.threshold = 60; it must be 0 to 1",
+            ),
+            (
+                "alerts",
+                serde_json::json!({ "angry": { "threshold": 0.6, "in_a_row": 0 } }),
+                "alerts.angry.in_a_row = 0; it must be 1 to 1000",
+            ),
         ] {
             let mut wrong = card();
             wrong[key] = value;
