@@ -43,7 +43,10 @@ COMMENT ON COLUMN recordings.call_id IS
     'The call''s id in the telephone system. A call may have several recordings.';
 COMMENT ON COLUMN recordings.agent IS 'The employee who took the call.';
 COMMENT ON COLUMN recordings.customer IS 'The caller, as an opaque number rather than a name.';
-COMMENT ON COLUMN recordings.started_at IS 'When the call began, by its call data; NULL when they have no time.';
+COMMENT ON COLUMN recordings.started_at IS
+    'When the call began, by its call data; NULL when they have no time. May be wrong: plausible_call_time() judges it.';
+COMMENT ON COLUMN recordings.created_at IS
+    'The ingestion: when the recording was first registered, by the clock of this server.';
 COMMENT ON COLUMN recordings.attributes IS
     'Every other column of the manifest: {"name": "text"}. Ask with attributes->>''name''.';
 COMMENT ON COLUMN recordings.container IS
@@ -52,6 +55,17 @@ COMMENT ON COLUMN recordings.sample_rate IS 'Hz, of the file.';
 COMMENT ON COLUMN recordings.channels IS 'Number of channels in the file.';
 COMMENT ON COLUMN recordings.duration_s IS 'Seconds, by the samples decoded.';
 COMMENT ON COLUMN recordings.bytes IS 'Size of the file.';
+
+-- Clocks that were never set and wrong units give dates in 1970, year 1 or 2099. Retention by such a date would delete a
+-- call at once or never. The earliest year is that of producer/src/dates.
+CREATE FUNCTION plausible_call_time(started_at timestamptz, ingested_at timestamptz) RETURNS timestamptz
+LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN started_at >= timestamptz '1990-01-01 00:00:00+00'
+                 AND started_at <= ingested_at + interval '24 hours' THEN started_at END
+$$;
+COMMENT ON FUNCTION plausible_call_time IS
+    'The begin of a call by its call data when that is plausible: from 1990 on, and no more than a day after the '
+    'ingestion. NULL otherwise.';
 
 CREATE TABLE analyses (
     job_id          uuid PRIMARY KEY,
@@ -107,8 +121,8 @@ COMMENT ON TABLE analyses IS
 COMMENT ON COLUMN analyses.job_id IS
     'UUIDv5 of object, model and options; also the AMQP message_id and the folder of the artifacts.';
 COMMENT ON COLUMN analyses.called_at IS
-    'When the call began; without a time in the call data, when it was submitted. Fixed when the row is made: it '
-    'decides the month of the segments.';
+    'When the call began: recordings.started_at where that is plausible, else the ingestion (recordings.created_at). '
+    'Retention, days and months go by it. Kept the same by a trigger on recordings.';
 COMMENT ON COLUMN analyses.status IS
     'queued, running, retrying (a transient failure; tried again later), done, failed (see failure_code).';
 COMMENT ON COLUMN analyses.emotion IS 'Likeliest emotion over all scored speech. NULL until done, like the scores.';
@@ -136,3 +150,23 @@ COMMENT ON COLUMN analyses.result_key IS
     'Keys of the artifacts in artifact_bucket: result.json, processed_audio.wav, embedding.npy.';
 COMMENT ON COLUMN analyses.embedding IS
     'Embedding of the recording in the model''s space; NULL when the job asked for none.';
+
+-- A corrected time of a call, by a manifest or by hand, reaches every copy: the foreign keys of segments, channels and
+-- alerts cascade from here, and segments change their partition. With the rights of the schema's owner, since whoever
+-- may correct call data need not be allowed to change results.
+CREATE FUNCTION called_at_follows_recording() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    moment timestamptz := coalesce(plausible_call_time(NEW.started_at, NEW.created_at), NEW.created_at);
+BEGIN
+    UPDATE analyses SET called_at = moment WHERE recording_id = NEW.id AND called_at <> moment;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION called_at_follows_recording IS
+    'Trigger: a corrected time of a recording reaches its analyses, and from there segments, channels and alerts.';
+DO $$ BEGIN
+    EXECUTE format('ALTER FUNCTION called_at_follows_recording() SET search_path = %I, pg_temp', current_schema());
+END $$;
+REVOKE ALL ON FUNCTION called_at_follows_recording() FROM PUBLIC;
+CREATE TRIGGER called_at_follows_recording AFTER UPDATE ON recordings FOR EACH ROW
+    WHEN ((OLD.started_at, OLD.created_at) IS DISTINCT FROM (NEW.started_at, NEW.created_at))
+    EXECUTE FUNCTION called_at_follows_recording();

@@ -21,12 +21,13 @@ CREATE TABLE segments (
     score_unknown   real NOT NULL,
     PRIMARY KEY (job_id, called_at, channel, segment),
     CONSTRAINT segments_of_analysis
-        FOREIGN KEY (job_id, called_at) REFERENCES analyses (job_id, called_at) ON DELETE CASCADE,
+        FOREIGN KEY (job_id, called_at) REFERENCES analyses (job_id, called_at)
+        ON UPDATE CASCADE ON DELETE CASCADE,
     CONSTRAINT segments_role CHECK (role IN ('customer', 'agent', 'speaker', 'mixed')),
     CONSTRAINT segments_span CHECK (end_s >= start_s)
 ) PARTITION BY RANGE (called_at);
 
--- For calls that have no month of their own: dated far in the past or in the future.
+-- For calls that have no month of their own: dated before 2000.
 CREATE TABLE segments_undated PARTITION OF segments DEFAULT;
 
 COMMENT ON TABLE segments IS
@@ -40,7 +41,7 @@ COMMENT ON COLUMN segments.start_s IS 'Seconds from the beginning of the recordi
 COMMENT ON COLUMN segments.confidence IS 'Probability of the likeliest emotion, 0 to 1.';
 COMMENT ON COLUMN segments.score_angry IS 'The nine probabilities; they sum to 1.';
 COMMENT ON TABLE segments_undated IS
-    'Segments of calls before 2000 or more than a month ahead: probably a wrong clock or date format.';
+    'Segments of calls before 2000: probably a wrong clock or date format.';
 
 -- Runs with the rights of the schema's owner, since workers may not create tables. Call it in a transaction of its
 -- own, before the one that writes segments.

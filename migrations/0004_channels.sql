@@ -40,7 +40,8 @@ CREATE TABLE channels (
     customer            text,
     PRIMARY KEY (job_id, channel),
     CONSTRAINT channels_of_analysis
-        FOREIGN KEY (job_id, called_at) REFERENCES analyses (job_id, called_at) ON DELETE CASCADE,
+        FOREIGN KEY (job_id, called_at) REFERENCES analyses (job_id, called_at)
+        ON UPDATE CASCADE ON DELETE CASCADE,
     CONSTRAINT channels_role CHECK (role IN ('customer', 'agent', 'speaker', 'mixed'))
 );
 
@@ -78,7 +79,7 @@ COMMENT ON COLUMN channels.team IS
 
 -- A corrected manifest, or an UPDATE of a recording by hand, reaches the copies. They are cut, since an index entry
 -- has a bound (2704 bytes) and call data nearly none.
-CREATE FUNCTION channels_follow_recording() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION channels_follow_recording() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     UPDATE channels SET call_id = left(NEW.call_id, 100), agent = left(NEW.agent, 100),
                         team = left(NEW.team, 100), customer = left(NEW.customer, 100)
@@ -86,6 +87,10 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION channels_follow_recording IS 'Trigger: copies changed call data of a recording to its channels.';
+DO $$ BEGIN
+    EXECUTE format('ALTER FUNCTION channels_follow_recording() SET search_path = %I, pg_temp', current_schema());
+END $$;
+REVOKE ALL ON FUNCTION channels_follow_recording() FROM PUBLIC;
 CREATE TRIGGER channels_follow_recording AFTER UPDATE ON recordings FOR EACH ROW
     WHEN ((OLD.call_id, OLD.agent, OLD.team, OLD.customer)
           IS DISTINCT FROM (NEW.call_id, NEW.agent, NEW.team, NEW.customer))

@@ -2,7 +2,7 @@
 
 CREATE TABLE alerts (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    job_id      uuid NOT NULL REFERENCES analyses ON DELETE CASCADE,
+    job_id      uuid NOT NULL,
     called_at   timestamptz NOT NULL,
     rule        text NOT NULL,
     severity    text NOT NULL,
@@ -15,12 +15,16 @@ CREATE TABLE alerts (
     fired_at    timestamptz NOT NULL DEFAULT now(),
     queued_at   timestamptz,
     resolved_at timestamptz,
-    CONSTRAINT alerts_once_per_job UNIQUE (job_id, rule)
+    CONSTRAINT alerts_once_per_job UNIQUE (job_id, rule),
+    CONSTRAINT alerts_of_analysis
+        FOREIGN KEY (job_id, called_at) REFERENCES analyses (job_id, called_at)
+        ON UPDATE CASCADE ON DELETE CASCADE
 );
 
 COMMENT ON TABLE alerts IS
     'A call that matched a rule of config/alerts.toml. Written with the scores, in one transaction; a repeated job '
     'fires nothing twice.';
+COMMENT ON COLUMN alerts.called_at IS 'Copy of analyses.called_at.';
 COMMENT ON COLUMN alerts.rule IS 'Name of the rule.';
 COMMENT ON COLUMN alerts.channel IS
     'Where the rule matched: channel (-1 for the mix), segment and second; NULL for the call as a whole.';

@@ -31,7 +31,7 @@ GRANT EXECUTE ON FUNCTION segments_month(timestamptz) TO emofleet_worker;
 GRANT INSERT, UPDATE, DELETE ON batches, recordings, analyses, reviews TO emofleet_producer;
 GRANT UPDATE, DELETE ON channels TO emofleet_producer;
 GRANT DELETE ON segments, alerts, outbox TO emofleet_producer;
-GRANT EXECUTE ON FUNCTION segments_drop_empty_months(timestamptz) TO emofleet_producer;
+GRANT EXECUTE ON FUNCTION segments_month(timestamptz), segments_drop_empty_months(timestamptz) TO emofleet_producer;
 
 -- Dispatchers (`dispatcher run`) send what is owed, and close what has gone quiet.
 GRANT INSERT, UPDATE ON outbox TO emofleet_dispatcher;
@@ -43,6 +43,7 @@ GRANT INSERT ON reviews TO emofleet_reader;
 
 -- The console registers uploads as a producer does, and keeps its users, sessions, tokens and the audit trail.
 GRANT INSERT, UPDATE ON batches, recordings, analyses TO emofleet_console;
+GRANT EXECUTE ON FUNCTION segments_month(timestamptz) TO emofleet_console;
 GRANT INSERT, UPDATE, DELETE ON console_users, console_sessions, console_tokens, console_requests TO emofleet_console;
 GRANT INSERT ON audit TO emofleet_console;
 -- Only the console reads hashes of passwords and tokens.

@@ -68,8 +68,8 @@ pub enum Command {
     Review(crate::review::ReviewCommand),
     /// Delete old calls, or one call: artifacts, then rows, alerts and reviews
     ///
-    /// Recordings are deleted only with --recordings. It does not ask for confirmation. Open jobs are kept. After an
-    /// interruption, run the same command again.
+    /// Recordings are deleted only with --recordings, and by a date in their call data alone only with --confirm COUNT.
+    /// Nothing else asks for confirmation. Open jobs are kept. After an interruption, run the same command again.
     #[command(after_help = PRUNE_EXAMPLES)]
     Prune(crate::prune::PruneArgs),
 }
@@ -78,6 +78,7 @@ const PRUNE_EXAMPLES: &str = "\
 Examples:
   producer prune --older-than 90d --dry-run     how much would be deleted
   producer prune --older-than 90d               for a nightly run
+  producer prune --older-than 90d --recordings --confirm 12
   producer prune --call c-17 --recordings       everything of one call, on request
 
 Exit codes: 0 all deleted; 1 a service failed, or the store refused to delete some objects, whose rows

@@ -1,6 +1,6 @@
 //! `migrations/grants.sql`: each program can do its work, and not what is none of its business.
 
-use adapters::postgres::{Attempt, Database, Import, NewBatch, OpenJobs, Review};
+use adapters::postgres::{Age, Attempt, Database, Import, NewBatch, OpenJobs, Review};
 use chrono::Utc;
 use domain::{Emotion, FailureCode};
 use secrecy::ExposeSecret;
@@ -30,6 +30,24 @@ async fn each_role_does_its_work_and_no_more() -> anyhow::Result<()> {
     // The month's partition is made by a worker that may not create tables
     assert_eq!(worker.begin_attempt(&call.job(), "w").await?, Attempt::Begin { number: 1 });
     worker.record_done(&call.report(), &call.artifacts(), None, &[], "w").await?;
+    // Call data may be corrected by whoever may register, whatever else the role may not
+    let console = as_role(&test, "emofleet_console").await?;
+    let mut corrected = call.clone();
+    for (role, team, month) in [(&producer, "8", "02"), (&console, "9", "01"), (&worker, "7", "04")] {
+        corrected = corrected.by(team, "a", "c", &format!("2025-{month}-14T09:00:00Z"));
+        if team == "7" {
+            // A worker that is given a job of a recording that it knows, for another model
+            role.begin_attempt(&corrected.clone().with_model("other").job(), "w").await?;
+        } else {
+            role.register(&batch, &[corrected.job()], false).await?;
+        }
+        let at_team: i64 = sqlx::query_scalar("SELECT count(*) FROM channels WHERE team = $1 AND called_at = $2")
+            .bind(team)
+            .bind(corrected.started_at())
+            .fetch_one(producer.pool())
+            .await?;
+        assert_eq!(at_team, 2, "team {team}");
+    }
     worker
         .record_failed(&Call::new("b.wav").job(), &domain::Failure::new(FailureCode::AudioEmpty, "none"), "w")
         .await?;
@@ -58,8 +76,10 @@ async fn each_role_does_its_work_and_no_more() -> anyhow::Result<()> {
     for new in [1, 0] {
         assert_eq!(producer.import_reviews(std::slice::from_ref(&review), Import::Whole).await?.new, new);
     }
-    assert_eq!(producer.count_expired(Utc::now()).await?.reviews, 1);
-    assert_eq!(producer.prune(&[call.job().job_id], OpenJobs::Keep).await?.recordings, 1);
-    assert_eq!(producer.drop_empty_months(Utc::now()).await?, 1);
+    let age = Age { before: Utc::now(), ingested_too: false };
+    assert_eq!(producer.count_expired(age).await?.reviews, 1);
+    let jobs = [call.job().job_id, call.with_model("other").job().job_id];
+    assert_eq!(producer.prune(&jobs, OpenJobs::Delete).await?.recordings, 1);
+    assert_eq!(producer.drop_empty_months(Utc::now()).await?, 4);
     Ok(())
 }

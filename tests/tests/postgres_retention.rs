@@ -1,6 +1,6 @@
 //! Deletion by age and by call, and what people say of calls.
 
-use adapters::postgres::{ExpiredCount, Import, NewBatch, OpenJobs, PruneSummary, Review};
+use adapters::postgres::{Age, ExpiredCount, Import, NewBatch, OpenJobs, PruneSummary, Review};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Emotion, Failure, FailureCode};
 use tests::calls::Call;
@@ -33,15 +33,16 @@ async fn calls_before_a_day_are_forgotten_by_batches_and_their_months_dropped() 
     let waiting = Call::new("waiting.wav").by("7", "a", "c", "2024-05-20T10:00:00Z");
     test.database.begin_attempt(&waiting.job(), "w").await?;
     let before = moment("2024-06-01T00:00:00Z");
+    let age = Age { before, ingested_too: false };
     // A dry run counts and deletes nothing
     let earliest = Some(moment("2024-05-20T10:00:00Z"));
-    let expected = ExpiredCount { analyses: 7, earliest, open: 1, ..ExpiredCount::default() };
-    assert_eq!(test.database.count_expired(before).await?, expected);
+    let expected = ExpiredCount { analyses: 7, years: vec![(2024, 7)], earliest, open: 1, ..ExpiredCount::default() };
+    assert_eq!(test.database.count_expired(age).await?, expected);
     assert_eq!(test.count("SELECT count(*) FROM analyses").await?, 9);
     // In batches of three, artifacts named first
     let (mut batches, mut artifacts) = (Vec::new(), 0);
     loop {
-        let expired = test.database.expired(before, 3).await?;
+        let expired = test.database.expired(age, 3).await?;
         if expired.is_empty() {
             break;
         }

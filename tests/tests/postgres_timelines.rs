@@ -36,14 +36,19 @@ async fn workers_make_one_partition_per_month_between_them() -> anyhow::Result<(
 }
 
 #[tokio::test]
-async fn calls_with_an_impossible_date_are_kept_apart() -> anyhow::Result<()> {
+async fn calls_with_an_impossible_date_are_of_the_day_of_ingestion() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
-    for (key, when) in [("old.wav", "1970-01-01T00:00:00Z"), ("ahead.wav", "2199-01-01T00:00:00Z")] {
-        let call = Call::angry(key).by("7", "a", "c", when);
+    let impossible = ["1970-01-01T00:00:00Z", "2199-01-01T00:00:00Z", "0026-11-22T02:05:00Z"];
+    for (n, when) in impossible.into_iter().chain(["1995-01-01T00:00:00Z"]).enumerate() {
+        let call = Call::angry(&format!("{n}.wav")).by("7", "a", "c", when);
         test.database.begin_attempt(&call.job(), "w").await?;
         test.database.record_done(&call.report(), &call.artifacts(), None, &[], "w").await?;
     }
-    assert_eq!(test.count("SELECT count(*) FROM segments_undated").await?, 6);
+    let of_ingestion = "SELECT count(*) FROM segments s JOIN analyses a USING (job_id)
+        JOIN recordings r ON r.id = a.recording_id AND r.created_at = s.called_at";
+    assert_eq!(test.count(of_ingestion).await?, 9);
+    // Possible, but without a partition: no month before 2000 has one
+    assert_eq!(test.count("SELECT count(*) FROM segments_undated").await?, 3);
     Ok(())
 }
 

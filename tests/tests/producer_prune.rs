@@ -132,6 +132,8 @@ async fn old_calls_go_with_all_that_hangs_on_them_and_nothing_else_does() -> Res
     assert_eq!(outcome?, Outcome::Done);
     assert!(text.contains("would delete 6 analyses") && text.contains("5 alerts and 5 reviews"), "{text}");
     assert!(text.contains("kept      1 jobs that have not ended"), "{text}");
+    let of_years = text.lines().filter_map(|line| line.split_once(" of 20")?.0.trim().parse::<u32>().ok());
+    assert_eq!(of_years.sum::<u32>(), 6, "{text}");
     assert_eq!(house.count(ROWS).await?, 8);
     assert_eq!((house.objects(&old[0]).await?, house.objects(&failed).await?), ((3, true), (1, true)));
 
@@ -168,14 +170,39 @@ async fn recordings_go_only_when_asked_to_and_when_nothing_else_needs_them() -> 
     let also = house.job("old.wav", 100, "large").await?;
     house.record(&also).await?;
     let shared = house.analysed("shared.wav", 100).await?;
-    // A later analysis of the same object, whose call data say another day
+    // A later analysis of a newer version of the same object, whose call data say another day
     let mut later = house.job("shared.wav", 3, "large").await?;
-    later.object.clone_from(&shared.object);
+    later.object.etag = Some("another version".into());
+    let later = Job::new(later.batch_id, later.object, later.call, later.options, later.submitted_at);
     house.record(&later).await?;
     let changed = house.analysed("changed.wav", 100).await?;
     house.store.put_bytes(&changed.object.bucket, &changed.object.key, "another sound", "audio/wav").await?;
 
-    let (text, outcome) = house.prune(&["--older-than", "30d", "--recordings", "--batch-size", "1"]).await;
+    // They were enqueued just now: the date in their call data alone deletes no recording, and a number that is wrong
+    // confirms nothing
+    let (text, outcome) = house.prune(&["--older-than", "30d", "--recordings", "--dry-run"]).await;
+    assert!(outcome? == Outcome::Done && text.contains("would delete 0 analyses"), "{text}");
+    assert!(text.contains("kept      3 recordings") && text.contains("--confirm 3"), "{text}");
+    let (text, outcome) = house.prune(&["--older-than", "30d", "--recordings"]).await;
+    assert!(outcome? == Outcome::Done && text.contains("deleted   0 analyses"), "{text}");
+    assert!(text.contains("--confirm 3"), "{text}");
+    let (_, outcome) = house.prune(&["--older-than", "30d", "--recordings", "--confirm", "4"]).await;
+    assert!(
+        matches!(&outcome, Err(ProducerError::Input(why)) if why.contains("there are 3 recordings")),
+        "{outcome:?}"
+    );
+    assert_eq!((house.count(ROWS).await?, house.objects(&old).await?), (5, (3, true)));
+    // One was enqueued long ago as well: it needs no confirmation
+    let dated = house.analysed("dated.wav", 100).await?;
+    sqlx::query("UPDATE recordings SET created_at = now() - interval '99 days' WHERE key LIKE '%dated.wav'")
+        .execute(house.database.pool())
+        .await?;
+    let (text, outcome) = house.prune(&["--older-than", "30d", "--recordings"]).await;
+    assert!(outcome? == Outcome::Done && text.contains("deleted   1 analyses"), "{text}");
+    assert_eq!((house.objects(&dated).await?, house.objects(&old).await?), ((0, false), (3, true)));
+
+    let (text, outcome) =
+        house.prune(&["--older-than", "30d", "--recordings", "--confirm", "3", "--batch-size", "1"]).await;
     assert_eq!(outcome?, Outcome::Done);
     assert!(text.contains("12 artifacts"), "{text}");
     assert!(text.contains("1 recordings that were replaced by another version"), "{text}");
@@ -183,6 +210,37 @@ async fn recordings_go_only_when_asked_to_and_when_nothing_else_needs_them() -> 
     assert_eq!(house.objects(&also).await?, (0, false));
     assert!(house.objects(&shared).await?.1, "the later analysis needs it");
     assert_eq!(house.objects(&changed).await?, (0, true));
+    house.end().await
+}
+
+#[tokio::test]
+async fn a_date_that_no_call_can_have_deletes_nothing() -> Result<()> {
+    let house = House::open().await?;
+    for (n, time) in ["0001-01-01T00:00:00Z", "0026-11-22T02:05:00Z", "1970-01-01T00:00:00Z", "2099-01-01T00:00:00Z"]
+        .into_iter()
+        .enumerate()
+    {
+        let mut job = house.job(&format!("clock{n}.wav"), 0, "small").await?;
+        job.call.started_at = Some(time.parse()?);
+        house.record(&job).await?;
+    }
+    let mut job = house.job("undated.wav", 0, "small").await?;
+    job.call.started_at = None;
+    // A program that publishes jobs itself may have a wrong clock too
+    job.submitted_at = "1999-01-01T00:00:00Z".parse()?;
+    house.record(&job).await?;
+    let (text, outcome) = house.prune(&["--older-than", "1d", "--recordings"]).await;
+    assert!(outcome? == Outcome::Done && text.contains("deleted   0 analyses"), "{text}");
+    assert_eq!((house.count(ROWS).await?, house.objects(&job).await?), (5, (3, true)));
+
+    // They are as old as the day on which they were enqueued
+    sqlx::query("UPDATE recordings SET created_at = now() - interval '2 days'").execute(house.database.pool()).await?;
+    let (text, outcome) = house.prune(&["--older-than", "1d", "--recordings", "--dry-run"]).await;
+    assert!(outcome? == Outcome::Done && text.contains("would delete 5 analyses"), "{text}");
+    assert!(text.contains("1 without a time in the call data: by the day"), "{text}");
+    assert!(text.contains("4 with an implausible time in the call data"), "{text}");
+    let (_, outcome) = house.prune(&["--older-than", "1d", "--recordings"]).await;
+    assert_eq!((outcome?, house.count(ROWS).await?, house.objects(&job).await?), (Outcome::Done, 0, (0, false)));
     house.end().await
 }
 
@@ -310,6 +368,8 @@ fn an_age_must_be_given_and_make_sense() {
         (vec!["--older-than", "90d", "--call", "c"], "cannot be used with"),
         (vec!["--older-than", "90d", "--even-unfinished"], "cannot be used with"),
         (vec!["--older-than", "90d", "--batch-size", "0"], "1..=10000"),
+        (vec!["--older-than", "90d", "--confirm", "3"], "--recordings"),
+        (vec!["--call", "c", "--recordings", "--confirm", "3"], "cannot be used with"),
     ] {
         let error = Cli::try_parse_from([vec!["producer", "prune"], arguments.clone()].concat());
         let error = error.expect_err(&format!("{arguments:?}")).to_string();

@@ -5,7 +5,7 @@ mod objects;
 mod summary;
 
 use adapters::amqp::{DeadLetters, Filter};
-use adapters::postgres::{Database, Expired, OpenJobs};
+use adapters::postgres::{Age, Database, Expired, OpenJobs};
 use adapters::retry::{RetryPolicy, retry_while};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{ArgGroup, Args};
@@ -29,16 +29,21 @@ const MOST_REFUSED: usize = 1000;
 #[derive(Debug, Clone, Args)]
 #[command(group = ArgGroup::new("which").required(true))]
 pub struct PruneArgs {
-    /// Calls that began longer ago than this, like 90d; at least 1d. A call without a time in its call data
-    /// counts from when it was enqueued.
+    /// Calls that began longer ago than this, like 90d; at least 1d. A call without a plausible time in its call
+    /// data (from 1990 to a day after it was enqueued) counts from when it was first enqueued.
     #[arg(long, value_name = "AGE", group = "which", value_parser = age)]
     pub older_than: Option<Duration>,
     /// The call with this call id, at any age, with its dead letters.
     #[arg(long, value_name = "CALL_ID", group = "which")]
     pub call: Option<String>,
-    /// Delete the recordings from the store as well, unless another analysis needs them.
+    /// Delete the recordings from the store as well, unless another analysis needs them. With --older-than only
+    /// those that were first enqueued as long ago; --confirm for the others.
     #[arg(long)]
     pub recordings: bool,
+    /// With --older-than and --recordings: also the COUNT recordings that were enqueued later, though the date in
+    /// their call data is older. --dry-run shows the count; with another count nothing is deleted.
+    #[arg(long, value_name = "COUNT", requires = "recordings", conflicts_with = "call")]
+    pub confirm: Option<u64>,
     /// With --call: also jobs that have not ended. A job that is still in the queue gets a row again when
     /// a worker takes it: then run this again.
     #[arg(long, conflicts_with = "older_than")]
@@ -65,12 +70,19 @@ pub async fn run(
     let database = services::database(settings, policy).await?;
     if args.dry_run {
         let count = match (before, &args.call) {
-            (Some(before), _) => retry_while(policy, POSTGRES, || database.count_expired(before)).await?,
+            (Some(before), _) => {
+                let age = age_of(&database, before, args, policy).await?;
+                retry_while(policy, POSTGRES, || database.count_expired(age)).await?
+            }
             (None, call) => database.count_of_call(call.as_deref().unwrap_or_default()).await?,
         };
         say(out, &summary::forecast(&count, before, args));
         return Ok(Outcome::Done);
     }
+    let age = match before {
+        Some(before) => Some(age_of(&database, before, args, policy).await?),
+        None => None,
+    };
     services::store(settings, policy, settings.s3.artifact_bucket()).await?;
     let mut pruning = Pruning {
         database,
@@ -81,8 +93,8 @@ pub async fn run(
         refusal: None,
         open_jobs: if args.even_unfinished { OpenJobs::Delete } else { OpenJobs::Keep },
     };
-    let outcome = match (before, &args.call) {
-        (Some(before), _) => pruning.by_age(before, args.batch_size).await,
+    let outcome = match (age, &args.call) {
+        (Some(age), _) => pruning.by_age(age, args.batch_size).await,
         (None, call) => pruning.one_call(settings, call.as_deref().unwrap_or_default()).await,
     };
     // The summary is shown however it ended.
@@ -107,15 +119,15 @@ struct Pruning {
 }
 
 impl Pruning {
-    async fn by_age(&mut self, before: DateTime<Utc>, batch: u32) -> Result<(), ProducerError> {
+    async fn by_age(&mut self, age: Age, batch: u32) -> Result<(), ProducerError> {
         let (database, policy) = (self.database.clone(), self.policy);
-        let count = retry_while(policy, POSTGRES, || database.count_expired(before)).await?;
-        self.summary.open = count.open;
+        let count = retry_while(policy, POSTGRES, || database.count_expired(age)).await?;
+        (self.summary.open, self.summary.late) = (count.open, count.late);
         let meter = Meter::new();
         loop {
             // Jobs whose objects were refused are still the oldest.
             let limit = batch.saturating_add(u32::try_from(self.refused.len()).unwrap_or(u32::MAX));
-            let mut expired = retry_while(policy, POSTGRES, || database.expired(before, limit)).await?;
+            let mut expired = retry_while(policy, POSTGRES, || database.expired(age, limit)).await?;
             expired.retain(|job| !self.refused.contains(&job.job_id));
             if expired.is_empty() {
                 break;
@@ -128,7 +140,7 @@ impl Pruning {
             }
         }
         meter.clear();
-        self.summary.months = retry_while(policy, POSTGRES, || database.drop_empty_months(before)).await?;
+        self.summary.months = retry_while(policy, POSTGRES, || database.drop_empty_months(age.before)).await?;
         Ok(())
     }
 
@@ -165,6 +177,25 @@ impl Pruning {
         self.summary.rows += retry_while(self.policy, POSTGRES, || database.prune(&gone, open_jobs)).await?;
         away.map_or(Ok(()), |failure| Err(failure.into()))
     }
+}
+
+/// Which calls to delete. A date in call data alone deletes no recording, unless their number is confirmed.
+async fn age_of(
+    database: &Database,
+    before: DateTime<Utc>,
+    args: &PruneArgs,
+    policy: RetryPolicy,
+) -> Result<Age, ProducerError> {
+    let age = Age { before, ingested_too: args.recordings };
+    let Some(confirmed) = args.confirm else { return Ok(age) };
+    let late = retry_while(policy, POSTGRES, || database.count_expired(age)).await?.late;
+    if confirmed != late {
+        return Err(ProducerError::input(format!(
+            "--confirm {confirmed}: there are {late} recordings that were enqueued later than the date in their call \
+             data says; nothing was deleted. Look at them with --dry-run, then confirm their number"
+        )));
+    }
+    Ok(Age { ingested_too: false, ..age })
 }
 
 fn long_ago(now: DateTime<Utc>, age: Duration) -> Result<DateTime<Utc>, ProducerError> {

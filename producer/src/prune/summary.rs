@@ -17,6 +17,8 @@ pub(super) struct Summary {
     pub(super) months: u32,
     /// Jobs that were kept because they have not ended.
     pub(super) open: u64,
+    /// Recordings that were kept, with their analyses: only the date in their call data is old.
+    pub(super) late: u64,
 }
 
 impl Summary {
@@ -44,6 +46,7 @@ impl Summary {
             lines.push(format!("kept      {changed} recordings that were replaced by another version since"));
         }
         lines.extend(kept(self.open, before.is_none()));
+        lines.extend(late(self.late));
         lines
     }
 }
@@ -57,16 +60,35 @@ pub(super) fn forecast(count: &ExpiredCount, before: Option<DateTime<Utc>>, args
         "would delete {analyses} analyses{since}, with {} alerts and {} reviews",
         count.alerts, count.reviews
     ));
+    lines.extend(count.years.iter().map(|(year, analyses)| format!("             {analyses:>9} of {year}")));
+    for (analyses, why) in [
+        (count.undated, "without a time in the call data"),
+        (count.implausible, "with an implausible time in the call data"),
+    ] {
+        if analyses > 0 {
+            lines.push(format!("             {analyses:>9} {why}: by the day on which they were enqueued"));
+        }
+    }
     let recordings = if args.recordings { "and the recordings that no other analysis needs" } else { "no recordings" };
     lines.push(format!("             their artifacts, {recordings}; nothing was changed (--dry-run)"));
     if !args.even_unfinished {
         lines.extend(kept(count.open, before.is_none()));
     }
+    lines.extend(late(count.late));
     lines
 }
 
 fn day(before: DateTime<Utc>) -> String {
     format!("calls     before {}", before.format("%Y-%m-%d %H:%M UTC"))
+}
+
+fn late(recordings: u64) -> Option<String> {
+    (recordings > 0).then(|| {
+        format!(
+            "kept      {recordings} recordings with their analyses: their call data has an old date, but they were \
+             enqueued later; --confirm {recordings} deletes them too"
+        )
+    })
 }
 
 fn kept(open: u64, one_call: bool) -> Option<String> {

@@ -25,6 +25,6 @@ pub use outbox::{
     Claim, ClaimOutcome, ClaimRequest, DestinationBacklog, DestinationStatus, OutboxListener, OutboxMessage, Retry,
 };
 pub use results::{Bookmark, ChannelSummary, PastCall, RecordOutcome, ResultRow};
-pub use retention::{Expired, ExpiredCount, OpenJobs, PruneSummary};
+pub use retention::{Age, Expired, ExpiredCount, OpenJobs, PruneSummary};
 pub use reviews::{Import, Imported, Review, Unplaced};
 pub use settings::Settings;

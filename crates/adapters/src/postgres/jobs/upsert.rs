@@ -22,16 +22,34 @@ pub(super) struct UpsertOptions {
 }
 
 impl Database {
-    /// One statement for up to some hundred jobs. Returns the jobs that need publishing.
+    /// One statement for up to some hundred jobs. Returns the jobs that need publishing. The time of a call that is
+    /// corrected reaches every copy in the same statement, by triggers.
     pub(super) async fn upsert_jobs(
         &self,
         batch: &NewBatch,
         jobs: &[Job],
         options: UpsertOptions,
     ) -> Result<Vec<JobId>, Failure> {
+        self.ensure_months_of_corrections(jobs).await?;
         let ids: Vec<Uuid> =
             Columns::of(jobs).bind(batch, options).fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))?;
         Ok(ids.into_iter().map(JobId).collect())
+    }
+
+    /// Creates the partitions to which segments will move when the time of a call is corrected.
+    async fn ensure_months_of_corrections(&self, jobs: &[Job]) -> Result<(), Failure> {
+        const CORRECTED: &str = include_str!("corrected_times.sql");
+        let dated = || jobs.iter().filter_map(|job| Some((recording_id(&job.object), job.call.started_at?)));
+        let (recordings, times): (Vec<Uuid>, Vec<DateTime<Utc>>) = dated().unzip();
+        if recordings.is_empty() {
+            return Ok(());
+        }
+        let query = sqlx::query_scalar(CORRECTED).bind(recordings).bind(times);
+        let moments: Vec<DateTime<Utc>> = query.fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))?;
+        for moment in moments {
+            self.ensure_month(moment).await?;
+        }
+        Ok(())
     }
 
     /// Gives a job a row that came by the queue and was never registered.

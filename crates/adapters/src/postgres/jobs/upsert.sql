@@ -13,6 +13,12 @@ WITH input AS (
      WHERE a.job_id IS NULL
         OR (a.status = 'queued' AND a.published_at IS NULL)
         OR ($4 AND a.status IN ('done', 'failed'))
+), call AS (
+    -- The time of each call as it will be: what the recording's row says already counts where the input says nothing.
+    SELECT DISTINCT ON (i.recording_id) i.recording_id, coalesce(r.created_at, now()) AS ingested_at,
+           coalesce(i.started_at, r.started_at) AS started_at
+      FROM input i LEFT JOIN recordings r ON r.id = i.recording_id
+     ORDER BY i.recording_id, i.started_at
 ), batch AS (
     INSERT INTO batches (id, name, source)
     SELECT $1, $2, $3 WHERE EXISTS (SELECT FROM wanted)
@@ -22,7 +28,7 @@ WITH input AS (
     INSERT INTO recordings (id, bucket, key, etag, call_id, agent, team, customer, started_at, attributes)
     SELECT DISTINCT ON (recording_id)
            recording_id, bucket, key, etag, call_id, agent, team, customer, started_at, attributes
-      FROM input ORDER BY recording_id
+      FROM input ORDER BY recording_id, started_at
     -- Call data may be corrected by enqueuing the recording again; fields that are missing this time are kept.
     ON CONFLICT (id) DO UPDATE
        SET call_id = coalesce(excluded.call_id, recordings.call_id), agent = coalesce(excluded.agent, recordings.agent),
@@ -35,11 +41,15 @@ WITH input AS (
            (coalesce(excluded.call_id, recordings.call_id), coalesce(excluded.agent, recordings.agent),
             coalesce(excluded.team, recordings.team), coalesce(excluded.customer, recordings.customer),
             coalesce(excluded.started_at, recordings.started_at), recordings.attributes || excluded.attributes)
+    RETURNING id
 ), inserted AS (
     INSERT INTO analyses (job_id, recording_id, batch_id, called_at, model_name, options, submitted_at, published_at)
-    SELECT job_id, recording_id, $1, coalesce(started_at, submitted_at), model_name, options, submitted_at,
-           CASE WHEN $5 THEN now() END
-      FROM input ORDER BY job_id
+    SELECT i.job_id, i.recording_id, $1, coalesce(plausible_call_time(c.started_at, c.ingested_at), c.ingested_at),
+           i.model_name, i.options, i.submitted_at, CASE WHEN $5 THEN now() END
+      FROM input i JOIN call c USING (recording_id)
+     -- Recordings are locked before analyses, as by workers that record results.
+     WHERE (SELECT count(*) FROM recording) >= 0
+     ORDER BY i.job_id
     ON CONFLICT (job_id) DO NOTHING
     RETURNING job_id
 ), again AS (
@@ -47,7 +57,7 @@ WITH input AS (
        SET status = 'queued', batch_id = $1, published_at = NULL, submitted_at = i.submitted_at,
            failure_code = NULL, failure_message = NULL, unfinished = 0, retries = 0
       FROM wanted w JOIN input i USING (job_id)
-     WHERE w.known AND a.job_id = w.job_id
+     WHERE w.known AND a.job_id = w.job_id AND (SELECT count(*) FROM recording) >= 0
        AND ((a.status = 'queued' AND a.published_at IS NULL) OR ($4 AND a.status IN ('done', 'failed')))
     RETURNING a.job_id
 )

@@ -34,20 +34,29 @@ impl Database {
         matches: &[RuleMatch<'_>],
         worker: &str,
     ) -> Result<RecordOutcome, Failure> {
-        let Some(called_at) = self.called_at(report.job_id).await? else { return Ok(RecordOutcome::Deleted) };
-        self.ensure_month(called_at).await?;
-        let outcome: Result<RecordOutcome, sqlx::Error> = async {
-            let mut transaction = self.pool().begin().await?;
-            if !write_analysis(&mut transaction, report, artifacts, embedding, worker).await? {
-                return Ok(RecordOutcome::Deleted); // dropping the transaction rolls it back
+        let Some(mut called_at) = self.called_at(report.job_id).await? else { return Ok(RecordOutcome::Deleted) };
+        // The time of the call may be corrected until the recording's row is locked: the month's partition is then
+        // made before another transaction.
+        loop {
+            self.ensure_month(called_at).await?;
+            let written = async {
+                let mut transaction = self.pool().begin().await?;
+                let current = write_analysis(&mut transaction, report, artifacts, embedding, worker).await?;
+                if current != Some(called_at) {
+                    transaction.rollback().await?;
+                    return Ok(current);
+                }
+                write_timeline(&mut transaction, report, called_at).await?;
+                alerts::fire(&mut transaction, matches, report).await?;
+                transaction.commit().await?;
+                Ok(current)
+            };
+            match written.await.map_err(|e: sqlx::Error| errors::failure(&e))? {
+                None => return Ok(RecordOutcome::Deleted),
+                Some(current) if current == called_at => return Ok(RecordOutcome::Recorded),
+                Some(corrected) => called_at = corrected,
             }
-            write_timeline(&mut transaction, report, called_at).await?;
-            alerts::fire(&mut transaction, matches, report).await?;
-            transaction.commit().await?;
-            Ok(RecordOutcome::Recorded)
         }
-        .await;
-        outcome.map_err(|e| errors::failure(&e))
     }
 
     /// Stores that a job failed. A job that is done stays done: the failure is a stale duplicate's.
@@ -91,18 +100,18 @@ impl Database {
     }
 }
 
-/// False when the job has no row any more.
+/// The time of the call, now that its recording is locked; `None` when the job has no row any more.
 async fn write_analysis(
     connection: &mut PgConnection,
     report: &Report,
     artifacts: &Artifacts,
     embedding: Option<&[f32]>,
     worker: &str,
-) -> Result<bool, sqlx::Error> {
+) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
     const DONE: &str = include_str!("record_done.sql");
     let speech_s: f64 = report.channels.iter().filter(|c| c.scored).map(|c| c.speech_s).sum();
     let audio = &report.audio;
-    let written = sqlx::query(DONE)
+    sqlx::query_scalar(DONE)
         .bind(report.job_id.0)
         .bind(recording_id(&report.object))
         .bind(text::clean(&audio.container, 64))
@@ -126,9 +135,8 @@ async fn write_analysis(
         .bind(&artifacts.audio_key)
         .bind(&artifacts.embedding_key)
         .bind(embedding)
-        .execute(connection)
-        .await?;
-    Ok(written.rows_affected() > 0)
+        .fetch_optional(connection)
+        .await
 }
 
 async fn write_timeline(

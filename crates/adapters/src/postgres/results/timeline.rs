@@ -12,7 +12,7 @@ use crate::postgres::{Database, errors};
 impl Database {
     /// Creates the partition of `segments` for this month, unless this process knows that it exists. Call it
     /// before the transaction that writes: creating one locks out writers for a moment.
-    pub(super) async fn ensure_month(&self, moment: DateTime<Utc>) -> Result<(), Failure> {
+    pub(in crate::postgres) async fn ensure_month(&self, moment: DateTime<Utc>) -> Result<(), Failure> {
         let month = (moment.year(), moment.month());
         if self.months.lock().unwrap_or_else(PoisonError::into_inner).contains(&month) {
             return Ok(());

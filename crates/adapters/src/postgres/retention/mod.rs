@@ -17,7 +17,7 @@ use super::{Database, errors};
 pub struct Expired {
     /// The job.
     pub job_id: JobId,
-    /// When the call began.
+    /// When the call began; without a plausible time in its call data, when the recording was ingested.
     pub called_at: DateTime<Utc>,
     /// Its artifacts; `None` when it failed or has not ended.
     pub artifacts: Option<Artifacts>,
@@ -27,11 +27,29 @@ pub struct Expired {
     pub recording_stays: bool,
 }
 
+/// Which calls are old enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Age {
+    /// Calls that began before. A call without a plausible time in its call data counts from its ingestion.
+    pub before: DateTime<Utc>,
+    /// Only calls whose recording was ingested before as well: a date in call data may be wrong, the database's
+    /// own clock is not.
+    pub ingested_too: bool,
+}
+
 /// How much there is to delete.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExpiredCount {
     /// Ended analyses.
     pub analyses: u64,
+    /// Those of calls with a plausible time, by the year (UTC) of the call.
+    pub years: Vec<(i32, u64)>,
+    /// Those without a time in their call data.
+    pub undated: u64,
+    /// Those whose time in the call data is not plausible.
+    pub implausible: u64,
+    /// Recordings left out by [`Age::ingested_too`].
+    pub late: u64,
     /// The earliest call among them.
     pub earliest: Option<DateTime<Utc>>,
     /// Analyses that have not ended.
@@ -82,13 +100,13 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
-    pub async fn count_expired(&self, before: DateTime<Utc>) -> Result<ExpiredCount, Failure> {
+    pub async fn count_expired(&self, age: Age) -> Result<ExpiredCount, Failure> {
         const COUNT: &str = include_str!("count_expired.sql");
         let counted = async {
             let mut transaction = self.pool().begin().await?;
             // It may read all rows of some years, longer than `postgres.statement_timeout_s` allows.
             sqlx::query("SET LOCAL statement_timeout = '15min'").execute(&mut *transaction).await?;
-            let row = sqlx::query(COUNT).bind(before).fetch_one(&mut *transaction).await?;
+            let row = sqlx::query(COUNT).bind(age.before).bind(age.ingested_too).fetch_one(&mut *transaction).await?;
             transaction.commit().await?;
             expired_count(&row)
         };
@@ -105,13 +123,13 @@ impl Database {
         row.and_then(|row| expired_count(&row)).map_err(|e| errors::failure(&e))
     }
 
-    /// The oldest ended analyses of calls before `before`, at most `limit`. Delete their artifacts,
+    /// The oldest ended analyses of this age, at most `limit`. Delete their artifacts,
     /// [`Self::prune`] them, and ask again until none are left. Jobs that have not ended are kept.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
-    pub async fn expired(&self, before: DateTime<Utc>, limit: u32) -> Result<Vec<Expired>, Failure> {
-        self.select_expired(Some(before), None, OpenJobs::Keep, i64::from(limit)).await
+    pub async fn expired(&self, age: Age, limit: u32) -> Result<Vec<Expired>, Failure> {
+        self.select_expired(Some(age), None, OpenJobs::Keep, i64::from(limit)).await
     }
 
     /// All analyses of one call, for deletion on request.
@@ -165,20 +183,31 @@ impl Database {
 
     async fn select_expired(
         &self,
-        before: Option<DateTime<Utc>>,
+        age: Option<Age>,
         call_id: Option<&str>,
         open: OpenJobs,
         limit: i64,
     ) -> Result<Vec<Expired>, Failure> {
         const EXPIRED: &str = include_str!("expired.sql");
-        let query = sqlx::query_as(EXPIRED).bind(before).bind(call_id).bind(open == OpenJobs::Delete).bind(limit);
+        let query = sqlx::query_as(EXPIRED)
+            .bind(age.map(|age| age.before))
+            .bind(call_id)
+            .bind(open == OpenJobs::Delete)
+            .bind(limit)
+            .bind(age.is_some_and(|age| age.ingested_too));
         query.fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
     }
 }
 
 fn expired_count(row: &PgRow) -> Result<ExpiredCount, sqlx::Error> {
+    let years: Vec<i32> = row.try_get("years")?;
+    let analyses_of_years: Vec<i64> = row.try_get("analyses_of_years")?;
     Ok(ExpiredCount {
         analyses: count(row, "analyses")?,
+        years: years.into_iter().zip(analyses_of_years.into_iter().map(i64::unsigned_abs)).collect(),
+        undated: count(row, "undated")?,
+        implausible: count(row, "implausible")?,
+        late: count(row, "late")?,
         earliest: row.try_get("earliest")?,
         open: count(row, "open")?,
         alerts: count(row, "alerts")?,
