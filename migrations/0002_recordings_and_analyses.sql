@@ -25,6 +25,7 @@ CREATE TABLE recordings (
     customer    text,
     started_at  timestamptz,
     attributes  jsonb NOT NULL DEFAULT '{}',
+    call_data_version text,
     container   text,
     codec       text,
     sample_rate integer,
@@ -49,6 +50,8 @@ COMMENT ON COLUMN recordings.created_at IS
     'The ingestion: when the recording was first registered, by the clock of this server.';
 COMMENT ON COLUMN recordings.attributes IS
     'Every other column of the manifest: {"name": "text"}. Ask with attributes->>''name''.';
+COMMENT ON COLUMN recordings.call_data_version IS
+    'Which sidecar file or manifest line `producer watch` took the call data from: a hash of its content. NULL: none.';
 COMMENT ON COLUMN recordings.container IS
     'By content, not by file name: wav, mp4, ogg ... NULL until analysed, like every column from here to bytes.';
 COMMENT ON COLUMN recordings.sample_rate IS 'Hz, of the file.';

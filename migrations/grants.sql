@@ -32,6 +32,9 @@ GRANT INSERT, UPDATE, DELETE ON batches, recordings, analyses, reviews TO emofle
 GRANT UPDATE, DELETE ON channels TO emofleet_producer;
 GRANT DELETE ON segments, alerts, outbox TO emofleet_producer;
 GRANT EXECUTE ON FUNCTION segments_month(timestamptz), segments_drop_empty_months(timestamptz) TO emofleet_producer;
+-- `producer watch` keeps its place, and the ids of pruned recordings, which a trigger inserts.
+GRANT INSERT, UPDATE, DELETE ON watches TO emofleet_producer;
+GRANT INSERT ON pruned_recordings TO emofleet_producer;
 
 -- Dispatchers (`dispatcher run`) send what is owed, and close what has gone quiet.
 GRANT INSERT, UPDATE ON outbox TO emofleet_dispatcher;

@@ -28,6 +28,7 @@ Examples:
   producer enqueue s3://calls/2026/11/ --wait           analyse a prefix, and wait for the results
   producer enqueue ./recordings --prefix monday/        upload a folder, then analyse it
   producer enqueue s3://calls --manifest calls.csv      with call data from a table
+  producer watch s3://calls/incoming/                   analyse recordings as they arrive
   producer status                                       batches, progress and queues
   producer results --failed                             what failed in the latest batch, and why
   producer dlq replay --code store.unreachable --yes    retry these dead letters
@@ -51,6 +52,12 @@ pub enum Command {
     /// same command again.
     #[command(after_help = ENQUEUE_EXAMPLES)]
     Enqueue(EnqueueArgs),
+    /// Keep a prefix or folder enqueued: each new recording once, as it arrives
+    ///
+    /// Runs until it is stopped, as a service beside the workers; with --once it looks once, for cron. It may be killed and
+    /// started again at any time, and several may watch the same prefix.
+    #[command(after_help = crate::watch::EXAMPLES)]
+    Watch(crate::watch::WatchArgs),
     /// Wait until every job of a batch is done or failed
     Wait(WaitArgs),
     /// Show batches, their progress, and the depth of the queues

@@ -1,27 +1,23 @@
 //! `producer enqueue`: find recordings, register their jobs, publish them, record the confirmations.
 //! After an interruption the same command continues: confirmed jobs are not sent again.
 
-use adapters::amqp::Publisher;
-use adapters::postgres::{Database, JOBS_PER_CHUNK, NewBatch};
-use adapters::retry::{RetryPolicy, retry_while};
-use domain::{AnalysisOptions, BatchId, Failure, Job, JobId, ObjectRef};
+use adapters::postgres::NewBatch;
+use adapters::retry::RetryPolicy;
+use domain::BatchId;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use settings::Settings;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::cli::EnqueueArgs;
+use crate::enqueuer::{Counts, Enqueuer, JobOptions};
 use crate::error::ProducerError;
 use crate::manifest::Manifest;
 use crate::meter::Meter;
-use crate::recordings::{Recording, RecordingSource, Recordings, SkipCounts};
-use crate::services::{self, POSTGRES, RABBITMQ};
+use crate::recordings::{RecordingSource, Recordings, SkipCounts};
+use crate::services;
 use crate::source::Source;
-
-/// Chunks in flight: while one is confirmed by the broker, the next goes to the database.
-const CHUNKS_IN_FLIGHT: usize = 3;
 
 /// What an enqueue did.
 #[derive(Debug, Clone, Default)]
@@ -105,13 +101,17 @@ pub async fn enqueue(
         let enqueuer = Enqueuer {
             database: services::database(settings, policy).await?,
             publisher: services::broker(settings, policy).await?,
-            model: settings.model.name.clone(),
-            args,
-            batch,
+            options: JobOptions {
+                model: settings.model.name.clone(),
+                channels: args.channels.clone(),
+                granularity: args.granularity,
+                embedding: !args.no_embedding,
+                lane: args.lane,
+            },
             policy,
             counts: counts.clone(),
         };
-        enqueuer.run(recordings, &meter).await?;
+        enqueuer.run(&batch, args.force, recordings, &meter).await?;
         enqueuer.publisher.close().await;
     }
     meter.clear();
@@ -170,21 +170,6 @@ fn described(args: &EnqueueArgs) -> String {
     parts.join(" ")
 }
 
-#[derive(Debug, Default)]
-struct Counts {
-    listed: AtomicU64,
-    bytes: AtomicU64,
-    known: AtomicU64,
-    enqueued: AtomicU64,
-}
-
-impl Counts {
-    fn found(&self, recordings: &[Recording]) {
-        self.listed.fetch_add(recordings.len() as u64, Ordering::Relaxed);
-        self.bytes.fetch_add(recordings.iter().map(|r| r.object.bytes).sum(), Ordering::Relaxed);
-    }
-}
-
 async fn count_only(recordings: Recordings, counts: &Counts, meter: &Meter) -> Result<(), ProducerError> {
     const SHOWN: u64 = 20;
     let mut recordings = recordings;
@@ -198,95 +183,4 @@ async fn count_only(recordings: Recordings, counts: &Counts, meter: &Meter) -> R
         counts.found(&[recording]);
     }
     Ok(())
-}
-
-/// Registers and publishes jobs, chunk by chunk.
-struct Enqueuer<'a> {
-    database: Database,
-    publisher: Publisher,
-    model: String,
-    args: &'a EnqueueArgs,
-    batch: NewBatch,
-    policy: RetryPolicy,
-    counts: Arc<Counts>,
-}
-
-impl Enqueuer<'_> {
-    async fn run(&self, recordings: Recordings, meter: &Meter) -> Result<(), ProducerError> {
-        let begun = Instant::now();
-        // A chunk that an error cuts short is still enqueued; then the error is returned.
-        let chunks = recordings.chunks(JOBS_PER_CHUNK);
-        let work = chunks.map(|chunk| async move {
-            let mut error = None;
-            let mut good = Vec::with_capacity(chunk.len());
-            for recording in chunk {
-                match recording {
-                    Ok(recording) => good.push(recording),
-                    Err(e) => error = error.or(Some(e)),
-                }
-            }
-            self.chunk(good).await?;
-            error.map_or(Ok(()), Err)
-        });
-        let mut done = std::pin::pin!(work.buffered(CHUNKS_IN_FLIGHT));
-        while done.try_next().await?.is_some() {
-            let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-            let listed = of(&self.counts.listed);
-            let rate = listed as f64 / begun.elapsed().as_secs_f64().max(0.001);
-            let (known, enqueued) = (of(&self.counts.known), of(&self.counts.enqueued));
-            meter.at(listed, None, &format!("{listed} found  {known} known  {enqueued} enqueued  {rate:.0}/s"));
-        }
-        Ok(())
-    }
-
-    async fn chunk(&self, recordings: Vec<Recording>) -> Result<(), ProducerError> {
-        self.counts.found(&recordings);
-        let jobs: Vec<Job> = recordings.into_iter().map(|r| self.job(r)).collect();
-        for job in &jobs {
-            // Call data was validated where it was read.
-            job.object.validate().map_err(|f| ProducerError::input(format!("{}: {}", job.object.key, f.message)))?;
-        }
-        let register = || self.database.register(&self.batch, &jobs, self.args.force);
-        // Each identity once, even where the chunk has the same recording twice.
-        let wanted = retry_while(self.policy, POSTGRES, register).await?;
-        self.counts.known.fetch_add((jobs.len() - wanted.len()) as u64, Ordering::Relaxed);
-        let mut by_id: HashMap<JobId, Job> = jobs.into_iter().rev().map(|job| (job.job_id, job)).collect();
-        let new = wanted.iter().filter_map(|id| by_id.remove(id)).collect();
-        self.publish(new).await
-    }
-
-    /// Publishes until all are confirmed, and records each confirmation.
-    async fn publish(&self, jobs: Vec<Job>) -> Result<(), ProducerError> {
-        let open = tokio::sync::Mutex::new(jobs);
-        retry_while(self.policy, RABBITMQ, || self.publish_open(&open)).await?;
-        Ok(())
-    }
-
-    /// Publishes the open jobs, and removes those that are confirmed.
-    async fn publish_open(&self, open: &tokio::sync::Mutex<Vec<Job>>) -> Result<(), Failure> {
-        let mut jobs = open.lock().await;
-        if jobs.is_empty() {
-            return Ok(());
-        }
-        let results = self.publisher.publish_jobs(&jobs, self.args.lane).await;
-        let sent = jobs.iter().zip(&results).filter(|(_, result)| result.is_ok());
-        let confirmed: Vec<JobId> = sent.map(|(job, _)| job.job_id).collect();
-        retry_while(self.policy, POSTGRES, || self.database.mark_published(&confirmed)).await?;
-        self.counts.enqueued.fetch_add(confirmed.len() as u64, Ordering::Relaxed);
-        let mut unsent = results.iter().map(Result::is_err);
-        jobs.retain(|_| unsent.next().unwrap_or(false));
-        results.into_iter().find(Result::is_err).unwrap_or(Ok(()))
-    }
-
-    fn job(&self, recording: Recording) -> Job {
-        let Recording { bucket, object, call, channels } = recording;
-        let options = AnalysisOptions {
-            model: self.model.clone(),
-            channels: channels.or_else(|| self.args.channels.clone()),
-            granularity: self.args.granularity,
-            embedding: !self.args.no_embedding,
-        };
-        let object = ObjectRef { bucket, key: object.key, etag: object.etag };
-        Job::new(self.batch.id, object, call, options, chrono::Utc::now())
-    }
 }

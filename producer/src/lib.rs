@@ -7,6 +7,7 @@ pub mod cli;
 pub mod dates;
 pub mod dlq;
 pub mod enqueue;
+mod enqueuer;
 mod error;
 mod folder;
 pub mod follow;
@@ -23,6 +24,7 @@ pub mod status;
 pub mod table;
 mod upload;
 pub mod visible;
+pub mod watch;
 
 pub use enqueue::Summary;
 pub use error::{Outcome, ProducerError};
@@ -60,6 +62,7 @@ pub async fn run(settings: &Settings, cli: &Cli, out: &mut impl Write) -> Result
             Ok(Outcome::Done)
         }
         Command::Enqueue(args) => enqueue_and_report(settings, args, policy, out).await,
+        Command::Watch(args) => Box::pin(watch::run(settings, args, policy, out)).await,
         Command::Wait(args) => {
             let database = services::database(settings, policy).await?;
             let batch = status::batch(&database, &args.batch).await?;

@@ -2,7 +2,7 @@
 
 use adapters::shutdown::{INTERRUPTED, StopSignals};
 use clap::Parser;
-use producer::cli::Cli;
+use producer::cli::{Cli, Command};
 use settings::Settings;
 use std::process::ExitCode;
 
@@ -28,6 +28,8 @@ async fn main() -> ExitCode {
         }
     };
     let mut out = std::io::stdout();
+    // A watcher handles them itself: it finishes what it has in hand.
+    let watches = matches!(cli.command, Command::Watch(_));
     let code = tokio::select! {
         outcome = producer::run(&settings, &cli, &mut out) => match outcome {
             Ok(outcome) => outcome.exit_code(),
@@ -36,7 +38,7 @@ async fn main() -> ExitCode {
                 error.exit_code()
             }
         },
-        () = signals.next() => {
+        () = signals.next(), if !watches => {
             eprintln!("interrupted: run the same command again to continue");
             INTERRUPTED
         }

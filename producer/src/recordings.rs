@@ -16,11 +16,9 @@ use crate::folder::{self, Found, LocalFile};
 use crate::manifest::{Entry, Line, Manifest};
 use crate::meter::Meter;
 use crate::services::S3;
-use crate::source::{Source, looks_like_audio};
-use crate::upload::Uploader;
+use crate::source::{Source, looks_like_audio, upload_prefix};
+use crate::upload::{UPLOADS, Uploader};
 
-/// Uploads in flight.
-const UPLOADS: usize = 8;
 /// Lines of a manifest whose objects are looked up at the same time.
 const LOOKUPS: usize = 32;
 
@@ -93,12 +91,7 @@ impl RecordingSource {
     }
 
     fn upload_prefix(&self, source: &Source) -> String {
-        let mut prefix = self.prefix.clone().unwrap_or_else(|| source.upload_prefix());
-        // `--prefix monday` means a folder of that name, not keys like `mondaycall.wav`.
-        if !prefix.is_empty() && !prefix.ends_with('/') {
-            prefix.push('/');
-        }
-        prefix
+        upload_prefix(self.prefix.as_deref(), source)
     }
 
     fn listed(&self, bucket: String, prefix: &str) -> Recordings {

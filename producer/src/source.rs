@@ -56,6 +56,16 @@ impl Source {
     }
 }
 
+/// Prefix of the keys of uploads from a source: the one that the user names, or the source's own.
+pub(crate) fn upload_prefix(named: Option<&str>, source: &Source) -> String {
+    let mut prefix = named.map_or_else(|| source.upload_prefix(), str::to_owned);
+    // `--prefix monday` means a folder of that name, not keys like `mondaycall.wav`.
+    if !prefix.is_empty() && !prefix.ends_with('/') {
+        prefix.push('/');
+    }
+    prefix
+}
+
 /// Endings of names that look like audio. The worker decides by content; this only keeps pictures and tables of a mixed
 /// bucket out of the queue.
 const AUDIO_ENDINGS: &[&str] = &[

@@ -12,6 +12,9 @@ use crate::folder::LocalFile;
 use crate::services::S3;
 use crate::source::content_type;
 
+/// Uploads in flight.
+pub(crate) const UPLOADS: usize = 8;
+
 /// Where uploads go.
 #[derive(Debug, Clone)]
 pub(crate) struct Uploader {
@@ -57,9 +60,13 @@ impl Uploader {
 /// Whether the file's MD5 is the object's etag, which it is for objects put in one request.
 async fn same(path: &Path, etag: Option<&str>) -> bool {
     let Some(etag) = etag.filter(|e| e.len() == 32).map(str::to_lowercase) else { return false };
+    content_hash(path).await.is_ok_and(|sum| sum == etag)
+}
+
+/// The MD5 of a file, as stores write it into etags.
+pub(crate) async fn content_hash(path: &Path) -> std::io::Result<String> {
     let path = path.to_owned();
-    let sum = tokio::task::spawn_blocking(move || md5_of(&path)).await;
-    matches!(sum, Ok(Ok(sum)) if sum == etag)
+    tokio::task::spawn_blocking(move || md5_of(&path)).await.map_err(std::io::Error::other)?
 }
 
 fn md5_of(path: &Path) -> std::io::Result<String> {

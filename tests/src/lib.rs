@@ -5,6 +5,7 @@
 //! - [`rig`]: services of its own, which the test may stop or kill, and workers as processes; [`ledger`] compares what
 //!   was handed in with what came of it; [`own_broker`] and [`own_postgres`]: one private service;
 //! - [`proxy`], [`tls`], [`receiver`]: faults, certificates and webhook receivers between a program and a service;
+//! - [`programs`]: the fleet's programs as processes;
 //! - [`speech`], [`calls`], [`database`]: things to test with.
 
 pub mod calls;
@@ -15,6 +16,7 @@ pub mod fleet;
 pub mod ledger;
 pub mod own_broker;
 pub mod own_postgres;
+pub mod programs;
 pub mod proxy;
 pub mod receiver;
 pub mod repository;
@@ -22,3 +24,4 @@ pub mod rig;
 pub mod speech;
 pub mod tls;
 pub mod trial;
+pub mod watching;

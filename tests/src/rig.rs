@@ -48,14 +48,8 @@ impl Rig {
         let temporary = tempfile::Builder::new().prefix("emofleet-rig-").tempdir()?;
         let folder = temporary.path().join("stack");
         share_runtime(&folder)?;
-        // Before anything runs that would have to be stopped. In the profile of the calling program.
-        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-        let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
-        let manifest = project("Cargo.toml");
-        // Of the whole workspace, so that features, and with them compiled dependencies, are those of the tests.
-        let build =
-            ["build", "-q", "--profile", profile, "--workspace", "--bin", "worker", "--manifest-path", &manifest];
-        command(&cargo, &build, &folder)?;
+        // Before anything runs that would have to be stopped.
+        crate::programs::built("worker")?;
         // Postgres refuses to run as root and must reach its folder as somebody else.
         command("chmod", &["755", &temporary.path().to_string_lossy()], &folder)?;
         command(&project("stack/up.sh"), &[], &folder)?;
@@ -109,7 +103,7 @@ impl Rig {
     /// # Errors
     /// When it can't be started.
     pub fn start_worker(&mut self) -> Result<()> {
-        let program = std::env::current_exe()?.ancestors().nth(2).context("tests run below target/")?.join("worker");
+        let program = crate::programs::path("worker")?;
         let log = std::fs::File::options().create(true).append(true).open(self.folder.join("workers.log"))?;
         let mut command = Command::new(program);
         command.arg("run").current_dir(project("")).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);

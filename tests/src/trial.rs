@@ -1,11 +1,14 @@
 //! Names for one test on the shared services: its own queues, keys and database.
 
-use adapters::amqp::{Lane, Topology};
+use adapters::amqp::{Lane, Topology, consume};
 use anyhow::{Context, Result};
+use domain::Job;
 use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use secrecy::{ExposeSecret, SecretString};
 use settings::Settings;
 use sqlx::{Connection, PgConnection};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// Settings that share nothing with any other test. Call [`Trial::end`] to remove queues, objects and database.
 #[derive(Debug)]
@@ -46,6 +49,36 @@ impl Trial {
         let database = adapters::postgres::Database::connect(&self.settings.postgres).await?;
         database.migrate().await?;
         Ok(database)
+    }
+
+    /// How many jobs wait in the bulk lane.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub async fn waiting(&self) -> Result<u32> {
+        let bulk = Topology::new(&self.settings.amqp).jobs(Lane::Bulk);
+        let depths = adapters::amqp::depths(&self.settings.amqp).await?;
+        Ok(depths.iter().find(|depth| depth.queue == bulk).context("the lane is declared")?.messages)
+    }
+
+    /// Takes all jobs out of the bulk lane, in order of their keys.
+    ///
+    /// # Errors
+    /// When the broker refuses, or a message is no job.
+    pub async fn queued(&self) -> Result<Vec<Job>> {
+        let count = self.waiting().await?;
+        let stop = CancellationToken::new();
+        let mut leases = consume(&self.settings.amqp, Lane::Bulk, 500, stop.clone());
+        let mut jobs = Vec::new();
+        for _ in 0..count {
+            let lease = tokio::time::timeout(Duration::from_secs(20), leases.recv()).await?.context("stopped")?;
+            jobs.push(Job::from_json(&lease.body).map_err(|failure| anyhow::anyhow!("{failure}"))?);
+            lease.ack().await?;
+        }
+        stop.cancel();
+        leases.closed().await;
+        jobs.sort_by(|a, b| a.object.key.cmp(&b.object.key));
+        Ok(jobs)
     }
 
     /// Removes queues, objects and database.

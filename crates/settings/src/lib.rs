@@ -4,11 +4,13 @@
 pub mod alert_file;
 mod console;
 mod dispatcher;
+mod watch;
 mod worker;
 
 pub use alert_file::Alerts;
 pub use console::{Console, Login};
 pub use dispatcher::Dispatcher;
+pub use watch::Watch;
 pub use worker::Worker;
 
 use adapters::{amqp, postgres, s3, telemetry};
@@ -55,6 +57,7 @@ pub struct Settings {
     pub alerts: Alerts,
     pub dispatcher: Dispatcher,
     pub console: Console,
+    pub watch: Watch,
     pub log: telemetry::Settings,
 }
 
@@ -82,6 +85,7 @@ impl Settings {
             self.model.checks(),
             self.dispatcher.checks(),
             self.console.checks(),
+            self.watch.checks(),
         ];
         match sections.into_iter().flatten().find(|check| !check.valid) {
             Some(check) => Err(format!("`{}` {}", check.key, check.requirement)),
@@ -182,6 +186,8 @@ mod tests {
     fn values_that_make_no_sense_are_refused() {
         for (toml, key) in [
             ("[worker]\nslots = 0", "worker.slots"),
+            ("[watch]\ninterval_s = 0", "watch.interval_s"),
+            ("[watch]\nhealth_addr = \"9634\"", "watch.health_addr"),
             ("[segment]\ntarget_max_s = 40.0", "segment.target_max_s"),
             ("[amqp]\nretry_delays_s = []", "amqp.retry_delays_s"),
             ("[amqp]\nurl = \"http://x\"", "amqp.url"),

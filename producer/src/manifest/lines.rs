@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 
 use super::columns::entry;
 use super::names::{KNOWN, Meaning, letters, meaning, related};
-use super::{BadLine, Entry, Line, Manifest};
+use super::{BadLine, Entry, Line, Manifest, ManifestOptions};
 use crate::error::ProducerError;
-use crate::sheet::{Fields, Kind, MAX_LINE, Row, Sheet, TextLine, TextLines};
+use crate::sheet::{Fields, Kind, MAX_LINE, Row, Sheet, TextLine, TextLines, encoding_of};
 
 impl From<Result<Entry, BadLine>> for Line {
     fn from(read: Result<Entry, BadLine>) -> Self {
@@ -169,6 +169,29 @@ fn object<R: Read>(lines: &mut TextLines<R>, first: &TextLine) -> std::io::Resul
             }
         }
     }
+}
+
+/// The entry of one JSON object by itself, which is about the recording `key`.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn entry_of_json(bytes: &[u8], key: &str, options: &ManifestOptions) -> Result<Entry, String> {
+    let encoding = match options.encoding {
+        Some(encoding) => encoding,
+        None => encoding_of(bytes)?,
+    };
+    let (text, ..) = encoding.decode(bytes);
+    let mut fields = fields(text.trim())?;
+    let is_key = |name: &str| meaning(name, &options.attributes) == Ok(Meaning::Field(KNOWN[0]));
+    // A key is not needed here, but one that names another recording means that the file belongs to that one.
+    let about =
+        |value: &str| key == value || key.ends_with(&format!("/{value}")) || value.ends_with(&format!("/{key}"));
+    if let Some((_, other)) = fields.iter().find(|(name, value)| is_key(name) && !about(value.trim())) {
+        return Err(format!("it is about another recording: `{other}`"));
+    }
+    fields.retain(|(name, _)| !is_key(name));
+    fields.push((KNOWN[0].to_owned(), key.to_owned()));
+    entry(1, fields, options).map_err(|bad| bad.what)
 }
 
 fn fields(text: &str) -> Result<Fields, String> {

@@ -14,6 +14,8 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
+pub(crate) use lines::entry_of_json;
+
 use crate::dates::Dates;
 use crate::error::ProducerError;
 use crate::sheet::TableFile;
@@ -165,6 +167,14 @@ impl Manifest {
             }
         });
         receive
+    }
+
+    /// Reads all lines in order, or until `take` returns false; blocks.
+    ///
+    /// # Errors
+    /// [`ProducerError::Input`] when the file can't be read, or its header is wrong.
+    pub(crate) fn each(&self, take: impl FnMut(Line) -> bool) -> Result<(), ProducerError> {
+        self.read(take)
     }
 
     fn without_refused(&self, line: Line) -> Line {

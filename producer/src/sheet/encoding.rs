@@ -42,6 +42,14 @@ fn widest(encoding: &'static Encoding) -> &'static Encoding {
     if encoding == GBK { GB18030 } else { encoding }
 }
 
+/// The encoding of a text in memory.
+///
+/// # Errors
+/// That it can't be told.
+pub(crate) fn of(text: &[u8]) -> Result<&'static Encoding, String> {
+    detect(text).map_err(|e| e.to_string())?.map(|found| found.encoding)
+}
+
 /// Finds the encoding of a text. UTF-8 with a few wrong bytes is still UTF-8: its wrong lines are told one by one.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 pub(crate) use encoding::named as encoding_named;
+pub(crate) use encoding::of as encoding_of;
 pub(crate) use lines::{MAX_LINE, TextLine, TextLines};
 
 use crate::error::ProducerError;

@@ -135,6 +135,31 @@ impl Message {
         }
     }
 
+    /// A foreign message that can't be read, for the queue beside its own. Of its properties only those are kept that do
+    /// not act: an expiry, a user id or a `CC` would.
+    pub(super) fn set_aside(body: &[u8], properties: &BasicProperties, queue: &str, reason: &str) -> Self {
+        let mut headers = FieldTable::default();
+        for (name, value) in headers_of(properties).inner().iter().filter(|(name, _)| !is_routing(name.as_str())) {
+            headers.insert(name.clone(), value.clone());
+        }
+        set(&mut headers, header::REASON, shortened(reason));
+        set(&mut headers, header::FAILED_AT, &chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
+        let mut kept = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(headers);
+        if let Some(content_type) = properties.content_type() {
+            kept = kept.with_content_type(content_type.clone());
+        }
+        if let Some(id) = properties.message_id() {
+            kept = kept.with_message_id(id.clone());
+        }
+        Self {
+            exchange: String::new(),
+            routing_key: queue.to_owned(),
+            mandatory: true,
+            body: body.to_vec(),
+            properties: kept,
+        }
+    }
+
     pub(super) fn id(&self) -> Option<&str> {
         self.properties.message_id().as_ref().map(ShortString::as_str)
     }
@@ -176,6 +201,11 @@ pub(super) fn number(properties: &BasicProperties, name: &str) -> Option<u32> {
 
 fn headers_of(properties: &BasicProperties) -> FieldTable {
     properties.headers().clone().unwrap_or_default()
+}
+
+/// Headers by which RabbitMQ sends copies to other queues.
+fn is_routing(name: &str) -> bool {
+    name.eq_ignore_ascii_case("cc") || name.eq_ignore_ascii_case("bcc")
 }
 
 fn set(headers: &mut FieldTable, name: &str, value: &str) {

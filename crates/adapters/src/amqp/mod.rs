@@ -6,6 +6,7 @@
 mod confirms;
 mod consume;
 mod dead_letters;
+mod inbox;
 mod lease;
 mod link;
 mod message;
@@ -16,6 +17,7 @@ mod traceparent;
 
 pub use consume::{Leases, Link, consume};
 pub use dead_letters::{DeadLetter, DeadLetters, Filter, Listing};
+pub use inbox::{Inbox, Letter};
 pub use lease::{Lease, LeaseLost, Retry};
 pub use message::header;
 pub use publisher::Publisher;

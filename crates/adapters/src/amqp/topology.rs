@@ -24,7 +24,7 @@ const DELIVERY_LIMIT: i32 = 100;
 const DEAD_DELIVERY_LIMIT: i32 = 1_000_000;
 
 /// Longest name of a queue or exchange, bytes, by AMQP's own rule.
-const MAX_NAME_BYTES: usize = 255;
+pub(super) const MAX_NAME_BYTES: usize = 255;
 
 /// How urgent a job is. Each lane has its own queue and consumers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -178,6 +178,11 @@ async fn exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> Result<(
         .exchange_declare(short(name), kind, options, FieldTable::default())
         .await
         .map_err(|e| link::failure(&format!("declaring the exchange {name}"), &e))
+}
+
+/// A durable queue without a limit on deliveries or length.
+pub(super) async fn plain_queue(channel: &Channel, name: &str) -> Result<(), Failure> {
+    queue(channel, name, [("x-delivery-limit", AMQPValue::LongInt(DEAD_DELIVERY_LIMIT))]).await.map(drop)
 }
 
 async fn queue(

@@ -17,6 +17,7 @@ mod reviews;
 mod rows;
 mod settings;
 mod text;
+mod watches;
 
 pub use connect::Database;
 pub use domain::report::Artifacts;
@@ -28,3 +29,4 @@ pub use results::{Bookmark, ChannelSummary, PastCall, RecordOutcome, ResultRow};
 pub use retention::{Age, Expired, ExpiredCount, OpenJobs, PruneSummary};
 pub use reviews::{Import, Imported, Review, Unplaced};
 pub use settings::Settings;
+pub use watches::{EnqueuedObject, KeyRange, RecordingState, WatchState};

@@ -6,6 +6,7 @@ mod client;
 mod failures;
 mod fetch;
 mod list;
+pub mod notification;
 mod object;
 mod read;
 mod settings;

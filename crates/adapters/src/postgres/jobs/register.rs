@@ -28,9 +28,22 @@ impl Database {
     /// # Errors
     /// `database.unreachable`, `database.refused`; jobs registered until then stay registered.
     pub async fn register(&self, batch: &NewBatch, jobs: &[Job], force: bool) -> Result<Vec<JobId>, Failure> {
+        self.register_by(batch, jobs, UpsertOptions { force, published: false, new_only: false }).await
+    }
+
+    /// Registers jobs and returns those that had no row. Of several programs that register the same job, one gets it:
+    /// that one publishes it. The call data of recordings that are known is corrected as by [`Database::register`].
+    ///
+    /// # Errors
+    /// As [`Database::register`].
+    pub async fn register_new(&self, batch: &NewBatch, jobs: &[Job]) -> Result<Vec<JobId>, Failure> {
+        self.register_by(batch, jobs, UpsertOptions { force: false, published: false, new_only: true }).await
+    }
+
+    async fn register_by(&self, batch: &NewBatch, jobs: &[Job], options: UpsertOptions) -> Result<Vec<JobId>, Failure> {
         let mut wanted = std::collections::HashSet::new();
         for chunk in jobs.chunks(JOBS_PER_CHUNK) {
-            wanted.extend(self.upsert_jobs(batch, chunk, UpsertOptions { force, published: false }).await?);
+            wanted.extend(self.upsert_jobs(batch, chunk, options).await?);
         }
         // A job named twice is published once.
         Ok(jobs.iter().map(|job| job.job_id).filter(|id| wanted.remove(id)).collect())

@@ -19,6 +19,8 @@ pub(super) struct UpsertOptions {
     pub(super) force: bool,
     /// The message is already in the queue.
     pub(super) published: bool,
+    /// Jobs that have a row are left alone.
+    pub(super) new_only: bool,
 }
 
 impl Database {
@@ -55,7 +57,7 @@ impl Database {
     /// Gives a job a row that came by the queue and was never registered.
     pub(in crate::postgres) async fn adopt(&self, job: &Job) -> Result<(), Failure> {
         let batch = NewBatch { id: job.batch_id, name: job.batch_id.to_string(), source: FROM_MESSAGE.into() };
-        let options = UpsertOptions { force: false, published: true };
+        let options = UpsertOptions { force: false, published: true, new_only: false };
         self.upsert_jobs(&batch, std::slice::from_ref(job), options).await.map(drop)
     }
 }
@@ -137,5 +139,6 @@ impl Columns {
             .bind(self.model)
             .bind(self.options)
             .bind(self.submitted_at)
+            .bind(options.new_only)
     }
 }

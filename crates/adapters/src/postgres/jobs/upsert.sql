@@ -1,6 +1,6 @@
 -- Inserts or updates the rows of many jobs: $1 to $5 batch (id, name, source), force, published already; from $6 on
--- one array per column. Returns the jobs that need publishing: new ones, those registered but never confirmed
--- published, and with force those that had ended.
+-- one array per column; $20 leaves jobs alone that have a row. Returns the jobs that need publishing: new ones, those
+-- registered but never confirmed published, and with force those that had ended.
 WITH input AS (
     SELECT * FROM unnest($6::uuid[], $7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
                          $13::text[], $14::text[], $15::timestamptz[], $16::jsonb[], $17::text[],
@@ -57,7 +57,7 @@ WITH input AS (
        SET status = 'queued', batch_id = $1, published_at = NULL, submitted_at = i.submitted_at,
            failure_code = NULL, failure_message = NULL, unfinished = 0, retries = 0
       FROM wanted w JOIN input i USING (job_id)
-     WHERE w.known AND a.job_id = w.job_id AND (SELECT count(*) FROM recording) >= 0
+     WHERE w.known AND a.job_id = w.job_id AND NOT $20 AND (SELECT count(*) FROM recording) >= 0
        AND ((a.status = 'queued' AND a.published_at IS NULL) OR ($4 AND a.status IN ('done', 'failed')))
     RETURNING a.job_id
 )

@@ -1,0 +1,148 @@
+//! Registers jobs, publishes them, and records the confirmations.
+
+use adapters::amqp::{Lane, Publisher};
+use adapters::postgres::{Database, JOBS_PER_CHUNK, NewBatch};
+use adapters::retry::{RetryPolicy, retry_while};
+use domain::{AnalysisOptions, BatchId, ChannelLayout, Failure, Granularity, Job, JobId, ObjectRef};
+use futures_util::stream::{StreamExt, TryStreamExt};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use crate::error::ProducerError;
+use crate::meter::Meter;
+use crate::recordings::{Recording, Recordings};
+use crate::services::{POSTGRES, RABBITMQ};
+
+/// Chunks in flight: while one is confirmed by the broker, the next goes to the database.
+const CHUNKS_IN_FLIGHT: usize = 3;
+
+/// How recordings are analysed, and how urgently.
+#[derive(Debug, Clone)]
+pub(crate) struct JobOptions {
+    pub(crate) model: String,
+    /// Where a recording names no roles of its own.
+    pub(crate) channels: Option<ChannelLayout>,
+    pub(crate) granularity: Granularity,
+    pub(crate) embedding: bool,
+    pub(crate) lane: Lane,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) listed: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) known: AtomicU64,
+    pub(crate) enqueued: AtomicU64,
+}
+
+impl Counts {
+    pub(crate) fn found(&self, recordings: &[Recording]) {
+        self.listed.fetch_add(recordings.len() as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(recordings.iter().map(|r| r.object.bytes).sum(), Ordering::Relaxed);
+    }
+}
+
+/// Registers and publishes jobs, chunk by chunk.
+#[derive(Debug)]
+pub(crate) struct Enqueuer {
+    pub(crate) database: Database,
+    pub(crate) publisher: Publisher,
+    pub(crate) options: JobOptions,
+    pub(crate) policy: RetryPolicy,
+    pub(crate) counts: Arc<Counts>,
+}
+
+impl Enqueuer {
+    /// Enqueues all recordings of a stream.
+    pub(crate) async fn run(
+        &self,
+        batch: &NewBatch,
+        force: bool,
+        recordings: Recordings,
+        meter: &Meter,
+    ) -> Result<(), ProducerError> {
+        let begun = Instant::now();
+        // A chunk that an error cuts short is still enqueued; then the error is returned.
+        let chunks = recordings.chunks(JOBS_PER_CHUNK);
+        let work = chunks.map(|chunk| async move {
+            let mut error = None;
+            let mut good = Vec::with_capacity(chunk.len());
+            for recording in chunk {
+                match recording {
+                    Ok(recording) => good.push(recording),
+                    Err(e) => error = error.or(Some(e)),
+                }
+            }
+            self.chunk(batch, force, good).await?;
+            error.map_or(Ok(()), Err)
+        });
+        let mut done = std::pin::pin!(work.buffered(CHUNKS_IN_FLIGHT));
+        while done.try_next().await?.is_some() {
+            let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+            let listed = of(&self.counts.listed);
+            let rate = listed as f64 / begun.elapsed().as_secs_f64().max(0.001);
+            let (known, enqueued) = (of(&self.counts.known), of(&self.counts.enqueued));
+            meter.at(listed, None, &format!("{listed} found  {known} known  {enqueued} enqueued  {rate:.0}/s"));
+        }
+        Ok(())
+    }
+
+    async fn chunk(&self, batch: &NewBatch, force: bool, recordings: Vec<Recording>) -> Result<(), ProducerError> {
+        self.counts.found(&recordings);
+        let jobs: Vec<Job> = recordings.into_iter().map(|r| self.job(batch.id, r)).collect();
+        for job in &jobs {
+            // Call data was validated where it was read.
+            job.object.validate().map_err(|f| ProducerError::input(format!("{}: {}", job.object.key, f.message)))?;
+        }
+        let register = || self.database.register(batch, &jobs, force);
+        // Each identity once, even where the chunk has the same recording twice.
+        let wanted = retry_while(self.policy, POSTGRES, register).await?;
+        self.counts.known.fetch_add((jobs.len() - wanted.len()) as u64, Ordering::Relaxed);
+        self.publish(chosen(jobs, &wanted)).await?;
+        Ok(())
+    }
+
+    /// Publishes until all are confirmed, and records each confirmation.
+    pub(crate) async fn publish(&self, jobs: Vec<Job>) -> Result<(), Failure> {
+        let open = tokio::sync::Mutex::new(jobs);
+        retry_while(self.policy, RABBITMQ, || self.publish_open(&open)).await
+    }
+
+    /// Publishes the open jobs, and removes those that are confirmed.
+    async fn publish_open(&self, open: &tokio::sync::Mutex<Vec<Job>>) -> Result<(), Failure> {
+        let mut jobs = open.lock().await;
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let results = self.publisher.publish_jobs(&jobs, self.options.lane).await;
+        let sent = jobs.iter().zip(&results).filter(|(_, result)| result.is_ok());
+        let confirmed: Vec<JobId> = sent.map(|(job, _)| job.job_id).collect();
+        retry_while(self.policy, POSTGRES, || self.database.mark_published(&confirmed)).await?;
+        self.counts.enqueued.fetch_add(confirmed.len() as u64, Ordering::Relaxed);
+        let mut unsent = results.iter().map(Result::is_err);
+        jobs.retain(|_| unsent.next().unwrap_or(false));
+        results.into_iter().find(Result::is_err).unwrap_or(Ok(()))
+    }
+
+    /// The options of a job, with the roles that the recording names.
+    pub(crate) fn analysis(&self, channels: Option<ChannelLayout>) -> AnalysisOptions {
+        let JobOptions { model, channels: usual, granularity, embedding, .. } = &self.options;
+        let (granularity, embedding) = (*granularity, *embedding);
+        AnalysisOptions { model: model.clone(), channels: channels.or_else(|| usual.clone()), granularity, embedding }
+    }
+
+    /// The job on a recording.
+    pub(crate) fn job(&self, batch: BatchId, recording: Recording) -> Job {
+        let Recording { bucket, object, call, channels } = recording;
+        let object = ObjectRef { bucket, key: object.key, etag: object.etag };
+        Job::new(batch, object, call, self.analysis(channels), chrono::Utc::now())
+    }
+}
+
+/// The jobs with these identities, in their order.
+pub(crate) fn chosen(jobs: Vec<Job>, wanted: &[JobId]) -> Vec<Job> {
+    let mut by_id: HashMap<JobId, Job> = jobs.into_iter().rev().map(|job| (job.job_id, job)).collect();
+    wanted.iter().filter_map(|id| by_id.remove(id)).collect()
+}
