@@ -92,7 +92,8 @@ clone() {
     sed "s|^COMPOSE_PROJECT_NAME=.*|COMPOSE_PROJECT_NAME=$2|" "$work/$1/.env.example" |
       sed "s|^EMOFLEET_S3_ACCESS_KEY=.*|EMOFLEET_S3_ACCESS_KEY=emofleet|" |
       PASSWORD="$3" awk '{ if (match($0, /^[A-Z0-9_]+=\047\047$/)) { sub(/\047\047$/, ""); print $0 "\047" ENVIRON["PASSWORD"] "\047" } else print }'
-    printf 'EMOFLEET_AMQP_PORT=%s\nEMOFLEET_POSTGRES_PORT=%s\nEMOFLEET_S3_PORT=%s\n' "$(free_port)" "$(free_port)" "$(free_port)"
+    printf 'EMOFLEET_AMQP_PORT=%s\nEMOFLEET_POSTGRES_PORT=%s\n' "$(free_port)" "$(free_port)"
+    printf 'EMOFLEET_S3_PORT=%s\nEMOFLEET_CONSOLE_PORT=%s\n' "$(free_port)" "$(free_port)"
     printf 'EMOFLEET_WORKERS=%s\nEMOFLEET_REVISION=%s\n' "${4:-1}" "$revision"
     cat "$images"
     # A build for tests may trade speed of the programs for speed of the build.
@@ -165,12 +166,29 @@ check "their results are those of the native stack" diff <(rows "$root/README.md
 check "results can be piped: nothing else is on standard output" test "$(run first results --batch samples --format csv 2>/dev/null | head -c 7)" = job_id,
 check "the dispatcher's command works in its container" fleet first docker compose exec -T dispatcher dispatcher status
 
+# console FLEET PATH [CURL'S ARGUMENTS...]: of the console's published port.
+console() {
+  local port path="$2"
+  port="$(sed -n 's/^EMOFLEET_CONSOLE_PORT=//p' "$work/$1/.env")"
+  shift 2
+  curl --silent --show-error --fail-with-body --max-time 120 "$@" "http://127.0.0.1:$port$path"
+}
+# predicts FLEET EMOTION SAMPLE
+predicts() { [[ "$(console "$1" /api/predict/ --form "audio=@$work/$1/samples/$3" | python3 -c 'import json, sys; print(json.load(sys.stdin)["emotion"])')" == "$2" ]]; }
+has_a_page() { console "$1" / | grep -q -e '<title>'; }
+adds_a_user() { printf 'a-long-password-1\na-long-password-1\n' | fleet "$1" docker compose exec -T console console user add viewer --role viewer; }
+
+check "the console has its page" has_a_page first
+check "and predicts what is posted to it" predicts first angry complaint_en.wav
+check "the console's command works in its container" adds_a_user first
+
 # --- a second checkout beside it
 
 check "a second checkout comes up beside the first" up second
 check "the first fleet's workers did not notice" healthy first worker 2
 check "the second fleet has rows of its own" test "$(sql second 'SELECT count(*) FROM recordings')" = 0
 check "the samples go through there too" run second enqueue /data/samples --manifest /data/samples/manifest.csv --prefix samples/ --batch samples --wait --timeout 10m
+check "its console predicts too, on a port of its own" predicts second angry complaint_en.wav
 check "docker compose down removes all that up had started" fleet second docker compose down
 check "no container and no network of it is left" test -z "$(docker ps -aq --filter label=com.docker.compose.project=emofleet-test-2)$(docker network ls -q --filter label=com.docker.compose.project=emofleet-test-2)"
 check "the first fleet is still healthy" healthy first worker 2
