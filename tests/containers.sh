@@ -182,6 +182,16 @@ check "the console has its page" has_a_page first
 check "and predicts what is posted to it" predicts first angry complaint_en.wav
 check "the console's command works in its container" adds_a_user first
 
+# The YAML blocks of docs/containers.md that replace or add services, one file each.
+overrides() {
+  rm -rf "$work/overrides" && mkdir "$work/overrides"
+  awk -v into="$work/overrides" '/^```yaml/ { n++; inside = 1; next } /^```/ { inside = 0 } inside { print > (into "/" n ".yml") }' "$work/first/docs/containers.md"
+  grep -l '^services:' "$work/overrides"/*.yml
+}
+# shellcheck disable=SC2046 # one argument for each file
+accepts_overrides() { for file in $(overrides); do fleet first docker compose --profile '*' --file docker-compose.yml --file "$file" config --quiet || return 1; done; }
+check "the overrides of docs/containers.md fit" accepts_overrides
+
 # --- a second checkout beside it
 
 check "a second checkout comes up beside the first" up second
