@@ -1,6 +1,7 @@
 //! The worker: fetches recordings, predicts their emotions, records the results.
 
 pub mod cli;
+pub mod concurrency;
 pub mod memory;
 pub mod metrics;
 pub mod pipeline;

@@ -10,6 +10,7 @@ use settings::Settings;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::concurrency::Plan;
 use crate::metrics::Metrics;
 use crate::pipeline::{JobProcessor, SlotPool, Stop};
 use speech::Analyzer;
@@ -23,7 +24,7 @@ const INTERACTIVE_SLOTS: u16 = 1;
 /// When the alert rules are wrong, the model can't be loaded, the health address is taken, or a service refuses (wrong
 /// password, no privilege, no such bucket). Services that are unreachable are waited for, as are tables that are not
 /// migrated yet.
-pub async fn run(settings: Settings, stop: Stop) -> anyhow::Result<()> {
+pub async fn run(mut settings: Settings, stop: Stop) -> anyhow::Result<()> {
     let mut rulebook = settings.alerts.rulebook()?;
     for rule in &rulebook.rules {
         for role in rule.roles().into_iter().filter(|role| !settings.analysis.score_roles.contains(role)) {
@@ -40,6 +41,16 @@ pub async fn run(settings: Settings, stop: Stop) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("can't listen at {address}; set `worker.health_addr` to a free address"))?;
     tracing::info!(worker = name, %address, "live; not ready yet");
+    let plan = Plan::of(&settings);
+    settings.postgres.max_connections = plan.connections;
+    tracing::info!(
+        callers = plan.model.callers,
+        threads = plan.model.threads,
+        slots = plan.slots,
+        prefetch = plan.prefetch,
+        connections = plan.connections,
+        "works on this much at the same time"
+    );
 
     let loading = settings.clone();
     let analyzer = Arc::new(tokio::task::spawn_blocking(move || Analyzer::load(&loading.speech())).await??);
@@ -72,7 +83,7 @@ pub async fn run(settings: Settings, stop: Stop) -> anyhow::Result<()> {
         let leases = amqp::consume(&settings.amqp, lane, prefetch, stop.taking.clone());
         SlotPool::new(processor.clone(), leases, slots)
     };
-    let bulk = pool(Lane::Bulk, settings.amqp.prefetch, settings.worker.slots);
+    let bulk = pool(Lane::Bulk, plan.prefetch, plan.slots);
     let interactive = pool(Lane::Interactive, INTERACTIVE_SLOTS, INTERACTIVE_SLOTS);
     let links = vec![bulk.link(), interactive.link()];
     let store = Some((store, bucket));

@@ -185,7 +185,8 @@ mod tests {
     #[test]
     fn values_that_make_no_sense_are_refused() {
         for (toml, key) in [
-            ("[worker]\nslots = 0", "worker.slots"),
+            ("[worker]\nmax_attempts_unfinished = 0", "worker.max_attempts_unfinished"),
+            ("[model]\nbatch_items = 0", "model.batch_items"),
             ("[watch]\ninterval_s = 0", "watch.interval_s"),
             ("[watch]\nhealth_addr = \"9634\"", "watch.health_addr"),
             ("[segment]\ntarget_max_s = 40.0", "segment.target_max_s"),

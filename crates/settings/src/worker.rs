@@ -27,7 +27,6 @@ impl Worker {
 
     pub(crate) fn checks(&self) -> Vec<Check> {
         vec![
-            Check::new("worker.slots", self.slots > 0, "must be at least 1"),
             Check::new("worker.max_attempts_unfinished", self.max_attempts_unfinished > 0, "must be at least 1"),
             Check::new(
                 "worker.job_timeout_s",

@@ -6,6 +6,10 @@ use domain::{Check, Role};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::thread::available_parallelism;
+
+/// Most threads and callers: more is a mistake.
+const MOST_THREADS: usize = 1024;
 
 /// What turning a file into an analysis depends on.
 #[derive(Debug, Clone, Deserialize)]
@@ -60,10 +64,10 @@ pub struct Model {
     pub dir: PathBuf,
     pub name: String,
     pub provider: Provider,
+    pub callers: usize,
     pub threads: usize,
     pub batch_seconds: f64,
     pub batch_items: usize,
-    pub batch_wait_ms: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -99,9 +103,54 @@ impl Segment {
     }
 }
 
+/// How a model is run on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Concurrency {
+    /// Threads that run the model at the same time, each a batch of its own.
+    pub callers: usize,
+    /// Threads of one run.
+    pub threads: usize,
+}
+
 impl Model {
+    /// `callers` and `threads`, with what they leave open taken from the processor cores of this process.
+    pub fn concurrency(&self) -> Concurrency {
+        self.concurrency_on(available_parallelism().map_or(1, usize::from))
+    }
+
+    fn concurrency_on(&self, cores: usize) -> Concurrency {
+        let (callers, threads) = match (self.callers, self.threads) {
+            (0, 0) => (cores, 1),
+            (0, threads) => (cores / threads, threads),
+            (callers, 0) => (callers, cores / callers),
+            both => both,
+        };
+        Concurrency { callers: callers.clamp(1, self.provider.max_callers()), threads: threads.max(1) }
+    }
+
     /// What the types can't express: ranges.
     pub fn checks(&self) -> Vec<Check> {
-        vec![Check::new("model.batch_items", self.batch_items > 0, "must be at least 1")]
+        vec![
+            Check::new("model.callers", self.callers <= MOST_THREADS, "must be 0 to 1024"),
+            Check::new("model.threads", self.threads <= MOST_THREADS, "must be 0 to 1024"),
+            Check::new("model.batch_items", (1..=1024).contains(&self.batch_items), "must be 1 to 1024"),
+            Check::new("model.batch_seconds", (1.0..=86_400.0).contains(&self.batch_seconds), "must be 1 to 86400"),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_and_threads_share_the_cores() {
+        let on_eight_cores = |callers, threads| {
+            let model = Model { callers, threads, ..Settings::default().model };
+            let Concurrency { callers, threads } = model.concurrency_on(8);
+            (callers, threads)
+        };
+        let settings = [(0, 0), (0, 2), (0, 16), (2, 0), (16, 0), (3, 5)];
+        assert_eq!(settings.map(|(c, t)| on_eight_cores(c, t)), [(8, 1), (4, 2), (1, 16), (2, 4), (16, 1), (3, 5)]);
     }
 }

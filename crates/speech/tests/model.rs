@@ -60,6 +60,29 @@ fn a_prediction_does_not_depend_on_the_batch() {
 }
 
 #[test]
+fn several_threads_run_one_session_at_the_same_time() {
+    let session = session(&default_model()).expect("the default model keeps the contract");
+    let sounds: Vec<_> = (0..6).map(|i| sound(MIN_SAMPLES + i * 11_003, i as f32)).collect();
+    let mut alone = session.caller().expect("a caller");
+    let expected: Vec<_> =
+        sounds.iter().map(|sound| alone.run(&[sound], true).expect("predictions").remove(0)).collect();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let mut caller = session.caller().expect("a caller");
+            let (sounds, expected) = (&sounds, &expected);
+            scope.spawn(move || {
+                for round in 0..40 {
+                    let i = (thread + round) % sounds.len();
+                    let prediction = caller.run(&[&sounds[i]], round % 2 == 0).expect("predictions").remove(0);
+                    assert_eq!(prediction.logits, expected[i].logits, "thread {thread}, round {round}, sound {i}");
+                    assert_eq!(prediction.embedding, expected[i].embedding, "thread {thread}, round {round}");
+                }
+            });
+        }
+    });
+}
+
+#[test]
 fn the_scores_of_frames_average_to_those_of_the_whole() {
     let mut session = session(&default_model()).expect("the default model keeps the contract");
     let prediction = &session.run(&[&sound(80_000, 1.0)], true).expect("predictions")[0];

@@ -158,7 +158,7 @@ impl JobProcessor {
         self.store.fetch(&job.object, &source, self.settings.audio.max_bytes).await?;
         timings.fetch_ms = ms(begun.elapsed());
 
-        let control = Arc::new(AnalysisControl::new(cancel.clone(), job.max_seconds));
+        let control = Arc::new(AnalysisControl::new(cancel.clone(), job.max_seconds, reporter.interactive()));
         reporter.stage("analyze");
         let following = reporter.follow(control.clone());
         let analysis = self.analyze(job, &source, folder.path(), control).await?;

@@ -24,6 +24,11 @@ impl ProgressReporter {
         Self { database: (lane == Lane::Interactive).then(|| database.clone()), job_id }
     }
 
+    /// Whether a person follows the job.
+    pub(super) fn interactive(&self) -> bool {
+        self.database.is_some()
+    }
+
     /// A stage begins.
     pub(super) fn stage(&self, stage: &'static str) {
         let Some(database) = self.database.clone() else { return };

@@ -46,7 +46,6 @@ impl Settings {
                 Topology::new(self).fits(),
                 "is too long: RabbitMQ's names of queues end at 255 bytes",
             ),
-            Check::new("amqp.prefetch", self.prefetch > 0, "must be at least 1: 0 means no limit to RabbitMQ"),
             Check::new(
                 "amqp.retry_delays_s",
                 (1..=10).contains(&self.retry_delays_s.len()),

@@ -72,7 +72,7 @@ impl Database {
         }
         let milliseconds = settings.statement_timeout_s.saturating_mul(1000).to_string();
         let pool = PgPoolOptions::new()
-            .max_connections(settings.max_connections)
+            .max_connections(settings.connections())
             .acquire_timeout(Duration::from_secs(settings.connect_timeout_s.max(1)))
             .after_connect(move |connection, _| {
                 let milliseconds = milliseconds.clone();

@@ -18,7 +18,15 @@ pub struct Settings {
     pub statement_timeout_s: u64,
 }
 
+/// Connections of a program that computes no other number.
+const CONNECTIONS: u32 = 8;
+
 impl Settings {
+    /// Most connections of this process.
+    pub(super) fn connections(&self) -> u32 {
+        if self.max_connections == 0 { CONNECTIONS } else { self.max_connections }
+    }
+
     /// What the types can't express.
     pub fn checks(&self) -> Vec<Check> {
         let url = self.url.expose_secret();
@@ -34,7 +42,6 @@ impl Settings {
                 "must be like postgres://USER:PASSWORD@HOST:PORT/DATABASE",
             ),
             Check::new("postgres.url", names_readable_files(url), "names a certificate or key file that can't be read"),
-            Check::new("postgres.max_connections", self.max_connections > 0, "must be at least 1"),
         ]
     }
 }

@@ -26,6 +26,8 @@ pub struct Analyzer {
     vad: VoiceDetector,
     inference: InferenceHandle,
     card: ModelCard,
+    /// Most segments of one recording that wait for their predictions.
+    max_pending: usize,
 }
 
 /// The result of analysing one file.
@@ -92,8 +94,10 @@ impl Analyzer {
             return Err(crate::model::ContractError::Name { dir, found: card.name, expected }.into());
         }
         tracing::info!(model = card.name, version = card.version, load_s = loaded.load_s, "model ready");
-        let inference = InferenceHandle::start(session, &settings.model)?;
-        Ok(Self { settings: settings.clone(), vad, inference, card })
+        let inference = InferenceHandle::start(&session, &settings.model)?;
+        // One recording alone keeps all callers busy, and each batch can be full.
+        let max_pending = settings.model.batch_items.max(2 * settings.model.concurrency().callers);
+        Ok(Self { settings: settings.clone(), vad, inference, card, max_pending })
     }
 
     /// The loaded model.
@@ -173,7 +177,7 @@ impl Analyzer {
             inference: &self.inference,
             control,
             frames,
-            max_pending: self.settings.model.batch_items,
+            max_pending: self.max_pending,
             pending: VecDeque::new(),
             wav: AudioFile::at(&out.join(AUDIO.0)),
             rows,
@@ -237,7 +241,7 @@ impl Sink for AnalysisSink<'_> {
         let SpeechSegment { track, index, start_sample, end_sample, samples } = segment;
         self.control.count_found();
         let begun = Instant::now();
-        let pending = self.inference.submit(Request { samples, frames: self.frames })?;
+        let pending = self.inference.submit(Request { samples, frames: self.frames, interactive: self.control.interactive })?;
         self.waited += begun.elapsed();
         self.pending.push_back((SegmentSpan { track, index, start_sample, end_sample }, pending));
         self.collect(self.max_pending)

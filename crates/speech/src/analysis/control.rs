@@ -10,14 +10,16 @@ pub struct AnalysisControl {
     pub cancel: CancellationToken,
     /// Longest recording, seconds, if shorter than `audio.max_seconds`.
     pub max_seconds: Option<u32>,
+    /// Whether a person waits: its segments are predicted before those of other analyses.
+    pub interactive: bool,
     found: AtomicU32,
     scored: AtomicU32,
 }
 
 impl AnalysisControl {
-    /// With this token and limit; nothing counted yet.
-    pub fn new(cancel: CancellationToken, max_seconds: Option<u32>) -> Self {
-        Self { cancel, max_seconds, ..Self::default() }
+    /// With this token, limit and priority; nothing counted yet.
+    pub fn new(cancel: CancellationToken, max_seconds: Option<u32>, interactive: bool) -> Self {
+        Self { cancel, max_seconds, interactive, ..Self::default() }
     }
 
     /// Segments found so far. More may follow.

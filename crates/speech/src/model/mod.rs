@@ -1,10 +1,13 @@
-//! The emotion model: its contract, its session on ONNX Runtime, and batching.
+//! The emotion model: its contract, its session on ONNX Runtime, and the threads that run it in batches.
 
 mod batch;
 mod contract;
+mod inference;
 pub mod provider;
+mod queue;
 mod session;
+mod shared;
 
-pub use batch::{InferenceHandle, PendingPrediction, Prediction, Request};
 pub use contract::{ContractError, ModelCard, Precision};
+pub use inference::{InferenceHandle, PendingPrediction, Prediction, Request};
 pub use session::{Loaded, Session};

@@ -6,7 +6,6 @@
 use ort::environment::Environment;
 use ort::session::builder::SessionBuilder;
 use ort::session::{RunOptions, Session};
-use std::thread::available_parallelism;
 
 domain::label_enum! {
     /// `model.provider` in the settings.
@@ -17,9 +16,15 @@ domain::label_enum! {
 }
 
 impl Provider {
-    /// A builder for a session on this device. `threads`: of one run; 0 for one per core.
+    /// Most threads that may run one session at the same time.
+    pub(crate) fn max_callers(self) -> usize {
+        match self {
+            Self::Cpu => usize::MAX,
+        }
+    }
+
+    /// A builder for a session on this device. `threads`: of one run.
     pub(super) fn session_builder(self, environment: &Environment, threads: usize) -> ort::Result<SessionBuilder> {
-        let threads = if threads == 0 { available_parallelism().map_or(1, usize::from) } else { threads };
         let builder = Session::builder(environment)?
             .with_intra_threads(threads)?
             // Spinning threads would take the cores from decoding.

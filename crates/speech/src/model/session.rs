@@ -8,16 +8,18 @@ use ort::value::TensorRef;
 use std::path::Path;
 
 use super::provider::Provider;
+use super::shared::SharedSession;
 use super::{ContractError, ModelCard, Precision, Prediction};
 use crate::runtime::Runtime;
 
 const INPUTS: [&str; 2] = ["waveform", "lengths"];
 const OUTPUTS: [&str; 4] = ["logits", "embedding", "frames", "frame_logits"];
 
-/// A verified model, ready to run. Not shared: one OS thread owns it.
+/// A verified model, ready to run by one thread. [`Session::caller`] makes another one for another thread.
 pub struct Session {
-    session: OrtSession,
+    session: SharedSession,
     card: ModelCard,
+    provider: Provider,
     utterance: RunOptions<HasSelectedOutputs>,
     frame: RunOptions<HasSelectedOutputs>,
 }
@@ -47,19 +49,34 @@ impl Session {
         let begun = std::time::Instant::now();
         let session = settings
             .provider
-            .session_builder(runtime.environment(), settings.threads)
+            .session_builder(runtime.environment(), settings.concurrency().threads)
             .and_then(|mut builder| builder.commit_from_file(dir.join("model.onnx")))
             .map_err(|e| ContractError::Runtime(e.to_string()))?;
         let load_s = begun.elapsed().as_secs_f64();
         check_names(&session)?;
-        let options = |outputs: &[&str]| {
-            run_options(settings.provider, outputs).map_err(|e| ContractError::Runtime(e.to_string()))
-        };
-        let (utterance, frame) = (options(&OUTPUTS[..2])?, options(&OUTPUTS)?);
-        let mut this = Self { session, card, utterance, frame };
+        let mut this = Self::with_options(SharedSession::new(session), card, settings.provider)
+            .map_err(|e| ContractError::Runtime(e.to_string()))?;
         let batch_difference = this.warm_up()?;
         let loaded = Loaded { card: this.card.clone(), load_s, batch_difference };
         Ok((this, loaded))
+    }
+
+    fn with_options(session: SharedSession, card: ModelCard, provider: Provider) -> ort::Result<Self> {
+        let (utterance, frame) = (run_options(provider, &OUTPUTS[..2])?, run_options(provider, &OUTPUTS)?);
+        Ok(Self { session, card, provider, utterance, frame })
+    }
+
+    /// The same model for another thread, on the same copy of its weights.
+    ///
+    /// # Errors
+    /// When ONNX Runtime has no memory left.
+    pub fn caller(&self) -> ort::Result<Self> {
+        Self::with_options(self.session.clone(), self.card.clone(), self.provider)
+    }
+
+    /// In which numbers the model computes.
+    pub fn precision(&self) -> Precision {
+        self.card.precision
     }
 
     /// Runs a batch: mono samples at 16 kHz each, at least [`MIN_SAMPLES`] long, of any lengths. Predictions are in
@@ -94,8 +111,8 @@ impl Session {
             INPUTS[0] => TensorRef::from_array_view(waveform.view()).map_err(to_failure)?,
             INPUTS[1] => TensorRef::from_array_view(lengths.view()).map_err(to_failure)?,
         ];
-        let outputs = self.session.run_with_options(inputs, options).map_err(to_failure)?;
-        unpack(&outputs, batch, self.card.embedding_dim, frames).map_err(failed)
+        let read = |outputs: &SessionOutputs<'_>| unpack(outputs, batch, self.card.embedding_dim, frames);
+        self.session.run(inputs, options, read).map_err(to_failure)?.map_err(failed)
     }
 
     /// The largest change of a score with the batch; refuses one that the card's precision does not explain.
