@@ -1,0 +1,97 @@
+//! The fleet against the bare model: `cargo bench -p emofleet-tests --bench throughput [-- JOBS [ROUNDS]]`.
+//!
+//! In turns, one worker process with default settings scores recordings of 3 to 9 s that wait in the queue, on services of
+//! its own; and as many callers as that worker has run the model alone on segments of the same lengths. Both on the cores of this
+//! machine, which the fleet shares with its services. Prints audio seconds per second, and the ratio of each round.
+
+use anyhow::{Context, Result};
+use speech::framing::SAMPLE_RATE;
+use speech::model::Session;
+use speech::runtime::Runtime;
+use sqlx::Row;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+use tests::ledger::{Entry, Ledger};
+use tests::rig::Rig;
+use tests::speech as voices;
+use worker::concurrency::Plan;
+
+/// Lengths of the recordings, seconds.
+const LENGTHS: [&str; 7] = ["3", "4", "5", "6", "7", "8", "9"];
+
+fn main() -> Result<()> {
+    let mut numbers = std::env::args().filter_map(|argument| argument.parse().ok());
+    let (jobs, rounds) = (numbers.next().unwrap_or(300), numbers.next().unwrap_or(3));
+    tokio::runtime::Runtime::new()?.block_on(compare(jobs, rounds))
+}
+
+async fn compare(jobs: usize, rounds: usize) -> Result<()> {
+    let mut rig = Rig::bring_up().await?;
+    let mut settings = rig.direct.clone();
+    settings.model.dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/default");
+    let plan = Plan::of(&settings);
+    println!("{plan:?}");
+    let sounds = LENGTHS.iter().map(|seconds| voices::encoded("a.wav", &["-ar", "16000", "-t", seconds]));
+    let sounds = sounds.collect::<Result<Vec<_>>>()?;
+    let entries: Vec<_> = (0..jobs).map(|i| Entry { bytes: sounds[i % sounds.len()].clone(), code: None }).collect();
+    let runtime = Runtime::load(&settings.runtime)?;
+    let (session, _) = Session::load(&runtime, &settings.model.dir, &settings.model)?;
+
+    let mut ratios = Vec::new();
+    for round in 0..rounds {
+        let name = format!("round-{round}");
+        let ledger = Ledger::hand_in(&rig, &name, &entries).await?;
+        rig.start_worker()?;
+        ledger.until(&rig, jobs).await?;
+        rig.kill_worker(0)?;
+        let audit = ledger.audit(&rig).await?;
+        anyhow::ensure!(audit.lost == 0 && audit.duplicated == 0, "{audit:?}");
+        let (fleet_s, lengths) = measured(&rig, &name).await?;
+        let audio_s: f64 = lengths.iter().sum();
+        let bare_s = tokio::task::block_in_place(|| bare(&session, &lengths, plan.model.callers))?;
+        println!(
+            "{name}: {jobs} jobs, {audio_s:.0} s of speech; fleet {:.1} audio s/s ({:.1} jobs/s), bare model {:.1} audio s/s, ratio {:.2}",
+            audio_s / fleet_s,
+            jobs as f64 / fleet_s,
+            audio_s / bare_s,
+            bare_s / fleet_s
+        );
+        ratios.push(bare_s / fleet_s);
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("median ratio {:.2}", ratios.get(ratios.len() / 2).context("at least one round")?);
+    Ok(())
+}
+
+/// Seconds from the first job that began to the last that was done, and the lengths of all segments in seconds.
+async fn measured(rig: &Rig, batch: &str) -> Result<(f64, Vec<f64>)> {
+    const SPAN: &str = "SELECT extract(epoch FROM max(finished_at) - min(started_at))::float8 AS seconds
+        FROM analyses a JOIN batches b ON b.id = a.batch_id WHERE b.name = $1";
+    const SEGMENTS: &str = "SELECT (s.end_s - s.start_s)::float8 AS seconds FROM segments s
+        JOIN analyses a USING (job_id) JOIN batches b ON b.id = a.batch_id WHERE b.name = $1 ORDER BY a.finished_at";
+    let span = sqlx::query(SPAN).bind(batch).fetch_one(rig.database.pool()).await?.try_get("seconds")?;
+    let segments = sqlx::query(SEGMENTS).bind(batch).fetch_all(rig.database.pool()).await?;
+    Ok((span, segments.iter().map(|row| row.try_get("seconds")).collect::<Result<_, _>>()?))
+}
+
+/// Seconds that so many callers take for segments of these lengths, one at a time each.
+fn bare(session: &Session, lengths: &[f64], callers: usize) -> Result<f64> {
+    let tone: Vec<f32> = (0..30 * SAMPLE_RATE).map(|i| (i as f32 * 0.05).sin() * 0.3).collect();
+    let next = AtomicUsize::new(0);
+    let sessions = (0..callers).map(|_| session.caller()).collect::<Result<Vec<_>, _>>()?;
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let work = |mut session: Session| {
+            while let Some(seconds) = lengths.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let samples = ((seconds * f64::from(SAMPLE_RATE)) as usize).clamp(400, tone.len());
+                session.run(&[&tone[..samples]], false)?;
+            }
+            anyhow::Ok(())
+        };
+        let work = &work;
+        let threads: Vec<_> = sessions.into_iter().map(|session| scope.spawn(move || work(session))).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().expect("no panic"))
+    })?;
+    Ok(begun.elapsed().as_secs_f64())
+}
