@@ -81,15 +81,15 @@ fn bare(session: &Session, lengths: &[f64], callers: usize) -> Result<f64> {
     let next = AtomicUsize::new(0);
     let sessions = (0..callers).map(|_| session.caller()).collect::<Result<Vec<_>, _>>()?;
     let begun = Instant::now();
+    let work = |mut session: Session| {
+        while let Some(seconds) = lengths.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let samples = ((seconds * f64::from(SAMPLE_RATE)) as usize).clamp(400, tone.len());
+            session.run(&[&tone[..samples]], false)?;
+        }
+        anyhow::Ok(())
+    };
+    let work = &work;
     std::thread::scope(|scope| {
-        let work = |mut session: Session| {
-            while let Some(seconds) = lengths.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let samples = ((seconds * f64::from(SAMPLE_RATE)) as usize).clamp(400, tone.len());
-                session.run(&[&tone[..samples]], false)?;
-            }
-            anyhow::Ok(())
-        };
-        let work = &work;
         let threads: Vec<_> = sessions.into_iter().map(|session| scope.spawn(move || work(session))).collect();
         threads.into_iter().try_for_each(|thread| thread.join().expect("no panic"))
     })?;

@@ -241,7 +241,8 @@ impl Sink for AnalysisSink<'_> {
         let SpeechSegment { track, index, start_sample, end_sample, samples } = segment;
         self.control.count_found();
         let begun = Instant::now();
-        let pending = self.inference.submit(Request { samples, frames: self.frames, interactive: self.control.interactive })?;
+        let pending =
+            self.inference.submit(Request { samples, frames: self.frames, interactive: self.control.interactive })?;
         self.waited += begun.elapsed();
         self.pending.push_back((SegmentSpan { track, index, start_sample, end_sample }, pending));
         self.collect(self.max_pending)

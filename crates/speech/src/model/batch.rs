@@ -47,11 +47,8 @@ mod tests {
     const LIMITS: BatchLimits = BatchLimits { items: 4, seconds: 30.0 };
 
     fn queue(seconds: &[usize]) -> VecDeque<Queued> {
-        let request = |s: &usize| Request {
-            samples: vec![0.0; s * SAMPLE_RATE as usize],
-            frames: false,
-            interactive: false,
-        };
+        let request =
+            |s: &usize| Request { samples: vec![0.0; s * SAMPLE_RATE as usize], frames: false, interactive: false };
         seconds.iter().map(|s| Queued::new(request(s)).0).collect()
     }
 
