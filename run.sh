@@ -11,6 +11,9 @@ usage() {
 ./run.sh status              services, workers, dispatcher, console and the latest batch
 ./run.sh logs [NAME]         follow the logs: worker-1, dispatcher, console, rabbitmq, postgres, s3; without a name, all workers
 ./run.sh env                 export lines of every setting, for  eval "$(./run.sh env)"  (they contain passwords)
+./run.sh model list          the models there are, and which one the workers run
+./run.sh model use NAME      emotion2vec+large, emotion2vec+base or emotion2vec+seed: downloads, exports, checks and measures it,
+                             then switches the workers over; `./run.sh model --help` has the options
 ./run.sh worker ARGS...      the worker program with these settings, e.g.  ./run.sh worker analyze call.wav
 ./run.sh producer ARGS...    the producer program, e.g.  ./run.sh producer enqueue ~/calls --wait
 ./run.sh dispatcher ARGS...  the dispatcher program, e.g.  ./run.sh dispatcher status
@@ -91,7 +94,7 @@ with_program() {
   else # no services yet: `worker analyze` needs none
     "$STACK_SCRIPTS/runtime.sh"
     export EMOFLEET__RUNTIME__ONNXRUNTIME="${EMOFLEET__RUNTIME__ONNXRUNTIME:-$RUNTIME/libonnxruntime.so}"
-    export EMOFLEET__MODEL__DIR="${EMOFLEET__MODEL__DIR:-$ROOT/models/default}"
+    eval "$(model_settings)"
   fi
   exec "$BUILT/$name" "$@"
 }
@@ -126,6 +129,11 @@ case "${1:-start}" in
   env)
     load_environment
     for name in $(compgen -e EMOFLEET | grep -v '^EMOFLEET_STARTED'); do printf 'export %s=%q\n' "$name" "${!name}"; done
+    ;;
+  model)
+    shift
+    if [[ "${1:-}" == use && -f "$ENV_FILE" ]]; then build; fi
+    exec "$STACK_SCRIPTS/model.sh" "$@"
     ;;
   worker | producer | dispatcher | console) with_program "$@" ;;
   -h | --help | help) usage ;;

@@ -43,6 +43,14 @@ check_containers() {
   [[ -z "${EMOFLEET_TEST_CONTAINERS:-}" ]] || tests/containers.sh || die "the containers do not work: see above."
 }
 
+# From recordings to a model file, with few steps and random weights to begin with; in the exporter's environment, which has torch.
+check_trainer() {
+  say "training of the default model, from nothing to the file"
+  EMOFLEET_SILERO="$STACK/tools/silero_vad.onnx" PYTHONDONTWRITEBYTECODE=1 \
+    "${EMOFLEET_EXPORT_VENV:-$STACK/exporter}/bin/python" -m pytest -q -p no:cacheprovider models/default/training_tests ||
+    die "train.sh does not get to a model: see above."
+}
+
 # Compares the exporter with FunASR itself, on narrow networks: no download of weights.
 check_exporter() {
   need_python_venv
@@ -74,10 +82,14 @@ need_browser
 trap stop_what_we_started EXIT
 EMOFLEET_STARTED_LIST="$started" "$STACK_SCRIPTS/up.sh" # not exported: a service that a test restarts must not be listed
 load_environment
+# Whatever model this stack runs: the tests know what the default model predicts.
+export EMOFLEET__MODEL__DIR="$DEFAULT_MODEL"
+unset EMOFLEET__MODEL__NAME
 if [[ $# -eq 0 ]]; then
   check_model
   check_containers
   check_exporter
+  check_trainer
 fi
 
 say "building and running the tests on: $EMOFLEET_STACK_KINDS"

@@ -13,5 +13,6 @@ export STACK_SCRIPTS
 . "$STACK_SCRIPTS/lib/wheels.sh"
 . "$STACK_SCRIPTS/lib/compose.sh"
 . "$STACK_SCRIPTS/lib/kinds.sh"
+. "$STACK_SCRIPTS/lib/model.sh"
 . "$STACK_SCRIPTS/lib/environment.sh"
 . "$STACK_SCRIPTS/lib/rust.sh"

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Trains, calibrates, exports and evaluates the default model:
-#   train.sh --data DIR --out DIR [--work DIR] [--device cpu|cuda] [--share N] [--leave-one-out] [--previous DIR]
+#   train.sh --data DIR --out DIR [--work DIR] [--device cpu|cuda] [--share N | --trial] [--leave-one-out] [--previous DIR]
 # Every stage keeps what it made under --work (default OUT/work), so that running it again goes on where it stopped.
 # --share: percent of the recipe's steps (default 100), for a quicker and worse model. --leave-one-out: also the runs that
 # calibration comes from (else its values are taken from metrics.json here). --previous: a model to be scored beside.
+# --trial: three steps of a few seconds each, to see that all stages work on this machine: a whole model file that knows
+# nothing. --python FILE: a Python that has the packages of requirements.lock; then nothing is installed.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-data=${EMOFLEET_DATA:-} out="" work="" device=cpu share=100 leave="" previous=()
+data=${EMOFLEET_DATA:-} out="" work="" device=cpu share=100 leave="" previous=() python="" steps=() repeats=40
 while (($#)); do
   case $1 in
     --data) data=$2 ;;
@@ -16,6 +18,12 @@ while (($#)); do
     --device) device=$2 ;;
     --share) share=$2 ;;
     --previous) previous=(--previous "$2") ;;
+    --python) python=$2 ;;
+    --trial)
+      steps=(--steps 3 --seconds 8 --save-every 1) repeats=2
+      shift
+      continue
+      ;;
     --leave-one-out)
       leave="emodb banglaser"
       shift
@@ -39,8 +47,10 @@ done
 data=$(realpath "$data") out=$(realpath -m "$out") work=$(realpath -m "${work:-$out/work}")
 mkdir -p "$out" "$work"
 
-# --device cuda needs a torch of your own that sees the GPU: PYTHON names it, and nothing is installed.
-if [[ $device == cpu ]]; then
+# --device cuda needs a torch of your own that sees the GPU: --python (or PYTHON) names it, and nothing is installed.
+if [[ -n $python ]]; then
+  PYTHON=$python
+elif [[ $device == cpu ]]; then
   venv=$work/venv
   if ! cmp -s "$here/requirements.lock" "$venv/installed.lock"; then
     echo "installing the locked packages into $venv (about 5 GB once unpacked)"
@@ -57,7 +67,11 @@ stage() {
   echo "== $1 ${*:2}"
   nice -n 19 "${PYTHON:-python3}" -m "trainer.$1" --data "$data" --work "$work" "${@:2}"
 }
-learn() { stage train --device "$device" --name "$1" --recipe "$2" --steps $(($3 * share / 100)) "${@:4}"; }
+learn() {
+  local few=(--steps $(($3 * share / 100)))
+  if ((${#steps[@]})); then few=("${steps[@]}"); fi
+  stage train --device "$device" --name "$1" --recipe "$2" "${few[@]}" "${@:4}"
+}
 stage audio
 stage codecs
 learn teacher teacher 900
@@ -71,5 +85,5 @@ for corpus in $leave; do
 done
 stage judge --device "$device" --names student
 stage calibrate --out "$out"
-stage evaluate --out "$out" "${previous[@]}"
+stage evaluate --out "$out" --repeats "$repeats" "${previous[@]}"
 echo "model.onnx, model.json and metrics.json are in $out"

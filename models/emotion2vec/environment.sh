@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by export.sh and test.sh: the exporter's own Python environment, created once from requirements.txt.
+# Sourced by export.sh, use.sh and test.sh: the exporter's own Python environment, created once from requirements.txt.
 # EMOFLEET_EXPORT_VENV is its folder. About 5 GB: PyTorch's package for Linux contains its GPU libraries.
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 VENV=${EMOFLEET_EXPORT_VENV:-${EMOFLEET_STACK_DIR:-$(cd "$HERE/../.." && pwd)/.stack}/exporter}
@@ -19,7 +19,9 @@ if [ "$(cat "$STAMP" 2>/dev/null)" != "$WANTED" ]; then
     set -o pipefail
     "$VENV/bin/python" -m pip install --disable-pip-version-check --no-cache-dir --progress-bar off --no-deps -r "$HERE/requirements.txt" |
       sed -u -n 's/^ *Downloading \(.*\/\)\?\([^ /]* ([0-9.]* [MG]B)\).*/  \2/p; s/^Installing.*/  unpacking/p'
-  ) >&2 || fail "pip failed (is PyPI, or the index of your pip configuration, reachable?); run it again to continue"
+  ) >&2 || fail "pip failed (is PyPI, or the index of your pip configuration, reachable?); run it again to continue. Without a
+network: export on a machine that has one (models/emotion2vec/README.md), copy the exported folder (model.onnx, model.json)
+to this one, and run: ./run.sh model use FOLDER"
   echo "$WANTED" >"$STAMP"
 fi
 export PYTHONPATH=$HERE PYTHONDONTWRITEBYTECODE=1

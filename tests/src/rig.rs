@@ -167,6 +167,32 @@ impl Rig {
         tokio::task::spawn_blocking(move || command(&script, &[verb], &folder)).await?
     }
 
+    /// Runs a script of the project on this stack, as an operator does, and gives what it printed. Its programs are those of
+    /// the tests' profile, which are built if need be.
+    ///
+    /// # Errors
+    /// When it fails; the message has what it printed.
+    pub fn script(&self, script: &str, arguments: &[&str]) -> Result<String> {
+        let release = self.folder.join("target/release");
+        if !release.exists() {
+            std::fs::create_dir_all(&release)?;
+            for program in ["worker", "producer", "console"] {
+                std::os::unix::fs::symlink(crate::programs::built(program)?, release.join(program))?;
+            }
+        }
+        let variables = [("CARGO_TARGET_DIR", self.folder.join("target"))];
+        output(&project(script), arguments, &self.folder, &variables)
+    }
+
+    /// The environment of a program that a script started, like `console`; `None` when it does not run.
+    pub fn environment_of(&self, program: &str) -> Option<BTreeMap<String, String>> {
+        let record = std::fs::read_to_string(self.folder.join(format!("run/{program}.pid"))).ok()?;
+        let text = std::fs::read(format!("/proc/{}/environ", record.split(' ').next()?)).ok()?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let pairs = text.split('\0').filter_map(|line| line.split_once('='));
+        Some(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
     /// The end of the workers' log, for a failed test's message.
     pub fn log_tail(&self) -> String {
         let text = std::fs::read_to_string(self.folder.join("workers.log")).unwrap_or_default();
@@ -201,6 +227,11 @@ fn share_runtime(folder: &Path) -> Result<()> {
 
 /// Runs a program on the stack in `folder`, with no service named in the environment.
 pub(crate) fn command(program: &str, arguments: &[&str], folder: &Path) -> Result<()> {
+    output(program, arguments, folder, &[]).map(drop)
+}
+
+/// The same, with more variables in the environment; gives what it printed.
+fn output(program: &str, arguments: &[&str], folder: &Path, variables: &[(&str, PathBuf)]) -> Result<String> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("EMOFLEET_")) {
@@ -209,13 +240,14 @@ pub(crate) fn command(program: &str, arguments: &[&str], folder: &Path) -> Resul
     let output = command
         .env("EMOFLEET_STACK_DIR", folder)
         .env("EMOFLEET_SERVICES", "native")
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .output()
         .with_context(|| format!("{program} can't be run"))?;
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     if !output.status.success() {
-        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
         bail!("{program} {arguments:?} failed:\n{said}");
     }
-    Ok(())
+    Ok(said)
 }
 
 /// What the stack's `env` file exports.

@@ -217,3 +217,29 @@ async fn dead_letters_are_shown_replayed_as_often_as_one_likes_and_dropped() {
     database.close().await;
     trial.end().await.unwrap();
 }
+
+#[tokio::test]
+async fn open_jobs_for_a_model_are_waited_for() {
+    let mut trial = Trial::new().unwrap();
+    let (database, jobs) = registered(&mut trial, &["a", "b", "c"]).await;
+    let settings = trial.settings.clone();
+    let wait = async |more: &[&str]| run(&settings, &[&["wait", "--model", "m"], more].concat()).await.unwrap();
+    assert_eq!(wait(&[]).await.0, Outcome::Done, "what was never published is in no queue");
+    database.mark_published(&jobs.iter().map(|job| job.job_id).collect::<Vec<_>>()).await.unwrap();
+
+    let (outcome, printed) = wait(&["--timeout", "1s"]).await;
+    assert_eq!((outcome, printed.as_str()), (Outcome::TimedOut, "3 jobs for m are open\n"));
+    assert_eq!(wait(&["--at-most", "3"]).await.0, Outcome::Done);
+    assert_eq!(run(&settings, &["wait", "--model", "other"]).await.unwrap().0, Outcome::Done);
+
+    done(&database, &jobs[0]).await;
+    let failure = Failure::new(FailureCode::AudioCorrupt, "x");
+    database.record_failed(&jobs[1], &failure, "w").await.unwrap();
+    let finishing = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        done(&database, &jobs[2]).await;
+    };
+    let ((outcome, printed), ()) = tokio::join!(wait(&["--timeout", "30s"]), finishing);
+    assert_eq!((outcome, printed.as_str()), (Outcome::Done, "0 jobs for m are open\n"));
+    trial.end().await.unwrap();
+}

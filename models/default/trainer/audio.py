@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 
 from .corpus import Clip, data_dir, read_clips
+from .files import write
 from .segmenter import segments
 from .telephone import LINE_RATE, doubled
 from .voice_activity import Silero, probabilities
@@ -80,16 +81,11 @@ def cut(clips: list[Clip], work: Path) -> None:
                 parts.append(waves[number][first:last])
                 position += last - first
         print(f"cut {min(start + GROUP, len(clips))} of {len(clips)} recordings", flush=True)
-    np.save(work / "audio.npy", np.concatenate(parts))
-    table = np.array(rows, np.int64)
-    np.savez(
-        work / "segments.npz",
-        clip=table[:, 0],
-        offset=table[:, 1],
-        length=table[:, 2],
-        speech=table[:, 3:5],
-        served=table[:, 5:7],
-    )
+    write(work / "audio.npy", lambda file: np.save(file, np.concatenate(parts)))
+    columns = np.split(np.array(rows, np.int64), [1, 2, 3, 5], axis=1)
+    arrays = dict(zip(("clip", "offset", "length"), (column[:, 0] for column in columns), strict=False))
+    arrays |= {"speech": columns[3], "served": columns[4]}
+    write(work / "segments.npz", lambda file: np.savez(file, **arrays))
 
 
 if __name__ == "__main__":

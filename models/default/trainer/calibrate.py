@@ -16,6 +16,7 @@ from .alarms import THRESHOLDS, Ordinary
 from .audio import Audio
 from .corpus import Clip, data_dir, read_clips
 from .export import write
+from .files import made_after
 from .judged import Judged
 from .labels import KNOWN, LABELS
 from .metrics import calibration_error, softmax
@@ -96,14 +97,18 @@ def alerts(found: list[Ordinary]) -> dict:
     """The lowest threshold at which the built-in rule is wrong seldom enough, clean and over the line."""
     hours = float(found[0].seconds.sum()) / 3600
     per_call = {t: 100 * CALL_HOURS * max(one.alarms(t) for one in found) / hours for t in THRESHOLDS}
-    threshold = next(t for t in THRESHOLDS if t >= 0.5 and per_call[t] <= ALARMS_PER_100_CALLS)
+    quiet = (t for t in THRESHOLDS if t >= 0.5 and per_call[t] <= ALARMS_PER_100_CALLS)
+    threshold = next(quiet, THRESHOLDS[-1])
     rate = round(per_call[threshold], 2)
     return {"angry": {"threshold": threshold, "in_a_row": 2, "false_alarms_per_100_ordinary_calls": rate}}
 
 
 def calibrate(clips: list[Clip], work: Path, out: Path) -> None:
+    judgements = [work / "judged-student.npz", *work.glob("judged-loco-*.npz")]
+    if (work / "calibration.json").exists() and made_after(out / "model.json", work / "student.pt", *judgements):
+        return
     audio = Audio(work)
-    student = Judged.read(work / "judged-student.npz", clips, audio)
+    student = Judged.read(judgements[0], clips, audio)
     runs = {
         path.stem.removeprefix("judged-loco-"): Judged.read(path, clips, audio)
         for path in sorted(work.glob("judged-loco-*.npz"))

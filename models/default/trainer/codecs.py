@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .audio import Audio
+from .files import write
 from .telephone import LINE_RATE, SUBTYPES, band_pass_halved, doubled, through
 
 WIDE_SHARE = 0.3
@@ -42,8 +43,7 @@ def code_all(work: Path, seed: int, threads: int) -> None:
         for number, _ in enumerate(pool.map(one, range(len(audio)))):
             if number % 2000 == 0:
                 print(f"coded {number} of {len(audio)} segments", flush=True)
-    np.save(work / "coded.partial.npy", out)
-    (work / "coded.partial.npy").rename(work / "coded.npy")
+    write(work / "coded.npy", lambda file: np.save(file, out))
 
 
 if __name__ == "__main__":

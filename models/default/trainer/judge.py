@@ -13,6 +13,7 @@ from .audio import Audio
 from .batches import by_length, pad
 from .conditions import CONDITIONS
 from .corpus import ACTED, Clip, data_dir, read_clips
+from .files import made_after, write
 from .student import Student
 from .train import load
 
@@ -73,7 +74,11 @@ def answers(student: Student, waves: list[np.ndarray], device: str) -> tuple[np.
 
 
 def judge(clips: list[Clip], work: Path, names: list[str], device: str, threads: int, conditions: list[str]) -> None:
-    """Writes judged-NAME.npz for every checkpoint NAME.pt: `number` [n], and per condition its answers."""
+    """Writes judged-NAME.npz for every checkpoint NAME.pt that has changed since: `number` [n], and per condition its
+    answers."""
+    names = [name for name in names if not made_after(work / f"judged-{name}.npz", work / f"{name}.pt")]
+    if not names:
+        return
     audio = Audio(work)
     chosen = judged(clips, audio)
     students = {name: load(work / f"{name}.pt", device) for name in names}
@@ -90,7 +95,7 @@ def judge(clips: list[Clip], work: Path, names: list[str], device: str, threads:
     for name, student in students.items():
         found[name] |= {"train.number": sample, "train.embeddings": answers(student, waves, device)[1]}
     for name, arrays in found.items():
-        np.savez_compressed(work / f"judged-{name}.npz", **arrays)
+        write(work / f"judged-{name}.npz", partial(np.savez_compressed, **arrays))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from .labels import KNOWN
 from .recipe import RECIPES, Recipe
 from .student import EMBEDDING, SMALL, TEACHER, Shape, Student, measure, new_student
 
-SAVE_EVERY = 500
+# Steps between checkpoints: a run that is killed loses so many.
+SAVE_EVERY = 100
 # Batches that the scales of features are measured on.
 MEASURED = 12
 
@@ -127,7 +128,7 @@ class Run:
             torch._foreach_lerp_(list(self.average.parameters()), list(self.student.parameters()), 1 - decay)
         return float(loss.detach()) if self.step_number % 50 == 0 else 0.0
 
-    def run(self) -> None:
+    def run(self, save_every: int = SAVE_EVERY) -> None:
         started, begun = time.time(), self.step_number
         while self.step_number < self.recipe.steps:
             loss = self.step()
@@ -137,7 +138,7 @@ class Run:
                     f"{self.path.stem} step {self.step_number}/{self.recipe.steps} loss {loss:.3f} {pace:.2f}/s",
                     flush=True,
                 )
-            if self.step_number % SAVE_EVERY == 0 or self.step_number == self.recipe.steps:
+            if self.step_number % save_every == 0 or self.step_number == self.recipe.steps:
                 self.save()
 
     def save(self) -> None:
@@ -178,9 +179,13 @@ def main() -> None:
     )
     parser.add_argument("--recipe", default="first", choices=tuple(RECIPES))
     parser.add_argument("--steps", type=int, help="other than the recipe's")
+    parser.add_argument("--seconds", type=float, help="of sound in a step, other than the recipe's")
+    parser.add_argument("--save-every", type=int, default=SAVE_EVERY, help="steps between checkpoints")
     arguments = parser.parse_args()
     recipe = RECIPES[arguments.recipe]
-    recipe = dataclasses.replace(recipe, steps=arguments.steps or recipe.steps)
+    recipe = dataclasses.replace(
+        recipe, steps=arguments.steps or recipe.steps, seconds=arguments.seconds or recipe.seconds
+    )
     shape = TEACHER if arguments.recipe == "teacher" else SMALL
     Run(
         read_clips(data_dir(arguments.data)),
@@ -192,7 +197,7 @@ def main() -> None:
         arguments.leave_out,
         arguments.teacher,
         arguments.start,
-    ).run()
+    ).run(arguments.save_every)
 
 
 if __name__ == "__main__":

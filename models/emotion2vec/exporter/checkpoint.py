@@ -58,7 +58,13 @@ class Weights:
     """
 
     def __init__(self, path: Path, scope_map: list[str]) -> None:
-        stored = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        try:
+            stored = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except Exception as failure:  # of the archive, the pickle or the file
+            raise ExportError(
+                f"{path} can't be read as a checkpoint ({type(failure).__name__}): "
+                "the download is incomplete or damaged. Download it again."
+            ) from failure
         # FunASR unwraps these in this order, each if present.
         for wrapper in ("state_dict", "model_state_dict", "model"):
             stored = stored.get(wrapper, stored)

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,16 +15,16 @@ from .check import check_example, compare, recordings_to_check, table
 from .checkpoint import CheckpointFiles, Weights, locate, read_config
 from .comparison import Contestant, real_speech, run
 from .errors import ExportError
-from .hub import OWNERS, obtain
+from .hub import obtain
 from .labels import read_labels
 from .network import write_network
 from .reference import Reference
 from .runtime import Model
-from .speech import SAMPLE_RATE
+from .speech import SAMPLE_RATE, Recording
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = _parse(arguments)
+    options = parse(arguments)
     logging.disable(logging.WARNING)  # FunASR's notices about optional packages
     try:
         export(options)
@@ -43,12 +44,28 @@ class Source:
     weights: Weights
 
 
-def export(options: argparse.Namespace) -> None:
-    """Raises `ExportError`. Writes model.json only after all checks have passed; the worker loads no model without."""
-    files = locate(obtain(options.source, options.hub))
+@dataclass(frozen=True)
+class Measured:
+    """Scores and times of both precisions on the same speech."""
+
+    fp32: Contestant
+    int8: Contestant
+    speech: list[Recording]
+
+
+def export(
+    options: argparse.Namespace, cut: Callable[[list[Recording]], list[Recording]] = lambda recordings: recordings
+) -> Measured | None:
+    """Raises `ExportError`. Writes model.json only after all checks have passed; the worker loads no model without.
+
+    With `--int8`, returns what was measured on the real speech, after `cut`.
+    """
+    folder, name = obtain(options.source, options.hub, options.out / "checkpoint")
+    options.name = options.name or name
+    files = locate(folder)
     labels = read_labels(files.tokens)
-    # Asked for before the long work: it would be a pity to refuse after it.
-    speech = real_speech(options.check_audio, options.data) if options.int8 else []
+    # Before the long work, so that a refusal does not come after it.
+    speech = cut(real_speech(options.check_audio, options.data)) if options.int8 else []
     config = read_config(files)
     source = Source(files, labels, read_architecture(config), Weights(files.weights, config.get("scope_map") or []))
 
@@ -58,20 +75,17 @@ def export(options: argparse.Namespace) -> None:
     _check(source, model, reference, options)
     _describe(source, target, options, "fp32")
 
-    if options.int8:
-        small = _write(source, options.out / "int8", "int8")
-        quantised = Model(small, options.threads)
-        comparison = run(
-            [
-                Contestant("FunASR", reference.score),
-                Contestant("fp32", lambda waveform: model.run([waveform]).scores[0]),
-                Contestant("int8", lambda waveform: quantised.run([waveform]).scores[0]),
-            ],
-            speech,
-        )
-        print(f"\n{comparison}\n")
-        small.with_name("comparison.md").write_text(comparison + "\n", encoding="utf-8")
-        _describe(source, small, options, "int8")
+    if not options.int8:
+        return None
+    small = _write(source, options.out / "int8", "int8")
+    quantised = Model(small, options.threads)
+    fp32 = Contestant("fp32", lambda waveform: model.run([waveform]).scores[0])
+    int8 = Contestant("int8", lambda waveform: quantised.run([waveform]).scores[0])
+    comparison = run([Contestant("FunASR", reference.score), fp32, int8], speech)
+    print(f"\n{comparison}\n")
+    small.with_name("comparison.md").write_text(comparison + "\n", encoding="utf-8")
+    _describe(source, small, options, "int8")
+    return Measured(fp32, int8, speech)
 
 
 def _write(source: Source, folder: Path, precision: str) -> Path:
@@ -103,18 +117,23 @@ def _check(source: Source, model: Model, reference: Reference, options: argparse
 
 
 def _describe(source: Source, target: Path, options: argparse.Namespace, precision: str) -> None:
-    name = options.name or source.files.folder.resolve().name
+    name = options.name
     version = options.version or sha256(source.files.weights)[:12]
     name = name if precision == "fp32" else f"{name}_{precision}"
     card = write_card(target, name, version, source.labels, source.architecture, source.weights.taken(), precision)
     print(f"wrote {card}")
 
 
-def _parse(arguments: list[str] | None) -> argparse.Namespace:
+def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="export.sh", description=__doc__)
     parser.add_argument("source", help="a checkpoint folder, or a name on the hub such as iic/emotion2vec_plus_large")
     parser.add_argument("--out", type=Path, required=True, help="folder for model.onnx and model.json")
-    parser.add_argument("--hub", choices=sorted(OWNERS), default="modelscope", help="where to download a name from")
+    parser.add_argument(
+        "--hub",
+        choices=("ms", "hf"),
+        type=lambda text: {"modelscope": "ms", "huggingface": "hf"}.get(text, text),
+        help="where to download a name from (default: ModelScope, then Hugging Face)",
+    )
     parser.add_argument("--name", help="name in model.json (default: the checkpoint folder's)")
     parser.add_argument(
         "--version", help="version in model.json (default: the first 12 digits of the SHA-256 of model.pt)"

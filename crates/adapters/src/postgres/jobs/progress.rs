@@ -74,6 +74,16 @@ impl Database {
         progress.map_err(|e| errors::failure(&e))
     }
 
+    /// How many jobs for this model are queued, retried or in work.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn open_jobs(&self, model: &str) -> Result<u64, Failure> {
+        const OPEN: &str = include_str!("open.sql");
+        let open: Result<i64, _> = sqlx::query_scalar(OPEN).bind(model).fetch_one(self.pool()).await;
+        open.map(|count| count.try_into().unwrap_or_default()).map_err(|e| errors::failure(&e))
+    }
+
     /// The newest batches first.
     ///
     /// # Errors

@@ -1,0 +1,186 @@
+#!/usr/bin/env bash
+# The model that the workers run:  ./run.sh model list | use NAME [options]
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$STACK_SCRIPTS/lib/program.sh"
+
+usage() {
+  cat <<'TEXT'
+./run.sh model list                     the models there are; * marks the one that workers run
+./run.sh model use emotion2vec+large    the published model: downloads it, exports it to ONNX, checks it against FunASR, measures
+                                        fp32 and int8 here, takes one, and switches the workers over (also +base, +seed)
+./run.sh model use default              back to the small model of the repository
+./run.sh model use FOLDER               a folder with model.onnx and model.json, such as an export from another machine
+
+Options of `use`
+  --from ms|hf|FOLDER      ModelScope, Hugging Face, or a folder into which the model's files were copied. Without it, whichever
+                           hub answers, ModelScope first. A mirror is named by MODELSCOPE_ENDPOINT or HF_ENDPOINT
+  --precision fp32|int8    instead of the one that the measurement takes
+  --speech FOLDER          recordings to measure on, best of your own calls; without it the samples
+  --now                    does not wait until the open jobs for the old model are done
+  --timeout TIME           longest wait for them (2h); then nothing is changed
+
+A download goes on where it was interrupted. Everything is kept in .stack/models; 5 GB more are taken by the Python packages
+of the export (.stack/exporter). A folder is named with a slash (./large), so that it is not taken for a model's name.
+TEXT
+}
+
+# folder_of NAME: where the repository of a published model is kept, like emotion2vec_plus_large.
+folder_of() { printf '%s' "$MODELS/${1/+/_plus_}"; }
+
+# row NAME FOLDER TEXT: one line of the list.
+row() {
+  local mark=' '
+  [[ "$(model_dir)" != "$2" ]] || mark='*'
+  printf '%s %-20s %s\n' "$mark" "$1" "$3"
+}
+
+list() {
+  local name exported
+  row default "$DEFAULT_MODEL" "part of the repository, for trying out"
+  for name in "${MODEL_NAMES[@]}"; do
+    exported="$(folder_of "$name")/exported"
+    if [[ ! -f "$exported/choice.json" ]]; then
+      row "$name" - "not here yet: ./run.sh model use $name"
+    else
+      row "$name" "$exported" "fp32, $(du -sLh "$exported/model.onnx" | cut -f1), $exported"
+      row "$name" "$exported/int8" "int8, $(du -sLh "$exported/int8/model.onnx" | cut -f1), $exported/int8"
+    fi
+  done
+  case "$(model_dir)" in
+    "$DEFAULT_MODEL" | "$MODELS"/*) ;;
+    *) row "$(chosen NAME)" "$(model_dir)" "$(model_dir)" ;;
+  esac
+}
+
+# prepare NAME OPTIONS... : downloads, exports and measures a published model; prints its folder.
+prepare() {
+  need python3 python3
+  need_python_venv
+  mkdir -p "$MODELS" || die "$MODELS can't be made: change the permissions of $STACK, or name another folder with EMOFLEET_STACK_DIR."
+  EMOFLEET_STACK_DIR="$STACK" "$ROOT/models/emotion2vec/use.sh" "$@" --models "$MODELS"
+}
+
+# workers: the numbers of those that run.
+workers() {
+  local record
+  for record in "$STACK"/run/worker-*.pid; do
+    [[ -e "$record" ]] || continue
+    record="${record##*/worker-}" record="${record%.pid}"
+    if running "worker-$record"; then printf '%s\n' "$record"; fi
+  done
+}
+
+# wait_for_jobs MODEL AT_MOST TIME: false when more are open after that time.
+wait_for_jobs() { "$BUILT/producer" --no-wait-for-services wait --model "$1" --at-most "$2" --timeout "$3" >/dev/null; }
+
+# Jobs carry the name of their model, and a worker does only those for its own. So the old workers do theirs first; the
+# console, which makes new ones, stops for the last few.
+finish_jobs() {
+  local old="$1" time="$2" status=0
+  trap 'give_up "interrupted; nothing was changed"' INT TERM
+  say "waiting until the open jobs for $old are done"
+  wait_for_jobs "$old" 20 "$time" || status=$?
+  if ((status == 0)) && running console; then "$STACK_SCRIPTS/console.sh" stop; fi
+  ((status != 0)) || wait_for_jobs "$old" 0 "$time" || status=$?
+  case "$status" in
+    0) ;;
+    4) give_up "jobs for $old are still open after $time. Try again later, with a longer --timeout, or with --now: then those
+        jobs are tried again for half an hour and become dead letters (model.mismatch), which \`producer dlq replay\` sends
+        to workers with that model. Nothing was changed" ;;
+    *) give_up "the open jobs for $old could not be counted (producer's exit code $status): are the services running? Nothing was changed" ;;
+  esac
+  trap - INT TERM
+}
+
+# give_up SENTENCE: the console goes on as it was.
+give_up() {
+  if ((console)); then "$STACK_SCRIPTS/console.sh" start; fi
+  die "$1."
+}
+
+# switch_to FOLDER: every running program of this stack. SIGTERM drains a worker: what it has is finished or handed back.
+switch_to() {
+  local number failed=0
+  remember_model "$1"
+  load_environment
+  for number in $(workers); do
+    "$STACK_SCRIPTS/worker.sh" start "$number" || failed=1
+    ((failed == 0)) || return 1
+  done
+  if ((console)); then "$STACK_SCRIPTS/console.sh" start || return 1; fi
+}
+
+console=0 # whether it ran when we came
+
+# use_folder FOLDER NOW TIME
+use_folder() {
+  local new="$1" now="$2" time="$3" old old_name name
+  old="$(model_dir)" old_name="$(model_name "$(model_dir)")" name="$(model_name "$new")"
+  [[ -n "$name" ]] || die "$new/model.json names no model: is it complete?"
+  if [[ ! -f "$ENV_FILE" ]]; then
+    remember_model "$new"
+    say "the next ./run.sh starts with $name"
+    return
+  fi
+  load_environment
+  [[ -x "$BUILT/worker" && -x "$BUILT/producer" ]] || die "the programs are not built yet: ./run.sh model use builds them."
+  "$BUILT/worker" model check "$new" >&2 || die "the fleet can't run $new: see above. Nothing was changed."
+  if running console; then console=1; fi
+  if [[ "$name" != "$old_name" && "$now" == 0 && -n "$(workers)" ]]; then finish_jobs "$old_name" "$time" 8>&-; fi
+  # 8 is the lock of this script; programs that keep running must not inherit it.
+  if ! (switch_to "$new") 8>&-; then
+    say "going back to $old_name"
+    (switch_to "$old") 8>&- || die "neither model starts: see above. ./run.sh tries $old_name again."
+    die "a worker did not start with $name (see above); $old_name is in use again."
+  fi
+  say "workers run $name, from $new"
+  note "producers and consoles on other machines need EMOFLEET__MODEL__NAME=$name; their workers also EMOFLEET__MODEL__DIR"
+}
+
+use() {
+  local name="${1:-}" folder now=0 time=2h
+  local -a options=()
+  [[ -n "$name" ]] || { usage >&2 && die "which model?"; }
+  shift
+  while (($#)); do
+    case "$1" in
+      --now) now=1 ;;
+      --timeout | --from | --precision | --speech)
+        (($# > 1)) || die "$1 needs a value."
+        if [[ "$1" == --timeout ]]; then time="$2"; else options+=("$1" "$2"); fi
+        shift
+        ;;
+      *) die "'$1' is not an option of ./run.sh model use; ./run.sh model --help lists them." ;;
+    esac
+    shift
+  done
+  forget_own_model
+  [[ -z "${EMOFLEET__MODEL__DIR:-}" ]] ||
+    die "EMOFLEET__MODEL__DIR is set to $EMOFLEET__MODEL__DIR in this shell, and would win over the chosen model: unset it first."
+  exec 8>"$STACK/model.lock"
+  flock -n 8 || die "another ./run.sh model is at work."
+  case "$name" in
+    default) folder="$DEFAULT_MODEL" ;;
+    emotion2vec+large | emotion2vec+base | emotion2vec+seed) folder="$(prepare "$name" "${options[@]}")" || exit 1 ;;
+    */*)
+      [[ -f "$name/model.json" && -f "$name/model.onnx" ]] || die "$name holds no model.onnx and model.json."
+      folder="$(realpath "$name")"
+      ;;
+    *) die "there is no model '$name': default, ${MODEL_NAMES[*]}, or a folder with model.onnx and model.json (with a slash, like ./$name)." ;;
+  esac
+  [[ "$name" == emotion2vec+* || ${#options[@]} == 0 ]] || die "${options[0]} is for published models; $name is here already."
+  use_folder "$folder" "$now" "$time"
+}
+
+case "${1:-}" in
+  list) list ;;
+  use)
+    shift
+    use "$@"
+    ;;
+  -h | --help | help) usage ;;
+  *)
+    usage >&2
+    die "'./run.sh model ${1:-}' is not a command: list and use are."
+    ;;
+esac
