@@ -133,7 +133,7 @@ use_folder() {
     (switch_to "$old") 8>&- || die "neither model starts: see above. ./run.sh tries $old_name again."
     die "a worker did not start with $name (see above); $old_name is in use again."
   fi
-  say "workers run $name, from $new"
+  if [[ -n "$(workers)" ]]; then say "workers run $name, from $new"; else say "the next ./run.sh starts workers with $name, from $new"; fi
   note "producers and consoles on other machines need EMOFLEET__MODEL__NAME=$name; their workers also EMOFLEET__MODEL__DIR"
 }
 

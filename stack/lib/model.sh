@@ -18,7 +18,7 @@ model_dir() {
 }
 
 # model_name FOLDER: the name that jobs carry, from its model.json.
-model_name() { sed -nE 's/^[[:space:]]*"name"[[:space:]]*:[[:space:]]*"([^"]*)".*/\1/p' "$1/model.json" | head -n 1; }
+model_name() { grep -oE '"name"[[:space:]]*:[[:space:]]*"[^"]*"' "$1/model.json" | head -n 1 | cut -d'"' -f4 || true; }
 
 # model_settings: export lines for the environment of the programs; see lib/environment.sh. EMOFLEET_STACK_MODEL tells these
 # lines' folder from one that the user names.
