@@ -7,8 +7,8 @@ import numpy as np
 from .comparison import Contestant
 from .speech import SAMPLE_RATE, Recording
 
-# With less speech than this, agreement may be luck.
-LEAST_SEGMENTS, LEAST_SECONDS = 20, 60.0
+# With less speech than this, or when nearly all of it is one emotion, agreement says little.
+LEAST_SEGMENTS, LEAST_SECONDS, LEAST_EMOTIONS = 20, 60.0, 3
 # int8 must agree with fp32 this often on the first emotion, and leave all nine scores of nearly all segments (SHARE)
 # within CHANGE: alerts compare scores with thresholds that are given to a twentieth.
 LEAST_AGREEMENT, SHARE, CHANGE = 0.98, 0.95, 0.05
@@ -55,6 +55,13 @@ def choose(fp32: Contestant, int8: Contestant, speech: list[Recording]) -> Choic
             "fp32",
             f"{measured}; that is too little speech to trust int8 on (at least {LEAST_SEGMENTS} segments and "
             f"{LEAST_SECONDS:.0f} s: give recordings of yours with --speech FOLDER)",
+        )
+    emotions = len(set(exact.argmax(axis=1).tolist()))
+    if emotions < LEAST_EMOTIONS:
+        return Choice(
+            "fp32",
+            f"{measured}; but fp32 predicts only {emotions} of the nine emotions for them, so agreement says little "
+            f"(at least {LEAST_EMOTIONS}: give more varied recordings with --speech FOLDER)",
         )
     doubts = []
     if agreement < LEAST_AGREEMENT:

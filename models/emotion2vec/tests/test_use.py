@@ -146,31 +146,37 @@ def test_recordings_that_can_not_be_read_are_left_out(place, capsys):
     assert "no recordings" in capsys.readouterr().err
 
 
-def measured(changes: list[float], gain: float, others: int = 0) -> tuple[Contestant, Contestant, list[Recording]]:
+def measured(
+    changes: list[float], gain: float, others: int = 0, emotions: int = 3
+) -> tuple[Contestant, Contestant, list[Recording]]:
     """Contestants whose scores differ by `changes` from segment to segment, `others` with another first emotion."""
-    exact = np.tile(np.array([0.6, 0.3] + [0.1 / 7] * 7), (len(changes), 1))
+    first = np.array([0.6, 0.3] + [0.1 / 7] * 7)
+    exact = np.array([np.roll(first, index % emotions) for index in range(len(changes))])
     quantised = exact.copy()
-    for row, change in zip(quantised, changes, strict=True):
-        row[:2] += (-change, change)
-    quantised[:others, :2] = quantised[:others, 1::-1]
+    for index, change in enumerate(changes):
+        at = [index % emotions, index % emotions + 1]
+        quantised[index, at] += (-change, change)
+        if index < others:
+            quantised[index, at] = quantised[index, at[::-1]]
     fp32 = Contestant("fp32", None, list(exact), processor=[gain] * len(changes))
     int8 = Contestant("int8", None, list(quantised), processor=[1.0] * len(changes))
     return fp32, int8, [Recording(Path("x"), np.zeros(3 * SAMPLE_RATE, dtype=np.float32))] * len(changes)
 
 
 @pytest.mark.parametrize(
-    ("changes", "gain", "others", "precision", "why"),
+    ("changes", "gain", "others", "emotions", "precision", "why"),
     [
-        ([0.01] * 40, 2.0, 0, "int8", "the same first emotion in 100%"),
-        ([0.01] * 40, 1.2, 0, "fp32", "fp32 must take at least 1.3 times as long"),
-        ([0.08] * 40, 2.0, 0, "fp32", "no score may change by more than 0.05"),
-        ([0.01] * 39 + [0.08], 2.0, 0, "int8", "of 95% of them"),
-        ([0.01] * 40, 2.0, 2, "fp32", "at least 98% of the first emotions"),
-        ([0.01] * 19, 2.0, 0, "fp32", "too little speech"),
+        ([0.01] * 40, 2.0, 0, 3, "int8", "the same first emotion in 100%"),
+        ([0.01] * 40, 1.2, 0, 3, "fp32", "fp32 must take at least 1.3 times as long"),
+        ([0.08] * 40, 2.0, 0, 3, "fp32", "no score may change by more than 0.05"),
+        ([0.01] * 39 + [0.08], 2.0, 0, 3, "int8", "of 95% of them"),
+        ([0.01] * 40, 2.0, 2, 3, "fp32", "at least 98% of the first emotions"),
+        ([0.01] * 19, 2.0, 0, 3, "fp32", "too little speech"),
+        ([0.01] * 40, 2.0, 0, 2, "fp32", "only 2 of the nine emotions"),
     ],
 )
-def test_int8_is_taken_where_it_is_faster_and_says_the_same(changes, gain, others, precision, why):
-    choice = choose(*measured(changes, gain, others))
+def test_int8_is_taken_where_it_is_faster_and_says_the_same(changes, gain, others, emotions, precision, why):
+    choice = choose(*measured(changes, gain, others, emotions))
 
     assert choice.precision == precision
     assert why in choice.why
