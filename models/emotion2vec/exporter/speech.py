@@ -1,5 +1,7 @@
 """Recordings to compare models on: files the user gives, and synthetic voices when there are none."""
 
+import contextlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +21,12 @@ class Recording:
 
 def read(path: Path) -> Recording:
     """Reads with FunASR's own loader, so that both sides of a comparison hear the same samples."""
-    from funasr.utils.load_utils import load_audio_text_image_video
+    # It prints notices about packages that other models would need.
+    with contextlib.redirect_stdout(io.StringIO()):
+        from funasr.utils.load_utils import load_audio_text_image_video
 
-    return Recording(path, np.asarray(load_audio_text_image_video(str(path), fs=SAMPLE_RATE), dtype=np.float32))
+        samples = load_audio_text_image_video(str(path), fs=SAMPLE_RATE)
+    return Recording(path, np.asarray(samples, dtype=np.float32))
 
 
 def synthesise(folder: Path, seconds: list[float], seed: int = 7) -> list[Path]:
