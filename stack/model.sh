@@ -134,7 +134,8 @@ use_folder() {
     die "a worker did not start with $name (see above); $old_name is in use again."
   fi
   if [[ -n "$(workers)" ]]; then say "workers run $name, from $new"; else say "the next ./run.sh starts workers with $name, from $new"; fi
-  note "producers and consoles on other machines need EMOFLEET__MODEL__NAME=$name; their workers also EMOFLEET__MODEL__DIR"
+  note "restart what you started yourself (./run.sh producer watch). On other machines, producers and consoles need"
+  note "EMOFLEET__MODEL__NAME=$name, and workers EMOFLEET__MODEL__DIR too"
 }
 
 use() {
