@@ -110,6 +110,52 @@ formats! {
     opus_in_mp4: "a.mp4", ["-c:a", "libopus"], &[48_000], &[1, 2], 0, 40.0;
 }
 
+// Codecs under the names of QuickTime, CAF, AIFF-C and Matroska. ffmpeg's decoder of IMA4 goes on from the block before
+// where it can, ours from each block's own header.
+formats! {
+    mov_8_bit: "a.mov", ["-c:a", "pcm_s8"], &[8_000, 48_000], &[1, 2], 0, 90.0;
+    mov_unsigned_8_bit: "a.mov", ["-c:a", "pcm_u8"], &[8_000, 48_000], &[1, 2], 0, 90.0;
+    mov_16_bit: "a.mov", ["-c:a", "pcm_s16be"], &[8_000, 48_000], &[1, 2], 0, 90.0;
+    mov_little_endian_16_bit: "a.mov", ["-c:a", "pcm_s16le"], &[8_000, 48_000], &[1, 2], 0, 90.0;
+    mov_24_bit: "a.mov", ["-c:a", "pcm_s24be"], &[8_000, 48_000], &[1, 2], 0, 90.0;
+    mov_little_endian_24_bit: "a.mov", ["-c:a", "pcm_s24le"], &[8_000, 48_000], &[1, 2], 0, 90.0;
+    mov_32_bit: "a.mov", ["-c:a", "pcm_s32be"], &[8_000, 48_000], &[1, 2], 0, 90.0;
+    mov_little_endian_32_bit: "a.mov", ["-c:a", "pcm_s32le"], &[8_000, 48_000], &[1, 2], 0, 90.0;
+    mov_float: "a.mov", ["-c:a", "pcm_f32be"], &[8_000, 48_000], &[1, 2], 0, 90.0;
+    mov_little_endian_float: "a.mov", ["-c:a", "pcm_f32le"], &[8_000, 48_000], &[1, 2], 0, 90.0;
+    mov_double: "a.mov", ["-c:a", "pcm_f64be"], &[8_000, 48_000], &[1, 2], 0, 90.0;
+    mov_mu_law: "a.mov", ["-c:a", "pcm_mulaw"], &[8_000, 48_000], &[1, 2], 0, 90.0;
+    mov_a_law: "a.mov", ["-c:a", "pcm_alaw"], &[8_000, 48_000], &[1, 2], 0, 90.0;
+    mov_alac: "a.mov", ["-c:a", "alac"], &[8_000, 48_000], &[1, 2], 0, 90.0;
+    mov_of_a_high_rate: "a.mov", ["-c:a", "pcm_s24le"], &[96_000], &[1, 2, 6], 0, 90.0;
+    mov_ima4: "a.mov", ["-c:a", "adpcm_ima_qt"], &[8_000, 44_100], &[1, 2], 0, 25.0;
+    mov_ima_adpcm: "a.mov", ["-c:a", "adpcm_ima_wav"], &[8_000, 44_100], &[1, 2], 0, 60.0;
+    mov_ms_adpcm: "a.mov", ["-c:a", "adpcm_ms"], &[8_000, 44_100], &[1, 2], 0, 60.0;
+    mov_mp2: "a.mov", ["-c:a", "mp2", "-b:a", "128k"], &[44_100], &[1, 2], 0, 60.0;
+    mov_mp3: "a.mov", ["-c:a", "libmp3lame"], &[44_100], &[1, 2], 0, 60.0;
+    mp2_in_mp4: "a.mp4", ["-c:a", "mp2", "-b:a", "128k"], &[22_050, 48_000], &[1, 2], 0, 60.0;
+    mp3_in_mp4: "a.mp4", ["-c:a", "libmp3lame"], &[22_050, 48_000], &[1, 2], 0, 60.0;
+    flac_in_mp4: "a.mp4", ["-c:a", "flac", "-strict", "-2"], &[16_000, 96_000], &[1, 2], 0, 90.0;
+    caf_8_bit: "a.caf", ["-c:a", "pcm_s8"], &[8_000], &[1, 2], 0, 90.0;
+    caf_mu_law: "a.caf", ["-c:a", "pcm_mulaw"], &[8_000], &[1, 2], 0, 90.0;
+    caf_a_law: "a.caf", ["-c:a", "pcm_alaw"], &[8_000], &[1, 2], 0, 90.0;
+    caf_float: "a.caf", ["-c:a", "pcm_f32be"], &[8_000], &[1, 2], 0, 90.0;
+    caf_ima4: "a.caf", ["-c:a", "adpcm_ima_qt"], &[8_000, 44_100], &[1, 2], 0, 25.0;
+    caf_ima_adpcm: "a.caf", ["-c:a", "adpcm_ima_wav"], &[8_000], &[1, 2], 0, 60.0;
+    caf_ms_adpcm: "a.caf", ["-c:a", "adpcm_ms"], &[8_000], &[1, 2], 0, 60.0;
+    aiff_ima4: "a.aiff", ["-c:a", "adpcm_ima_qt"], &[8_000, 44_100], &[1, 2], 0, 25.0;
+    aiff_mu_law: "a.aiff", ["-c:a", "pcm_mulaw"], &[8_000], &[1, 2], 0, 90.0;
+    matroska_8_bit: "a.mka", ["-c:a", "pcm_u8"], &[8_000, 48_000], &[1, 2], 0, 90.0;
+    matroska_big_endian: "a.mka", ["-c:a", "pcm_s16be"], &[8_000, 48_000], &[1, 2], 0, 90.0;
+    matroska_24_bit_big_endian: "a.mka", ["-c:a", "pcm_s24be"], &[8_000, 48_000], &[1, 2], 0, 90.0;
+    matroska_double: "a.mka", ["-c:a", "pcm_f64le"], &[8_000, 48_000], &[1, 2], 0, 90.0;
+    matroska_mu_law: "a.mka", ["-c:a", "pcm_mulaw"], &[8_000, 48_000], &[1, 2], 0, 90.0;
+    matroska_a_law: "a.mka", ["-c:a", "pcm_alaw"], &[8_000, 48_000], &[1, 2], 0, 90.0;
+    matroska_ms_adpcm: "a.mka", ["-c:a", "adpcm_ms"], &[8_000, 44_100], &[1, 2], 0, 60.0;
+    matroska_ima_adpcm: "a.mka", ["-c:a", "adpcm_ima_wav"], &[8_000, 44_100], &[1, 2], 0, 60.0;
+    matroska_mp2: "a.mka", ["-c:a", "mp2", "-b:a", "128k"], &[44_100], &[1, 2], 0, 60.0;
+}
+
 #[test]
 fn the_audio_of_a_video_is_decoded() {
     let folder = tempfile::tempdir().expect("temporary folder");

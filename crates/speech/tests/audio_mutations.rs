@@ -12,7 +12,7 @@ const ROUNDS: usize = 50;
 /// Longest that two seconds' worth of bytes may take, on a busy machine, unoptimised.
 const LONGEST: Duration = Duration::from_secs(20);
 
-const FILES: [(&str, usize, &[&str]); 23] = [
+const FILES: [(&str, usize, &[&str]); 28] = [
     ("s16.wav", 2, &["-c:a", "pcm_s16le"]),
     ("f64.wav", 1, &["-c:a", "pcm_f64le"]),
     ("mulaw.wav", 2, &["-c:a", "pcm_mulaw"]),
@@ -33,6 +33,11 @@ const FILES: [(&str, usize, &[&str]); 23] = [
     ("voip.opus", 1, &["-c:a", "libopus", "-application", "voip", "-b:a", "12k"]),
     ("a.webm", 1, &["-c:a", "libopus"]),
     ("a.mka", 2, &["-c:a", "libvorbis"]),
+    ("s24.mov", 2, &["-c:a", "pcm_s24be"]),
+    ("ima4.mov", 1, &["-c:a", "adpcm_ima_qt"]),
+    ("mulaw.caf", 1, &["-c:a", "pcm_mulaw"]),
+    ("ms.mka", 1, &["-c:a", "adpcm_ms"]),
+    ("ima4.aiff", 1, &["-c:a", "adpcm_ima_qt"]),
     ("tracks.m4a", 1, &["-map", "0:a", "-map", "0:a", "-c:a", "aac"]),
     ("tracks.mka", 2, &["-map", "0:a", "-map", "0:a", "-c:a:0", "flac", "-c:a:1", "libopus"]),
     ("tracks.ogg", 1, &["-map", "0:a", "-map", "0:a", "-c:a", "libvorbis"]),

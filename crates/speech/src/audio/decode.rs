@@ -1,10 +1,11 @@
 //! From packets to samples.
 
+use super::clock::Clock;
 use super::codec::{self, SbrDetector};
 use super::container::Layout;
 use super::errors;
 use super::source::{self, Source};
-use super::trim::Trim;
+use super::timeline::Timeline;
 use crate::settings;
 use domain::Failure;
 use domain::report::AudioFacts;
@@ -18,12 +19,17 @@ use symphonia_core::packet::Packet;
 
 /// Plausible sample rates, Hz. 4 kHz is half of the poorest telephone.
 const RATES: std::ops::RangeInclusive<u32> = 4_000..=384_000;
-/// Packets in a row without a sample, after which no more audio is expected.
-const MAX_PACKETS_WITHOUT_AUDIO: u32 = 100_000;
+/// Steps in a row without a sample, two for each packet, after which no more audio is expected.
+const MAX_STEPS_WITHOUT_AUDIO: u32 = 200_000;
+/// Bad packets in a row at the beginning, after which the rest is not tried.
+const MAX_BAD_PACKETS_FIRST: u64 = 1_000;
 /// Bad packets that are tolerated in any recording.
 const TOLERATED_BAD_PACKETS: u64 = 2;
 /// One more bad packet is tolerated for each this many packets.
 const PACKETS_PER_BAD_PACKET: u64 = 25;
+
+/// Seconds that are decoded before a part that is sought: decoders need the packets before, to be exact.
+const PREROLL_S: f64 = 1.0;
 
 /// Decodes one audio track of a file, a packet at a time.
 pub struct Decoder {
@@ -39,10 +45,15 @@ pub struct Decoder {
     bad_packets: u64,
     /// Samples per channel of the longest packet.
     longest_packet: u64,
-    /// Seconds from the recording's beginning to the first packet.
-    start_s: f64,
-    trim: Trim,
+    /// Seconds of the first packet's timestamp.
+    stamp_s: f64,
+    clock: Clock,
+    timeline: Timeline,
     sbr: SbrDetector,
+    /// Samples of silence to deliver before `waiting`: a gap between timestamps.
+    gap: u64,
+    /// A packet that was decoded, before the samples that don't belong to the recording are removed.
+    waiting: Option<Vec<Vec<f32>>>,
     /// The samples that were decoded last, one `Vec` per channel.
     block: Vec<Vec<f32>>,
     /// Whether `block` holds the first packet, which is decoded on opening to learn rate and channels.
@@ -81,6 +92,9 @@ impl Decoder {
             if let Some(rate) = source.params.sample_rate.filter(|_| source.params.codec != CODEC_ID_AAC) {
                 check_rate(rate)?;
             }
+            if source.timing.silent_s() > limits.max_seconds {
+                return Err(errors::too_long(limits.max_seconds));
+            }
             let codec = codec::decoder(&source.params, source.timing.gapless).map_err(|failure| {
                 // The container's name of a codec says more than the decoders do.
                 layout.track(number).codec.map_or(failure, |name| errors::unsupported(&name))
@@ -95,9 +109,12 @@ impl Decoder {
                 packets: 0,
                 bad_packets: 0,
                 longest_packet: 0,
-                start_s: 0.0,
-                trim: Trim::default(),
+                stamp_s: 0.0,
+                clock: Clock::default(),
+                timeline: Timeline::default(),
                 sbr: SbrDetector::default(),
+                gap: 0,
+                waiting: None,
                 block: Vec::new(),
                 first_pending: false,
             };
@@ -123,9 +140,14 @@ impl Decoder {
         }
     }
 
-    /// Seconds from the recording's beginning to the track's.
+    /// Seconds of the first packet's timestamp, from which those of live recordings count on.
+    pub(super) fn stamp_s(&self) -> f64 {
+        self.stamp_s
+    }
+
+    /// Seconds from timestamp 0 to the track's beginning.
     pub(super) fn start_s(&self) -> f64 {
-        self.start_s
+        self.source.timing.start_s + self.stamp_s
     }
 
     /// Seconds decoded so far.
@@ -158,42 +180,127 @@ impl Decoder {
 
     /// Fills `block` with the next samples; false at the end.
     fn decode_next(&mut self) -> Result<bool, Failure> {
-        for _ in 0..MAX_PACKETS_WITHOUT_AUDIO {
-            let packet = match self.source.next_packet() {
-                Ok(Some(packet)) => packet,
-                Err(Error::IoError(error)) if error.raw_os_error().is_some() => return Err(errors::unreadable(&error)),
-                // Demuxers report an end in the middle of a packet like this; `check_complete` decides by the
-                // header whether it is too early.
-                Ok(None) | Err(Error::IoError(_)) => return self.end(),
-                Err(Error::ResetRequired) => {
-                    self.next_stream()?;
-                    continue;
-                }
-                Err(_) => {
-                    (self.packets, self.bad_packets) = (self.packets + 1, self.bad_packets + 1);
-                    continue;
-                }
-            };
-            self.packets += 1;
-            if self.source.params.codec == CODEC_ID_AAC && self.sbr.detect(&packet.data, self.core_rate()) {
-                return Err(codec::unsupported_aac("HE-AAC"));
-            }
-            if !self.decode(&packet)? {
-                self.bad_packets += 1;
-                self.conceal(&packet);
-            }
-            self.trim.apply(&mut self.block);
-            if self.count_block() > 0 {
-                if self.frames as f64 > self.limits.max_seconds * f64::from(self.rate) {
-                    return Err(errors::too_long(self.limits.max_seconds));
-                }
-                return Ok(true);
-            }
-            if self.trim.is_done() {
+        for _ in 0..MAX_STEPS_WITHOUT_AUDIO {
+            if self.timeline.is_done() {
                 return self.end();
+            }
+            if self.rate > 0 {
+                let silence = self.timeline.silence();
+                if silence > 0 {
+                    self.fill_with_silence(silence);
+                    return self.deliver();
+                }
+                if self.source.can_seek()
+                    && let Some(target) = self.timeline.seek_target(self.clock.position())
+                {
+                    self.seek(target)?;
+                }
+            }
+            if !self.take_waiting() {
+                if !self.read_packet()? {
+                    self.timeline.end_part();
+                }
+                continue;
+            }
+            let position = self.clock.position();
+            self.clock.advance(self.block.first().map_or(0, Vec::len));
+            self.timeline.apply(&mut self.block, position);
+            if self.block.first().is_some_and(|samples| !samples.is_empty()) {
+                return self.deliver();
             }
         }
         Err(errors::corrupt("the packets hold no audio"))
+    }
+
+    /// Moves into `block` what was decoded and is still to be placed: silence of a gap first, at most a second of it.
+    fn take_waiting(&mut self) -> bool {
+        if self.gap > 0 {
+            let count = self.gap.min(self.rate.into());
+            self.gap -= count;
+            self.fill_with_silence(count as usize);
+            return true;
+        }
+        self.waiting.take().map(|block| self.block = block).is_some()
+    }
+
+    /// Decodes the next packet into `waiting`, and finds the gap before it; false at the end.
+    fn read_packet(&mut self) -> Result<bool, Failure> {
+        let packet = match self.source.next_packet() {
+            Ok(Some(packet)) => packet,
+            Err(Error::IoError(error)) if error.raw_os_error().is_some() => return Err(errors::unreadable(&error)),
+            // Demuxers report an end in the middle of a packet like this; `check_complete` decides by the header
+            // whether it is too early.
+            Ok(None) | Err(Error::IoError(_)) => return Ok(false),
+            Err(Error::ResetRequired) => {
+                self.next_stream()?;
+                return Ok(true);
+            }
+            Err(_) => {
+                (self.packets, self.bad_packets) = (self.packets + 1, self.bad_packets + 1);
+                return Ok(true);
+            }
+        };
+        if packet.data.is_empty() {
+            // Nothing was transmitted: what the timestamps of the next packet leave open is silence.
+            return Ok(true);
+        }
+        self.packets += 1;
+        if self.source.params.codec == CODEC_ID_AAC && self.sbr.detect(&packet.data, self.core_rate()) {
+            return Err(codec::unsupported_aac("HE-AAC"));
+        }
+        if self.decode(&packet)? {
+            self.find_gap(&packet)?;
+        } else {
+            self.bad_packets += 1;
+            if self.frames == 0 && self.bad_packets == self.packets && self.packets > MAX_BAD_PACKETS_FIRST {
+                return self.check_complete().map(|()| false);
+            }
+            self.conceal(&packet);
+        }
+        self.waiting = Some(std::mem::take(&mut self.block));
+        Ok(true)
+    }
+
+    /// Counts the samples between the packets before and this one, by its timestamp.
+    fn find_gap(&mut self, packet: &Packet) -> Result<(), Failure> {
+        if !self.source.has_timestamps() || self.block.first().is_none_or(Vec::is_empty) {
+            return Ok(());
+        }
+        let begin_s = self.source.begin_s(packet);
+        self.gap = self.clock.gap(begin_s, self.rate, packet.trim_start.get(), self.longest_packet);
+        let end_s = self.clock.position().saturating_add(self.gap) as f64 / f64::from(self.rate);
+        if self.gap > 0 && end_s > self.limits.max_seconds {
+            let gap_s = self.gap as f64 / f64::from(self.rate);
+            return Err(errors::too_long_gap(self.limits.max_seconds, gap_s));
+        }
+        Ok(())
+    }
+
+    /// Goes to a position: the next part of an edit list does not follow the last.
+    fn seek(&mut self, position: u64) -> Result<(), Failure> {
+        let seconds = position as f64 / f64::from(self.rate) + self.clock.zero_s();
+        self.source.seek((seconds - PREROLL_S).max(self.clock.zero_s()))?;
+        self.codec.reset();
+        self.clock.seek();
+        (self.gap, self.waiting) = (0, None);
+        Ok(())
+    }
+
+    fn fill_with_silence(&mut self, count: usize) {
+        self.block.resize(usize::from(self.channels), Vec::new());
+        for samples in &mut self.block {
+            samples.clear();
+            samples.resize(count, 0.0);
+        }
+    }
+
+    /// Counts the samples in `block` as delivered.
+    fn deliver(&mut self) -> Result<bool, Failure> {
+        self.frames += self.block.first().map_or(0, Vec::len) as u64;
+        if self.frames as f64 > self.limits.max_seconds * f64::from(self.rate) {
+            return Err(errors::too_long(self.limits.max_seconds));
+        }
+        Ok(true)
     }
 
     /// Continues with the next of several streams that follow each other in a file, as Ogg allows: the recording
@@ -206,8 +313,9 @@ impl Decoder {
         }
         self.codec = codec::decoder(&self.source.params, self.source.timing.gapless)?;
         if self.rate > 0 {
-            self.trim = Trim::new(&self.source.timing, self.rate);
+            self.timeline = Timeline::new(&self.source.timing, self.rate, self.clock.position());
         }
+        self.clock.restart();
         Ok(())
     }
 
@@ -222,9 +330,9 @@ impl Decoder {
         if self.rate == 0 {
             check_rate(rate)?;
             self.rate = rate;
-            self.start_s = self.source.timing.start_s + self.source.begin_s(packet);
+            self.stamp_s = self.source.begin_s(packet);
             self.channels = u16::try_from(channels).unwrap_or(u16::MAX);
-            self.trim = Trim::new(&self.source.timing, rate);
+            self.timeline = Timeline::new(&self.source.timing, rate, 0);
         } else if rate != self.rate {
             return Err(errors::corrupt(format!("the sample rate changes from {} to {rate} Hz", self.rate)));
         }
@@ -241,27 +349,16 @@ impl Decoder {
     /// Replaces a bad packet by silence of its duration, so that what follows keeps its time.
     fn conceal(&mut self, packet: &Packet) {
         let seconds = self.source.duration_s(packet).clamp(0.0, 1.0);
-        let frames = if self.frames == 0 { 0 } else { (seconds * f64::from(self.rate)) as usize };
-        self.block.iter_mut().for_each(|samples| {
-            samples.clear();
-            samples.resize(frames, 0.0);
-        });
-    }
-
-    /// Counts the samples in `block` as delivered.
-    fn count_block(&mut self) -> usize {
-        let count = self.block.first().map_or(0, Vec::len);
-        self.frames += count as u64;
-        count
+        self.fill_with_silence(if self.frames == 0 { 0 } else { (seconds * f64::from(self.rate)) as usize });
     }
 
     /// At the end: delivers the packet that was held back, without its padding, then checks the file.
     fn end(&mut self) -> Result<bool, Failure> {
-        if let Some(last) = self.trim.last() {
+        if let Some(last) = self.timeline.last()
+            && last.first().is_some_and(|samples| !samples.is_empty())
+        {
             self.block = last;
-            if self.count_block() > 0 {
-                return Ok(true);
-            }
+            return self.deliver();
         }
         self.check_complete()?;
         Ok(false)
@@ -275,7 +372,9 @@ impl Decoder {
         }
         let missing = self.source.timing.sample_count.unwrap_or(0).saturating_sub(self.frames);
         if missing > 2 * self.longest_packet && !self.limits.accept_truncated {
-            let seconds = missing as f64 / f64::from(self.rate.max(1));
+            // Before the first packet is decoded, the header alone says the rate.
+            let rate = if self.rate > 0 { self.rate } else { self.source.params.sample_rate.unwrap_or(0) };
+            let seconds = missing as f64 / f64::from(rate.max(1));
             return Err(errors::truncated(format!("the file ends {seconds:.1} s before its header says")));
         }
         Ok(())

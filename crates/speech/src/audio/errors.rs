@@ -49,6 +49,12 @@ pub(super) fn too_long(max_seconds: f64) -> Failure {
     Failure::new(FailureCode::AudioTooLong, format!("the recording is longer than {max_seconds} seconds"))
 }
 
+/// The recording exceeds `audio.max_seconds` by a gap of `gap_s` seconds between its timestamps.
+pub(super) fn too_long_gap(max_seconds: f64, gap_s: f64) -> Failure {
+    let what = format!("the timestamps leave a gap of {gap_s:.0} seconds; at most {max_seconds} are allowed in all");
+    Failure::new(FailureCode::AudioTooLong, what)
+}
+
 /// The recording exceeds `audio.max_channels`.
 pub(super) fn too_many_channels(channels: usize, max_channels: u16) -> Failure {
     let what = format!("the recording has {channels} channels; at most {max_channels} are allowed");

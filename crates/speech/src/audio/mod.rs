@@ -7,6 +7,7 @@
 
 mod align;
 mod bytes;
+mod clock;
 mod codec;
 mod container;
 mod decode;
@@ -16,7 +17,7 @@ mod recording;
 mod resample;
 mod sink;
 mod source;
-mod trim;
+mod timeline;
 mod vad;
 
 pub use align::Aligned;

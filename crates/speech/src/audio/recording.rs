@@ -79,11 +79,10 @@ impl Recording {
     /// What the file is, as far as it was decoded.
     pub fn facts(&self) -> AudioFacts {
         let Some(first) = self.decoders().next() else { return AudioFacts::default() };
-        let facts = first.facts();
+        let (facts, begin_s) = (first.facts(), self.begin_s());
         if self.tracks.len() == 1 {
-            return facts;
+            return AudioFacts { duration_s: start_s(first, begin_s) + facts.duration_s, ..facts };
         }
-        let begin_s = self.begin_s();
         AudioFacts {
             channels: self.channels(),
             duration_s: self.decoders().map(|d| start_s(d, begin_s) + d.facts().duration_s).fold(0.0, f64::max),
@@ -109,9 +108,10 @@ impl Recording {
         Aligned::new(placed, selections, decoded, self.max_seconds)
     }
 
-    /// When the first track with samples begins, seconds.
+    /// The timestamp at which the recording begins, seconds: that of the first packet of any track. What a track's edit
+    /// list puts before it is part of the recording.
     fn begin_s(&self) -> f64 {
-        self.decoders().filter(|d| d.has_samples()).map(Decoder::start_s).reduce(f64::min).unwrap_or(0.0)
+        self.decoders().filter(|d| d.has_samples()).map(Decoder::stamp_s).reduce(f64::min).unwrap_or(0.0)
     }
 
     fn decoders(&self) -> impl Iterator<Item = &Decoder> {
@@ -120,7 +120,7 @@ impl Recording {
 }
 
 impl AudioTrack {
-    /// `begin_s`: when the first track begins, seconds.
+    /// `begin_s`: the timestamp at which the recording begins, seconds.
     fn facts(&self, begin_s: f64) -> AudioTrackFacts {
         let channels = self.channels.clone().collect();
         match &self.decoder {
@@ -134,7 +134,7 @@ impl AudioTrack {
     }
 }
 
-/// Seconds from the recording's beginning, where its first track begins, to that of a track.
+/// Seconds from the recording's beginning to a track's.
 fn start_s(decoder: &Decoder, begin_s: f64) -> f64 {
     let start_s = decoder.start_s() - begin_s;
     if start_s < SAME_BEGIN_S { 0.0 } else { start_s }

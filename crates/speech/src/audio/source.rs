@@ -1,15 +1,17 @@
 //! A file's packets: the container's layout, its demuxer, and the audio track that is decoded.
 
-use super::container::{self, Container, Layout, TrackLayout, TrackTiming, View};
-use super::{codec, errors};
+use super::codec::{self, Blocks};
+use super::container::{self, Container, Layout, Packing, Pager, TrackLayout, TrackTiming, View};
+use super::errors;
 use domain::Failure;
 use std::fs::File;
 use symphonia_core::codecs::CodecParameters;
 use symphonia_core::codecs::audio::{AudioCodecParameters, CODEC_ID_NULL_AUDIO};
 use symphonia_core::errors::Result as SymphoniaResult;
-use symphonia_core::formats::{FormatReader, Track, TrackType};
+use symphonia_core::formats::{FormatReader, SeekMode, SeekTo, Track, TrackType};
 use symphonia_core::io::{MediaSourceStream, MediaSourceStreamOptions};
 use symphonia_core::packet::Packet;
+use symphonia_core::units::Time;
 
 /// An open file: one audio track, packet by packet.
 pub(super) struct Source {
@@ -25,6 +27,14 @@ pub(super) struct Source {
     pub bytes: u64,
     /// Whether the file has other audio tracks.
     has_others: bool,
+    /// Finds the gaps between the pages of Ogg.
+    pager: Pager,
+    /// What the demuxer said behind the packets that the pager held.
+    after_held: Option<SymphoniaResult<Option<Packet>>>,
+    /// What was done to the packets after coding.
+    packing: Option<Packing>,
+    /// The blocks of which a packet consists, where its duration is to be counted by them.
+    blocks: Option<Blocks>,
 }
 
 /// Reads what `file` is, whatever its name. `accept_truncated`: also when bytes are missing at its end.
@@ -53,13 +63,27 @@ impl Source {
         let container = layout.container;
         let view = View::new(layout.header.clone(), file, &layout.range);
         let stream = MediaSourceStream::new(Box::new(view), MediaSourceStreamOptions::default());
-        let reader = container.demuxer(stream).map_err(|e| errors::opening(&e))?;
         let described = layout.track(number);
-        let (track, params) = choose_track(&*reader, &described)?;
+        let reader = container.demuxer(stream, &described).map_err(|e| errors::opening(&e))?;
+        let (track, mut params) = choose_track(&*reader, &described)?;
+        container.correct(&mut params);
         codec::check(&params, described.sample_rate)?;
         let timing = container.complete(described.timing, track, &params);
         let has_others = layout.track_count() > 1;
-        Ok(Self { container, track: track.id, params, timing, bytes, reader, has_others })
+        let TrackLayout { packing, blocks, .. } = described;
+        Ok(Self {
+            container,
+            track: track.id,
+            params,
+            timing,
+            bytes,
+            reader,
+            has_others,
+            pager: layout.pages.pager(),
+            after_held: None,
+            packing,
+            blocks,
+        })
     }
 
     /// The container's name in reports.
@@ -71,12 +95,54 @@ impl Source {
     pub(super) fn next_packet(&mut self) -> SymphoniaResult<Option<Packet>> {
         // Another track may have any number of packets in a row, but not more than the file has bytes.
         for _ in 0..self.bytes {
-            match self.reader.next_packet()? {
-                Some(packet) if packet.track_id != self.track => {}
-                found => return Ok(found),
+            if let Some(packet) = self.pager.next() {
+                return self.unpack(packet).map(Some);
+            }
+            if let Some(after_held) = self.after_held.take() {
+                return after_held;
+            }
+            match self.reader.next_packet() {
+                Ok(Some(packet)) if packet.track_id != self.track => {}
+                Ok(Some(packet)) => self.pager.push(packet),
+                other => {
+                    self.pager.flush();
+                    self.after_held = Some(other);
+                }
             }
         }
         Ok(None)
+    }
+
+    /// The packet as it was coded.
+    fn unpack(&self, mut packet: Packet) -> SymphoniaResult<Packet> {
+        if let Some(packing) = &self.packing {
+            packet.data = packing.unpack(&packet.data)?;
+        }
+        if let Some(blocks) = &self.blocks {
+            packet.dur = blocks.frames(packet.data.len()).into();
+        }
+        Ok(packet)
+    }
+
+    /// Whether packets have timestamps of their own, rather than a count of the samples before them.
+    pub(super) fn has_timestamps(&self) -> bool {
+        self.container.has_timestamps()
+    }
+
+    /// Whether [`Source::seek`] works.
+    pub(super) fn can_seek(&self) -> bool {
+        self.container.can_seek()
+    }
+
+    /// Goes to the packet at this second by the headers, or to one before it.
+    ///
+    /// # Errors
+    /// `audio.corrupt` where there is none.
+    pub(super) fn seek(&mut self, seconds: f64) -> Result<(), Failure> {
+        let time = Time::try_from_secs_f64(seconds).unwrap_or(Time::ZERO);
+        let to = SeekTo::Time { time, track_id: Some(self.track) };
+        let sought = self.reader.seek(SeekMode::Accurate, to);
+        sought.map(|_| ()).map_err(|e| errors::corrupt(format!("a part of the recording can't be found ({e})")))
     }
 
     /// Seconds at which `packet` begins by its header; 0 when unknown.
@@ -104,7 +170,7 @@ impl Source {
         let (track, params) = choose_track(&*self.reader, &TrackLayout::default())?;
         codec::check(&params, None)?;
         let timing = self.container.complete(TrackTiming::default(), track, &params);
-        (self.timing.delay_s, self.timing.keep_s) = (timing.delay_s, timing.keep_s);
+        self.timing.parts = timing.parts;
         self.track = track.id;
         self.params = params;
         Ok(())
@@ -123,6 +189,9 @@ fn choose_track<'a>(
         Some(id) => reader.tracks().iter().find(|track| track.id == id),
         None => reader.first_track_known_codec(TrackType::Audio),
     };
+    if let (Some(track), Some(params)) = (chosen, &described.params) {
+        return Ok((track, params.clone()));
+    }
     if let Some((track, Some(CodecParameters::Audio(params)))) = chosen.map(|track| (track, &track.codec_params))
         && params.codec != CODEC_ID_NULL_AUDIO
     {

@@ -1,6 +1,9 @@
 //! Recordings for tests, made and measured with ffmpeg. Without ffmpeg the tests fail.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod ebml;
+pub(crate) mod mp4;
+
 use domain::channel::Track;
 use domain::report::AudioFacts;
 use domain::{Failure, Role};

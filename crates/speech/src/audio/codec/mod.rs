@@ -2,6 +2,7 @@
 
 mod aac;
 mod opus;
+mod wave_format;
 
 use super::errors;
 use domain::Failure;
@@ -12,6 +13,7 @@ use symphonia_core::codecs::registry::CodecRegistry;
 
 pub(super) use aac::SbrDetector;
 pub(super) use opus::RATE as OPUS_RATE;
+pub(super) use wave_format::{Blocks, Coding, ima4, in_blocks, name as wave_format_name, of_wave_format, plain};
 
 /// Samples per channel of one packet: eight times the longest block of any codec.
 const MAX_PACKET_SAMPLES: u64 = 1 << 20;

@@ -1,7 +1,7 @@
 //! AAC in ADTS frames.
 
 use super::mpeg::{self, Stream};
-use super::{Container, Input, Layout};
+use super::{Container, Input, Layout, TrackLayout, tag};
 use domain::Failure;
 use symphonia::default::formats::AdtsReader;
 use symphonia_core::errors::Result as SymphoniaResult;
@@ -20,10 +20,11 @@ impl Container for Adts {
     }
 
     fn layout(&self, input: &mut Input) -> Result<Layout, Failure> {
-        Ok(Layout::new(&Adts, input.start..input.length))
+        let end = tag::end(input)?;
+        Ok(Layout::new(&Adts, input.start..end))
     }
 
-    fn demuxer(&self, stream: MediaSourceStream<'static>) -> SymphoniaResult<Box<dyn FormatReader>> {
+    fn demuxer(&self, stream: MediaSourceStream<'static>, _: &TrackLayout) -> SymphoniaResult<Box<dyn FormatReader>> {
         Ok(Box::new(AdtsReader::try_new(stream, FormatOptions::default())?))
     }
 }

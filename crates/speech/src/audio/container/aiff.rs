@@ -1,13 +1,16 @@
 //! AIFF and AIFF-C.
 
-use super::{Container, Input, Layout, TrackTiming};
-use crate::audio::bytes::be32;
+use super::{Container, Input, Layout, TrackLayout, TrackTiming, caf, codec_name};
+use crate::audio::bytes::{be16, be32, be64};
 use domain::Failure;
 use symphonia::default::formats::AiffReader;
 use symphonia_core::codecs::audio::AudioCodecParameters;
 use symphonia_core::errors::Result as SymphoniaResult;
 use symphonia_core::formats::{FormatOptions, FormatReader, Track};
 use symphonia_core::io::MediaSourceStream;
+
+/// Chunks looked at before the audio must have begun.
+const MAX_CHUNKS: usize = 512;
 
 pub(super) struct Aiff;
 
@@ -21,19 +24,89 @@ impl Container for Aiff {
     }
 
     fn layout(&self, input: &mut Input) -> Result<Layout, Failure> {
+        let chunks = chunks(input)?;
         // Writers to a pipe put 0 or the largest number for a length that they don't know yet.
         let size = be32(&input.head, 4).filter(|size| (1..u32::MAX).contains(size)).map_or(0, u64::from);
-        let mut layout = Layout::new(&Aiff, input.start..input.length);
-        layout.missing = (input.start + 8 + size).saturating_sub(input.length);
+        let missing = (input.start + 8 + size).saturating_sub(input.length);
+        let mut layout = match (&chunks.codec[..], &chunks.sound) {
+            // The demuxer of another format knows this codec.
+            (b"ima4", Some(sound)) => Layout {
+                header: caf::ima4_header(chunks.rate, chunks.channels, sound.end - sound.start),
+                ..Layout::new(&caf::Caf, sound.clone())
+            },
+            _ => Layout::new(&Aiff, input.start..input.length),
+        };
+        layout.missing = missing;
         layout.readable_in_part = false;
+        layout.tracks.push(TrackLayout {
+            codec: (!chunks.codec.is_empty()).then(|| codec_name(&chunks.codec)),
+            ..TrackLayout::default()
+        });
         Ok(layout)
     }
 
-    fn demuxer(&self, stream: MediaSourceStream<'static>) -> SymphoniaResult<Box<dyn FormatReader>> {
+    fn demuxer(&self, stream: MediaSourceStream<'static>, _: &TrackLayout) -> SymphoniaResult<Box<dyn FormatReader>> {
         Ok(Box::new(AiffReader::try_new(stream, FormatOptions::default())?))
     }
 
     fn complete(&self, timing: TrackTiming, track: &Track, _: &AudioCodecParameters) -> TrackTiming {
         TrackTiming { sample_count: track.num_frames, ..timing }
+    }
+}
+
+/// What the chunks before the audio say.
+#[derive(Debug, Default)]
+struct Chunks {
+    channels: u16,
+    /// Hz.
+    rate: u32,
+    /// Four characters; none in AIFF.
+    codec: Vec<u8>,
+    /// Where the audio is.
+    sound: Option<std::ops::Range<u64>>,
+}
+
+fn chunks(input: &mut Input) -> Result<Chunks, Failure> {
+    let (mut found, mut position) = (Chunks::default(), input.start + 12);
+    for _ in 0..MAX_CHUNKS {
+        let chunk = input.read(position, 8)?;
+        let Some(size) = be32(&chunk, 4) else { break };
+        let body = position + 8;
+        match &chunk[..4] {
+            b"COMM" => {
+                let common = input.read(body, size.min(64) as usize)?;
+                found.channels = be16(&common, 0).unwrap_or(0);
+                found.rate = common.get(8..18).and_then(rate).unwrap_or(0);
+                found.codec = common.get(18..22).unwrap_or_default().to_vec();
+            }
+            b"SSND" => {
+                let offset = be32(&input.read(body, 4)?, 0).unwrap_or(0);
+                let begin = body.saturating_add(8).saturating_add(offset.into());
+                let end = body.saturating_add(size.into()).min(input.length);
+                found.sound = Some(begin.min(end)..end);
+            }
+            _ => {}
+        }
+        position = body.saturating_add(u64::from(size) + u64::from(size & 1));
+    }
+    Ok(found)
+}
+
+/// Hz, of a floating-point number of 80 bits.
+fn rate(bytes: &[u8]) -> Option<u32> {
+    let (exponent, mantissa) = (be16(bytes, 0)? & 0x7fff, be64(bytes, 2)?);
+    let shift = 16_383u32.checked_add(63)?.checked_sub(exponent.into())?;
+    u32::try_from(mantissa.checked_shr(shift)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_has_eighty_bits() {
+        assert_eq!(rate(&[0x40, 0x0b, 0xfa, 0, 0, 0, 0, 0, 0, 0]), Some(8_000));
+        assert_eq!(rate(&[0x40, 0x0e, 0xac, 0x44, 0, 0, 0, 0, 0, 0]), Some(44_100));
+        assert_eq!(rate(&[0; 10]), None);
     }
 }

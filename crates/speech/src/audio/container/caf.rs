@@ -1,12 +1,25 @@
 //! Core Audio Format.
 
-use super::{Container, Input, Layout, TrackTiming};
+use super::{Container, Input, Layout, Part, TrackLayout, TrackTiming, codec_name};
+use crate::audio::bytes::{be32, be64};
+use crate::audio::codec::{self, Blocks, Coding};
+use crate::audio::errors;
 use domain::Failure;
 use symphonia::default::formats::CafReader;
 use symphonia_core::codecs::audio::AudioCodecParameters;
+use symphonia_core::codecs::audio::well_known::{
+    CODEC_ID_ADPCM_IMA_WAV, CODEC_ID_ADPCM_MS, CODEC_ID_PCM_ALAW, CODEC_ID_PCM_MULAW, CODEC_ID_PCM_S8,
+};
 use symphonia_core::errors::Result as SymphoniaResult;
 use symphonia_core::formats::{FormatOptions, FormatReader, Track};
 use symphonia_core::io::MediaSourceStream;
+
+/// Bytes of the file's header and the audio description, which comes first.
+const DESCRIPTION: usize = 52;
+/// Where in it the codec's four characters are.
+const CODEC: std::ops::Range<usize> = 28..32;
+/// Codecs that the demuxer knows.
+const KNOWN: [&[u8; 4]; 9] = [b"lpcm", b"ima4", b"aac ", b"ulaw", b"alaw", b".mp1", b".mp2", b".mp3", b"alac"];
 
 pub(super) struct Caf;
 
@@ -20,21 +33,94 @@ impl Container for Caf {
     }
 
     fn layout(&self, input: &mut Input) -> Result<Layout, Failure> {
-        Ok(Layout::new(&Caf, input.start..input.length))
+        let mut layout = Layout::new(&Caf, input.start..input.length);
+        let Some(head) = input.head.get(..DESCRIPTION).filter(|head| &head[8..12] == b"desc") else {
+            return Ok(layout);
+        };
+        let name = codec_name(&head[CODEC]);
+        match coding(head) {
+            Ok(None) => layout.tracks.push(TrackLayout { codec: Some(name), ..TrackLayout::default() }),
+            Ok(Some(Coding { params, blocks })) => {
+                // The demuxer refuses the codec's name: under another one it leaves the packets as they are.
+                layout.header = head.to_vec();
+                layout.header[CODEC].copy_from_slice(b"alaw");
+                layout.range.start += DESCRIPTION as u64;
+                layout.tracks.push(TrackLayout {
+                    codec: Some(name),
+                    params: Some(params),
+                    blocks,
+                    ..TrackLayout::default()
+                });
+            }
+            Err(name) => return Err(errors::unsupported(&name)),
+        }
+        Ok(layout)
     }
 
-    fn demuxer(&self, stream: MediaSourceStream<'static>) -> SymphoniaResult<Box<dyn FormatReader>> {
+    fn demuxer(&self, stream: MediaSourceStream<'static>, _: &TrackLayout) -> SymphoniaResult<Box<dyn FormatReader>> {
         Ok(Box::new(CafReader::try_new(stream, FormatOptions::default())?))
+    }
+
+    /// The demuxer counts the bits of a coded sample, the decoder those of a decoded one.
+    fn correct(&self, params: &mut AudioCodecParameters) {
+        if matches!(params.codec, CODEC_ID_PCM_ALAW | CODEC_ID_PCM_MULAW) {
+            (params.bits_per_sample, params.bits_per_coded_sample) = (None, None);
+        }
     }
 
     /// The demuxer reads the packet table, but leaves delay and padding in.
     fn complete(&self, timing: TrackTiming, track: &Track, params: &AudioCodecParameters) -> TrackTiming {
         let seconds = |frames: u64| params.sample_rate.map_or(0.0, |rate| frames as f64 / f64::from(rate.max(1)));
-        TrackTiming {
-            delay_s: seconds(track.delay.unwrap_or(0).into()),
-            keep_s: track.num_frames.filter(|_| track.delay.is_some()).map(seconds),
-            sample_count: track.num_frames,
-            ..timing
-        }
+        let part = Part::Decoded {
+            begin_s: seconds(track.delay.unwrap_or(0).into()),
+            duration_s: track.num_frames.filter(|_| track.delay.is_some()).map(seconds),
+        };
+        TrackTiming { parts: vec![part], sample_count: track.num_frames, ..timing }
     }
+}
+
+/// The codec of an audio description that the demuxer refuses, though it can be decoded.
+///
+/// # Errors
+/// The codec's name, if it can't be decoded.
+fn coding(head: &[u8]) -> Result<Option<Coding>, String> {
+    let field = |at| be32(head, at).unwrap_or(0);
+    let (bytes, channels, bits) = (field(36), field(44), field(48));
+    let rate = be64(head, 20).map_or(0.0, f64::from_bits).round() as u32;
+    let channels_16 = u16::try_from(channels).unwrap_or(u16::MAX);
+    let adpcm = |codec, header: u32, first: u32| {
+        let per_channel = bytes.checked_div(channels).and_then(|bytes| bytes.checked_sub(header));
+        let frames = per_channel.filter(|bytes| (1..1 << 16).contains(bytes)).map(|bytes| bytes * 2 + first);
+        let frames = frames.ok_or_else(|| format!("ADPCM in blocks of {bytes} bytes"))?;
+        Ok(Some(codec::in_blocks(codec, rate, channels_16, Blocks { bytes, frames })))
+    };
+    match &head[CODEC] {
+        b"ms\0\x02" => adpcm(CODEC_ID_ADPCM_MS, 7, 2),
+        b"ms\0\x11" => adpcm(CODEC_ID_ADPCM_IMA_WAV, 4, 1),
+        b"lpcm" if bits == 8 && field(32) & 1 == 0 && bytes == channels => {
+            Ok(Some(codec::plain(CODEC_ID_PCM_S8, rate, channels_16)))
+        }
+        b"lpcm" if !matches!(bits, 16 | 24 | 32 | 64) => Err(format!("PCM of {bits} bits")),
+        b"lpcm" if u64::from(bytes) != u64::from(bits / 8) * u64::from(channels) && bytes != 0 => {
+            Err(format!("PCM of {bits} bits in blocks of {bytes} bytes"))
+        }
+        b"flac" | b"opus" => Ok(None),
+        known if KNOWN.iter().any(|name| *name == known) => Ok(None),
+        other => Err(codec_name(other)),
+    }
+}
+
+/// A header in this format of Apple's ADPCM, for packets of `length` bytes that follow it.
+pub(super) fn ima4_header(rate: u32, channels: u16, length: u64) -> Vec<u8> {
+    let numbers = [0, 34 * u32::from(channels), 64, channels.into(), 0].map(u32::to_be_bytes).concat();
+    [
+        &b"caff\x00\x01\x00\x00desc\x00\x00\x00\x00\x00\x00\x00\x20"[..],
+        &f64::from(rate).to_be_bytes(),
+        b"ima4",
+        &numbers,
+        b"data",
+        &(length + 4).to_be_bytes(),
+        &[0; 4],
+    ]
+    .concat()
 }

@@ -1,7 +1,10 @@
 //! What a container's own headers say of a file, before a demuxer is opened on it.
 
-use super::Container;
+use super::{Container, Packing, Pages, Samples};
+use crate::audio::codec::Blocks;
 use std::ops::Range;
+use std::sync::Arc;
+use symphonia_core::codecs::audio::AudioCodecParameters;
 
 /// Where a file's audio is, and what its container says of it.
 #[derive(Clone)]
@@ -16,13 +19,15 @@ pub(in crate::audio) struct Layout {
     pub missing: u64,
     /// Whether the demuxer can read a file with bytes missing at its end.
     pub readable_in_part: bool,
+    /// The pages of Ogg streams, by which gaps are found.
+    pub pages: Pages,
     /// The audio tracks that the container's headers describe, in file order. Empty where the format has only one
     /// track, or the headers don't say.
     pub tracks: Vec<TrackLayout>,
 }
 
 /// One audio track, by the container's headers.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub(in crate::audio) struct TrackLayout {
     /// The demuxer's number of the track; `None` where it has only one.
     pub id: Option<u32>,
@@ -30,10 +35,35 @@ pub(in crate::audio) struct TrackLayout {
     pub refused: Option<String>,
     /// The codec's name, for when no decoder knows it.
     pub codec: Option<String>,
+    /// Where the packets are, where the demuxer is our own.
+    pub samples: Option<Arc<Samples>>,
+    /// The codec, where the demuxer does not know its name.
+    pub params: Option<AudioCodecParameters>,
+    /// The blocks of such a codec, where the demuxer does not know how long its packets are.
+    pub blocks: Option<Blocks>,
+    /// What was done to the packets after coding.
+    pub packing: Option<Packing>,
     /// Hz, as the container says; the codec's own configuration may differ.
     pub sample_rate: Option<u32>,
     /// Which of the decoded samples belong to the recording.
     pub timing: TrackTiming,
+}
+
+/// One part of a recording.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::audio) enum Part {
+    /// Decoded samples.
+    Decoded {
+        /// Seconds from the track's first sample, the encoder's delay included.
+        begin_s: f64,
+        /// Seconds until the part's end. The last packet of the last part is delivered whole.
+        duration_s: Option<f64>,
+    },
+    /// Nothing was recorded.
+    Silent {
+        /// Seconds.
+        duration_s: f64,
+    },
 }
 
 /// Which of a track's decoded samples belong to the recording.
@@ -41,10 +71,9 @@ pub(in crate::audio) struct TrackLayout {
 pub(in crate::audio) struct TrackTiming {
     /// Seconds from the recording's beginning to the track's, by the container's headers.
     pub start_s: f64,
-    /// Seconds of encoder delay at the beginning that the demuxer leaves in.
-    pub delay_s: f64,
-    /// Seconds after the delay at which the last packet begins at the latest (an edit list's end).
-    pub keep_s: Option<f64>,
+    /// The parts of which the recording consists, in order; empty for all of the track. Only a container whose demuxer
+    /// can seek may have several.
+    pub parts: Vec<Part>,
     /// Seconds of padding at the end of the last packet.
     pub padding_s: f64,
     /// Samples per channel, where the header states them exactly rather than by estimate.
@@ -55,14 +84,38 @@ pub(in crate::audio) struct TrackTiming {
 
 impl Default for TrackTiming {
     fn default() -> Self {
-        Self { start_s: 0.0, delay_s: 0.0, keep_s: None, padding_s: 0.0, sample_count: None, gapless: true }
+        Self { start_s: 0.0, parts: Vec::new(), padding_s: 0.0, sample_count: None, gapless: true }
+    }
+}
+
+impl TrackTiming {
+    /// Seconds of silence that the headers announce, which is delivered without any bytes of the file.
+    pub(in crate::audio) fn silent_s(&self) -> f64 {
+        let silence = self.parts.iter().map(|part| match part {
+            Part::Decoded { .. } => 0.0,
+            Part::Silent { duration_s } => *duration_s,
+        });
+        self.start_s + silence.sum::<f64>()
+    }
+
+    /// Without `delay_s` seconds at the track's beginning.
+    pub(super) fn after(self, delay_s: f64) -> Self {
+        Self { parts: vec![Part::Decoded { begin_s: delay_s, duration_s: None }], ..self }
     }
 }
 
 impl Layout {
     /// All of `range`, as it is.
     pub(super) fn new(container: &'static dyn Container, range: Range<u64>) -> Self {
-        Self { container, header: Vec::new(), range, missing: 0, readable_in_part: true, tracks: Vec::new() }
+        Self {
+            container,
+            header: Vec::new(),
+            range,
+            missing: 0,
+            readable_in_part: true,
+            pages: Pages::default(),
+            tracks: Vec::new(),
+        }
     }
 
     /// How many audio tracks are to be tried.

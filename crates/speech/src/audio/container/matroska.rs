@@ -1,13 +1,14 @@
 //! Matroska and WebM. What the demuxer ignores is read here: where the file should end, which tracks are compressed
 //! or encrypted, and the padding of their last packets.
 
-use super::{Container, Input, Layout, TrackLayout, TrackTiming};
-use crate::audio::bytes::{be32, le16};
-use crate::audio::codec::OPUS_RATE;
+use super::{Container, Input, Layout, Packing, TrackLayout, TrackTiming};
+use crate::audio::bytes::{be32, be64, le16};
+use crate::audio::codec::{self, Coding, OPUS_RATE};
 use domain::Failure;
 use std::collections::HashMap;
 use symphonia::default::formats::MkvReader;
 use symphonia_core::codecs::audio::AudioCodecParameters;
+use symphonia_core::codecs::audio::well_known::CODEC_ID_PCM_U8;
 use symphonia_core::errors::Result as SymphoniaResult;
 use symphonia_core::formats::{FormatOptions, FormatReader, Track};
 use symphonia_core::io::MediaSourceStream;
@@ -19,11 +20,18 @@ const TRACK_ENTRY: u32 = 0xae;
 const TRACK_NUMBER: u32 = 0xd7;
 const TRACK_TYPE: u32 = 0x83;
 const CODEC_ID: u32 = 0x86;
+const CODEC_PRIVATE: u32 = 0x63a2;
+const AUDIO_SETTINGS: u32 = 0xe1;
+const SAMPLING_FREQUENCY: u32 = 0xb5;
+const CHANNELS: u32 = 0x9f;
+const BIT_DEPTH: u32 = 0x6264;
 const CONTENT_ENCODINGS: u32 = 0x6d80;
 const CONTENT_ENCODING: u32 = 0x6240;
+const CONTENT_ENCODING_SCOPE: u32 = 0x5032;
 const CONTENT_ENCODING_TYPE: u32 = 0x5033;
 const CONTENT_COMPRESSION: u32 = 0x5034;
 const CONTENT_COMP_ALGO: u32 = 0x4254;
+const CONTENT_COMP_SETTINGS: u32 = 0x4255;
 const CONTENT_ENCRYPTION: u32 = 0x5035;
 const SIMPLE_BLOCK: u32 = 0xa3;
 const BLOCK_GROUP: u32 = 0xa0;
@@ -62,16 +70,19 @@ impl Container for Matroska {
         Ok(layout)
     }
 
-    fn demuxer(&self, stream: MediaSourceStream<'static>) -> SymphoniaResult<Box<dyn FormatReader>> {
+    fn demuxer(&self, stream: MediaSourceStream<'static>, _: &TrackLayout) -> SymphoniaResult<Box<dyn FormatReader>> {
         Ok(Box::new(MkvReader::try_new(stream, FormatOptions::default())?))
+    }
+
+    fn has_timestamps(&self) -> bool {
+        true
     }
 
     /// The demuxer leaves Opus's pre-skip in.
     fn complete(&self, timing: TrackTiming, _: &Track, params: &AudioCodecParameters) -> TrackTiming {
         match params.extra_data.as_deref() {
             Some(head) if head.starts_with(b"OpusHead") => {
-                let delay_s = f64::from(le16(head, 10).unwrap_or(0)) / f64::from(OPUS_RATE);
-                TrackTiming { delay_s, ..timing }
+                timing.after(f64::from(le16(head, 10).unwrap_or(0)) / f64::from(OPUS_RATE))
             }
             _ => timing,
         }
@@ -79,7 +90,7 @@ impl Container for Matroska {
 }
 
 /// The outermost element, which holds all others.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 struct EbmlSegment {
     /// Bytes by which it exceeds the end of the file.
     missing: u64,
@@ -154,33 +165,68 @@ fn audio_track(entry: &[u8]) -> Option<TrackLayout> {
     if find(TRACK_TYPE).map(number) != Some(AUDIO) {
         return None;
     }
-    let codec = find(CODEC_ID).map(|id| String::from_utf8_lossy(id).trim_end_matches('\0').to_owned());
+    let id = find(CODEC_ID).map(|id| String::from_utf8_lossy(id).trim_end_matches('\0').to_owned());
+    let name = id.as_deref().map(|id| id.strip_prefix("A_").unwrap_or(id).to_owned());
+    let (packing, packed) = match find(CONTENT_ENCODINGS).map_or(Ok(None), packing) {
+        Ok(packing) => (packing, None),
+        Err(name) => (None, Some(name)),
+    };
+    let (coding, unknown) = match id.as_deref().and_then(|id| coding(id, entry)).transpose() {
+        Ok(coding) => (coding, None),
+        Err(name) => (None, Some(name)),
+    };
     Some(TrackLayout {
         id: find(TRACK_NUMBER).and_then(|id| u32::try_from(number(id)).ok()),
-        refused: find(CONTENT_ENCODINGS).and_then(encoding),
-        codec: codec.map(|id| id.strip_prefix("A_").unwrap_or(&id).to_owned()),
+        refused: packed.or(unknown),
+        codec: name,
+        blocks: coding.as_ref().and_then(|coding| coding.blocks),
+        params: coding.map(|coding| coding.params),
+        packing,
         ..TrackLayout::default()
     })
 }
 
-/// The name of what was done to a track's packets after coding.
-fn encoding(encodings: &[u8]) -> Option<String> {
-    let (_, encoding) = elements(encodings).find(|(id, _)| *id == CONTENT_ENCODING)?;
+/// The codec of a track's entry whose name the demuxer does not know; the codec's own name if it can't be decoded.
+fn coding(id: &str, entry: &[u8]) -> Option<Result<Coding, String>> {
+    let find = |id: u32| elements(entry).find(|(found, _)| *found == id).map(|(_, body)| body);
+    match id {
+        "A_MS/ACM" => Some(codec::of_wave_format(find(CODEC_PRIVATE).unwrap_or_default())),
+        "A_PCM/INT/LIT" | "A_PCM/INT/BIG" => {
+            let settings = find(AUDIO_SETTINGS)?;
+            let setting = |id: u32| elements(settings).find(|(found, _)| *found == id).map(|(_, body)| body);
+            let rate = setting(SAMPLING_FREQUENCY).and_then(float).unwrap_or(8_000.0).round() as u32;
+            let channels = setting(CHANNELS).map_or(1, number);
+            // Eight bits are unsigned, whatever the order of the bytes would be.
+            (setting(BIT_DEPTH).map(number) == Some(8))
+                .then(|| Ok(codec::plain(CODEC_ID_PCM_U8, rate, u16::try_from(channels).unwrap_or(u16::MAX))))
+        }
+        _ => None,
+    }
+}
+
+/// What was done to a track's packets after coding; its name if it can't be undone.
+fn packing(encodings: &[u8]) -> Result<Option<Packing>, String> {
+    let mut all = elements(encodings).filter(|(id, _)| *id == CONTENT_ENCODING).map(|(_, body)| body);
+    let Some(encoding) = all.next() else { return Ok(None) };
     let find = |id: u32| elements(encoding).find(|(found, _)| *found == id).map(|(_, body)| body);
     if find(CONTENT_ENCODING_TYPE).map_or(0, number) == 1 || find(CONTENT_ENCRYPTION).is_some() {
-        return Some("an encrypted Matroska track".into());
+        return Err("an encrypted Matroska track".into());
     }
-    let algorithm = find(CONTENT_COMPRESSION).map_or(0, |compression| {
-        elements(compression).find(|(id, _)| *id == CONTENT_COMP_ALGO).map_or(0, |(_, body)| number(body))
-    });
-    let name = match algorithm {
-        0 => "zlib",
-        1 => "bzlib",
-        2 => "LZO",
-        3 => "header stripping",
-        _ => "an unknown algorithm",
-    };
-    Some(format!("a Matroska track with compressed packets ({name})"))
+    let packed = |how: &str| format!("a Matroska track with compressed packets ({how})");
+    if all.next().is_some() {
+        return Err(packed("several times"));
+    }
+    let compression = find(CONTENT_COMPRESSION).unwrap_or_default();
+    let setting = |id: u32| elements(compression).find(|(found, _)| *found == id).map(|(_, body)| body);
+    match (find(CONTENT_ENCODING_SCOPE).map_or(1, number), setting(CONTENT_COMP_ALGO).map_or(0, number)) {
+        (scope, _) if scope & 6 != 0 => Err(packed("the codec's description too")),
+        (scope, _) if scope & 1 == 0 => Ok(None),
+        (_, 0) => Ok(Some(Packing::Zlib)),
+        (_, 1) => Err(packed("bzlib")),
+        (_, 2) => Err(packed("LZO")),
+        (_, 3) => Ok(Some(Packing::Stripped(setting(CONTENT_COMP_SETTINGS).unwrap_or_default().to_vec()))),
+        _ => Err(packed("an unknown algorithm")),
+    }
 }
 
 /// The elements in `bytes`, one after the other: id and body.
@@ -197,6 +243,15 @@ fn elements(mut bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
 /// An unsigned number, as elements hold it.
 fn number(bytes: &[u8]) -> u64 {
     bytes.iter().take(8).fold(0, |value, byte| value << 8 | u64::from(*byte))
+}
+
+/// A number with a fraction, as elements hold it.
+fn float(bytes: &[u8]) -> Option<f64> {
+    match bytes.len() {
+        4 => Some(f32::from_bits(be32(bytes, 0)?).into()),
+        8 => Some(f64::from_bits(be64(bytes, 0)?)),
+        _ => None,
+    }
 }
 
 struct Element {

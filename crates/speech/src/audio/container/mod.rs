@@ -13,6 +13,7 @@ mod matroska;
 mod mp4;
 mod mpeg;
 mod ogg;
+mod packing;
 mod tag;
 mod unsupported;
 mod view;
@@ -27,7 +28,11 @@ use symphonia_core::formats::{FormatReader, Track};
 use symphonia_core::io::MediaSourceStream;
 
 pub(super) use input::Input;
-pub(super) use layout::{Layout, TrackLayout, TrackTiming};
+pub(super) use layout::{Layout, Part, TrackLayout, TrackTiming};
+pub(super) use mp4::Samples;
+use mp4::codec_name;
+pub(super) use ogg::{Pager, Pages};
+pub(super) use packing::Packing;
 pub(super) use view::View;
 
 /// A container format.
@@ -44,11 +49,28 @@ pub(super) trait Container: Sync {
     /// An `audio.*` failure of the file; `worker.internal` when it can't be read.
     fn layout(&self, input: &mut Input) -> Result<Layout, Failure>;
 
-    /// Opens the demuxer on [`Layout::header`] and [`Layout::range`].
+    /// Opens the demuxer on [`Layout::header`] and [`Layout::range`], for this track.
     ///
     /// # Errors
     /// The demuxer's.
-    fn demuxer(&self, stream: MediaSourceStream<'static>) -> SymphoniaResult<Box<dyn FormatReader>>;
+    fn demuxer(
+        &self,
+        stream: MediaSourceStream<'static>,
+        track: &TrackLayout,
+    ) -> SymphoniaResult<Box<dyn FormatReader>>;
+
+    /// Whether packets have timestamps of their own, rather than a count of the samples before them.
+    fn has_timestamps(&self) -> bool {
+        false
+    }
+
+    /// Whether the demuxer can go to a time, to which an edit list may lead.
+    fn can_seek(&self) -> bool {
+        false
+    }
+
+    /// Corrects what the demuxer says of a codec.
+    fn correct(&self, _: &mut AudioCodecParameters) {}
 
     /// Adds to the layout's timing what only the open demuxer knows of its track.
     fn complete(&self, timing: TrackTiming, _: &Track, _: &AudioCodecParameters) -> TrackTiming {

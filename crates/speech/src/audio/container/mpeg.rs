@@ -1,6 +1,6 @@
 //! MPEG audio (layers I to III); and the search for its frames and those of ADTS, which follow each other.
 
-use super::{Container, Input, Layout, TrackLayout, TrackTiming};
+use super::{Container, Input, Layout, TrackLayout, TrackTiming, tag};
 use crate::audio::bytes::be32;
 use domain::Failure;
 use std::ops::Range;
@@ -29,10 +29,11 @@ impl Container for Mpeg {
     }
 
     fn layout(&self, input: &mut Input) -> Result<Layout, Failure> {
-        layout(input, input.start..input.length)
+        let end = tag::end(input)?;
+        layout(input, input.start..end)
     }
 
-    fn demuxer(&self, stream: MediaSourceStream<'static>) -> SymphoniaResult<Box<dyn FormatReader>> {
+    fn demuxer(&self, stream: MediaSourceStream<'static>, _: &TrackLayout) -> SymphoniaResult<Box<dyn FormatReader>> {
         Ok(Box::new(MpaReader::try_new(stream, FormatOptions::default())?))
     }
 

@@ -3,7 +3,7 @@
 use super::Input;
 
 /// Where, which bytes, and the format's name.
-const MAGIC: [(usize, &[u8], &str); 30] = [
+const MAGIC: [(usize, &[u8], &str); 27] = [
     (0, b"#!AMR", "AMR"),
     (0, b"#!SILK_V3", "SILK"),
     (1, b"#!SILK_V3", "SILK (as WeChat writes it)"),
@@ -31,9 +31,6 @@ const MAGIC: [(usize, &[u8], &str); 30] = [
     (0, b"\x0b\x77", "AC-3"),
     (0, b"\x7f\xfe\x80\x01", "DTS"),
     (0, b"LA0", "Lossless Audio"),
-    (4, b"moov", "QuickTime without a file type"),
-    (4, b"mdat", "QuickTime without a file type"),
-    (4, b"wide", "QuickTime without a file type"),
 ];
 
 /// The format's name, if it is one of these.

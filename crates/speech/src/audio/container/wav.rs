@@ -1,9 +1,9 @@
 //! WAV, RF64 and BW64. The header is read here rather than by the demuxer, since recorders write lengths of 0,
-//! lengths of "endless" and lengths past 4 GiB, and each means something else.
+//! lengths of "endless", lengths that are off by a header and lengths past 4 GiB, and each means something else.
 
-use super::{Container, Input, Layout, mpeg};
+use super::{Container, Input, Layout, TrackLayout, mpeg};
 use crate::audio::bytes::{le16, le32, le64};
-use crate::audio::errors;
+use crate::audio::{codec, errors};
 use domain::Failure;
 use std::ops::Range;
 use symphonia::default::formats::WavReader;
@@ -13,8 +13,20 @@ use symphonia_core::io::MediaSourceStream;
 
 /// Chunks looked at before the audio must have begun.
 const MAX_CHUNKS: usize = 512;
-/// Lengths from here on, when the file is shorter, are what writers to a pipe put in advance.
-const ENDLESS: u64 = 0x7fff_f000;
+/// Lengths from here on, when the file is shorter, are what writers to a pipe put in advance: 2 or 4 GiB, less a
+/// header, or the multiple of a block below.
+const ENDLESS: u64 = 0x7fff_0000;
+/// Lengths of 64 bits from here on are no lengths.
+const ENDLESS_LONG: u64 = 1 << 62;
+/// Bytes at the file's end in which chunks that the audio's length covers are searched for.
+const TAIL: u64 = 64 * 1024;
+/// Chunks that writers put behind the audio.
+const BEHIND_AUDIO: [&[u8; 4]; 14] = [
+    b"LIST", b"id3 ", b"ID3 ", b"bext", b"cue ", b"smpl", b"inst", b"iXML", b"_PMX", b"axml", b"JUNK", b"PAD ",
+    b"afsp", b"fact",
+];
+/// Missing audio that is no loss, seconds: less than a packet of any recorder.
+const TOLERATED_S: f64 = 0.02;
 
 pub(super) struct Wav;
 
@@ -38,7 +50,7 @@ impl Container for Wav {
         Ok(layout)
     }
 
-    fn demuxer(&self, stream: MediaSourceStream<'static>) -> SymphoniaResult<Box<dyn FormatReader>> {
+    fn demuxer(&self, stream: MediaSourceStream<'static>, _: &TrackLayout) -> SymphoniaResult<Box<dyn FormatReader>> {
         Ok(Box::new(WavReader::try_new(stream, FormatOptions::default())?))
     }
 }
@@ -73,25 +85,18 @@ fn data_chunk(input: &mut Input) -> Result<Data, Failure> {
             b"fmt " => format = Some(input.read(body, declared.min(128) as usize)?),
             b"data" => {
                 let format = format.ok_or_else(|| bad("has no format before its audio"))?;
-                let (coding, block) = coding(&format)?;
                 let declared = match (declared, long_length) {
                     (u32::MAX, Some(long)) => long,
                     _ => u64::from(declared),
                 };
-                let available = input.length.saturating_sub(body);
-                let endless = declared == 0 || declared >= ENDLESS && long_length.is_none();
-                let held = if endless {
-                    available.min(if declared == 0 { u64::MAX } else { declared })
-                } else {
-                    declared.min(available)
-                };
-                let missing = if endless { 0 } else { declared - held };
-                let whole = held - held % u64::from(block);
-                return Ok(Data { coding, range: body..body + whole, missing });
+                return data(input, &format, declared, body);
             }
             _ => {}
         }
-        position = body + u64::from(declared) + u64::from(declared & 1);
+        position = body + u64::from(declared);
+        if declared % 2 == 1 && !is_chunk_id(&input.read(position, 4)?) {
+            position += 1; // the byte that fills up an odd chunk, which some writers leave out
+        }
         if position >= input.length {
             break;
         }
@@ -102,12 +107,76 @@ fn data_chunk(input: &mut Input) -> Result<Data, Failure> {
     })
 }
 
+/// The `data` chunk of this declared length, whose content begins at `body`.
+fn data(input: &mut Input, format: &[u8], declared: u64, body: u64) -> Result<Data, Failure> {
+    let (coding, block) = coding(format, &input.read(body, 4096)?)?;
+    let available = input.length.saturating_sub(body);
+    let endless = declared == 0 || declared >= ENDLESS_LONG || declared >= ENDLESS && declared > available;
+    let covered = declared.min(available);
+    let held = match (declared, endless) {
+        (0, _) if chunks_fill(&input.read(body, TAIL as usize)?, available) => 0,
+        (0, _) => sound(input, body, available)?,
+        _ if covered == available => sound(input, body, available)?,
+        _ => covered,
+    };
+    let rate = le32(format, 4).unwrap_or(0);
+    let tolerated = (f64::from(rate) * f64::from(block) * TOLERATED_S) as u64;
+    let tolerated = tolerated.max(u64::from(block)).max(body - input.start);
+    let missing = if endless { 0 } else { declared - covered };
+    let missing = if missing > tolerated { missing } else { 0 };
+    let range = body..body + (held - held % u64::from(block));
+    let coding = match coding {
+        // The last packet of a codec with blocks is as long as its length says.
+        Coding::Header(mut header) if block > 1 => {
+            let length = u32::try_from(range.end - range.start).unwrap_or(u32::MAX);
+            let at = header.len() - 4;
+            header[at..].copy_from_slice(&length.to_le_bytes());
+            Coding::Header(header)
+        }
+        coding => coding,
+    };
+    Ok(Data { coding, range, missing })
+}
+
+/// Bytes of `available` from `body` on that are sound: those before chunks up to the file's end, which a length that is
+/// too large covers.
+fn sound(input: &mut Input, body: u64, available: u64) -> Result<u64, Failure> {
+    let searched = available.min(TAIL);
+    let tail = input.read(body + available - searched, searched as usize)?;
+    let begins = |at: &usize| {
+        let rest = &tail[*at..];
+        BEHIND_AUDIO.iter().any(|id| rest.starts_with(*id)) && chunks_fill(rest, rest.len() as u64)
+    };
+    let chunks = (0..tail.len().saturating_sub(8)).find(begins);
+    Ok(chunks.map_or(available, |at| available - searched + at as u64))
+}
+
+/// Whether the `length` bytes that begin with `bytes` are chunks, one after the other.
+fn chunks_fill(bytes: &[u8], length: u64) -> bool {
+    let mut at = 0u64;
+    for _ in 0..MAX_CHUNKS {
+        let Some(chunk) = usize::try_from(at).ok().and_then(|at| bytes.get(at..)) else { return false };
+        let Some(size) = le32(chunk, 4).filter(|_| is_chunk_id(&chunk[..4])) else { return false };
+        let end = at + 8 + u64::from(size);
+        at = end + u64::from(size & 1);
+        if end == length || at == length {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether these are the four characters of a chunk's name.
+fn is_chunk_id(bytes: &[u8]) -> bool {
+    bytes.len() == 4 && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b" _".contains(byte))
+}
+
 fn bad(what: &str) -> Failure {
     errors::bad_header(format!("the WAV header {what}"))
 }
 
-/// The coding that a `fmt ` chunk names, and the bytes of one indivisible block.
-fn coding(format: &[u8]) -> Result<(Coding, u32), Failure> {
+/// The coding that a `fmt ` chunk names, and the bytes of one indivisible block. `sound`: the first bytes of audio.
+fn coding(format: &[u8], sound: &[u8]) -> Result<(Coding, u32), Failure> {
     let field = |at| le16(format, at).ok_or_else(|| bad("is cut short"));
     let (mut tag, channels, block, mut bits) = (field(0)?, field(2)?, field(12)?, field(14)?);
     let rate = le32(format, 4).unwrap_or(0);
@@ -125,7 +194,17 @@ fn coding(format: &[u8]) -> Result<(Coding, u32), Failure> {
     if adpcm {
         return Ok((Coding::Header(header(format)), u32::from(block.max(1))));
     }
-    if matches!(tag, 1) && !bits.is_multiple_of(8) {
+    if tag == 1 && bits == 24 && block == channels.saturating_mul(4) {
+        // 24 bits of 32, or Cool Edit's numbers with a fraction, which look the same in the header.
+        if sound.is_empty() || sound.chunks_exact(4).any(|sample| sample[0] != 0) {
+            return Err(errors::unsupported("samples of 24 bits in blocks of 4 bytes"));
+        }
+        bits = 32;
+    }
+    if tag == 1 && bits == 0 {
+        bits = block / channels * 8;
+    }
+    if tag == 1 && !bits.is_multiple_of(8) {
         bits = bits.next_multiple_of(8); // 12 bits are stored in 16, the lowest four empty
     }
     let known = match tag {
@@ -136,7 +215,7 @@ fn coding(format: &[u8]) -> Result<(Coding, u32), Failure> {
             true
         }
         _ => {
-            return Err(errors::unsupported(&name_of(tag)));
+            return Err(errors::unsupported(&codec::wave_format_name(tag)));
         }
     };
     if !known {
@@ -167,26 +246,4 @@ fn header(format: &[u8]) -> Vec<u8> {
     }
     header.extend(b"data\xff\xff\xff\xff");
     header
-}
-
-fn name_of(tag: u16) -> String {
-    let name = match tag {
-        0x0010 => "OKI ADPCM",
-        0x0014 | 0x0040 | 0x0045 | 0x0064 | 0xa122 | 0xa123 | 0xa140 => "G.726 or G.721 ADPCM",
-        0x0022 => "TrueSpeech",
-        0x0031 => "GSM 6.10",
-        0x0034 | 0x0042 | 0xa100 => "G.723.1",
-        0x0038 | 0x0057 | 0x0058 => "AMR",
-        0x0059 | 0x0083 | 0x0133 => "G.729",
-        0x0061 => "Duck DK4 ADPCM",
-        0x0065 | 0x028f | 0xa112 => "G.722",
-        0x00ff | 0x1600..=0x1610 | 0x706d | 0xa106 => "AAC",
-        0x0160..=0x0163 => "Windows Media Audio",
-        0x0075 | 0x0131 => "VoxWare speech",
-        0x2000 => "AC-3",
-        0xa109 => "Speex",
-        0x674f..=0x6771 => "Vorbis",
-        _ => return format!("a codec with the unknown tag 0x{tag:04x}"),
-    };
-    name.into()
 }

@@ -1,5 +1,7 @@
 //! Ogg: Vorbis, Opus and FLAC.
 
+mod pages;
+
 use super::{Container, Input, Layout, TrackLayout, TrackTiming};
 use crate::audio::bytes::le32;
 use crate::audio::codec::OPUS_RATE;
@@ -11,6 +13,8 @@ use symphonia_core::codecs::audio::well_known::CODEC_ID_OPUS;
 use symphonia_core::errors::Result as SymphoniaResult;
 use symphonia_core::formats::{FormatOptions, FormatReader, Track};
 use symphonia_core::io::MediaSourceStream;
+
+pub(in crate::audio) use pages::{Pager, Pages};
 
 /// Bytes at the file's end that hold the beginning of its last page: a page has at most 65,307.
 const TAIL: usize = 66_000;
@@ -52,18 +56,23 @@ impl Container for Ogg {
         {
             return Err(errors::unsupported(&name));
         }
+        layout.pages = Pages::read(input)?;
         Ok(layout)
     }
 
-    fn demuxer(&self, stream: MediaSourceStream<'static>) -> SymphoniaResult<Box<dyn FormatReader>> {
+    fn demuxer(&self, stream: MediaSourceStream<'static>, _: &TrackLayout) -> SymphoniaResult<Box<dyn FormatReader>> {
         Ok(Box::new(OggReader::try_new(stream, FormatOptions::default())?))
+    }
+
+    fn has_timestamps(&self) -> bool {
+        true
     }
 
     fn complete(&self, timing: TrackTiming, track: &Track, params: &AudioCodecParameters) -> TrackTiming {
         if params.codec != CODEC_ID_OPUS {
             return timing;
         }
-        TrackTiming { delay_s: f64::from(track.delay.unwrap_or(0)) / f64::from(OPUS_RATE), ..timing }
+        timing.after(f64::from(track.delay.unwrap_or(0)) / f64::from(OPUS_RATE))
     }
 }
 

@@ -1,0 +1,277 @@
+//! MP4, M4A and QuickTime. The index is read here, and the packets by a demuxer of our own: symphonia's passes over edit
+//! lists and the times of fragments, reads the sizes of QuickTime's packets as those of MP4, and knows few of its codecs.
+
+mod boxes;
+mod edits;
+mod entry;
+mod fragment;
+mod reader;
+mod table;
+
+use super::{Container, Input, Layout, Part, TrackLayout, TrackTiming};
+use crate::audio::bytes::{be16, be32, be64};
+use crate::audio::codec::Coding;
+use crate::audio::errors;
+use boxes::{boxes, inside, scale, track_id};
+use domain::Failure;
+use fragment::Defaults;
+use reader::Mp4Reader;
+use std::sync::Arc;
+use symphonia_core::codecs::audio::well_known::CODEC_ID_MP3;
+use symphonia_core::errors::Result as SymphoniaResult;
+use symphonia_core::formats::FormatReader;
+use symphonia_core::io::MediaSourceStream;
+use table::{Cursor, Table};
+
+pub(super) use entry::name as codec_name;
+pub(in crate::audio) use reader::Samples;
+
+/// Most bytes of a `moov` box: the tables of a day of audio take a fifth of this.
+const MAX_MOOV: u64 = 64 * 1024 * 1024;
+/// Outermost boxes walked over at most: a day of fragments of a second, two boxes each.
+const MAX_BOXES: usize = 200_000;
+/// Missing packets that are no loss, seconds.
+const TOLERATED_S: f64 = 0.02;
+/// Types of the box that a file may begin with: QuickTime's have no `ftyp`.
+const FIRST: [&[u8; 4]; 5] = [b"ftyp", b"moov", b"mdat", b"wide", b"pnot"];
+
+pub(super) struct Mp4;
+
+impl Container for Mp4 {
+    fn name(&self) -> &'static str {
+        "mp4"
+    }
+
+    fn detect(&self, input: &Input) -> Option<usize> {
+        FIRST.iter().any(|kind| input.has(4, *kind)).then_some(0)
+    }
+
+    fn layout(&self, input: &mut Input) -> Result<Layout, Failure> {
+        let file = walk(input)?;
+        let Some(moov) = file.moov else {
+            return Err(errors::truncated("the MP4 file ends before its index (moov), which recorders write last"));
+        };
+        if inside(&moov, &[b"cmov"]).is_some() {
+            return Err(errors::unsupported("a compressed QuickTime index"));
+        }
+        let mut layout = Layout::new(&Mp4, input.start..input.length);
+        layout.tracks = tracks(&moov, &file.fragments.into());
+        let missing: Vec<u64> =
+            layout.tracks.iter_mut().map(|track| complete(track, input)).collect::<Result<_, _>>()?;
+        let fragmented = inside(&moov, &[b"mvex"]).is_some();
+        layout.missing = if fragmented { file.missing } else { missing.into_iter().max().unwrap_or(0) };
+        layout.readable_in_part = false;
+        Ok(layout)
+    }
+
+    fn has_timestamps(&self) -> bool {
+        true
+    }
+
+    fn can_seek(&self) -> bool {
+        true
+    }
+
+    fn demuxer(
+        &self,
+        stream: MediaSourceStream<'static>,
+        track: &TrackLayout,
+    ) -> SymphoniaResult<Box<dyn FormatReader>> {
+        Ok(Box::new(Mp4Reader::new(stream, track.samples.clone())))
+    }
+}
+
+/// The outermost boxes.
+#[derive(Debug, Default)]
+struct File {
+    /// Bytes by which the last box exceeds the end of the file.
+    missing: u64,
+    moov: Option<Vec<u8>>,
+    /// Where `moof` boxes are, from the container's beginning, and their bytes.
+    fragments: Vec<(u64, u64)>,
+}
+
+/// Walks over the outermost boxes and reads `moov`.
+fn walk(input: &mut Input) -> Result<File, Failure> {
+    let (mut found, mut position, length) = (File::default(), input.start, input.length);
+    for _ in 0..MAX_BOXES {
+        if position >= length {
+            break;
+        }
+        let header = input.read(position, 16)?;
+        let (Some(size), Some(kind)) = (be32(&header, 0), header.get(4..8)) else { break };
+        let (size, body) = match size {
+            0 => (length - position, 8),
+            1 => (be64(&header, 8).unwrap_or(0), 16),
+            size => (u64::from(size), 8),
+        };
+        if size < body {
+            break;
+        }
+        let end = position.saturating_add(size);
+        found.missing = end.saturating_sub(length);
+        match kind {
+            b"moov" => {
+                if size - body > MAX_MOOV {
+                    let what = format!("the MP4 index (moov) has {} bytes; at most {MAX_MOOV} are read", size - body);
+                    return Err(errors::bad_header(what));
+                }
+                found.moov = Some(input.read(position + body, (size - body) as usize)?);
+            }
+            b"moof" if end <= length => found.fragments.push((position - input.start, size)),
+            _ => {}
+        }
+        position = end;
+    }
+    Ok(found)
+}
+
+/// The audio tracks of a `moov` box.
+fn tracks(moov: &[u8], fragments: &Arc<[(u64, u64)]>) -> Vec<TrackLayout> {
+    let movie_scale = inside(moov, &[b"mvhd"]).and_then(scale).unwrap_or(1_000);
+    let priming = priming(moov);
+    let is_audio = |trak: &&[u8]| inside(trak, &[b"mdia", b"hdlr"]).and_then(|hdlr| hdlr.get(8..12)) == Some(b"soun");
+    let traks = boxes(moov).filter(|(kind, _)| kind == b"trak").map(|(_, body)| body).filter(is_audio);
+    let track = |trak| {
+        let mut track = track(trak, movie_scale, priming)
+            .unwrap_or_else(|name| TrackLayout { refused: Some(name), ..TrackLayout::default() });
+        track.id = inside(trak, &[b"tkhd"]).and_then(track_id);
+        track.samples = track.id.and_then(|id| samples(moov, trak, id, &track, fragments)).map(Arc::new);
+        track
+    };
+    traks.map(track).collect()
+}
+
+/// `priming`: samples of delay where there is no edit list.
+///
+/// # Errors
+/// The name of what can't be decoded.
+fn track(trak: &[u8], movie_scale: u32, priming: Option<f64>) -> Result<TrackLayout, String> {
+    let scale = inside(trak, &[b"mdia", b"mdhd"]).and_then(scale).ok_or("an MP4 track without a time scale")?;
+    let stbl = inside(trak, &[b"mdia", b"minf", b"stbl"]).unwrap_or_default();
+    let (entries, iso) = entry::entries(inside(stbl, &[b"stsd"]).unwrap_or_default());
+    let used = Table::descriptions(stbl);
+    let number = used.first().map_or(0, |first| first.saturating_sub(1) as usize);
+    let (kind, body) = entries.get(number).copied().ok_or("an MP4 track without a codec")?;
+    if used.iter().any(|other| entries.get(other.saturating_sub(1) as usize) != Some(&(kind, body))) {
+        return Err("an MP4 track whose codec changes".into());
+    }
+    let Coding { params, blocks } = entry::coding(kind, body, scale, iso)?;
+    let mut edits = edits::read(trak, movie_scale, scale)?;
+    if let (Some(samples), [] | [Part::Decoded { begin_s: 0.0, .. }]) = (priming, &edits.parts[..]) {
+        let duration_s = edits.parts.first().and_then(|part| match part {
+            Part::Decoded { duration_s, .. } => *duration_s,
+            Part::Silent { .. } => None,
+        });
+        edits.parts = vec![Part::Decoded { begin_s: samples / f64::from(scale), duration_s }];
+    }
+    Ok(TrackLayout {
+        codec: Some(entry::name(kind)),
+        // For HE-AAC twice that of the decoder's configuration.
+        sample_rate: be16(body, 24).map(u32::from),
+        params: Some(params),
+        blocks,
+        timing: TrackTiming { start_s: edits.start_s, parts: edits.parts, ..TrackTiming::default() },
+        ..TrackLayout::default()
+    })
+}
+
+/// Where the packets of a track are.
+fn samples(moov: &[u8], trak: &[u8], id: u32, track: &TrackLayout, fragments: &Arc<[(u64, u64)]>) -> Option<Samples> {
+    let stbl = inside(trak, &[b"mdia", b"minf", b"stbl"])?;
+    let coding = track.params.clone().map(|params| Coding { params, blocks: track.blocks });
+    Some(Samples {
+        track: id,
+        scale: inside(trak, &[b"mdia", b"mdhd"]).and_then(scale)?,
+        table: Table::read(stbl, coding.as_ref().and_then(entry::unit)),
+        fragments: Arc::clone(fragments),
+        defaults: Defaults::read(moov, id),
+    })
+}
+
+/// Adds to a track what its first packet says; gives the bytes by which its packets exceed the end of the file.
+fn complete(track: &mut TrackLayout, input: &mut Input) -> Result<u64, Failure> {
+    let Some(samples) = track.samples.clone() else { return Ok(0) };
+    let Some(table) = &samples.table else { return Ok(0) };
+    let (mut cursor, length) = (Cursor::default(), input.length - input.start);
+    let (mut missing, mut ticks, mut longest) = (0, 0, 0);
+    while let Some(sample) = cursor.next(table) {
+        if sample.time == 0
+            && let Some(params) = track.params.as_mut().filter(|params| params.codec == CODEC_ID_MP3)
+        {
+            let packet = input.read(input.start.saturating_add(sample.offset), 4)?;
+            params.codec = entry::mpeg_layer(&packet).unwrap_or(params.codec);
+        }
+        let end = sample.offset.saturating_add(sample.size.into());
+        longest = longest.max(sample.duration);
+        if end > length {
+            (missing, ticks) = (missing.max(end - length), ticks + sample.duration);
+            if sample.offset > length && missing > length {
+                break; // a table of a file that is not there
+            }
+        }
+    }
+    let tolerated = longest.max((f64::from(samples.scale) * TOLERATED_S) as u64);
+    Ok(if ticks > tolerated { missing } else { 0 })
+}
+
+/// Samples of delay by Apple's own tag, in files without an edit list.
+fn priming(moov: &[u8]) -> Option<f64> {
+    let at = moov.windows(8).position(|bytes| bytes == b"iTunSMPB")?;
+    let text = moov.get(at + 8..(at + 8 + 200).min(moov.len()))?;
+    let digits: String = text.iter().skip_while(|b| **b != b' ').map(|b| char::from(*b)).collect();
+    let samples = digits.split_ascii_whitespace().nth(1)?;
+    let samples = u32::from_str_radix(samples.get(..8)?, 16).ok()?;
+    (samples < 16_384).then(|| f64::from(samples))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::input;
+    use super::*;
+
+    /// A box of this type.
+    pub(super) fn boxed(kind: [u8; 4], body: &[u8]) -> Vec<u8> {
+        [&(body.len() as u32 + 8).to_be_bytes()[..], &kind, body].concat()
+    }
+
+    #[test]
+    fn missing_bytes_are_counted_and_a_missing_index_is_noticed() {
+        let mut bytes = boxed(*b"ftyp", b"isom");
+        bytes.extend(boxed(*b"mdat", &[0; 100]));
+        bytes.truncate(bytes.len() - 30);
+        let found = walk(&mut input(&bytes)).expect("read");
+        assert!(found.missing == 30 && found.moov.is_none());
+    }
+
+    #[test]
+    fn an_index_larger_than_memory_is_refused() {
+        let mut bytes = boxed(*b"ftyp", b"isom");
+        bytes.extend([&(MAX_MOOV as u32 + 9).to_be_bytes()[..], b"moov"].concat());
+        let failure = walk(&mut input(&bytes)).expect_err("too large");
+        assert_eq!(failure.code, domain::FailureCode::AudioBadHeader, "{failure}");
+    }
+
+    #[test]
+    fn apples_tag_gives_the_delay() {
+        let text = b"....iTunSMPB\0\0\0\x84data\0\0\0\x01\0\0\0\0 00000000 00000840 000001C0 00000000000AC0C0";
+        assert_eq!(priming(text), Some(f64::from(0x840u16)));
+    }
+
+    #[test]
+    fn many_tracks_are_read_in_one_pass_over_the_index() {
+        let scale = |kind: [u8; 4]| boxed(kind, &[&[0; 12][..], &8_000u32.to_be_bytes()].concat());
+        let entries = boxed(*b"stsd", &[&[0; 8][..], &boxed(*b"ulaw", &[1; 44])].concat());
+        let tables = boxed(*b"minf", &boxed(*b"stbl", &entries));
+        let sound = boxed(*b"hdlr", b"\0\0\0\0\0\0\0\0soun");
+        let trak = boxed(*b"trak", &boxed(*b"mdia", &[sound, scale(*b"mdhd"), tables].concat()));
+        let count = 20_000;
+        let moov = [scale(*b"mvhd"), trak.repeat(count)].concat();
+        let begun = std::time::Instant::now();
+        let found = tracks(&moov, &Arc::from([]));
+        assert_eq!(found.len(), count);
+        assert_eq!(found[0].codec.as_deref(), Some("ulaw"));
+        // A pass for each track would take minutes.
+        assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+    }
+}
