@@ -1,25 +1,20 @@
-//! `producer prune`: retention by age, and deletion of one call. Objects are deleted first, rows after:
-//! interrupted anywhere in between, the same command finds what is left by its rows.
+//! `producer prune`: retention by age, and deletion of one call, by [`adapters::retention`].
 
-mod objects;
 mod summary;
 
-use adapters::amqp::{DeadLetters, Filter};
-use adapters::postgres::{Age, Database, Expired, OpenJobs};
+use adapters::postgres::{Age, Database, OpenJobs};
+use adapters::retention::Eraser;
 use adapters::retry::{RetryPolicy, retry_while};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{ArgGroup, Args};
-use domain::{Failure, FailureCode, JobId};
 use settings::Settings;
-use std::collections::HashSet;
 use std::io::Write;
 use std::time::Duration;
 
 use crate::arguments::age;
 use crate::error::{Outcome, ProducerError};
 use crate::meter::Meter;
-use crate::services::{self, POSTGRES, RABBITMQ};
-use objects::Objects;
+use crate::services::{self, POSTGRES};
 use summary::Summary;
 
 /// Pruning ends when the store refuses to delete the objects of more jobs than this.
@@ -84,24 +79,19 @@ pub async fn run(
         None => None,
     };
     services::store(settings, policy, settings.s3.artifact_bucket()).await?;
-    let mut pruning = Pruning {
-        database,
-        objects: Objects::open(settings, args.recordings)?,
-        policy,
-        summary: Summary::default(),
-        refused: HashSet::new(),
-        refusal: None,
-        open_jobs: if args.even_unfinished { OpenJobs::Delete } else { OpenJobs::Keep },
-    };
+    let open_jobs = if args.even_unfinished { OpenJobs::Delete } else { OpenJobs::Keep };
+    let eraser = Eraser::new(database.clone(), &settings.s3, &settings.amqp, args.recordings, open_jobs, policy)?;
+    let mut pruning = Pruning { database, eraser, policy, summary: Summary::default(), open_jobs };
     let outcome = match (age, &args.call) {
         (Some(age), _) => pruning.by_age(age, args.batch_size).await,
-        (None, call) => pruning.one_call(settings, call.as_deref().unwrap_or_default()).await,
+        (None, call) => pruning.one_call(call.as_deref().unwrap_or_default()).await,
     };
     // The summary is shown however it ended.
     say(out, &pruning.summary.lines(before));
     outcome?;
-    if let Some(failure) = pruning.refusal {
-        say(out, &[format!("kept      {} jobs whose objects the store did not delete", pruning.refused.len())]);
+    let erased = pruning.summary.erased;
+    if let Some(failure) = erased.refusal {
+        say(out, &[format!("kept      {} jobs whose objects the store did not delete", erased.refused.len())]);
         return Err(failure.into());
     }
     Ok(if args.call.is_some() && pruning.summary.open > 0 { Outcome::Incomplete } else { Outcome::Done })
@@ -109,12 +99,9 @@ pub async fn run(
 
 struct Pruning {
     database: Database,
-    objects: Objects,
+    eraser: Eraser,
     policy: RetryPolicy,
     summary: Summary,
-    refused: HashSet<JobId>,
-    /// Why the first of those was refused.
-    refusal: Option<Failure>,
     open_jobs: OpenJobs,
 }
 
@@ -126,15 +113,16 @@ impl Pruning {
         let meter = Meter::new();
         loop {
             // Jobs whose objects were refused are still the oldest.
-            let limit = batch.saturating_add(u32::try_from(self.refused.len()).unwrap_or(u32::MAX));
+            let refused = self.summary.erased.refused.len();
+            let limit = batch.saturating_add(u32::try_from(refused).unwrap_or(u32::MAX));
             let mut expired = retry_while(policy, POSTGRES, || database.expired(age, limit)).await?;
-            expired.retain(|job| !self.refused.contains(&job.job_id));
+            expired.retain(|job| !self.summary.erased.refused.contains(&job.job_id));
             if expired.is_empty() {
                 break;
             }
-            self.delete(&expired).await?;
-            meter.at(self.summary.rows.analyses, Some(count.analyses), "analyses deleted");
-            if self.refused.len() > MOST_REFUSED {
+            self.eraser.erase(&expired, &mut self.summary.erased).await?;
+            meter.at(self.summary.erased.rows.analyses, Some(count.analyses), "analyses deleted");
+            if self.summary.erased.refused.len() > MOST_REFUSED {
                 meter.clear();
                 return Ok(());
             }
@@ -144,38 +132,12 @@ impl Pruning {
         Ok(())
     }
 
-    async fn one_call(&mut self, settings: &Settings, call: &str) -> Result<(), ProducerError> {
+    async fn one_call(&mut self, call: &str) -> Result<(), ProducerError> {
         let (database, policy) = (self.database.clone(), self.policy);
         let known = retry_while(policy, POSTGRES, || database.analyses_of_call(call, self.open_jobs)).await?;
-        // A dead letter has the call data. The row is deleted last: the next run finds what is left by it.
-        let jobs = Some(known.iter().map(|job| job.job_id).collect());
-        let (dead, filter) = (DeadLetters::new(&settings.amqp), Filter { jobs, ..Filter::default() });
-        self.summary.dead_letters = retry_while(policy, RABBITMQ, || dead.discard(&filter)).await?;
-        self.delete(&known).await?;
+        self.eraser.erase_with_dead_letters(&known, &mut self.summary.erased).await?;
         self.summary.open = retry_while(policy, POSTGRES, || database.count_of_call(call)).await?.open;
         Ok(())
-    }
-
-    /// Objects, then rows; the rows of jobs whose objects could not be deleted are kept.
-    async fn delete(&mut self, jobs: &[Expired]) -> Result<(), ProducerError> {
-        let mut gone = Vec::with_capacity(jobs.len());
-        let mut away = None;
-        for (job, outcome) in self.objects.delete(jobs, self.policy).await {
-            match outcome {
-                Ok(deleted) => {
-                    self.summary.objects += deleted;
-                    gone.push(job);
-                }
-                Err(failure) if failure.code == FailureCode::StoreUnreachable => away = Some(failure),
-                Err(failure) => {
-                    self.refused.insert(job);
-                    self.refusal.get_or_insert(failure);
-                }
-            }
-        }
-        let (database, open_jobs) = (&self.database, self.open_jobs);
-        self.summary.rows += retry_while(self.policy, POSTGRES, || database.prune(&gone, open_jobs)).await?;
-        away.map_or(Ok(()), |failure| Err(failure.into()))
     }
 }
 

@@ -1,18 +1,15 @@
 //! The summary of a pruning, or of a dry run, in a few lines.
 
 use adapters::postgres::{ExpiredCount, PruneSummary};
+use adapters::retention::{DeletedObjects, Erased};
 use chrono::{DateTime, Utc};
 
 use super::PruneArgs;
-use super::objects::DeletedObjects;
 
 /// What was deleted so far.
 #[derive(Debug, Default)]
 pub(super) struct Summary {
-    pub(super) rows: PruneSummary,
-    pub(super) objects: DeletedObjects,
-    /// Dead letters removed from their queue.
-    pub(super) dead_letters: usize,
+    pub(super) erased: Erased,
     /// Partitions of segments that were dropped.
     pub(super) months: u32,
     /// Jobs that were kept because they have not ended.
@@ -23,8 +20,8 @@ pub(super) struct Summary {
 
 impl Summary {
     pub(super) fn lines(&self, before: Option<DateTime<Utc>>) -> Vec<String> {
-        let PruneSummary { analyses, recordings, alerts, unsent, reviews } = self.rows;
-        let DeletedObjects { artifacts, bytes, recordings: files, changed } = self.objects;
+        let PruneSummary { analyses, recordings, alerts, unsent, reviews } = self.erased.rows;
+        let DeletedObjects { artifacts, bytes, recordings: files, changed } = self.erased.objects;
         let mut lines: Vec<_> = before.into_iter().map(day).collect();
         lines.push(format!(
             "deleted   {analyses} analyses with {alerts} alerts and {reviews} reviews; {recordings} recordings had no other"
@@ -36,8 +33,8 @@ impl Summary {
             "          {artifacts} artifacts, {:.1} MB; {files} recordings in the store",
             bytes as f64 / 1e6
         ));
-        if self.dead_letters > 0 {
-            lines.push(format!("          {} dead letters", self.dead_letters));
+        if self.erased.dead_letters > 0 {
+            lines.push(format!("          {} dead letters", self.erased.dead_letters));
         }
         if self.months > 0 {
             lines.push(format!("          {} empty months of segments", self.months));

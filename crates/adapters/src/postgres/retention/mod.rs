@@ -95,6 +95,24 @@ pub enum OpenJobs {
     Delete,
 }
 
+/// What is to be deleted on request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Erasure {
+    /// All recordings with this call id.
+    Call(String),
+    /// One recording, by its identity.
+    Recording(Uuid),
+}
+
+/// Which analyses to find.
+#[derive(Debug, Clone, Copy, Default)]
+struct Which<'a> {
+    age: Option<Age>,
+    call_id: Option<&'a str>,
+    recording: Option<Uuid>,
+    team: Option<&'a str>,
+}
+
 impl Database {
     /// How much [`Self::expired`] would return in all, for a dry run.
     ///
@@ -129,7 +147,8 @@ impl Database {
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn expired(&self, age: Age, limit: u32) -> Result<Vec<Expired>, Failure> {
-        self.select_expired(Some(age), None, OpenJobs::Keep, i64::from(limit)).await
+        let which = Which { age: Some(age), ..Which::default() };
+        self.select_expired(which, OpenJobs::Keep, i64::from(limit)).await
     }
 
     /// All analyses of one call, for deletion on request.
@@ -137,7 +156,24 @@ impl Database {
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn analyses_of_call(&self, call_id: &str, open: OpenJobs) -> Result<Vec<Expired>, Failure> {
-        self.select_expired(None, Some(call_id), open, i64::MAX).await
+        self.select_expired(Which { call_id: Some(call_id), ..Which::default() }, open, i64::MAX).await
+    }
+
+    /// All analyses of a call or recording, for deletion on request; with a team, only those of that team.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn analyses_of(
+        &self,
+        erasure: &Erasure,
+        team: Option<&str>,
+        open: OpenJobs,
+    ) -> Result<Vec<Expired>, Failure> {
+        let which = match erasure {
+            Erasure::Call(call_id) => Which { call_id: Some(call_id), team, ..Which::default() },
+            Erasure::Recording(id) => Which { recording: Some(*id), team, ..Which::default() },
+        };
+        self.select_expired(which, open, i64::MAX).await
     }
 
     /// Deletes these analyses with their segments, channels, alerts and reviews; a recording's row is deleted
@@ -181,20 +217,16 @@ impl Database {
         Ok(dropped.unsigned_abs())
     }
 
-    async fn select_expired(
-        &self,
-        age: Option<Age>,
-        call_id: Option<&str>,
-        open: OpenJobs,
-        limit: i64,
-    ) -> Result<Vec<Expired>, Failure> {
+    async fn select_expired(&self, which: Which<'_>, open: OpenJobs, limit: i64) -> Result<Vec<Expired>, Failure> {
         const EXPIRED: &str = include_str!("expired.sql");
         let query = sqlx::query_as(EXPIRED)
-            .bind(age.map(|age| age.before))
-            .bind(call_id)
+            .bind(which.age.map(|age| age.before))
+            .bind(which.call_id)
             .bind(open == OpenJobs::Delete)
             .bind(limit)
-            .bind(age.is_some_and(|age| age.ingested_too));
+            .bind(which.age.is_some_and(|age| age.ingested_too))
+            .bind(which.recording)
+            .bind(which.team);
         query.fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
     }
 }

@@ -1,16 +1,16 @@
 //! Deletes the objects of jobs.
 
-use adapters::postgres::Expired;
-use adapters::retry::{RetryPolicy, retry_while};
-use adapters::s3;
-use adapters::s3::Store;
 use domain::{Failure, JobId};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use settings::Settings;
 use std::collections::{BTreeSet, HashSet};
 use std::ops::AddAssign;
 
-use crate::services::S3;
+use crate::postgres::Expired;
+use crate::retry::{RetryPolicy, retry_while};
+use crate::s3::{Settings, Store};
+
+/// As error messages call the service.
+const S3: &str = "the S3 store";
 
 /// Jobs whose objects are deleted at once.
 const JOBS_AT_ONCE: usize = 8;
@@ -18,21 +18,21 @@ const JOBS_AT_ONCE: usize = 8;
 /// Where the objects are, and which of them to delete.
 pub(super) struct Objects {
     store: Store,
-    settings: s3::Settings,
+    settings: Settings,
     recordings: bool,
 }
 
 /// What was deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct DeletedObjects {
+pub struct DeletedObjects {
     /// Artifacts.
-    pub(super) artifacts: u64,
+    pub artifacts: u64,
     /// Their bytes.
-    pub(super) bytes: u64,
+    pub bytes: u64,
     /// Recordings.
-    pub(super) recordings: u64,
+    pub recordings: u64,
     /// Recordings that were replaced by another version since: they are kept.
-    pub(super) changed: u64,
+    pub changed: u64,
 }
 
 impl AddAssign for DeletedObjects {
@@ -46,7 +46,7 @@ impl AddAssign for DeletedObjects {
 
 impl Objects {
     pub(super) fn open(settings: &Settings, recordings: bool) -> Result<Self, Failure> {
-        Ok(Self { store: Store::new(&settings.s3)?, settings: settings.s3.clone(), recordings })
+        Ok(Self { store: Store::new(settings)?, settings: settings.clone(), recordings })
     }
 
     /// Deletes the objects of these jobs, each job by itself. Waits for a store that is unreachable.

@@ -1,0 +1,93 @@
+//! Deletion of analyses with everything that belongs to them. Objects are deleted first, rows after: interrupted anywhere
+//! in between, the same deletion finds what is left by its rows.
+
+mod objects;
+
+pub use objects::DeletedObjects;
+
+use domain::{Failure, FailureCode, JobId};
+use std::collections::HashSet;
+
+use crate::amqp::{self, DeadLetters, Filter};
+use crate::postgres::{Database, Expired, OpenJobs, PruneSummary};
+use crate::retry::{RetryPolicy, retry_while};
+use crate::s3;
+use objects::Objects;
+
+/// Deletes analyses: their dead letters on request, their objects, then their rows.
+pub struct Eraser {
+    database: Database,
+    objects: Objects,
+    dead_letters: DeadLetters,
+    open_jobs: OpenJobs,
+    policy: RetryPolicy,
+}
+
+/// What was deleted so far, and what was not.
+#[derive(Debug, Clone, Default)]
+pub struct Erased {
+    /// Rows.
+    pub rows: PruneSummary,
+    /// Objects.
+    pub objects: DeletedObjects,
+    /// Dead letters removed from their queue.
+    pub dead_letters: usize,
+    /// Jobs whose objects the store refused to delete: their rows are kept.
+    pub refused: HashSet<JobId>,
+    /// Why the first of those was refused.
+    pub refusal: Option<Failure>,
+}
+
+impl Eraser {
+    /// `recordings`: whether the recordings are deleted too, unless another analysis needs them. No network yet.
+    ///
+    /// # Errors
+    /// `config.invalid`, for settings of the store that can't be used.
+    pub fn new(
+        database: Database,
+        s3: &s3::Settings,
+        amqp: &amqp::Settings,
+        recordings: bool,
+        open_jobs: OpenJobs,
+        policy: RetryPolicy,
+    ) -> Result<Self, Failure> {
+        let (objects, dead_letters) = (Objects::open(s3, recordings)?, DeadLetters::new(amqp));
+        Ok(Self { database, objects, dead_letters, open_jobs, policy })
+    }
+
+    /// Deletes the jobs' objects, then the rows of those whose objects are gone.
+    ///
+    /// # Errors
+    /// `store.unreachable`, after the rows of what was deleted; `database.unreachable`, `database.refused`.
+    pub async fn erase(&self, jobs: &[Expired], erased: &mut Erased) -> Result<(), Failure> {
+        let mut gone = Vec::with_capacity(jobs.len());
+        let mut away = None;
+        for (job, outcome) in self.objects.delete(jobs, self.policy).await {
+            match outcome {
+                Ok(deleted) => {
+                    erased.objects += deleted;
+                    gone.push(job);
+                }
+                Err(failure) if failure.code == FailureCode::StoreUnreachable => away = Some(failure),
+                Err(failure) => {
+                    erased.refused.insert(job);
+                    erased.refusal.get_or_insert(failure);
+                }
+            }
+        }
+        let (database, open_jobs) = (&self.database, self.open_jobs);
+        erased.rows += retry_while(self.policy, "Postgres", || database.prune(&gone, open_jobs)).await?;
+        away.map_or(Ok(()), Err)
+    }
+
+    /// As [`Self::erase`], with the jobs' dead letters, which have the call data. They come first: the rows are deleted
+    /// last, and the next deletion finds what is left by them.
+    ///
+    /// # Errors
+    /// As [`Self::erase`]; `broker.unreachable`, `broker.refused`.
+    pub async fn erase_with_dead_letters(&self, jobs: &[Expired], erased: &mut Erased) -> Result<(), Failure> {
+        let filter = Filter { jobs: Some(jobs.iter().map(|job| job.job_id).collect()), ..Filter::default() };
+        erased.dead_letters += retry_while(self.policy, "RabbitMQ", || self.dead_letters.discard(&filter)).await?;
+        self.erase(jobs, erased).await
+    }
+}
