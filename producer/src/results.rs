@@ -1,6 +1,7 @@
 //! `producer results`: the results of a batch, one row per job.
 
 use adapters::postgres::{ChannelSummary, Database, ResultRow, Status};
+use domain::spreadsheet::{BYTE_ORDER_MARK, cell};
 use domain::{BatchId, Emotion};
 use std::io::Write;
 
@@ -8,7 +9,7 @@ use crate::cli::{Format, ResultsArgs};
 use crate::error::ProducerError;
 use crate::meter::clock;
 use crate::table::{Side, bar, head, lines, tail};
-use crate::visible::{cell, visible};
+use crate::visible::visible;
 
 /// Rows asked for at once.
 const PAGE: u32 = 500;
@@ -166,8 +167,7 @@ fn flush_csv(csv: &mut csv::Writer<Vec<u8>>, row: &ResultRow, first: bool, out: 
     ];
     let header = if first { csv.write_record(HEADER) } else { Ok(()) };
     let written = header.and_then(|()| csv.write_record(fields)).is_ok() && csv.flush().is_ok();
-    // Without the mark, Excel takes UTF-8 for the country's old encoding.
-    let marked = !first || out.write_all("\u{feff}".as_bytes()).is_ok();
+    let marked = !first || out.write_all(BYTE_ORDER_MARK.as_bytes()).is_ok();
     let sent = written && marked && out.write_all(csv.get_ref()).is_ok();
     *csv = csv::Writer::from_writer(Vec::new());
     sent

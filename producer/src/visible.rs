@@ -1,4 +1,4 @@
-//! Texts of strangers (keys, names, messages) for a terminal or a spreadsheet: nothing in them acts.
+//! Texts of strangers (keys, names, messages) for a terminal: nothing in them acts.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -39,12 +39,6 @@ fn acts(c: char) -> bool {
     c.is_control() || direction || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 
-/// A cell that no spreadsheet takes for a formula.
-pub(crate) fn cell(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
-    format!("{}{text}", if formula { "'" } else { "" })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,11 +51,5 @@ mod tests {
         for plain in ["通话 1.wav", "a.wav", "👩\u{200d}💻"] {
             assert!(matches!(visible(plain), Cow::Borrowed(_)), "{plain}");
         }
-    }
-
-    #[test]
-    fn formulas_are_text_in_a_spreadsheet() {
-        assert_eq!(cell("=HYPERLINK(\"x\")"), "'=HYPERLINK(\"x\")");
-        assert_eq!((cell("-1+2").as_str(), cell("@x").as_str(), cell("a=b").as_str()), ("'-1+2", "'@x", "a=b"));
     }
 }

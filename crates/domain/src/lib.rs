@@ -13,6 +13,7 @@ pub mod model;
 pub mod report;
 pub mod scores;
 pub mod setting;
+pub mod spreadsheet;
 
 pub use call::CallData;
 pub use channel::{ChannelLayout, Role, counted_from_zero};
