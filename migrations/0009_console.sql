@@ -67,7 +67,7 @@ CREATE TABLE audit (
 );
 CREATE INDEX audit_by_time ON audit (at);
 CREATE INDEX audit_of_job ON audit (job_id, at) WHERE job_id IS NOT NULL;
-COMMENT ON TABLE audit IS 'Who logged in, and who played or downloaded what. Rows are only added.';
+COMMENT ON TABLE audit IS 'Who logged in, and who played, downloaded, exported or deleted what. Rows are only added.';
 COMMENT ON COLUMN audit.who IS '`user:NAME`, `token:NAME`, or `local` for the console on loopback without a login.';
-COMMENT ON COLUMN audit.action IS 'login, login_failed, listen, download.';
+COMMENT ON COLUMN audit.action IS 'login, login_failed, listen, download, export, delete.';
 COMMENT ON COLUMN audit.address IS 'The caller''s address as the console saw it.';

@@ -12,7 +12,11 @@ BEGIN
         ARRAY['emofleet_worker', 'emofleet_producer', 'emofleet_dispatcher', 'emofleet_reader', 'emofleet_console']
     LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
-            EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL; -- made meanwhile for another database of the same server
+            END;
         END IF;
         EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role_name);
         EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), role_name);
@@ -44,8 +48,11 @@ GRANT INSERT, UPDATE, DELETE ON destinations, destination_sends TO emofleet_disp
 -- Inspectors and dashboards read; what people say of a call they may add.
 GRANT INSERT ON reviews TO emofleet_reader;
 
--- The console registers uploads as a producer does, and keeps its users, sessions, tokens and the audit trail.
-GRANT INSERT, UPDATE ON batches, recordings, analyses TO emofleet_console;
+-- The console registers uploads as a producer does, adds reviews and deletes calls for those who may, and keeps its users,
+-- sessions, tokens and the audit trail.
+GRANT INSERT, UPDATE ON batches, reviews TO emofleet_console;
+GRANT INSERT, UPDATE, DELETE ON recordings, analyses TO emofleet_console;
+GRANT UPDATE ON channels TO emofleet_console;
 GRANT EXECUTE ON FUNCTION segments_month(timestamptz) TO emofleet_console;
 GRANT INSERT, UPDATE, DELETE ON console_users, console_sessions, console_tokens, console_requests TO emofleet_console;
 GRANT INSERT ON audit TO emofleet_console;

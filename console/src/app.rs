@@ -12,6 +12,7 @@ use crate::api::PeakCache;
 use crate::auth::Passwords;
 use crate::gradio::{Parked, Sessions};
 use crate::guard::RateLimit;
+use crate::links::SignedLinks;
 use crate::predict::{Hub, Workers};
 
 /// JSON bodies in memory at once; each takes up to four times the size of its file.
@@ -25,6 +26,8 @@ pub(crate) struct App {
     pub database: Database,
     /// Recordings and artifacts.
     pub store: Store,
+    /// Links by which browsers read audio from the store; `None`: the console passes it on.
+    pub links: Option<SignedLinks>,
     /// Publishes jobs.
     pub publisher: Publisher,
     /// Jobs that a request or a page waits for.
@@ -60,6 +63,7 @@ impl App {
         Ok(Arc::new(Self {
             database: Database::lazy(&settings.postgres)?,
             store: Store::new(&settings.s3)?,
+            links: SignedLinks::open(&settings)?,
             publisher: Publisher::new(&settings.amqp),
             hub: Hub::default(),
             workers: Workers::new(&settings.amqp),

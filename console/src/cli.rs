@@ -212,13 +212,15 @@ fn check_name(name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The first line of standard input.
+/// Typed twice without being shown; or the first line of standard input, where that is no terminal.
 fn password() -> anyhow::Result<String> {
-    let input = std::io::stdin();
-    if input.is_terminal() {
-        eprint!("Password (it is shown while typed; pipe it in to avoid that): ");
+    if !std::io::stdin().is_terminal() {
+        return first_line(std::io::stdin().lock());
     }
-    first_line(input.lock())
+    let ask = |prompt| rpassword::prompt_password(prompt).context("reading the password");
+    let password = ask("Password: ")?;
+    ensure!(ask("The same again: ")? == password, "the two passwords differ: nothing was changed");
+    Ok(password)
 }
 
 fn first_line(mut input: impl BufRead) -> anyhow::Result<String> {

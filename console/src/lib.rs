@@ -8,6 +8,7 @@ mod extract;
 mod gradio;
 mod guard;
 mod i18n;
+mod links;
 mod pages;
 mod predict;
 mod problem;

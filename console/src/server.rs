@@ -101,6 +101,6 @@ fn routes(app: Shared) -> Router {
         .layer(from_fn_with_state(app.clone(), auth::identify))
         .layer(from_fn_with_state(app.clone(), guard::known_host))
         .merge(pages::health())
-        .layer(from_fn(guard::headers))
+        .layer(from_fn_with_state(app.clone(), guard::headers))
         .with_state(app)
 }

@@ -1,7 +1,11 @@
 //! A console for one test: served in this process on a free port, beside a fleet of its own.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use console::Serving;
+use reqwest::multipart::{Form, Part};
+use reqwest::{Client, Method, Response};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 use settings::Settings;
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +33,7 @@ impl Console {
         Ok(console)
     }
 
-    /// A console with settings changed, and no worker yet.
+    /// A console with settings changed, for the worker too, and no worker yet.
     ///
     /// # Errors
     /// When a service is missing.
@@ -40,8 +44,30 @@ impl Console {
         settings.console.upload_prefix = format!("{}console", fleet.trial.keys);
         settings.console.requests_per_minute = 0;
         change(settings);
+        let settings = settings.clone();
+        Self::over(fleet, settings).await
+    }
+
+    /// A console whose tables are used with this role of `migrations/grants.sql`, and no worker yet.
+    ///
+    /// # Errors
+    /// When a service is missing.
+    pub async fn as_role(role: &str) -> Result<Self> {
+        let Self { fleet, serving, stop, .. } = Self::without_worker(|_| {}).await?;
+        stop.cancel();
+        serving.ended().await?;
+        let grants = include_str!("../../migrations/grants.sql");
+        sqlx::raw_sql(grants).execute(fleet.database.pool()).await?;
+        let mut settings = fleet.trial.settings.clone();
+        let mut url: url::Url = settings.postgres.url.expose_secret().parse()?;
+        url.query_pairs_mut().append_pair("options[role]", role);
+        settings.postgres.url = SecretString::from(url.to_string());
+        Self::over(fleet, settings).await
+    }
+
+    async fn over(fleet: Fleet, settings: Settings) -> Result<Self> {
         let stop = CancellationToken::new();
-        let serving = console::serve(settings.clone(), stop.clone()).await?;
+        let serving = console::serve(settings, stop.clone()).await?;
         let url = format!("http://127.0.0.1:{}", serving.address.port());
         Ok(Self { fleet, url, serving, stop })
     }
@@ -65,6 +91,44 @@ impl Console {
     /// A request's address.
     pub fn at(&self, path: &str) -> String {
         format!("{}{path}", self.url)
+    }
+
+    /// Asks for an address; gives the answer, whatever its status.
+    ///
+    /// # Errors
+    /// When the console does not answer.
+    pub async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response> {
+        let mut request = Client::new().request(method, self.at(path));
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        Ok(request.send().await?)
+    }
+
+    /// The JSON at an address.
+    ///
+    /// # Errors
+    /// When the status is not 200.
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        let answer = self.request(Method::GET, path, None).await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        ensure!(status == 200, "{path}: {status} {text}");
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// The prediction of a recording.
+    ///
+    /// # Errors
+    /// When the status is not 200.
+    pub async fn predict(&self, bytes: Vec<u8>, fields: &[(&'static str, &'static str)]) -> Result<Value> {
+        let mut form = Form::new().part("audio", Part::bytes(bytes).file_name("call.wav"));
+        for (name, value) in fields {
+            form = form.text(*name, *value);
+        }
+        let answer = Client::new().post(self.at("/api/v1/predictions")).multipart(form).send().await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        ensure!(status == 200, "{status} {text}");
+        Ok(serde_json::from_str(&text)?)
     }
 
     /// Ends console and fleet, and removes what they made.

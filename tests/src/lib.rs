@@ -5,7 +5,7 @@
 //! - [`rig`]: services of its own, which the test may stop or kill, and workers as processes; [`ledger`] compares what
 //!   was handed in with what came of it; [`own_broker`] and [`own_postgres`]: one private service;
 //! - [`proxy`], [`tls`], [`receiver`]: faults, certificates and webhook receivers between a program and a service;
-//! - [`programs`]: the fleet's programs as processes;
+//! - [`programs`]: the fleet's programs as processes; [`console`]: a console beside a fleet;
 //! - [`speech`], [`calls`], [`database`]: things to test with.
 
 pub mod calls;

@@ -1,10 +1,13 @@
 //! The fleet's programs as processes, which tests kill.
 
 use anyhow::{Context, Result, bail};
+use secrecy::ExposeSecret;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::rig::project;
+use crate::trial::Trial;
 
 /// Builds a program, in the profile of the calling test, and returns its path.
 ///
@@ -39,4 +42,25 @@ fn is_of_this_test(variable: &str) -> bool {
 /// When the test does not run below `target/`.
 pub fn path(name: &str) -> Result<PathBuf> {
     Ok(std::env::current_exe()?.ancestors().nth(2).context("tests run below target/")?.join(name))
+}
+
+/// The environment of a program with a trial's names, and nothing else of the caller's settings that would matter.
+pub fn environment(trial: &Trial) -> BTreeMap<String, String> {
+    let inherited = ["PATH", "HOME", "TMPDIR"];
+    let settings = &trial.settings;
+    let delays: Vec<String> = settings.amqp.retry_delays_s.iter().map(ToString::to_string).collect();
+    std::env::vars()
+        .filter(|(name, _)| name.starts_with("EMOFLEET__") || inherited.contains(&name.as_str()))
+        .chain(
+            [
+                ("EMOFLEET__AMQP__PREFIX", settings.amqp.prefix.clone()),
+                ("EMOFLEET__AMQP__RETRY_DELAYS_S", format!("[{}]", delays.join(","))),
+                ("EMOFLEET__POSTGRES__URL", settings.postgres.url.expose_secret().to_owned()),
+                ("EMOFLEET__S3__ARTIFACT_PREFIX", settings.s3.artifact_prefix.clone()),
+                ("EMOFLEET__WORKER__HEALTH_ADDR", "127.0.0.1:0".into()),
+                ("EMOFLEET__CONSOLE__UPLOAD_PREFIX", settings.console.upload_prefix.clone()),
+            ]
+            .map(|(name, value)| (name.to_owned(), value)),
+        )
+        .collect()
 }

@@ -46,6 +46,23 @@ pub fn encoded(name: &str, options: &[&str]) -> Result<Vec<u8>> {
     Ok(std::fs::read(out)?)
 }
 
+/// A telephone call like [`call`] as MP3, of so many seconds: half an hour has 7 MB.
+///
+/// # Errors
+/// When espeak-ng or ffmpeg is missing.
+pub fn long_call(seconds: u32) -> Result<Vec<u8>> {
+    let folder = tempfile::tempdir()?;
+    let (short, long) = (folder.path().join("short.wav"), folder.path().join("long.mp3"));
+    std::fs::write(&short, call(24)?)?;
+    let seconds = seconds.to_string();
+    let options = ["-t", &seconds, "-c:a", "libmp3lame", "-b:a", "32k", "-joint_stereo", "0"];
+    let mut arguments = vec!["-v", "error", "-stream_loop", "-1", "-i", text(&short)?];
+    arguments.extend(options);
+    arguments.push(text(&long)?);
+    run("ffmpeg", &arguments)?;
+    Ok(std::fs::read(long)?)
+}
+
 /// A telephone call: 8 kHz mu-law, the agent left, the customer right, one after the other,
 /// repeated until it has `seconds`.
 ///

@@ -10,51 +10,34 @@ use std::io::Read;
 use tests::console::Console;
 use tests::speech;
 
-async fn get(console: &Console, path: &str) -> Result<Value> {
-    let answer = Client::new().get(console.at(path)).send().await?;
-    let (status, text) = (answer.status(), answer.text().await?);
-    anyhow::ensure!(status == StatusCode::OK, "{path}: {status} {text}");
-    Ok(serde_json::from_str(&text)?)
-}
-
-async fn predict(console: &Console, bytes: Vec<u8>, fields: &[(&'static str, &'static str)]) -> Result<Value> {
-    let mut form = Form::new().part("audio", Part::bytes(bytes).file_name("call.wav"));
-    for (name, value) in fields {
-        form = form.text(*name, *value);
-    }
-    let answer = Client::new().post(console.at("/api/v1/predictions")).multipart(form).send().await?;
-    let text = answer.error_for_status()?.text().await?;
-    Ok(serde_json::from_str(&text)?)
-}
-
 #[tokio::test]
 async fn a_call_can_be_read_in_all_its_parts() -> Result<()> {
     let console = Console::start().await?;
     let call = speech::call(48)?;
     let fields = [("granularity", "frame"), ("call_id", "c-7"), ("team", "七队"), ("agent", "a1")];
-    let prediction = predict(&console, call, &fields).await?;
+    let prediction = console.predict(call, &fields).await?;
     let this = prediction["links"]["self"].as_str().context("a link")?.to_owned();
 
     // The analysis, its recording and its call.
-    let analysis = get(&console, &this).await?;
+    let analysis = console.get(&this).await?;
     assert_eq!((&analysis["status"], &analysis["emotion"]), (&"done".into(), &prediction["emotion"]));
     assert_eq!(analysis["recording"]["team"], "七队");
     assert!((analysis["recording"]["duration_s"].as_f64().context("seconds")? - 48.0).abs() < 0.1);
     let recording = analysis["recording"]["id"].as_str().context("an id")?;
-    assert_eq!(get(&console, &format!("/api/v1/recordings/{recording}")).await?["call_id"], "c-7");
-    assert_eq!(get(&console, "/api/v1/recordings?call_id=c-7").await?["items"][0]["id"], recording);
-    assert_eq!(get(&console, "/api/v1/calls/c-7").await?["items"][0]["job_id"], analysis["job_id"]);
+    assert_eq!(console.get(&format!("/api/v1/recordings/{recording}")).await?["call_id"], "c-7");
+    assert_eq!(console.get("/api/v1/recordings?call_id=c-7").await?["items"][0]["id"], recording);
+    assert_eq!(console.get("/api/v1/calls/c-7").await?["items"][0]["job_id"], analysis["job_id"]);
     let batch = analysis["batch_id"].as_str().context("a batch")?;
-    assert_eq!(get(&console, &format!("/api/v1/batches/{batch}")).await?["progress"]["done"], 1);
-    assert_eq!(get(&console, "/api/v1/batches").await?["items"][0]["id"], batch);
+    assert_eq!(console.get(&format!("/api/v1/batches/{batch}")).await?["progress"]["done"], 1);
+    assert_eq!(console.get("/api/v1/batches").await?["items"][0]["id"], batch);
 
     // The timeline, page by page, is the same as at once.
-    let all = get(&console, &format!("{this}/segments")).await?;
+    let all = console.get(&format!("{this}/segments")).await?;
     let brief = |list: &Value| list.as_array().into_iter().flatten().map(brief).collect::<Vec<_>>();
     assert_eq!(brief(&all["items"]), brief(&prediction["segments"]));
     let (mut paged, mut after) = (Vec::new(), String::new());
     loop {
-        let page = get(&console, &format!("{this}/segments?limit=1{after}")).await?;
+        let page = console.get(&format!("{this}/segments?limit=1{after}")).await?;
         paged.extend(page["items"].as_array().cloned().unwrap_or_default());
         let Some(next) = page["next"].as_str() else { break };
         after = format!("&after={next}");
@@ -62,7 +45,7 @@ async fn a_call_can_be_read_in_all_its_parts() -> Result<()> {
     assert_eq!(Some(&paged), all["items"].as_array());
 
     // Scores over time, all of them and means.
-    let frames = get(&console, &format!("{this}/frames")).await?;
+    let frames = console.get(&format!("{this}/frames")).await?;
     let rows = frames["rows"].as_array().context("rows")?;
     let speech_s: f64 = prediction["segments"]
         .as_array()
@@ -71,11 +54,11 @@ async fn a_call_can_be_read_in_all_its_parts() -> Result<()> {
         .filter_map(|s| Some(s["end_s"].as_f64()? - s["start_s"].as_f64()?))
         .sum();
     assert!((rows.len() as f64 / 50.0 - speech_s).abs() < 1.0, "{} rows, {speech_s} s", rows.len());
-    let few = get(&console, &format!("{this}/frames?points=50")).await?;
+    let few = console.get(&format!("{this}/frames?points=50")).await?;
     assert!((20..=80).contains(&few["rows"].as_array().context("rows")?.len()));
 
     // The waveform has only the scored channel.
-    let peaks = get(&console, &format!("{this}/peaks")).await?;
+    let peaks = console.get(&format!("{this}/peaks")).await?;
     assert!((peaks["duration_s"].as_f64().context("seconds")? - 48.0).abs() < 0.1);
     assert_eq!(peaks["channels"].as_array().map(Vec::len), Some(1));
     let max: Vec<i64> =
@@ -97,7 +80,7 @@ fn brief(segment: &Value) -> String {
 async fn files_are_sent_whole_in_ranges_and_in_one_archive() -> Result<()> {
     let console = Console::start().await?;
     let client = Client::new();
-    let prediction = predict(&console, speech::encoded("a.wav", &["-ar", "16000"])?, &[]).await?;
+    let prediction = console.predict(speech::encoded("a.wav", &["-ar", "16000"])?, &[]).await?;
     let link = |name: &str| prediction["links"][name].as_str().map(|path| console.at(path)).context("a link");
     let whole = client.get(link("audio")?).send().await?;
     let etag = whole.headers()["etag"].to_str()?.to_owned();
@@ -148,21 +131,21 @@ async fn lists_continue_at_their_cursor_while_rows_are_added() -> Result<()> {
     let console = Console::start().await?;
     let wav = speech::encoded("a.wav", &["-ar", "16000"])?;
     for _ in 0..5 {
-        predict(&console, wav.clone(), &[("extract_embedding", "false")]).await?;
+        console.predict(wav.clone(), &[("extract_embedding", "false")]).await?;
     }
-    let first = get(&console, "/api/v1/analyses?limit=2&status=done").await?;
-    predict(&console, wav, &[]).await?;
+    let first = console.get("/api/v1/analyses?limit=2&status=done").await?;
+    console.predict(wav, &[]).await?;
     let (mut seen, mut next) = (ids(&first), first["next"].as_str().map(str::to_owned));
     while let Some(after) = next {
-        let page = get(&console, &format!("/api/v1/analyses?limit=2&status=done&after={after}")).await?;
+        let page = console.get(&format!("/api/v1/analyses?limit=2&status=done&after={after}")).await?;
         seen.extend(ids(&page));
         next = page["next"].as_str().map(str::to_owned);
     }
     // Each once, and not the one that was added meanwhile.
     assert_eq!(seen.len(), 5);
     assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), 5);
-    assert_eq!(ids(&get(&console, "/api/v1/analyses?status=failed").await?).len(), 0);
-    let all = get(&console, "/api/v1/analyses?from=-9999-01-01T00:00:00Z&to=%2B200000-01-01T00:00:00Z").await?;
+    assert_eq!(ids(&console.get("/api/v1/analyses?status=failed").await?).len(), 0);
+    let all = console.get("/api/v1/analyses?from=-9999-01-01T00:00:00Z&to=%2B200000-01-01T00:00:00Z").await?;
     assert_eq!(ids(&all).len(), 6);
     for wrong in ["limit=0", "limit=1001", "after=x", "status=lost", "from=yesterday", "colour=red"] {
         let answer = Client::new().get(console.at(&format!("/api/v1/analyses?{wrong}"))).send().await?;

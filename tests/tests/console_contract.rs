@@ -29,6 +29,9 @@ async fn the_api_answers_as_its_description_says() -> Result<()> {
     for only in [
         ["--include-method", "GET"].as_slice(),
         &["--include-method", "POST", "--exclude-checks", "negative_data_rejection"],
+        &["--include-method", "PUT"],
+        // Last: the call is gone then.
+        &["--include-method", "DELETE"],
     ] {
         let mut command = Command::new("python3");
         command

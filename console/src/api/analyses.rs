@@ -67,7 +67,7 @@ pub(super) struct ListQuery {
 macro_rules! labels {
     ($( $(#[$doc:meta])* $name:ident of $target:ty { $( $variant:ident ),* } )*) => { $(
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, Deserialize, utoipa::ToSchema)]
+        #[derive(Debug, Clone, Copy, serde::Serialize, Deserialize, utoipa::ToSchema)]
         #[serde(rename_all = "lowercase")]
         pub(crate) enum $name { $( $variant ),* }
         impl From<$name> for $target {
@@ -114,6 +114,7 @@ pub(super) async fn list(
         team: caller.team.or(query.team),
         agent: query.agent,
         customer: query.customer,
+        latest: false,
     };
     let rows = app.database.analyses(&filter, after, limit + 1).await?;
     let (rows, next) = cursor::page(rows, limit, |row| cursor::write(row.called_at, row.job_id.0));

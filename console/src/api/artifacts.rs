@@ -84,6 +84,7 @@ impl Kind {
         (status = 206, description = "The range", content(
             (FileBytes = "audio/wav"), (serde_json::Value = "application/json"), (FileBytes = "application/octet-stream"))),
         (status = 304, description = "Unchanged"),
+        (status = 307, description = "A signed link to the audio in the store, with `console.signed_links_s`"),
         (status = 401, response = Refused), (status = 403, response = Refused), (status = 404, response = Refused),
         (status = 416, response = Refused), (status = 429, response = Refused), (status = 503, response = Refused))
 )]
@@ -123,6 +124,11 @@ pub(crate) async fn artifact(
     // A player reads a file in many ranges: those after the first belong to its entry.
     let begins = range.as_ref().is_none_or(|range| *range.start() == 0);
     app.note(caller, action, job, kind.file_name(), begins).await?;
+    if let Some(links) = app.links.as_ref().filter(|_| kind == Kind::Wav) {
+        let link = links.sign(&artifacts.bucket, key, kind.content_type()).await?;
+        let headers = [(header::LOCATION, link), (header::CACHE_CONTROL, "no-store".into())];
+        return Ok((StatusCode::TEMPORARY_REDIRECT, headers).into_response());
+    }
     let reading = app.store.read(&artifacts.bucket, key, info.etag.as_deref(), range.clone()).await?;
     let mut response = Body::from_stream(reading.body.map_err(std::io::Error::other)).into_response();
     let set = response.headers_mut();

@@ -28,7 +28,7 @@ struct ProgressEvent {
     /// `progress`, `done` or `failed`.
     event: String,
     /// JSON: `stage` (`queued`, `retrying`, `taken`, `fetch`, `analyze`, `upload`, `done`, `failed`), and, where known,
-    /// `place`, `worker`, `done`, `total` and `code`.
+    /// `place` of `waiting` in the queue, `worker`, `done` of `total` segments, and `code`.
     #[schema(example = r#"{"stage":"analyze","worker":"w1","done":3,"total":5}"#)]
     data: String,
 }

@@ -3,22 +3,28 @@
 mod analyses;
 mod artifacts;
 mod batches;
+mod calls;
 mod cursor;
+mod deletions;
 mod docs;
 mod events;
+mod export;
 mod frames;
 pub(crate) mod model;
 mod peaks;
 mod predictions;
 mod range;
 mod recordings;
+mod reviews;
 mod segments;
+mod similar;
+mod stats;
 mod wave;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 pub use docs::openapi;
@@ -27,6 +33,9 @@ pub(crate) use peaks::PeakCache;
 pub(crate) use predictions::to_value;
 
 use crate::app::Shared;
+
+/// Longest body of JSON that is no upload, bytes.
+const MAX_JSON: usize = 64 << 10;
 
 /// All routes of the API.
 pub(crate) fn routes() -> Router<Shared> {
@@ -54,8 +63,17 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(peaks::read))
         .routes(routes!(events::stream))
         .routes(routes!(recordings::list))
-        .routes(routes!(recordings::read))
-        .routes(routes!(recordings::call))
+        .routes(routes!(recordings::read, deletions::recording))
+        .routes(routes!(calls::list))
+        .routes(routes!(calls::read, deletions::call))
+        .routes(routes!(export::calls))
+        .routes(routes!(similar::list))
+        .routes(routes!(reviews::list))
+        .routes(routes!(reviews::put).layer(DefaultBodyLimit::max(MAX_JSON)))
+        .routes(routes!(stats::emotions))
+        .routes(routes!(stats::failures))
+        .routes(routes!(stats::agreement))
+        .routes(routes!(stats::queues))
         .routes(routes!(batches::list))
         .routes(routes!(batches::read))
 }

@@ -1,6 +1,6 @@
-//! Recordings, and the recordings of one call.
+//! Recordings: a list by filters, and one.
 
-use adapters::postgres::console::{AnalysisFilter, RecordingFilter};
+use adapters::postgres::console::RecordingFilter;
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::analyses::refuse_nul;
 use super::cursor;
-use super::model::{Analysis, Page, Recording};
+use super::model::{Page, Recording};
 use super::predictions::Refused;
 use crate::app::Shared;
 use crate::auth::{Caller, Reads};
@@ -89,28 +89,4 @@ pub(super) async fn read(
 ) -> Result<Json<Recording>, Problem> {
     let row = app.database.recording(id, caller.team.as_deref()).await?;
     row.map(|row| Json(row.into())).ok_or_else(|| Problem::not_found("recording"))
-}
-
-/// List a call's analyses
-///
-/// Of all its recordings, newest first; at most 1000.
-#[utoipa::path(
-    get, path = "/api/v1/calls/{call_id}", operation_id = "list_call", tag = "recordings", params(("call_id" = String, Path, pattern = r"^[^\u0000]*$")),
-    responses((status = 200, description = "The analyses", body = Page<Analysis>),
-        (status = 400, response = Refused), (status = 401, response = Refused), (status = 403, response = Refused),
-        (status = 404, response = Refused), (status = 429, response = Refused), (status = 503, response = Refused))
-)]
-pub(super) async fn call(
-    State(app): State<Shared>,
-    Caller(caller, _): Caller<Reads>,
-    Path(call_id): Path<String>,
-) -> Result<Json<Page<Analysis>>, Problem> {
-    let call_id = Some(call_id);
-    refuse_nul(&[&call_id])?;
-    let filter = AnalysisFilter { call_id, team: caller.team, ..AnalysisFilter::default() };
-    let rows = app.database.analyses(&filter, None, cursor::MOST_ROWS).await?;
-    if rows.is_empty() {
-        return Err(Problem::not_found("call"));
-    }
-    Ok(Json(Page { items: rows.into_iter().map(Into::into).collect(), next: None }))
 }

@@ -7,5 +7,7 @@ mod secret;
 
 pub(crate) use identify::{SESSION_COOKIE, bearer, identify, peer_name};
 pub(crate) use password::Passwords;
-pub(crate) use principal::{Caller, Capability, Listens, Predicts, Principal, Reads, role_capabilities};
+pub(crate) use principal::{
+    Administers, Caller, Capability, Listens, Predicts, Principal, Reads, Reviews, role_capabilities,
+};
 pub(crate) use secret::{Secret, cookie};

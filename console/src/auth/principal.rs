@@ -87,6 +87,14 @@ impl Principal {
         }
     }
 
+    /// Its name alone, as the author of a review.
+    pub(crate) fn person(&self) -> String {
+        match &self.who {
+            Who::Local => "local".into(),
+            Who::User(name) | Who::Token(name) => name.clone(),
+        }
+    }
+
     /// The person's name, for the page's head.
     pub(crate) fn user(&self) -> Option<&str> {
         match &self.who {
@@ -95,10 +103,10 @@ impl Principal {
         }
     }
 
-    /// Refuses callers who see one team only: a batch may hold other teams' recordings.
+    /// Refuses callers who see one team only, from what may tell of other teams' recordings.
     pub(crate) fn require_all_teams(&self) -> Result<(), Problem> {
         match self.team {
-            Some(_) => Err(Problem::forbidden("Batches are for those who see all teams.")),
+            Some(_) => Err(Problem::forbidden("This is for those who see all teams.")),
             None => Ok(()),
         }
     }
@@ -133,6 +141,10 @@ demands! {
     Reads = Read;
     /// May play and download.
     Listens = Listen;
+    /// May review.
+    Reviews = Review;
+    /// May delete and export.
+    Administers = Admin;
 }
 
 /// A caller who may do what `D` demands. Others are answered 401 or 403.

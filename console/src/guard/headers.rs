@@ -1,6 +1,6 @@
 //! Headers that limit what browsers let the pages do.
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
@@ -8,6 +8,8 @@ use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use rand::Rng;
+
+use crate::app::Shared;
 
 /// Allows one `<style>` element of this answer.
 #[derive(Debug, Clone)]
@@ -23,7 +25,7 @@ const FIXED: [(HeaderName, &str); 6] = [
 ];
 
 /// Adds them to every answer; pages find their [`Nonce`] with the request.
-pub(crate) async fn headers(mut request: Request, next: Next) -> Response {
+pub(crate) async fn headers(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
     let nonce = STANDARD_NO_PAD.encode(rand::rng().random::<[u8; 16]>());
     request.extensions_mut().insert(Nonce(nonce.clone()));
     let mut response = next.run(request).await;
@@ -31,7 +33,7 @@ pub(crate) async fn headers(mut request: Request, next: Next) -> Response {
     for (name, value) in FIXED {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    if let Ok(policy) = HeaderValue::from_str(&policy(&nonce)) {
+    if let Ok(policy) = HeaderValue::from_str(&policy(&nonce, app.links.as_ref().map_or("", |links| &links.origin))) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     if !headers.contains_key(header::CACHE_CONTROL) {
@@ -41,9 +43,10 @@ pub(crate) async fn headers(mut request: Request, next: Next) -> Response {
     response
 }
 
-fn policy(nonce: &str) -> String {
+/// `audio`: where audio may come from, beside the console.
+fn policy(nonce: &str, audio: &str) -> String {
     format!(
-        "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; media-src 'self' blob:; \
+        "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; media-src 'self' blob: {audio}; \
          connect-src 'self'; font-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
 }

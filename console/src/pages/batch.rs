@@ -5,11 +5,11 @@ use adapters::postgres::{Progress, ResultRow, Status};
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use domain::BatchId;
+use domain::{BatchId, Emotion};
 use uuid::Uuid;
 
 use super::frame::{Frame, html};
-use super::view::percent;
+use super::view::{clock, percent};
 use crate::api::model::file_name;
 use crate::app::Shared;
 use crate::auth::{Caller, Reads};
@@ -26,9 +26,15 @@ struct BatchPage {
     name: String,
     progress: Progress,
     rows: Vec<ResultRow>,
+    /// How many of the rows have each emotion, most frequent first.
+    emotions: Vec<(Emotion, usize)>,
 }
 
 impl BatchPage {
+    fn clock(seconds: &f64) -> String {
+        clock(seconds)
+    }
+
     fn file_name(key: &str) -> &str {
         file_name(key)
     }
@@ -54,5 +60,9 @@ pub(super) async fn page(
     let row = app.database.batch(batch).await?.ok_or_else(|| Problem::not_found("batch"))?;
     let progress = app.database.batch_progress(&batch).await?;
     let rows = app.database.results(&batch, None, ROWS).await?;
-    html(&BatchPage { f, name: row.name, progress, rows })
+    let count = |emotion| rows.iter().filter(|row| row.emotion == Some(emotion)).count();
+    let mut emotions: Vec<_> = Emotion::ALL.into_iter().map(|emotion| (emotion, count(emotion))).collect();
+    emotions.retain(|(_, count)| *count > 0);
+    emotions.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    html(&BatchPage { f, name: row.name, progress, rows, emotions })
 }

@@ -1,11 +1,16 @@
-//! The API's description as a page, written by the server: no script, and the same look as all pages.
+//! The API's description as a page, written by the server, with the same look as all pages.
 
 use askama::Template;
+use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::frame::{Frame, html};
+use super::snippets;
+use crate::app::Shared;
 use crate::auth::{Caller, Predicts};
 use crate::problem::Problem;
 
@@ -13,7 +18,9 @@ use crate::problem::Problem;
 #[template(path = "reference.html")]
 struct ReferencePage {
     f: Frame,
-    operations: &'static [Operation],
+    /// Address of this console, as the browser knows it.
+    base: String,
+    groups: &'static [(String, Vec<Operation>)],
 }
 
 /// One endpoint.
@@ -26,8 +33,10 @@ struct Operation {
     description: String,
     /// Form fields and parameters: name, place, whether required, type, description.
     inputs: Vec<Input>,
-    /// Status and what it means.
+    /// Status of an answer that is no error, and what it means.
     answers: Vec<(String, String)>,
+    /// Statuses of errors.
+    errors: Vec<String>,
 }
 
 struct Input {
@@ -38,17 +47,22 @@ struct Input {
     description: String,
 }
 
-static OPERATIONS: LazyLock<Vec<Operation>> = LazyLock::new(|| {
+/// The operations by tag; predictions first.
+static GROUPS: LazyLock<Vec<(String, Vec<Operation>)>> = LazyLock::new(|| {
     let description: Value = serde_json::from_str(&crate::openapi()).unwrap_or_default();
     let paths = description["paths"].as_object().into_iter().flatten();
     let operations = paths.flat_map(|(path, item)| {
         let methods = item.as_object().into_iter().flatten();
         methods.map(|(method, operation)| Operation::read(&description, path, method, operation)).collect::<Vec<_>>()
     });
-    let mut operations: Vec<_> = operations.collect();
-    // Predictions first; otherwise by tag, then by path.
-    operations.sort_by_key(|o| (o.tag != "predictions", o.tag.clone(), o.path.clone()));
-    operations
+    let mut groups: BTreeMap<(bool, String), Vec<Operation>> = BTreeMap::new();
+    for operation in operations {
+        groups.entry((operation.tag != "predictions", operation.tag.clone())).or_default().push(operation);
+    }
+    for operations in groups.values_mut() {
+        operations.sort_by(|a, b| (&a.path, &a.method).cmp(&(&b.path, &b.method)));
+    }
+    groups.into_iter().map(|((_, tag), operations)| (tag, operations)).collect()
 });
 
 impl Operation {
@@ -72,6 +86,7 @@ impl Operation {
         let answers = operation["responses"].as_object().into_iter().flatten();
         let answers =
             answers.map(|(status, answer)| (status.clone(), text(&resolve(description, answer)["description"])));
+        let (errors, answers): (Vec<_>, Vec<_>) = answers.partition(|(status, _)| status.starts_with(['4', '5']));
         Self {
             id: text(&operation["operationId"]),
             tag: text(&operation["tags"][0]),
@@ -80,7 +95,8 @@ impl Operation {
             summary: text(&operation["summary"]),
             description: text(&operation["description"]),
             inputs: fields.chain(parameters).collect(),
-            answers: answers.collect(),
+            answers,
+            errors: errors.into_iter().map(|(status, _)| status).collect(),
         }
     }
 }
@@ -113,6 +129,12 @@ fn kind(schema: &Value) -> String {
 }
 
 /// `GET /api`
-pub(super) async fn page(_: Caller<Predicts>, f: Frame) -> Result<Response, Problem> {
-    html(&ReferencePage { f, operations: &OPERATIONS })
+pub(super) async fn page(
+    State(app): State<Shared>,
+    _: Caller<Predicts>,
+    f: Frame,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let base = snippets::base(&headers, app.settings.console.secure_cookie);
+    html(&ReferencePage { f, base, groups: &GROUPS })
 }

@@ -7,6 +7,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use domain::report::ChannelReport;
 use domain::{JobId, Report};
 use uuid::Uuid;
 
@@ -35,6 +36,8 @@ struct ResultPage {
     curl: String,
     python: String,
     unpredicted: Vec<&'static str>,
+    /// The channels with scores.
+    scored: Vec<ChannelReport>,
     /// Roles of a two-channel recording, exchanged.
     swapped: Option<String>,
 }
@@ -42,6 +45,11 @@ struct ResultPage {
 impl ResultPage {
     fn channels(&self) -> String {
         self.f.n("fact-channels", &f64::from(self.report.audio.channels))
+    }
+
+    /// The number of a channel as the API's parameter; empty for the mix of all.
+    fn number(channel: &ChannelReport) -> String {
+        channel.channel.map(|number| number.to_string()).unwrap_or_default()
     }
 
     fn clock(seconds: &f64) -> String {
@@ -114,8 +122,9 @@ async fn done(
     let swapped = view::swapped(&report);
     html(&ResultPage {
         swapped,
+        scored: report.channels.iter().filter(|channel| channel.scored).cloned().collect(),
         log: view::log(&row),
-        data: view::script_data(&report),
+        data: view::script_data(&report, |emotion| f.emotion(&emotion), |role| f.t(&format!("role-{}", role.label()))),
         curl: snippets.curl(),
         python: snippets.python(),
         links: Links::of(row.job_id, embedding),

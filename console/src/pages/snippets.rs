@@ -15,15 +15,13 @@ pub(super) struct Snippets {
 impl Snippets {
     /// For this analysis' file name and options, against the address that the browser used.
     pub(super) fn new(headers: &HeaderMap, secure: bool, name: &str, options: &Value) -> Self {
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost:7860");
-        let scheme = if secure { "https" } else { "http" };
         let granularity = options["granularity"].as_str().unwrap_or(Granularity::Utterance.label());
         let embedding = options["embedding"].as_bool().unwrap_or(true);
         let mut fields = vec![("granularity", granularity.to_owned()), ("extract_embedding", embedding.to_string())];
         if let Ok(layout) = serde_json::from_value::<ChannelLayout>(options["channels"].clone()) {
             fields.push(("channels", written(&layout)));
         }
-        Self { base: format!("{scheme}://{host}"), name: name.to_owned(), fields }
+        Self { base: base(headers, secure), name: name.to_owned(), fields }
     }
 
     /// For a shell.
@@ -50,6 +48,12 @@ impl Snippets {
             fields.join(", ")
         )
     }
+}
+
+/// The address of this console, as the browser that sent these headers knows it.
+pub(super) fn base(headers: &HeaderMap, secure: bool) -> String {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost:7860");
+    format!("{}://{host}", if secure { "https" } else { "http" })
 }
 
 /// One word of a shell.

@@ -51,6 +51,8 @@ pub(super) fn bars(report: &Report) -> Vec<Bar> {
 pub(super) struct LogLine {
     pub(super) key: &'static str,
     pub(super) ms: Option<f64>,
+    /// Of the worker's time, percent.
+    pub(super) share: Option<f64>,
     pub(super) at: Option<String>,
 }
 
@@ -60,14 +62,17 @@ pub(super) fn log(row: &AnalysisRow) -> Vec<LogLine> {
     let at = |time: Option<chrono::DateTime<chrono::Utc>>| {
         time.map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
     };
+    let total = ms("total_ms").filter(|total| *total > 0.0);
+    let share = |key: &str| Some((ms(key)? / total? * 100.0).clamp(0.5, 100.0));
+    let stage = |key, timing: &str| LogLine { key, ms: ms(timing), share: share(timing), at: None };
     vec![
-        LogLine { key: "log-submitted", ms: None, at: at(Some(row.submitted_at)) },
-        LogLine { key: "log-queued", ms: ms("queued_ms"), at: at(row.started_at) },
-        LogLine { key: "log-fetch", ms: ms("fetch_ms"), at: None },
-        LogLine { key: "log-preprocess", ms: ms("preprocess_ms"), at: None },
-        LogLine { key: "log-infer", ms: ms("infer_ms"), at: None },
-        LogLine { key: "log-upload", ms: ms("upload_ms"), at: None },
-        LogLine { key: "log-total", ms: ms("total_ms"), at: at(row.finished_at) },
+        LogLine { key: "log-submitted", ms: None, share: None, at: at(Some(row.submitted_at)) },
+        LogLine { key: "log-queued", ms: ms("queued_ms"), share: None, at: at(row.started_at) },
+        stage("log-fetch", "fetch_ms"),
+        stage("log-preprocess", "preprocess_ms"),
+        stage("log-infer", "infer_ms"),
+        stage("log-upload", "upload_ms"),
+        LogLine { key: "log-total", ms: ms("total_ms"), share: None, at: at(row.finished_at) },
     ]
 }
 
@@ -79,8 +84,12 @@ pub(super) fn swapped(report: &Report) -> Option<String> {
     telephone.then(|| format!("0={},1={}", second.role, first.role))
 }
 
-/// What the page's script needs: segments by row of the waveform. Only scored channels are in the stored audio.
-pub(super) fn script_data(report: &Report) -> String {
+/// What the page's script needs: names of emotions, and segments by row of the waveform. Only scored channels are in the stored audio.
+pub(super) fn script_data(
+    report: &Report,
+    name: impl Fn(Emotion) -> &'static str,
+    role: impl Fn(Role) -> String,
+) -> String {
     let scored: Vec<&ChannelReport> = report.channels.iter().filter(|channel| channel.scored).collect();
     let segment = |row: usize, s: &Segment| json!({"row": row, "start": s.start_s, "end": s.end_s, "emotion": s.emotion.label(), "confidence": s.confidence});
     let segments: Vec<Value> = scored
@@ -90,9 +99,12 @@ pub(super) fn script_data(report: &Report) -> String {
         .collect();
     let data = json!({
         "duration": report.audio.duration_s,
-        "channels": scored.iter().map(|c| json!({"channel": c.channel, "role": c.role.label()})).collect::<Vec<_>>(),
+        "channels": scored.iter().map(|c| json!({"channel": c.channel, "name": role(c.role)})).collect::<Vec<_>>(),
         "segments": segments,
         "frames": report.frames.is_some(),
+        "emotions": Emotion::ALL.into_iter()
+            .map(|emotion| (emotion.label().to_owned(), json!({"name": name(emotion), "emoji": emotion.emoji()})))
+            .collect::<serde_json::Map<_, _>>(),
     });
     // In a script element, `</` would end it.
     data.to_string().replace("</", "<\\/")

@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Pause after the database did not answer. Short, since requests wait for the states.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long the places in the queue are not read again.
+const NUMBERED: Duration = Duration::from_millis(500);
 /// A job that has been watched for less than this stays known even when no request waits for it.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -43,9 +45,12 @@ pub(crate) enum Stage {
 pub(crate) struct Progress {
     /// How far it is.
     pub stage: Stage,
-    /// Place among the jobs of this console that wait in the queue, from 1.
+    /// Place among the uploads of all consoles that no worker has taken yet, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub place: Option<usize>,
+    pub place: Option<u64>,
+    /// How many of those there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<u64>,
     /// The worker that has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
@@ -65,7 +70,16 @@ pub(crate) struct Progress {
 
 impl Progress {
     fn queued() -> Self {
-        Self { stage: Stage::Queued, place: None, worker: None, done: None, total: None, code: None, failure: None }
+        Self {
+            stage: Stage::Queued,
+            place: None,
+            waiting: None,
+            worker: None,
+            done: None,
+            total: None,
+            code: None,
+            failure: None,
+        }
     }
 
     /// Whether it has ended.
@@ -104,6 +118,7 @@ impl Hub {
 
     /// Reads the states of all watched jobs from the database, again and again, until `stop`.
     pub(crate) async fn run(&self, database: Database, stop: CancellationToken) {
+        let mut numbered = None;
         while !stop.is_cancelled() {
             let jobs = self.watched();
             let pause = if jobs.is_empty() {
@@ -112,6 +127,7 @@ impl Hub {
                 match database.job_states(&jobs).await {
                     Ok(states) => {
                         self.apply(&states);
+                        self.number_the_queue(&database, &mut numbered).await;
                         self.pause()
                     }
                     Err(failure) => {
@@ -163,7 +179,7 @@ impl Hub {
                 }
                 let before = progress.clone();
                 (progress.stage, progress.done, progress.total) = (stage, note.done, note.total);
-                progress.place = None;
+                (progress.place, progress.waiting) = (None, None);
                 *progress != before
             });
         }
@@ -187,16 +203,38 @@ impl Hub {
                     Status::Failed => Stage::Failed,
                 };
                 if progress.stage != Stage::Queued {
-                    progress.place = None;
+                    (progress.place, progress.waiting) = (None, None);
                 }
                 *progress != before
             });
         }
-        number_the_queue(&mut jobs);
         jobs.retain(|_, watched| {
             let waited_for = watched.progress.receiver_count() > 0 || watched.since.elapsed() < LINGER;
             waited_for && !watched.progress.borrow().ended()
         });
+    }
+
+    /// Tells the jobs that wait of their place, twice a second.
+    async fn number_the_queue(&self, database: &Database, numbered: &mut Option<Instant>) {
+        let waits = |watched: &&Watched| watched.progress.borrow().stage == Stage::Queued;
+        let waiting: Vec<JobId> = self.jobs().iter().filter(|(_, w)| waits(w)).map(|(job, _)| *job).collect();
+        if waiting.is_empty() || numbered.is_some_and(|at| at.elapsed() < NUMBERED) {
+            return;
+        }
+        *numbered = Some(Instant::now());
+        // Without the places, the stages are still right.
+        let Ok(places) = database.places(&waiting).await else { return };
+        let jobs = self.jobs();
+        for place in places {
+            let Some(watched) = jobs.get(&place.job_id) else { continue };
+            watched.progress.send_if_modified(|progress| {
+                let before = (progress.place, progress.waiting);
+                if progress.stage == Stage::Queued {
+                    (progress.place, progress.waiting) = (Some(place.place), Some(place.waiting));
+                }
+                before != (progress.place, progress.waiting)
+            });
+        }
     }
 
     fn watched(&self) -> Vec<JobId> {
@@ -215,16 +253,5 @@ impl Hub {
 
     fn jobs(&self) -> MutexGuard<'_, HashMap<JobId, Watched>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn number_the_queue(jobs: &mut HashMap<JobId, Watched>) {
-    let mut queue: Vec<&Watched> = jobs.values().filter(|w| w.progress.borrow().stage == Stage::Queued).collect();
-    queue.sort_by_key(|watched| watched.since);
-    for (index, watched) in queue.into_iter().enumerate() {
-        watched.progress.send_if_modified(|progress| {
-            let place = Some(index + 1);
-            std::mem::replace(&mut progress.place, place) != place
-        });
     }
 }

@@ -1,19 +1,19 @@
-//! Whether a worker takes interactive jobs.
+//! What the broker tells of the queues: whether a worker takes interactive jobs, and how many messages wait.
 
-use adapters::amqp::{self, Lane, Topology};
+use adapters::amqp::{self, Depth, Lane, Topology};
 use domain::Failure;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 use crate::problem::Problem;
 
-/// How long a count of the broker is used again, unless it is 0.
+/// How long the broker's counts are used again, unless no worker is there.
 const FRESH: Duration = Duration::from_secs(3);
 
-/// Asks the broker how many consumers the interactive queue has.
+/// Asks the broker.
 pub(crate) struct Workers {
     settings: amqp::Settings,
-    latest: Mutex<Option<(Instant, u32)>>,
+    latest: Mutex<Option<(Instant, Vec<Depth>)>>,
 }
 
 impl Workers {
@@ -22,23 +22,34 @@ impl Workers {
         Self { settings: settings.clone(), latest: Mutex::default() }
     }
 
+    /// The depth of each queue, counted at most three seconds ago.
+    ///
+    /// # Errors
+    /// `broker.unreachable`.
+    pub(crate) async fn depths(&self) -> Result<Vec<Depth>, Failure> {
+        let mut latest = self.latest.lock().await;
+        if let Some((at, depths)) = &*latest
+            && at.elapsed() < FRESH
+            && self.interactive(depths) > 0
+        {
+            return Ok(depths.clone());
+        }
+        let depths = amqp::depths(&self.settings).await?;
+        *latest = Some((Instant::now(), depths.clone()));
+        Ok(depths)
+    }
+
     /// Consumers of the interactive queue, counted at most three seconds ago.
     ///
     /// # Errors
     /// `broker.unreachable`.
     pub(crate) async fn count(&self) -> Result<u32, Failure> {
-        let mut latest = self.latest.lock().await;
-        if let Some((at, count)) = *latest
-            && at.elapsed() < FRESH
-            && count > 0
-        {
-            return Ok(count);
-        }
+        Ok(self.interactive(&self.depths().await?))
+    }
+
+    fn interactive(&self, depths: &[Depth]) -> u32 {
         let queue = Topology::new(&self.settings).jobs(Lane::Interactive);
-        let depths = amqp::depths(&self.settings).await?;
-        let count = depths.iter().find(|depth| depth.queue == queue).map_or(0, |depth| depth.consumers);
-        *latest = Some((Instant::now(), count));
-        Ok(count)
+        depths.iter().find(|depth| depth.queue == queue).map_or(0, |depth| depth.consumers)
     }
 
     /// Refuses a request while no worker would process it.

@@ -21,6 +21,8 @@ pub struct Console {
     pub uploads_at_once: u16,
     pub predict_wait_s: u64,
     pub requests_per_minute: u32,
+    pub signed_links_s: u64,
+    pub signed_links_endpoint: String,
     pub temp_dir: PathBuf,
 }
 
@@ -57,6 +59,16 @@ impl Console {
             ),
             Check::new("console.upload_timeout_s", (1..=3600).contains(&self.upload_timeout_s), "must be 1 to 3600"),
             Check::new("console.uploads_at_once", self.uploads_at_once > 0, "must be at least 1"),
+            Check::new(
+                "console.signed_links_s",
+                self.signed_links_s == 0 || (60..=86_400).contains(&self.signed_links_s),
+                "must be 0 or 60 to 86400",
+            ),
+            Check::new(
+                "console.signed_links_endpoint",
+                adapters::s3::is_endpoint(&self.signed_links_endpoint),
+                "must be like https://HOST:PORT, or empty for s3.endpoint",
+            ),
             Check::new("console.predict_wait_s", (1..=600).contains(&self.predict_wait_s), "must be 1 to 600"),
         ]
     }

@@ -16,4 +16,4 @@ pub use client::Store;
 pub use fetch::Fetched;
 pub use object::ObjectInfo;
 pub use read::{ByteStream, Reading};
-pub use settings::{Checksums, Settings};
+pub use settings::{Checksums, Settings, is_endpoint};

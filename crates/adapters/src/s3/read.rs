@@ -1,11 +1,13 @@
-//! An object, or a range of it, passed on as a stream.
+//! An object, or a range of it, passed on as a stream, or a link to it that ends soon.
 
+use aws_sdk_s3::presigning::PresigningConfig;
 use axum::body::Bytes;
-use domain::Failure;
+use domain::{Failure, FailureCode};
 use futures_util::Stream;
 use futures_util::stream;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
+use std::time::Duration;
 
 use super::Store;
 use super::failures::{failure, unreachable};
@@ -52,5 +54,23 @@ impl Store {
             }
         });
         Ok(Reading { bytes, body: Box::pin(body) })
+    }
+
+    /// A link to an object at the endpoint of the settings, which anyone who has it may read until it ends. No network.
+    ///
+    /// # Errors
+    /// `config.invalid`: a lifetime beyond a week.
+    pub async fn signed_link(
+        &self,
+        bucket: &str,
+        key: &str,
+        content_type: &str,
+        lifetime: Duration,
+    ) -> Result<String, Failure> {
+        let lifetime = PresigningConfig::expires_in(lifetime)
+            .map_err(|error| Failure::new(FailureCode::ConfigInvalid, format!("the lifetime of links: {error}")))?;
+        let request = self.client.get_object().bucket(bucket).key(key).response_content_type(content_type);
+        let signed = request.presigned(lifetime).await.map_err(|e| failure("signing a link", &e))?;
+        Ok(signed.uri().to_owned())
     }
 }

@@ -44,15 +44,10 @@ impl Settings {
         format!("{}/{job}/", self.artifact_prefix)
     }
 
-    fn has_usable_endpoint(&self) -> bool {
-        let usable = |url: url::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
-        self.endpoint.is_empty() || self.endpoint.parse().is_ok_and(usable)
-    }
-
     /// What the types can't express.
     pub fn checks(&self) -> Vec<Check> {
         vec![
-            Check::new("s3.endpoint", self.has_usable_endpoint(), "must be like https://HOST:PORT, or empty for AWS"),
+            Check::new("s3.endpoint", is_endpoint(&self.endpoint), "must be like https://HOST:PORT, or empty for AWS"),
             Check::new(
                 "s3.ca_file",
                 crate::pem::is_usable(&self.ca_file),
@@ -62,4 +57,10 @@ impl Settings {
             Check::new("s3.part_mib", (5..=5120).contains(&self.part_mib), "must be 5 to 5120, by S3's own rule"),
         ]
     }
+}
+
+/// Whether this can be the address of a store: http or https with a host, or empty for AWS.
+pub fn is_endpoint(text: &str) -> bool {
+    let usable = |url: url::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    text.is_empty() || text.parse().is_ok_and(usable)
 }

@@ -79,6 +79,16 @@ impl Database {
         query.build_query_as().fetch_optional(self.pool()).await.map_err(|e| errors::failure(&e))
     }
 
+    /// These analyses, in no order; those that are gone are left out.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn analyses_by_id(&self, jobs: &[JobId]) -> Result<Vec<AnalysisRow>, Failure> {
+        let mut query = QueryBuilder::<Postgres>::new(ANALYSIS);
+        query.push(" AND a.job_id = ANY(").push_bind(jobs.iter().map(|job| job.0).collect::<Vec<_>>()).push(")");
+        query.build_query_as().fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
+    }
+
     /// A page of analyses, newest call first: at most `limit` rows after `after`.
     ///
     /// # Errors

@@ -9,11 +9,11 @@ use crate::postgres::{Database, errors, text};
 pub struct AuditEntry<'a> {
     /// `user:NAME`, `token:NAME` or `local`.
     pub who: &'a str,
-    /// What: `login`, `login_failed`, `listen` or `download`.
+    /// What: `login`, `login_failed`, `listen`, `download`, `export` or `delete`.
     pub action: &'a str,
     /// On which analysis.
     pub job_id: Option<JobId>,
-    /// The file; empty for logins.
+    /// The file, the filter of an export, or what was deleted; empty for logins.
     pub detail: &'a str,
     /// The caller's address.
     pub address: &'a str,

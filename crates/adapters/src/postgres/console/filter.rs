@@ -41,6 +41,8 @@ pub struct AnalysisFilter {
     pub agent: Option<String>,
     /// Customer.
     pub customer: Option<String>,
+    /// Only the newest finished analysis of each recording.
+    pub latest: bool,
 }
 
 impl AnalysisFilter {
@@ -71,6 +73,11 @@ impl AnalysisFilter {
             ("r.customer", &self.customer),
         ];
         push_texts(query, texts);
+        if self.latest {
+            query.push(
+                " AND a.status = 'done' AND EXISTS (SELECT FROM channels c WHERE c.job_id = a.job_id AND c.latest)",
+            );
+        }
     }
 }
 

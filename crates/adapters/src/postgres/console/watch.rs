@@ -7,6 +7,7 @@ use sqlx::{FromRow, Row};
 use uuid::Uuid;
 
 use crate::postgres::jobs::stored_failure;
+use crate::postgres::rows::count;
 use crate::postgres::{Database, Status, errors};
 
 /// Channel of `NOTIFY` that carries [`ProgressNote`]s.
@@ -25,6 +26,17 @@ pub struct JobState {
     pub retries: u32,
     /// Why it failed, or was last retried.
     pub failure: Option<Failure>,
+}
+
+/// Where a job waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The job.
+    pub job_id: JobId,
+    /// Its place among the jobs of all consoles that no worker has taken yet, from 1.
+    pub place: u64,
+    /// How many of those there are.
+    pub waiting: u64,
 }
 
 /// How far a worker is with a job of the interactive lane. Only the display depends on its arrival.
@@ -56,6 +68,22 @@ impl Database {
             FROM analyses WHERE job_id = ANY($1)";
         let ids: Vec<Uuid> = jobs.iter().map(|job| job.0).collect();
         sqlx::query_as(STATES).bind(ids).fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
+    }
+
+    /// The places of these jobs among those that consoles have submitted and no worker has taken; jobs that do not wait
+    /// are left out. Jobs of the interactive lane that a producer enqueued are not counted.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn places(&self, jobs: &[JobId]) -> Result<Vec<Place>, Failure> {
+        // Of a week: a batch has the uploads of one day.
+        const PLACES: &str = "SELECT job_id, place, waiting FROM (
+                SELECT a.job_id, row_number() OVER (ORDER BY a.submitted_at, a.job_id) AS place, count(*) OVER () AS waiting
+                  FROM batches b JOIN analyses a ON a.batch_id = b.id
+                 WHERE b.source = 'console' AND b.created_at > now() - interval '7 days' AND a.status = 'queued') queue
+            WHERE job_id = ANY($1)";
+        let ids: Vec<Uuid> = jobs.iter().map(|job| job.0).collect();
+        sqlx::query_as(PLACES).bind(ids).fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
     }
 
     /// Sends a progress note to every console that listens.
@@ -90,6 +118,12 @@ impl ProgressNews {
     pub async fn next(&mut self) -> Result<Option<ProgressNote>, Failure> {
         let news = self.0.try_recv().await.map_err(|e| errors::failure(&e))?;
         Ok(news.and_then(|news| serde_json::from_str(news.payload()).ok()))
+    }
+}
+
+impl FromRow<'_, PgRow> for Place {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self { job_id: JobId(row.try_get("job_id")?), place: count(row, "place")?, waiting: count(row, "waiting")? })
     }
 }
 

@@ -1,0 +1,117 @@
+//! Calls: the newest analysis of each recording, with the course of its channels and the number of its alerts.
+
+use domain::{Emotion, Failure, JobId, Role};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+use super::analyses::{AnalysisRow, unknown};
+use super::filter::{AnalysisFilter, Cursor};
+use crate::postgres::rows::{channel, count};
+use crate::postgres::{Database, errors};
+
+/// A call, as an inspector lists it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CallRow {
+    /// Its newest analysis.
+    pub analysis: AnalysisRow,
+    /// The scored channels, by number.
+    pub channels: Vec<ChannelCourse>,
+    /// Alerts that fired on it.
+    pub alerts: u64,
+}
+
+/// How a channel's emotions went, from the first segment to the last.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChannelCourse {
+    /// Number from 0; `None` for the mix.
+    pub channel: Option<u16>,
+    /// Who speaks.
+    pub role: Role,
+    /// Likeliest emotion; `None` without speech.
+    pub emotion: Option<Emotion>,
+    /// Seconds of speech.
+    pub speech_s: f32,
+    /// Seconds of speech predicted as angry.
+    pub angry_s: f32,
+    /// Seconds of speech predicted as a negative emotion.
+    pub negative_s: f32,
+    /// Highest probability of angry in a segment; `None` without speech.
+    pub peak_angry: Option<f32>,
+    /// The second at which that segment begins.
+    pub peak_angry_at_s: Option<f32>,
+    /// Mean probability of the negative emotions in the first third; `None` with too few segments.
+    pub first_third: Option<f32>,
+    /// The same in the last third.
+    pub last_third: Option<f32>,
+    /// The second at which the call turned negative; `None` when it did not.
+    pub turned_at_s: Option<f32>,
+}
+
+impl Database {
+    /// A page of calls, newest first: at most `limit` rows after `after`. The filter's `latest` is implied.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn calls(
+        &self,
+        filter: &AnalysisFilter,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<Vec<CallRow>, Failure> {
+        let filter = AnalysisFilter { latest: true, ..filter.clone() };
+        let analyses = self.analyses(&filter, after, limit).await?;
+        let jobs: Vec<Uuid> = analyses.iter().map(|row| row.job_id.0).collect();
+        let mut courses = self.courses(&jobs).await?;
+        let alerts = self.alerts_of(&jobs).await?;
+        Ok(analyses
+            .into_iter()
+            .map(|analysis| {
+                let channels = courses.remove(&analysis.job_id).unwrap_or_default();
+                let alerts = alerts.get(&analysis.job_id).copied().unwrap_or_default();
+                CallRow { analysis, channels, alerts }
+            })
+            .collect())
+    }
+
+    async fn courses(&self, jobs: &[Uuid]) -> Result<HashMap<JobId, Vec<ChannelCourse>>, Failure> {
+        const COURSES: &str = "SELECT job_id, channel, role, emotion, speech_s, angry_s, negative_s, peak_angry,
+                peak_angry_at_s, first_third, last_third, turned_at_s
+            FROM channels WHERE job_id = ANY($1) AND scored ORDER BY job_id, channel";
+        let rows = sqlx::query(COURSES).bind(jobs).fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))?;
+        let mut courses: HashMap<JobId, Vec<ChannelCourse>> = HashMap::new();
+        for row in &rows {
+            let read = || Ok((JobId(row.try_get("job_id")?), ChannelCourse::from_row(row)?));
+            let (job, course) = read().map_err(|e: sqlx::Error| errors::failure(&e))?;
+            courses.entry(job).or_default().push(course);
+        }
+        Ok(courses)
+    }
+
+    async fn alerts_of(&self, jobs: &[Uuid]) -> Result<HashMap<JobId, u64>, Failure> {
+        const ALERTS: &str = "SELECT job_id, count(*) AS alerts FROM alerts WHERE job_id = ANY($1) GROUP BY job_id";
+        let rows = sqlx::query(ALERTS).bind(jobs).fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))?;
+        let read = |row: &PgRow| Ok((JobId(row.try_get("job_id")?), count(row, "alerts")?));
+        rows.iter().map(read).collect::<Result<_, sqlx::Error>>().map_err(|e| errors::failure(&e))
+    }
+}
+
+impl FromRow<'_, PgRow> for ChannelCourse {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let (role, emotion): (String, Option<String>) = (row.try_get("role")?, row.try_get("emotion")?);
+        Ok(Self {
+            channel: channel(row.try_get("channel")?),
+            role: Role::from_label(&role).ok_or_else(|| unknown("role"))?,
+            emotion: emotion.as_deref().and_then(Emotion::from_label),
+            speech_s: row.try_get("speech_s")?,
+            angry_s: row.try_get("angry_s")?,
+            negative_s: row.try_get("negative_s")?,
+            peak_angry: row.try_get("peak_angry")?,
+            peak_angry_at_s: row.try_get("peak_angry_at_s")?,
+            first_third: row.try_get("first_third")?,
+            last_third: row.try_get("last_third")?,
+            turned_at_s: row.try_get("turned_at_s")?,
+        })
+    }
+}
