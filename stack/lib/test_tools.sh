@@ -45,6 +45,7 @@ CLIENTS_FOLDER="$STACK/clients"
 GRADIO_CLIENTS=(0.6.1 1.3.0 2.7.2)
 NPM_PACKAGES=(@gradio/client@2.7.0 playwright-core@1.65.1 axe-core@4.14.0)
 SCHEMATHESIS=4.32.0
+NUMPY=2.4.6
 
 need_console_clients() {
   local version folder wanted
@@ -52,6 +53,7 @@ need_console_clients() {
     python_folder "$CLIENTS_FOLDER/gradio_client-$version" "gradio_client==$version"
   done
   python_folder "$CLIENTS_FOLDER/schemathesis" "schemathesis==$SCHEMATHESIS"
+  python_folder "$CLIENTS_FOLDER/numpy" "numpy==$NUMPY"
   need node nodejs
   need npm npm
   folder="$CLIENTS_FOLDER/js" wanted="${NPM_PACKAGES[*]}"

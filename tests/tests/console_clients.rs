@@ -61,3 +61,13 @@ async fn the_documented_request_works_from_python() -> Result<()> {
     assert!(result["emotion"].is_string());
     console.end().await
 }
+
+#[tokio::test]
+async fn numpy_reads_the_downloaded_embedding() -> Result<()> {
+    let console = Console::start().await?;
+    let packages = tools()?.join("numpy");
+    let result = run(&console, "python3", "embedding.py", Some(&packages)).await?;
+    assert_eq!(result["dtype"], "float32");
+    assert!(result["shape"].as_array().is_some_and(|shape| shape.iter().any(|n| n.as_u64() >= Some(16))), "{result}");
+    console.end().await
+}

@@ -12,9 +12,12 @@ function show(progress) {
     step.classList.toggle('now', at === now && progress.stage !== 'done');
   }
   const detail = (step, text) => { section.querySelector(`[data-step=${step}] .detail`).textContent = text; };
-  detail('queued', progress.stage === 'retrying' ? section.dataset.retrying : progress.place ? `${section.dataset.place} ${progress.place}` : '');
+  detail('queued', progress.stage === 'retrying' ? section.dataset.retrying : progress.place ? `(${section.dataset.place} ${progress.place} ${section.dataset.of} ${progress.waiting})` : '');
   detail('taken', progress.worker ? `(${section.dataset.worker} ${progress.worker})` : '');
   detail('analyze', progress.done !== undefined ? `${progress.done} / ${progress.total ?? '?'} ${section.dataset.segments}` : '');
+  const bar = section.querySelector('progress');
+  bar.hidden = progress.stage !== 'analyze' || !progress.total;
+  if (progress.total) [bar.max, bar.value] = [progress.total, progress.done];
 }
 
 const events = new EventSource(section.dataset.events);

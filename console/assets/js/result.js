@@ -1,4 +1,6 @@
-// Waveform with its segments, the player, scores over time, and copying.
+// Waveform with its segments, the player, scores over time, similar recordings, and copying.
+import './copy.js';
+import { similar } from './similar.js';
 import { waveform } from './waveform.js';
 
 const data = JSON.parse(document.getElementById('result-data').textContent);
@@ -30,15 +32,7 @@ if (player && asked > 0) {
   player.addEventListener('loadedmetadata', () => { player.currentTime = asked; }, { once: true });
 }
 
-for (const button of document.querySelectorAll('[data-copy]')) {
-  button.addEventListener('click', async () => {
-    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
-    const label = button.textContent;
-    button.textContent = button.dataset.copied;
-    setTimeout(() => { button.textContent = label; }, 1500);
-  });
-}
-
 const wave = document.getElementById('wave');
 if (wave && player) waveform(wave, player, data, play);
-if (data.frames && wave) import('./frames.js').then(({ frames }) => frames(document.getElementById('frames'), wave.dataset.frames, player));
+if (data.frames && wave) import('./frames.js').then(({ frames }) => frames(document.getElementById('frames'), wave.dataset.frames, player, data));
+similar(document.getElementById('similar'), data);

@@ -3,6 +3,9 @@ import WaveSurfer from '../vendor/wavesurfer.js';
 import Regions from '../vendor/regions.js';
 import Timeline from '../vendor/timeline.js';
 
+// Pixels of each of several channels.
+const HEIGHT = 72;
+
 export function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
@@ -18,15 +21,36 @@ export async function waveform(container, player, data, play) {
   const nonce = document.querySelector('meta[name=csp-nonce]').content;
   const line = { waveColor: ink, progressColor: accent };
   const wave = WaveSurfer.create({
-    container, media: player, peaks, duration, height: channels.length > 1 ? 72 : 96, normalize: true, cspNonce: nonce,
+    container, media: player, peaks, duration, height: channels.length > 1 ? HEIGHT : 104, normalize: true, cspNonce: nonce,
     ...line, cursorColor: accent, splitChannels: channels.length > 1 ? channels.map(() => line) : undefined,
     plugins: [Timeline.create({ height: 18 })],
   });
   const regions = wave.registerPlugin(Regions.create());
+  const split = channels.length > 1;
   for (const { row, start, end, emotion } of data.segments) {
     const region = regions.addRegion({
-      start, end, drag: false, resize: false, color: `${colour(emotion)}55`, channelIdx: channels.length > 1 ? row : -1,
+      start, end, drag: false, resize: false, color: `${colour(emotion)}55`, channelIdx: split ? row : -1,
+      content: label(data.emotions[emotion], (end - start) / duration * container.clientWidth),
     });
     region.on('click', (event) => { event.stopPropagation(); play(start); });
   }
+  if (split) {
+    for (const [row, { name }] of data.channels.entries()) {
+      const tag = document.createElement('span');
+      tag.className = 'wave-name';
+      tag.textContent = name;
+      tag.style.insetBlockStart = `${row * HEIGHT}px`;
+      container.append(tag);
+    }
+  }
+}
+
+// As much of a segment's emotion as fits into its width, in pixels.
+function label({ emoji, name }, width) {
+  if (width < 24) return undefined;
+  const text = document.createElement('span');
+  text.textContent = width < 90 ? emoji : `${emoji} ${name}`;
+  text.title = name;
+  text.style.cssText = 'position: absolute; inset-block-end: 2px; inset-inline-start: 4px; font-size: 12px; white-space: nowrap; pointer-events: none';
+  return text;
 }
