@@ -8,8 +8,11 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
 use settings::Login;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
 use tests::console::Console;
 use tests::fleet::Fleet;
+use tests::process;
 use tests::speech;
 
 fn client() -> Client {
@@ -185,4 +188,34 @@ async fn unknown_hosts_pages_of_other_sites_and_too_many_requests_are_refused() 
     assert!(refused.headers().contains_key("retry-after"));
     assert_eq!(refused.json::<Value>().await?["code"], "request.rate_limited");
     console.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_is_typed_is_not_shown() -> Result<()> {
+    let fleet = Fleet::without_worker().await?;
+    // `script` gives the program a terminal, and shows what that terminal would.
+    let line = format!("'{}' user add lin --role reviewer", process::program("console")?.display());
+    let mut typed = Command::new("script");
+    typed.args(["-qec", &line, "/dev/null"]).env_clear().envs(process::environment(&fleet.trial));
+    let mut typed = typed.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut keys = typed.stdin.take().context("a keyboard")?;
+    let shown = tokio::task::spawn_blocking(move || -> Result<String> {
+        // Each line when it is asked for: what is typed before the prompt would be echoed.
+        let (mut screen, mut shown, mut byte, mut asked) = (typed.stdout.take().context("a screen")?, Vec::new(), [0], 0);
+        while screen.read(&mut byte)? == 1 {
+            shown.push(byte[0]);
+            let text = String::from_utf8_lossy(&shown);
+            let prompts = text.matches("Password: ").count() + text.matches("The same again: ").count();
+            if prompts > asked {
+                asked = prompts;
+                keys.write_all(b"correct horse battery\n")?;
+            }
+        }
+        typed.wait()?;
+        Ok(String::from_utf8(shown)?)
+    });
+    let shown = shown.await??;
+    assert!(shown.contains("lin may log in as reviewer"), "{shown}");
+    assert!(!shown.contains("horse"), "{shown}");
+    fleet.end().await
 }

@@ -7,6 +7,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use chrono::{TimeDelta, Utc};
 use domain::report::ChannelReport;
 use domain::{JobId, Report};
 use uuid::Uuid;
@@ -82,6 +83,9 @@ struct FailedPage {
     again: bool,
 }
 
+/// A short recording is analysed sooner than this: its page waits, rather than show the progress for a moment.
+const SOON: TimeDelta = TimeDelta::milliseconds(700);
+
 /// `GET /recognise/{job_id}`
 pub(super) async fn page(
     State(app): State<Shared>,
@@ -91,7 +95,11 @@ pub(super) async fn page(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let job = JobId(job);
-    let row = app.visible(job, caller.team.as_deref()).await?;
+    let mut row = app.visible(job, caller.team.as_deref()).await?;
+    if !matches!(row.status, Status::Done | Status::Failed) && row.submitted_at > Utc::now() - SOON {
+        app.hub.ended(job, SOON.to_std().unwrap_or_default()).await;
+        row = app.visible(job, caller.team.as_deref()).await?;
+    }
     let name = file_name(&row.recording.key).to_owned();
     match (row.status, &row.failure) {
         (Status::Done, _) => done(&app, f, row, name, caller.may(Capability::Listen), &headers).await,
