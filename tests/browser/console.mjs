@@ -165,6 +165,24 @@ const steps = {
     await page.waitForSelector('#similar:not([hidden]) li a');
     await shot(page, 'result-two-channels');
   },
+  async 'from the click to the result'() {
+    const page = await open({ locale: 'en-GB' });
+    const [clicks, requests] = [[], []];
+    for (let round = 0; round <= 10; round += 1) {
+      let begun = performance.now();
+      await predicted('speech.wav', {});
+      const request = performance.now() - begun;
+      await page.goto(base);
+      await page.setInputFiles('#audio', file('speech.wav'));
+      begun = performance.now();
+      await page.click('button[type=submit].primary');
+      await page.waitForSelector('.verdict');
+      if (round > 0) [clicks, requests].forEach((list, i) => list.push([performance.now() - begun, request][i])); // the first one warms up
+    }
+    const [p50, p95] = [0.5, 0.95].map((share) => (list) => list.sort((a, b) => a - b)[Math.round((list.length - 1) * share)].toFixed(0));
+    console.log(`      click to result: p50 ${p50(clicks)} ms, p95 ${p95(clicks)} ms; the same over the API: p50 ${p50(requests)} ms, p95 ${p95(requests)} ms`);
+    assert.ok(Number(p50(clicks)) < 3 * Number(p50(requests)) + 2000);
+  },
   async 'every page in both languages, on phone and desktop, light and dark'() {
     const pages = {
       recognise: '/', api: '/api', login: '/login', missing: '/recognise/00000000-0000-0000-0000-000000000000',

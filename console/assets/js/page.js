@@ -2,7 +2,6 @@
 document.documentElement.classList.add('js');
 for (const time of document.querySelectorAll('time[datetime]')) {
   const at = new Date(time.dateTime);
-  const options = { year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false };
   time.title = time.dateTime;
-  time.textContent = at.toLocaleString(document.documentElement.lang, options);
+  time.textContent = at.toLocaleString('sv-SE'); // 2026-11-26 09:44:49, in any language
 }

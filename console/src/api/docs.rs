@@ -8,12 +8,13 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, SecurityRequirement, Server};
 
 use super::artifacts::Kind;
+use super::export::ExportFile;
 use super::predictions::Refused;
 use crate::problem::ProblemBody;
 
 /// Components that operations refer to by name.
 #[derive(utoipa::OpenApi)]
-#[openapi(components(schemas(ProblemBody, Kind), responses(Refused)))]
+#[openapi(components(schemas(ProblemBody, Kind, ExportFile), responses(Refused)))]
 struct Shared;
 
 /// Written once.
