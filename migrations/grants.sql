@@ -53,6 +53,7 @@ GRANT INSERT ON reviews TO emofleet_reader;
 GRANT INSERT, UPDATE ON batches, reviews TO emofleet_console;
 GRANT INSERT, UPDATE, DELETE ON recordings, analyses TO emofleet_console;
 GRANT UPDATE ON channels TO emofleet_console;
+GRANT INSERT ON pruned_recordings TO emofleet_console;
 GRANT EXECUTE ON FUNCTION segments_month(timestamptz) TO emofleet_console;
 GRANT INSERT, UPDATE, DELETE ON console_users, console_sessions, console_tokens, console_requests TO emofleet_console;
 GRANT INSERT ON audit TO emofleet_console;

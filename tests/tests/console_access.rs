@@ -12,7 +12,7 @@ use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use tests::console::Console;
 use tests::fleet::Fleet;
-use tests::process;
+use tests::programs;
 use tests::speech;
 
 fn client() -> Client {
@@ -194,14 +194,15 @@ async fn unknown_hosts_pages_of_other_sites_and_too_many_requests_are_refused() 
 async fn a_password_that_is_typed_is_not_shown() -> Result<()> {
     let fleet = Fleet::without_worker().await?;
     // `script` gives the program a terminal, and shows what that terminal would.
-    let line = format!("'{}' user add lin --role reviewer", process::program("console")?.display());
+    let line = format!("'{}' user add lin --role reviewer", programs::built("console")?.display());
     let mut typed = Command::new("script");
-    typed.args(["-qec", &line, "/dev/null"]).env_clear().envs(process::environment(&fleet.trial));
+    typed.args(["-qec", &line, "/dev/null"]).env_clear().envs(programs::environment(&fleet.trial));
     let mut typed = typed.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let mut keys = typed.stdin.take().context("a keyboard")?;
     let shown = tokio::task::spawn_blocking(move || -> Result<String> {
         // Each line when it is asked for: what is typed before the prompt would be echoed.
-        let (mut screen, mut shown, mut byte, mut asked) = (typed.stdout.take().context("a screen")?, Vec::new(), [0], 0);
+        let (mut screen, mut shown, mut byte, mut asked) =
+            (typed.stdout.take().context("a screen")?, Vec::new(), [0], 0);
         while screen.read(&mut byte)? == 1 {
             shown.push(byte[0]);
             let text = String::from_utf8_lossy(&shown);

@@ -29,8 +29,8 @@ async fn half_an_hour_is_followed_through_a_reload_and_a_killed_worker() -> Resu
     let console = Console::without_worker(|settings| settings.console.requests_per_minute = 0).await?;
     let fixtures = tempfile::tempdir()?;
     std::fs::write(fixtures.path().join("long.mp3"), speech::long_call(1800)?)?;
-    let program = tests::process::program("worker")?;
-    let environment = serde_json::to_string(&tests::process::environment(&console.fleet.trial))?;
+    let program = tests::programs::built("worker")?;
+    let environment = serde_json::to_string(&tests::programs::environment(&console.fleet.trial))?;
     let program = program.to_str().context("a path in UTF-8")?;
     browse("progress.mjs", &console, fixtures.path(), &[("WORKER", program), ("WORKER_ENV", &environment)]).await?;
     // The first worker began it, and the second one finished it.

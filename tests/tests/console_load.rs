@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tests::console::Console;
 use tests::fleet::Wish;
-use tests::process;
+use tests::programs;
 use tests::speech as voices;
 use tests::trial::Trial;
 
@@ -62,8 +62,8 @@ async fn an_upload_of_200_mb_is_refused_in_flat_memory() -> Result<()> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     drop(listener);
-    let mut command = Command::new(process::program("console")?);
-    command.arg("serve").env_clear().envs(process::environment(&trial)).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut command = Command::new(programs::built("console")?);
+    command.arg("serve").env_clear().envs(programs::environment(&trial)).stdin(Stdio::null()).stdout(Stdio::null());
     command.env("EMOFLEET__CONSOLE__ADDR", address.to_string());
     let console = Killed(command.spawn()?);
     let (client, live) = (Client::new(), format!("http://{address}/live"));

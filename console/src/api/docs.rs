@@ -7,14 +7,15 @@ use utoipa::OpenApi as _;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, SecurityRequirement, Server};
 
+use super::analyses::EmotionLabel;
 use super::artifacts::Kind;
 use super::export::ExportFile;
-use super::predictions::Refused;
+use super::predictions::{GranularityLabel, Refused};
 use crate::problem::ProblemBody;
 
 /// Components that operations refer to by name.
 #[derive(utoipa::OpenApi)]
-#[openapi(components(schemas(ProblemBody, Kind, ExportFile), responses(Refused)))]
+#[openapi(components(schemas(ProblemBody, Kind, ExportFile, EmotionLabel, GranularityLabel), responses(Refused)))]
 struct Shared;
 
 /// Written once.

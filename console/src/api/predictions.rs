@@ -29,7 +29,7 @@ pub(super) struct PredictionForm {
     #[schema(value_type = String, format = Binary)]
     audio: Vec<u8>,
     /// How fine the result is; `utterance` by default.
-    #[schema(inline, required = false)]
+    #[schema(required = false)]
     granularity: GranularityLabel,
     /// Whether `embedding.npy` is stored; true by default.
     #[schema(required = false, pattern = "^(|[Tt]rue|TRUE|[Ff]alse|FALSE|1|0|on|off|yes|no|none)$", example = "true")]
@@ -55,7 +55,7 @@ pub(super) struct PredictionForm {
 #[derive(utoipa::ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(dead_code, reason = "describes the form; it is read part by part")]
-enum GranularityLabel {
+pub(super) enum GranularityLabel {
     Utterance,
     Frame,
 }

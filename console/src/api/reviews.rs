@@ -53,13 +53,12 @@ pub(super) struct ReviewQuery {
 #[serde(deny_unknown_fields)]
 pub(super) struct Verdict {
     /// The emotion.
-    #[schema(inline)]
     emotion: EmotionLabel,
     /// Channel number from 0; absent: the call as a whole or, with a segment, its only scored channel.
-    #[schema(minimum = 0, maximum = 65535)]
+    #[schema(minimum = 0, maximum = 32767)]
     channel: Option<u16>,
     /// The segment's number within the channel, from 0.
-    #[schema(minimum = 0, maximum = 4_294_967_295_u32)]
+    #[schema(minimum = 0, maximum = 2_147_483_647)]
     segment: Option<u32>,
     /// A remark.
     #[schema(max_length = 2000, pattern = r"^[^\u0000]*$")]

@@ -71,7 +71,7 @@ impl Operation {
             name: text(&parameter["name"]),
             place: text(&parameter["in"]),
             required: parameter["required"] == true,
-            kind: kind(&parameter["schema"]),
+            kind: kind(resolve(description, &parameter["schema"])),
             description: text(&parameter["description"]),
         });
         let form = &operation["requestBody"]["content"]["multipart/form-data"]["schema"];
@@ -80,7 +80,7 @@ impl Operation {
             name: name.clone(),
             place: "form".into(),
             required: form["required"].as_array().is_some_and(|names| names.iter().any(|n| n == name.as_str())),
-            kind: kind(schema),
+            kind: kind(resolve(description, schema)),
             description: text(&schema["description"]),
         });
         let answers = operation["responses"].as_object().into_iter().flatten();

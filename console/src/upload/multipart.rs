@@ -43,8 +43,10 @@ pub(crate) async fn read(
             return Ok((files, fields));
         };
         let name = part.name().unwrap_or_default().to_owned();
-        if part.file_name().is_some() || (FILE_NAMES.contains(&name.as_str()) && part.content_type().is_some()) {
-            if !FILE_NAMES.contains(&name.as_str()) {
+        let is_recording = FILE_NAMES.contains(&name.as_str());
+        // Some programs name no file.
+        if part.file_name().is_some() || is_recording {
+            if !is_recording {
                 continue; // a file in a part of another name is ignored
             }
             if files.len() == limits.files {
