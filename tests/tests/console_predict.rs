@@ -88,6 +88,9 @@ async fn every_form_of_the_request_is_answered() -> Result<()> {
         assert_eq!(body["is_generating"], false);
         assert!(body["duration"].is_number() && body["average_duration"].is_number());
     }
+    // A part without a file name.
+    let form = Form::new().part("audio", Part::bytes(wav.clone()));
+    is_a_prediction(&client.post(console.at("/api/predict/")).multipart(form).send().await?.json().await?, "utterance");
     // The bytes alone.
     let answer = client.post(console.at("/api/v1/predictions?granularity=frame")).header("content-type", "audio/wav");
     is_a_prediction(&answer.body(wav.clone()).send().await?.json().await?, "frame");
