@@ -36,6 +36,8 @@ pub struct Summary {
     pub known: u64,
     /// Published and confirmed now.
     pub enqueued: u64,
+    /// Lines of the manifest about a recording that another line names, too.
+    pub repeated_lines: u64,
     /// Lines of the manifest that were wrong or named no recording.
     pub skipped_lines: u64,
     /// Files and keys that were left out, each for a reason that was told.
@@ -124,6 +126,7 @@ pub async fn enqueue(
         uploaded: of(&skips.uploaded),
         known: of(&counts.known),
         enqueued: of(&counts.enqueued),
+        repeated_lines: of(&skips.repeated),
         skipped_lines: of(&skips.lines),
         left_out: of(&skips.left_out),
         took: begun.elapsed(),

@@ -5,7 +5,7 @@ use adapters::postgres::{Database, JOBS_PER_CHUNK, NewBatch};
 use adapters::retry::{RetryPolicy, retry_while};
 use domain::{AnalysisOptions, BatchId, ChannelLayout, Failure, Granularity, Job, JobId, ObjectRef};
 use futures_util::stream::{StreamExt, TryStreamExt};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -39,8 +39,9 @@ pub(crate) struct Counts {
 
 impl Counts {
     pub(crate) fn found(&self, recordings: &[Recording]) {
-        self.listed.fetch_add(recordings.len() as u64, Ordering::Relaxed);
-        self.bytes.fetch_add(recordings.iter().map(|r| r.object.bytes).sum(), Ordering::Relaxed);
+        let first = || recordings.iter().filter(|recording| !recording.repeated);
+        self.listed.fetch_add(first().count() as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(first().map(|recording| recording.object.bytes).sum(), Ordering::Relaxed);
     }
 }
 
@@ -91,6 +92,7 @@ impl Enqueuer {
 
     async fn chunk(&self, batch: &NewBatch, force: bool, recordings: Vec<Recording>) -> Result<(), ProducerError> {
         self.counts.found(&recordings);
+        let first: Vec<bool> = recordings.iter().map(|recording| !recording.repeated).collect();
         let jobs: Vec<Job> = recordings.into_iter().map(|r| self.job(batch.id, r)).collect();
         for job in &jobs {
             // Call data was validated where it was read.
@@ -99,7 +101,9 @@ impl Enqueuer {
         let register = || self.database.register(batch, &jobs, force);
         // Each identity once, even where the chunk has the same recording twice.
         let wanted = retry_while(self.policy, POSTGRES, register).await?;
-        self.counts.known.fetch_add((jobs.len() - wanted.len()) as u64, Ordering::Relaxed);
+        let new: HashSet<&JobId> = wanted.iter().collect();
+        let known = jobs.iter().zip(first).filter(|(job, first)| *first && !new.contains(&job.job_id)).count();
+        self.counts.known.fetch_add(known as u64, Ordering::Relaxed);
         self.publish(chosen(jobs, &wanted)).await?;
         Ok(())
     }
@@ -135,7 +139,7 @@ impl Enqueuer {
 
     /// The job on a recording.
     pub(crate) fn job(&self, batch: BatchId, recording: Recording) -> Job {
-        let Recording { bucket, object, call, channels } = recording;
+        let Recording { bucket, object, call, channels, repeated: _ } = recording;
         let object = ObjectRef { bucket, key: object.key, etag: object.etag };
         Job::new(batch, object, call, self.analysis(channels), chrono::Utc::now())
     }

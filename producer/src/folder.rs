@@ -35,6 +35,20 @@ pub(crate) fn files(root: &Path) -> mpsc::Receiver<Result<Found, ProducerError>>
     receive
 }
 
+/// How many files are below `root`, at most `most`: to plan by. What can't be read counts as none.
+pub(crate) async fn count(root: &Path, most: u64) -> u64 {
+    let root = root.to_owned();
+    let counting = tokio::task::spawn_blocking(move || {
+        let mut count = 0;
+        let _ = walk(&root, &root, &mut |_| {
+            count += 1;
+            count < most
+        });
+        count
+    });
+    counting.await.unwrap_or_default()
+}
+
 /// False: the receiver is gone.
 fn walk(root: &Path, folder: &Path, take: &mut impl FnMut(Found) -> bool) -> Result<bool, ProducerError> {
     let wrong = |path: &Path, e: &dyn std::fmt::Display| format!("{}: {e}", path.display());

@@ -11,6 +11,7 @@ mod enqueuer;
 mod error;
 mod folder;
 pub mod follow;
+mod index;
 pub mod manifest;
 pub mod meter;
 pub mod open_jobs;
@@ -118,11 +119,15 @@ async fn enqueue_and_report(
 
 fn summary_lines(summary: &Summary, args: &EnqueueArgs) -> Vec<String> {
     let Summary { listed, bytes, not_audio, uploaded, known, enqueued, skipped_lines, left_out, .. } = summary;
+    let repeated = summary.repeated_lines;
     let size = *bytes as f64 / 1e6;
     let mut lines =
         vec![format!("batch     {}", summary.batch), format!("found     {listed} recordings, {size:.1} MB")];
     if *not_audio > 0 {
         lines.push(format!("          {not_audio} others skipped by their names (--all takes them)"));
+    }
+    if repeated > 0 {
+        lines.push(format!("          {repeated} further lines of the manifest are about these recordings"));
     }
     if *skipped_lines > 0 {
         lines.push(format!("          {skipped_lines} lines of the manifest skipped"));

@@ -13,12 +13,15 @@ use tokio::sync::mpsc;
 
 use crate::error::ProducerError;
 use crate::folder::{self, Found, LocalFile};
+use crate::index::{Indexed, ObjectIndex};
 use crate::manifest::{Entry, Line, Manifest};
 use crate::meter::Meter;
 use crate::services::S3;
 use crate::source::{Source, looks_like_audio, upload_prefix};
 use crate::upload::{UPLOADS, Uploader};
 
+/// Files counted before they are uploaded, at most.
+const MOST_COUNTED: u64 = 1_000_000;
 /// Lines of a manifest whose objects are looked up at the same time.
 const LOOKUPS: usize = 32;
 
@@ -29,6 +32,8 @@ pub(crate) struct Recording {
     pub(crate) object: ObjectInfo,
     pub(crate) call: CallData,
     pub(crate) channels: Option<ChannelLayout>,
+    /// An earlier one was of the same object.
+    pub(crate) repeated: bool,
 }
 
 /// Finds the recordings of a command.
@@ -58,6 +63,8 @@ pub(crate) struct SkipCounts {
     pub(crate) uploaded: AtomicU64,
     /// Lines of the manifest that are wrong, or name no recording.
     pub(crate) lines: AtomicU64,
+    /// Lines of the manifest about a recording that another line names.
+    pub(crate) repeated: AtomicU64,
     /// Files and keys that can't be taken.
     pub(crate) left_out: AtomicU64,
 }
@@ -79,13 +86,18 @@ impl RecordingSource {
         match source {
             Source::Prefix { bucket, prefix } => self.listed(bucket.clone(), prefix),
             Source::Folder(path) => {
-                let prefix = self.upload_prefix(source);
-                self.uploaded(received(folder::files(path)).boxed(), prefix)
+                let (this, uploader, path) = (self.clone(), self.uploader(self.upload_prefix(source)), path.clone());
+                let planned = async move {
+                    let files = folder::count(&path, MOST_COUNTED).await;
+                    let index = this.index_of_uploads(&uploader, files).await?;
+                    Ok::<_, ProducerError>(this.uploaded(received(folder::files(&path)).boxed(), uploader, index))
+                };
+                stream::once(planned).try_flatten().boxed()
             }
             Source::File(path) => {
-                let prefix = self.upload_prefix(source);
                 let file = local_file(path, None).map(Ok);
-                self.uploaded(stream::once(async { file }).boxed(), prefix)
+                let uploader = self.uploader(self.upload_prefix(source));
+                self.uploaded(stream::once(async { file }).boxed(), uploader, Arc::default())
             }
         }
     }
@@ -107,7 +119,7 @@ impl RecordingSource {
                     None
                 }
             });
-            let recording = recording.map(|()| Recording { bucket, object, call: CallData::default(), channels: None });
+            let recording = recording.map(|()| Recording::of(&bucket, object));
             async move { Ok(recording) }
         });
         wanted.boxed()
@@ -131,7 +143,12 @@ impl RecordingSource {
         takes
     }
 
-    fn uploaded(&self, files: BoxStream<'static, Result<Found, ProducerError>>, prefix: String) -> Recordings {
+    fn uploaded(
+        &self,
+        files: BoxStream<'static, Result<Found, ProducerError>>,
+        uploader: Uploader,
+        index: Arc<ObjectIndex>,
+    ) -> Recordings {
         let this = self.clone();
         let chosen = files.try_filter_map(move |found| {
             let file = match found {
@@ -143,12 +160,12 @@ impl RecordingSource {
             };
             async move { Ok(file) }
         });
-        let (this, uploader) = (self.clone(), self.uploader(prefix));
+        let this = self.clone();
         let uploads = chosen.map(move |file| {
-            let (this, uploader) = (this.clone(), uploader.clone());
+            let (this, uploader, index) = (this.clone(), uploader.clone(), index.clone());
             async move {
                 let file = file?;
-                match this.upload(&uploader, &file, CallData::default(), None).await? {
+                match this.upload(&uploader, &index, &file).await? {
                     Lookup::Found(recording) => Ok(Some(*recording)),
                     Lookup::Missing { why } => {
                         this.leave_out(&why);
@@ -181,15 +198,24 @@ impl RecordingSource {
     }
 
     fn uploader(&self, prefix: String) -> Uploader {
-        Uploader { store: self.store.clone(), bucket: self.bucket.clone(), prefix, policy: self.policy }
+        Uploader::new(self.store.clone(), self.bucket.clone(), prefix, self.policy)
+    }
+
+    /// What is there already of the uploads.
+    async fn index_of_uploads(&self, uploader: &Uploader, files: u64) -> Result<Arc<ObjectIndex>, ProducerError> {
+        if self.dry_run {
+            return Ok(Arc::default());
+        }
+        let prefixes = [(uploader.prefix.clone(), files)];
+        let list = || ObjectIndex::of(&self.store, &self.bucket, &prefixes, |_| true, &self.meter);
+        Ok(Arc::new(retry_while(self.policy, S3, list).await?))
     }
 
     async fn upload(
         &self,
         uploader: &Uploader,
+        index: &ObjectIndex,
         file: &LocalFile,
-        call: CallData,
-        channels: Option<ChannelLayout>,
     ) -> Result<Lookup, ProducerError> {
         if let Err(failure) = ObjectRef::validate_key(&uploader.key(file)) {
             return self.left_out(&file.path.display().to_string(), failure).await;
@@ -197,7 +223,7 @@ impl RecordingSource {
         let object = if self.dry_run {
             ObjectInfo { key: uploader.key(file), etag: None, bytes: file.bytes, modified: None }
         } else {
-            let done = match uploader.upload(file).await {
+            let done = match uploader.upload(file, index).await {
                 Ok(done) => done,
                 Err(failure) => return self.left_out(&file.path.display().to_string(), failure).await,
             };
@@ -206,34 +232,71 @@ impl RecordingSource {
             }
             done.object
         };
-        Ok(Lookup::Found(Box::new(Recording { bucket: self.bucket.clone(), object, call, channels })))
+        Ok(Lookup::Found(Box::new(Recording::of(&self.bucket, object))))
     }
 
     /// The recordings that a manifest names, relative to `source`. Missing ones are reported and skipped.
     pub(crate) fn of_manifest(&self, manifest: &Manifest, source: Option<Source>) -> Recordings {
-        let (this, path) = (self.clone(), manifest.path().to_owned());
+        let (this, manifest) = (self.clone(), manifest.clone());
         let source = source.unwrap_or_else(|| Source::Prefix { bucket: self.bucket.clone(), prefix: String::new() });
         let uploader = self.uploader(self.upload_prefix(&source));
-        let entries = received(manifest.entries());
-        let looked_up = entries.map(move |line| {
-            let (this, source, uploader, path) = (this.clone(), source.clone(), uploader.clone(), path.clone());
+        let planned = async move {
+            let index = match &source {
+                Source::Prefix { bucket, prefix } => this.index_of_manifest(&manifest, bucket, prefix).await?,
+                Source::Folder(_) | Source::File(_) => {
+                    let lines = manifest.prefixes().iter().map(|(_, lines)| lines).sum();
+                    this.index_of_uploads(&uploader, lines).await?
+                }
+            };
+            Ok::<_, ProducerError>(this.entries(&manifest, Arc::new(Where { source, uploader, index })))
+        };
+        stream::once(planned).try_flatten().boxed()
+    }
+
+    /// What a manifest's keys are, by listing where that is cheaper than a request for each.
+    async fn index_of_manifest(
+        &self,
+        manifest: &Manifest,
+        bucket: &str,
+        prefix: &str,
+    ) -> Result<Arc<ObjectIndex>, ProducerError> {
+        let place = |(spelled, lines): (String, u64)| Some((full_key(bucket, prefix, &spelled).ok()?, lines));
+        let prefixes: Vec<(String, u64)> = manifest.prefixes().into_iter().filter_map(place).collect();
+        let base = full_key(bucket, prefix, "").unwrap_or_default();
+        let wanted = |key: &str| {
+            key.strip_prefix(&base).is_some_and(|key| manifest.names(key))
+                || manifest.names(&format!("s3://{bucket}/{key}"))
+        };
+        let list = || ObjectIndex::of(&self.store, bucket, &prefixes, wanted, &self.meter);
+        Ok(Arc::new(retry_while(self.policy, S3, list).await?))
+    }
+
+    fn entries(&self, manifest: &Manifest, place: Arc<Where>) -> Recordings {
+        let (this, path) = (self.clone(), manifest.path().to_owned());
+        let looked_up = received(manifest.entries()).map(move |line| {
+            let (this, place, path) = (this.clone(), place.clone(), path.clone());
             async move {
                 let entry = match line? {
                     Line::Entry(entry) => entry,
                     Line::Bad(bad) => {
-                        this.skip(&path, bad.line, &bad.what);
+                        this.skip(&path, bad.line, 1, &bad.what);
                         return Ok(None);
                     }
                 };
-                let line = entry.line;
-                let lookup = match &source {
-                    Source::Prefix { bucket, prefix } => this.look_up(bucket, prefix, entry).await,
-                    Source::Folder(folder) | Source::File(folder) => this.send(&uploader, folder, entry).await,
+                let (line, lines) = (entry.line, entry.lines);
+                let lookup = match &place.source {
+                    Source::Prefix { bucket, prefix } => this.look_up(bucket, prefix, &entry.key, &place.index).await,
+                    Source::Folder(folder) | Source::File(folder) => this.send(&place, folder, &entry.key).await,
                 }?;
                 match lookup {
-                    Lookup::Found(recording) => Ok(Some(*recording)),
+                    Lookup::Found(recording) => {
+                        let others = lines - u64::from(!entry.repeated);
+                        this.counts.repeated.fetch_add(others, Ordering::Relaxed);
+                        let Entry { call, channels, repeated, .. } = entry;
+                        Ok(Some(Recording { call, channels, repeated, ..*recording }))
+                    }
                     Lookup::Missing { why } => {
-                        this.skip(&path, line, &why);
+                        this.skip(&path, line, lines, &why);
                         Ok(None)
                     }
                 }
@@ -242,39 +305,66 @@ impl RecordingSource {
         looked_up.buffered(LOOKUPS).try_filter_map(async |found| Ok(found)).boxed()
     }
 
-    fn skip(&self, path: &Path, line: u64, what: &str) {
-        self.counts.lines.fetch_add(1, Ordering::Relaxed);
+    fn skip(&self, path: &Path, line: u64, lines: u64, what: &str) {
+        self.counts.lines.fetch_add(lines, Ordering::Relaxed);
         self.meter.say(&format!("skipped   {}:{line}: {what}", path.display()));
     }
 
-    /// Finds an entry's object in the bucket.
-    async fn look_up(&self, bucket: &str, prefix: &str, entry: Entry) -> Result<Lookup, ProducerError> {
-        let missing = |why: String| Ok(Lookup::Missing { why });
-        let full = match entry.key.strip_prefix("s3://").and_then(|place| place.split_once('/')) {
-            Some((named, key)) if named == bucket => key.to_owned(),
-            Some((named, _)) => return missing(format!("the key is in bucket `{named}`, the source is in `{bucket}`")),
-            None if prefix.is_empty() || prefix.ends_with('/') => format!("{prefix}{}", entry.key),
-            None => format!("{prefix}/{}", entry.key),
+    /// Finds an entry's object in the bucket. What is not in the index is looked for: it may be there by now.
+    async fn look_up(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        key: &str,
+        index: &ObjectIndex,
+    ) -> Result<Lookup, ProducerError> {
+        let full = match full_key(bucket, prefix, key) {
+            Ok(full) => full,
+            Err(why) => return Ok(Lookup::Missing { why }),
         };
-        let found = match retry_while(self.policy, S3, || self.store.head(bucket, &full)).await {
-            Ok(found) => found,
-            Err(failure) => return self.left_out(&format!("s3://{bucket}/{full}"), failure).await,
-        };
-        let Some(object) = found else { return missing(format!("there is no object s3://{bucket}/{full}")) };
-        let Entry { call, channels, .. } = entry;
-        Ok(Lookup::Found(Box::new(Recording { bucket: bucket.to_owned(), object, call, channels })))
+        if let Indexed::Object(object) = index.look(&full) {
+            return Ok(Lookup::Found(Box::new(Recording::of(bucket, object))));
+        }
+        match retry_while(self.policy, S3, || self.store.head(bucket, &full)).await {
+            Ok(Some(object)) => Ok(Lookup::Found(Box::new(Recording::of(bucket, object)))),
+            Ok(None) => Ok(Lookup::Missing { why: format!("there is no object s3://{bucket}/{full}") }),
+            Err(failure) => self.left_out(&format!("s3://{bucket}/{full}"), failure).await,
+        }
     }
 
     /// Finds an entry's file below the folder, and uploads it.
-    async fn send(&self, uploader: &Uploader, folder: &Path, entry: Entry) -> Result<Lookup, ProducerError> {
-        let Entry { key, call, channels, .. } = entry;
-        if Path::new(&key).components().any(|c| !matches!(c, std::path::Component::Normal(_))) {
+    async fn send(&self, place: &Where, folder: &Path, key: &str) -> Result<Lookup, ProducerError> {
+        if Path::new(key).components().any(|c| !matches!(c, std::path::Component::Normal(_))) {
             return Ok(Lookup::Missing { why: format!("`{key}` is not a plain path below the folder") });
         }
-        match local_file(&folder.join(&key), Some(&key)) {
-            Ok(file) => self.upload(uploader, &file, call, channels).await,
+        match local_file(&folder.join(key), Some(key)) {
+            Ok(file) => self.upload(&place.uploader, &place.index, &file).await,
             Err(absent) => Ok(Lookup::Missing { why: absent.to_string() }),
         }
+    }
+}
+
+/// Where the entries of a manifest are.
+struct Where {
+    source: Source,
+    uploader: Uploader,
+    index: Arc<ObjectIndex>,
+}
+
+impl Recording {
+    /// A recording of which nothing is known besides its object.
+    pub(crate) fn of(bucket: &str, object: ObjectInfo) -> Self {
+        Self { bucket: bucket.to_owned(), object, call: CallData::default(), channels: None, repeated: false }
+    }
+}
+
+/// The key in the bucket of one that a manifest spells relative to the source, or with the bucket.
+fn full_key(bucket: &str, prefix: &str, key: &str) -> Result<String, String> {
+    match key.strip_prefix("s3://").and_then(|place| place.split_once('/')) {
+        Some((named, key)) if named == bucket => Ok(key.to_owned()),
+        Some((named, _)) => Err(format!("the key is in bucket `{named}`, the source is in `{bucket}`")),
+        None if prefix.is_empty() || prefix.ends_with('/') => Ok(format!("{prefix}{key}")),
+        None => Ok(format!("{prefix}/{key}")),
     }
 }
 

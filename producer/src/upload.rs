@@ -7,13 +7,20 @@ use md5::{Digest, Md5};
 use std::fmt::Write;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 use crate::folder::LocalFile;
+use crate::index::{Indexed, ObjectIndex};
 use crate::services::S3;
 use crate::source::content_type;
 
-/// Uploads in flight.
-pub(crate) const UPLOADS: usize = 8;
+/// Uploads of small files in flight; a larger one counts as several.
+pub(crate) const UPLOADS: usize = 32;
+/// Files below this size are small, bytes; above it, two are in the place of four.
+const SMALL: u64 = 512 * 1024;
+/// Above this size, one is in the place of four: each has parts of its own in flight.
+const LARGE: u64 = 4 * 1024 * 1024;
 
 /// Where uploads go.
 #[derive(Debug, Clone)]
@@ -22,6 +29,7 @@ pub(crate) struct Uploader {
     pub(crate) bucket: String,
     pub(crate) prefix: String,
     pub(crate) policy: RetryPolicy,
+    slots: Arc<Semaphore>,
 }
 
 /// An uploaded file.
@@ -33,18 +41,29 @@ pub(crate) struct Uploaded {
 }
 
 impl Uploader {
+    pub(crate) fn new(store: Store, bucket: String, prefix: String, policy: RetryPolicy) -> Self {
+        Self { store, bucket, prefix, policy, slots: Arc::new(Semaphore::new(UPLOADS)) }
+    }
+
     pub(crate) fn key(&self, file: &LocalFile) -> String {
         format!("{}{}", self.prefix, file.key)
     }
 
-    /// Uploads, unless the same bytes are under that key already.
-    pub(crate) async fn upload(&self, file: &LocalFile) -> Result<Uploaded, Failure> {
+    /// Uploads, unless the same bytes are under that key already. Asks the store only for what the index does not know.
+    pub(crate) async fn upload(&self, file: &LocalFile, index: &ObjectIndex) -> Result<Uploaded, Failure> {
         let key = self.key(file);
-        retry_while(self.policy, S3, || self.try_upload(file, &key)).await
+        // The semaphore is never closed.
+        let _slots = self.slots.acquire_many(weight(file.bytes)).await;
+        retry_while(self.policy, S3, || self.try_upload(file, &key, index)).await
     }
 
-    async fn try_upload(&self, file: &LocalFile, key: &str) -> Result<Uploaded, Failure> {
-        if let Some(object) = self.store.head(&self.bucket, key).await?
+    async fn try_upload(&self, file: &LocalFile, key: &str, index: &ObjectIndex) -> Result<Uploaded, Failure> {
+        let present = match index.look(key) {
+            Indexed::Object(object) => Some(object),
+            Indexed::Absent => None,
+            Indexed::Unknown => self.store.head(&self.bucket, key).await?,
+        };
+        if let Some(object) = present
             && object.bytes == file.bytes
             && same(&file.path, object.etag.as_deref()).await
         {
@@ -54,6 +73,15 @@ impl Uploader {
         let etag = (!etag.is_empty()).then_some(etag);
         let object = ObjectInfo { key: key.to_owned(), etag, bytes: file.bytes, modified: None };
         Ok(Uploaded { object, sent: true })
+    }
+}
+
+/// Slots of an upload.
+fn weight(bytes: u64) -> u32 {
+    match bytes {
+        ..SMALL => 1,
+        SMALL..LARGE => 2,
+        LARGE.. => 4,
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) fn entry(line: u64, fields: Fields, options: &ManifestOptions) -> Res
     domain::counted_from_zero(&roles).map_err(wrong)?;
     let channels = (!roles.is_empty()).then_some(ChannelLayout::Roles(roles));
     ObjectRef::validate_key(&key).and_then(|()| call.validate()).map_err(|failure| wrong(failure.message))?;
-    Ok(Entry { line, key, call, channels, local_time })
+    Ok(Entry { line, key, call, channels, local_time, lines: 1, repeated: false })
 }
 
 #[cfg(test)]

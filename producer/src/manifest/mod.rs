@@ -4,6 +4,8 @@
 mod columns;
 mod lines;
 mod names;
+mod places;
+mod repeats;
 
 use domain::{CallData, ChannelLayout};
 use encoding_rs::Encoding;
@@ -19,6 +21,8 @@ pub(crate) use lines::entry_of_json;
 use crate::dates::Dates;
 use crate::error::ProducerError;
 use crate::sheet::TableFile;
+use places::Places;
+use repeats::{LinesOfKeys, Merger};
 
 /// Lines read ahead.
 const AHEAD: usize = 1000;
@@ -49,6 +53,10 @@ pub struct Entry {
     pub channels: Option<ChannelLayout>,
     /// Its time named no zone.
     pub local_time: bool,
+    /// How many lines it was made of.
+    pub lines: u64,
+    /// An earlier entry is about the same recording.
+    pub repeated: bool,
 }
 
 /// A line of the file.
@@ -89,6 +97,8 @@ pub struct Manifest {
     options: ManifestOptions,
     /// Lines that are wrong because of other lines, and why.
     refused: Arc<HashMap<u64, String>>,
+    lines_of_keys: Arc<LinesOfKeys>,
+    places: Arc<Places>,
 }
 
 impl Manifest {
@@ -98,7 +108,7 @@ impl Manifest {
     /// [`ProducerError::Input`] when the file can't be read.
     pub fn open(path: &Path, options: ManifestOptions) -> Result<Self, ProducerError> {
         let file = TableFile::look(path, options.encoding)?;
-        Ok(Self { file, options, refused: Arc::default() })
+        Ok(Self { file, options, refused: Arc::default(), lines_of_keys: Arc::default(), places: Arc::default() })
     }
 
     /// Where it is.
@@ -122,6 +132,7 @@ impl Manifest {
     fn check_blocking(&mut self) -> Result<Findings, ProducerError> {
         let mut findings = Findings { notices: self.notices()?, ..Findings::default() };
         let mut calls = Calls::default();
+        let (mut lines_of_keys, mut places) = (LinesOfKeys::new(), Places::default());
         let (mut local, mut bad) = (0_u64, Vec::new());
         self.read(|line| {
             match line {
@@ -129,6 +140,8 @@ impl Manifest {
                     findings.good += 1;
                     local += u64::from(entry.local_time);
                     calls.add(&entry);
+                    places.add(&entry.key);
+                    *lines_of_keys.entry(hash(&entry.key)).or_default() += 1;
                 }
                 Line::Bad(BadLine { line, what }) => {
                     findings.bad += 1;
@@ -152,18 +165,40 @@ impl Manifest {
             ));
         }
         self.refused = Arc::new(calls.refused);
+        self.lines_of_keys = Arc::new(lines_of_keys);
+        self.places = Arc::new(places);
         Ok(findings)
     }
 
-    /// The lines in order. An error of the file itself is the last item.
+    /// Whether a line names this key, in this spelling. Known once it was checked.
+    pub(crate) fn names(&self, key: &str) -> bool {
+        self.lines_of_keys.contains_key(&hash(key))
+    }
+
+    /// What the keys begin with, as they are spelled, and how many lines do. Known once it was checked.
+    pub(crate) fn prefixes(&self) -> Vec<(String, u64)> {
+        self.places.prefixes()
+    }
+
+    /// The recordings, nearly in the order of their lines: lines about the same one are brought together, so that a later
+    /// line replaces what an earlier one said. An error of the file itself is the last item.
     pub fn entries(&self) -> mpsc::Receiver<Result<Line, ProducerError>> {
         let (send, receive) = mpsc::channel(AHEAD);
         let this = self.clone();
         // Reading files blocks. A dropped receiver ends it.
         tokio::task::spawn_blocking(move || {
-            let outcome = this.read(|line| send.blocking_send(Ok(this.without_refused(line))).is_ok());
-            if let Err(error) = outcome {
-                let _ = send.blocking_send(Err(error));
+            let mut merger = Merger::new(this.lines_of_keys.clone());
+            let outcome = this.read(|line| match this.without_refused(line) {
+                Line::Entry(entry) => {
+                    merger.add(entry).into_iter().all(|entry| send.blocking_send(Ok(Line::Entry(entry))).is_ok())
+                }
+                bad @ Line::Bad(_) => send.blocking_send(Ok(bad)).is_ok(),
+            });
+            let rest = merger.end().into_iter().map(|entry| Ok(Line::Entry(entry)));
+            for last in rest.chain(outcome.err().map(Err)) {
+                if send.blocking_send(last).is_err() {
+                    break;
+                }
             }
         });
         receive
@@ -201,11 +236,6 @@ struct Calls {
 impl Calls {
     fn add(&mut self, entry: &Entry) {
         let Some(call) = &entry.call.call_id else { return };
-        let hash = |text: &str| {
-            let mut hasher = DefaultHasher::new();
-            text.hash(&mut hasher);
-            hasher.finish()
-        };
         let (key, call_hash) = (hash(&entry.key), hash(call));
         match self.first.entry(key) {
             Slot::Vacant(slot) => {
@@ -227,6 +257,12 @@ impl Calls {
             }
         }
     }
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]

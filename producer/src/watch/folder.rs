@@ -13,6 +13,7 @@ use super::listing::{self, Looked};
 use super::sidecar;
 use crate::error::ProducerError;
 use crate::folder::{self, LocalFile};
+use crate::index::ObjectIndex;
 use crate::upload::{UPLOADS, Uploader, content_hash};
 
 /// Goes through the folder, and enqueues what is new.
@@ -123,7 +124,7 @@ async fn upload(
 ) -> Result<Upload, Failure> {
     let before = candidate.object;
     let file = LocalFile { bytes: before.bytes, ..file.clone() };
-    let done = match uploader.upload(&file).await {
+    let done = match uploader.upload(&file, &ObjectIndex::default()).await {
         Ok(done) => done,
         Err(failure) => {
             let of_the_file = matches!(

@@ -243,7 +243,7 @@ impl Intake {
 
     fn job(&self, batch: BatchId, object: ObjectInfo, facts: Option<Facts>) -> Job {
         let (call, channels) = facts.map(|facts| (facts.call, facts.channels)).unwrap_or_default();
-        self.enqueuer.job(batch, Recording { bucket: self.bucket.clone(), object, call, channels })
+        self.enqueuer.job(batch, Recording { call, channels, ..Recording::of(&self.bucket, object) })
     }
 
     fn batch(&self) -> NewBatch {

@@ -217,7 +217,7 @@ impl Watcher {
         let place = match source {
             Source::Folder(path) | Source::File(path) => {
                 let (store, bucket) = (intake.store.clone(), intake.bucket.clone());
-                Place::Folder { path, uploader: Uploader { store, bucket, prefix, policy } }
+                Place::Folder { path, uploader: Uploader::new(store, bucket, prefix, policy) }
             }
             Source::Prefix { .. } => Place::Prefix { id, prefix },
         };

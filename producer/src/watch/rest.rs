@@ -45,11 +45,13 @@ mod tests {
     fn what_is_old_rests_and_what_is_new_or_of_the_future_begins_to() {
         let (rest, needed) = (Rest::default(), Duration::from_millis(50));
         assert_eq!(rest.wait(1, Some(Utc::now() - Duration::from_mins(1)), Duration::from_secs(30)), None);
-        for modified in [None, Some(Utc::now()), Some(Utc::now() + Duration::from_hours(3))] {
+        for modified in [None, Some(Utc::now() + Duration::from_mins(1)), Some(Utc::now() + Duration::from_hours(3))] {
             rest.forget(2);
             assert!(rest.wait(2, modified, needed).is_some(), "{modified:?}");
             std::thread::sleep(needed);
             assert_eq!(rest.wait(2, modified, needed), None, "{modified:?}");
         }
+        // What was written just now rests by its time, too.
+        assert!(rest.wait(3, Some(Utc::now()), Duration::from_mins(1)).is_some());
     }
 }

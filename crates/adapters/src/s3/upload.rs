@@ -10,6 +10,8 @@ use super::Store;
 use super::failures::failure;
 use super::object::unquoted;
 
+/// Files up to this size are read at once, and sent within the usual time limits, bytes.
+const IN_MEMORY: u64 = 64 * 1024;
 /// Parts in flight at once.
 const PARTS_IN_FLIGHT: usize = 4;
 /// Most parts of one upload, by S3's own rule.
@@ -38,14 +40,16 @@ impl Store {
     }
 
     async fn put_whole(&self, to: Target<'_>, bytes: u64) -> Result<String, Failure> {
-        let body = slice(to.path, 0, bytes).await?;
-        let request = self.client.put_object().bucket(to.bucket).key(to.key).content_type(to.content_type).body(body);
-        let written = request
-            .customize()
-            .config_override(self.upload_config(bytes))
-            .send()
-            .await
-            .map_err(|e| failure(&format!("uploading {}/{}", to.bucket, to.key), &e))?;
+        let request = self.client.put_object().bucket(to.bucket).key(to.key).content_type(to.content_type);
+        let written = if bytes <= IN_MEMORY {
+            let body = tokio::fs::read(to.path).await;
+            let body = body.map_err(|e| Failure::disk(&format!("reading {}", to.path.display()), &e))?;
+            request.body(ByteStream::from(body)).send().await
+        } else {
+            let limits = self.upload_config(bytes);
+            request.body(slice(to.path, 0, bytes).await?).customize().config_override(limits).send().await
+        };
+        let written = written.map_err(|e| failure(&format!("uploading {}/{}", to.bucket, to.key), &e))?;
         Ok(written.e_tag().map(unquoted).unwrap_or_default())
     }
 
