@@ -35,6 +35,9 @@ pub(crate) fn files(root: &Path) -> mpsc::Receiver<Result<Found, ProducerError>>
     receive
 }
 
+/// Files counted to plan uploads by, at most.
+pub(crate) const MOST_COUNTED: u64 = 1_000_000;
+
 /// How many files are below `root`, at most `most`: to plan by. What can't be read counts as none.
 pub(crate) async fn count(root: &Path, most: u64) -> u64 {
     let root = root.to_owned();

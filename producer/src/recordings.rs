@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
 
 use crate::error::ProducerError;
-use crate::folder::{self, Found, LocalFile};
+use crate::folder::{self, Found, LocalFile, MOST_COUNTED};
 use crate::index::{Indexed, ObjectIndex};
 use crate::manifest::{Entry, Line, Manifest};
 use crate::meter::Meter;
@@ -20,8 +20,6 @@ use crate::services::S3;
 use crate::source::{Source, looks_like_audio, upload_prefix};
 use crate::upload::{UPLOADS, Uploader};
 
-/// Files counted before they are uploaded, at most.
-const MOST_COUNTED: u64 = 1_000_000;
 /// Lines of a manifest whose objects are looked up at the same time.
 const LOOKUPS: usize = 32;
 

@@ -162,6 +162,21 @@ async fn a_pruned_recording_is_not_taken_for_a_new_one() {
 }
 
 #[tokio::test]
+async fn recordings_older_than_wanted_are_left_alone() {
+    let (trial, database, store) = trial().await;
+    put(&trial, &store, "old.wav").await;
+    let age = Duration::from_secs(10);
+    tokio::time::sleep(age + Duration::from_millis(100)).await;
+    put(&trial, &store, "new.wav").await;
+    let args = WatchArgs { newer_than: Some(age), ..source(&trial) };
+    let summary = look(&trial, &args).await.unwrap();
+    assert_eq!((summary.enqueued, summary.known), (1, 0), "{summary:?}");
+    assert_eq!(names(&trial, &trial.queued().await.unwrap()), ["new.wav"]);
+    assert_eq!(look(&trial, &source(&trial)).await.unwrap().enqueued, 1);
+    end(trial, database).await;
+}
+
+#[tokio::test]
 async fn several_watchers_at_once_publish_each_recording_once() {
     let (trial, database, store) = trial().await;
     let args = WatchArgs { once: false, interval: Some(Duration::from_secs(1)), ..source(&trial) };

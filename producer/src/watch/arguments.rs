@@ -14,6 +14,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   producer watch s3://calls/incoming/                        until it is stopped, as a service
   producer watch s3://calls --once                           from cron, every few minutes
+  producer watch s3://calls --newer-than 1d                  without the recordings that are old already
   producer watch s3://calls --sidecars --grace 5m            with call data beside each recording
   producer watch s3://calls --manifest s3://calls/today.csv  with call data from a table that grows
   producer watch s3://calls --events calls.notifications     from the store's own notifications
@@ -48,6 +49,9 @@ pub struct WatchArgs {
     /// Table of call data that grows: a file or `s3://BUCKET/KEY`. It is read again whenever it has changed
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<String>,
+    /// Only what was written within this time, like 7d; by default everything, however old
+    #[arg(long, value_name = "AGE", value_parser = duration)]
+    pub newer_than: Option<Duration>,
     /// Time between looks for new recordings, like 15s
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub interval: Option<Duration>,
@@ -113,6 +117,7 @@ impl WatchArgs {
             events: None,
             sidecars: false,
             manifest: None,
+            newer_than: None,
             interval: None,
             full_interval: None,
             rest: None,

@@ -25,6 +25,8 @@ const BURST: usize = 500;
 const LOOKUPS: usize = 16;
 /// Recordings that a sidecar is looked up for.
 const MOST_OF_A_SIDECAR: usize = 50;
+/// Keys listed to find them.
+const MOST_SIBLINGS: usize = 1000;
 /// Longest pause before the queue is opened again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// Shortest pause before the same object is looked at again.
@@ -237,6 +239,7 @@ async fn of_sidecar(intake: &Intake, key: &str) -> Result<Vec<Candidate>, Failur
     } else {
         let siblings = intake.store.list(&intake.bucket, &format!("{}.", base(key)));
         let siblings = siblings
+            .take(MOST_SIBLINGS)
             .try_filter(|sibling| std::future::ready(!is_sidecar(&sibling.key) && base(&sibling.key) == base(key)));
         siblings.map_ok(|sibling| sibling.key).take(MOST_OF_A_SIDECAR).try_collect().await?
     };

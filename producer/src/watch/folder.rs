@@ -7,20 +7,36 @@ use domain::{Failure, FailureCode};
 use futures_util::stream::{self, StreamExt};
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::intake::{Candidate, Intake, Look, hash};
 use super::listing::{self, Looked};
 use super::sidecar;
 use crate::error::ProducerError;
-use crate::folder::{self, LocalFile};
+use crate::folder::{self, LocalFile, MOST_COUNTED};
 use crate::index::ObjectIndex;
 use crate::upload::{UPLOADS, Uploader, content_hash};
+
+/// How files are uploaded.
+#[derive(Debug)]
+pub(super) struct Uploads {
+    pub(super) uploader: Uploader,
+    /// Nothing was looked at yet.
+    pub(super) is_first: AtomicBool,
+}
 
 /// Goes through the folder, and enqueues what is new.
 ///
 /// # Errors
 /// Of a service, or of the folder as a whole.
-pub(super) async fn look(intake: &Intake, root: &Path, uploader: &Uploader) -> Result<Looked, ProducerError> {
+pub(super) async fn look(intake: &Intake, root: &Path, uploads: &Uploads) -> Result<Looked, ProducerError> {
+    let Uploads { uploader, is_first } = uploads;
+    let mut index = ObjectIndex::default();
+    if is_first.swap(false, Ordering::Relaxed) {
+        // Most files are there already, after a restart.
+        let prefixes = [(uploader.prefix.clone(), folder::count(root, MOST_COUNTED).await)];
+        index = ObjectIndex::of(&intake.store, &intake.bucket, &prefixes, |_| true, &intake.meter).await?;
+    }
     let mut looked = Looked { complete: true, ..Looked::default() };
     let mut files = folder::files(root);
     let mut ready = Vec::new();
@@ -46,14 +62,14 @@ pub(super) async fn look(intake: &Intake, root: &Path, uploader: &Uploader) -> R
             Look::Wait { after, for_call_data } => looked.wait(after, for_call_data),
         }
         if ready.len() >= JOBS_PER_CHUNK {
-            take(intake, uploader, std::mem::take(&mut ready), &mut looked).await?;
+            take(intake, (uploader, &index), std::mem::take(&mut ready), &mut looked).await?;
         }
         if intake.stop.is_cancelled() {
             looked.complete = false;
             return Ok(looked);
         }
     }
-    take(intake, uploader, ready, &mut looked).await?;
+    take(intake, (uploader, &index), ready, &mut looked).await?;
     intake.rest.sweep();
     Ok(looked)
 }
@@ -78,12 +94,12 @@ fn info(key: String, found: &Metadata) -> ObjectInfo {
 /// Uploads files and enqueues them.
 async fn take(
     intake: &Intake,
-    uploader: &Uploader,
+    uploads: (&Uploader, &ObjectIndex),
     ready: Vec<(LocalFile, Candidate, u64)>,
     looked: &mut Looked,
 ) -> Result<(), ProducerError> {
     let uploads = ready.into_iter().map(|(file, candidate, mark)| async move {
-        let uploaded = upload(intake, uploader, &file, candidate).await;
+        let uploaded = upload(intake, uploads, &file, candidate).await;
         uploaded.map(|uploaded| (uploaded, file, mark))
     });
     let mut uploads = stream::iter(uploads.collect::<Vec<_>>()).buffer_unordered(UPLOADS);
@@ -118,13 +134,13 @@ enum Upload {
 
 async fn upload(
     intake: &Intake,
-    uploader: &Uploader,
+    (uploader, index): (&Uploader, &ObjectIndex),
     file: &LocalFile,
     candidate: Candidate,
 ) -> Result<Upload, Failure> {
     let before = candidate.object;
     let file = LocalFile { bytes: before.bytes, ..file.clone() };
-    let done = match uploader.upload(&file, &ObjectIndex::default()).await {
+    let done = match uploader.upload(&file, index).await {
         Ok(done) => done,
         Err(failure) => {
             let of_the_file = matches!(

@@ -77,6 +77,8 @@ pub(super) struct Intake {
     /// Bucket and prefix (with its `/`) of artifacts, which are never recordings.
     pub(super) artifacts: (String, String),
     pub(super) all: bool,
+    /// What was written longer ago is left alone.
+    pub(super) newer_than: Option<Duration>,
     pub(super) call_data: CallData,
     pub(super) times: Times,
     pub(super) seen: Mutex<HashSet<u64>>,
@@ -112,6 +114,12 @@ impl Intake {
             self.leave_out(mark, &format!("s3://{}/{}: {}", self.bucket, object.key, failure.message));
             return Look::Settled;
         }
+        if self.is_old(&candidate) {
+            if self.settle(mark) {
+                self.tally.older.inc();
+            }
+            return Look::Settled;
+        }
         let growing = std::iter::once(object).chain(candidate.sidecar.as_ref());
         let wait = growing.filter_map(|object| self.rest.wait(hash_of(object), object.modified, self.times.rest)).max();
         if let Some(after) = wait {
@@ -124,6 +132,16 @@ impl Intake {
             }
         }
         Look::Take(candidate)
+    }
+
+    /// Whether recording and call data were written before what is wanted.
+    fn is_old(&self, candidate: &Candidate) -> bool {
+        let Some(age) = self.newer_than else { return false };
+        let old = |object: &ObjectInfo| {
+            let since = object.modified.and_then(|at| (Utc::now() - at).to_std().ok());
+            since.is_some_and(|since| since > age)
+        };
+        old(&candidate.object) && candidate.sidecar.as_ref().is_none_or(old)
     }
 
     /// Enqueues those of the candidates that are not enqueued, and corrects the call data of the others. When it returns,
@@ -158,7 +176,7 @@ impl Intake {
         let batch = self.batch();
         let (mut new, mut again, mut versions, mut marks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for ((candidate, course, state), facts) in open.into_iter().zip(facts) {
-            let mark = self.mark(&candidate);
+            let (mark, rested) = (self.mark(&candidate), hash_of(&candidate.object));
             let facts = match facts {
                 Ok(facts) => facts,
                 Err(why) => {
@@ -181,15 +199,16 @@ impl Intake {
             } else if self.call_data.is_expected() && !state.any_job {
                 self.tally.without_call_data.inc();
             }
-            marks.push(mark);
+            marks.push((mark, rested));
             if matches!(course, Course::Again) { again.push(job) } else { new.push(job) }
         }
         self.register_and_publish(&batch, new, again).await?;
         if !versions.is_empty() {
             self.database(|| self.enqueuer.database.set_call_data_versions(&versions)).await?;
         }
-        for mark in marks {
+        for (mark, rested) in marks {
             self.settle(mark);
+            self.rest.forget(rested);
         }
         Ok(in_hand)
     }

@@ -38,6 +38,7 @@ use crate::source::{Source, upload_prefix};
 use crate::upload::Uploader;
 use call_data::CallData;
 use feed::Feed;
+use folder::Uploads;
 use intake::{IN_HAND, Intake, Times};
 use listing::Looked;
 use ranges::Places;
@@ -133,7 +134,7 @@ enum Place {
     /// In the bucket, under a prefix, by the identity of the watch.
     Prefix { id: Uuid, prefix: String },
     /// In a local folder.
-    Folder { path: PathBuf, uploader: Uploader },
+    Folder { path: PathBuf, uploads: Uploads },
 }
 
 /// How often to look.
@@ -206,6 +207,7 @@ impl Watcher {
             source: args.source.clone(),
             artifacts: (settings.s3.artifact_bucket().to_owned(), format!("{}/", settings.s3.artifact_prefix)),
             all: args.all,
+            newer_than: args.newer_than,
             call_data,
             times,
             seen: std::sync::Mutex::default(),
@@ -217,7 +219,8 @@ impl Watcher {
         let place = match source {
             Source::Folder(path) | Source::File(path) => {
                 let (store, bucket) = (intake.store.clone(), intake.bucket.clone());
-                Place::Folder { path, uploader: Uploader::new(store, bucket, prefix, policy) }
+                let uploader = Uploader::new(store, bucket, prefix, policy);
+                Place::Folder { path, uploads: Uploads { uploader, is_first: true.into() } }
             }
             Source::Prefix { .. } => Place::Prefix { id, prefix },
         };
@@ -307,8 +310,8 @@ impl Watcher {
     /// Looks once: at a folder, or at what is due of a prefix.
     async fn look(&self, state: &mut Option<WatchState>) -> Result<Looked, ProducerError> {
         let looked = match &self.place {
-            Place::Folder { path, uploader } => {
-                let looked = folder::look(&self.intake, path, uploader).await?;
+            Place::Folder { path, uploads } => {
+                let looked = folder::look(&self.intake, path, uploads).await?;
                 self.intake.tally.full_listings.inc();
                 looked
             }
@@ -371,7 +374,7 @@ fn first_line(error: &ProducerError) -> String {
 /// Identity of a watch: with other options, everything has to be looked at again.
 fn identity(bucket: &str, prefix: &str, options: &JobOptions, args: &WatchArgs) -> Uuid {
     let JobOptions { model, channels, granularity, embedding, lane: _ } = options;
-    let call_data = (args.sidecars, args.manifest.as_deref());
+    let call_data = (args.sidecars, args.manifest.as_deref(), args.newer_than);
     let name =
         format!("{bucket}\n{prefix}\n{model}\n{channels:?}\n{granularity}\n{embedding}\n{call_data:?}\n{}", args.all);
     Uuid::new_v5(&NAMESPACE, name.as_bytes())
