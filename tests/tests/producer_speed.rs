@@ -77,7 +77,7 @@ impl House {
         enqueue(&self.trial.settings, args, RetryPolicy::NEVER, Arc::new(Meter::silent())).await.unwrap()
     }
 
-    fn from_prefix(&self, manifest: &Path) -> EnqueueArgs {
+    fn of_prefix(&self, manifest: &Path) -> EnqueueArgs {
         let source = format!("s3://{}/{}", self.bucket(), self.trial.keys);
         EnqueueArgs { manifest: Some(manifest.to_owned()), ..EnqueueArgs::of(source) }
     }
@@ -104,17 +104,17 @@ async fn lines_about_the_same_recording_are_one_recording_and_the_last_one_count
     house.put(&["other.wav".to_owned()]).await;
     // Ten lines of each recording; twenty recordings are not there.
     let manifest = house.manifest(&all, 1_200);
-    let summary = house.enqueue(&house.from_prefix(&manifest)).await;
+    let summary = house.enqueue(&house.of_prefix(&manifest)).await;
     assert_eq!((summary.listed, summary.enqueued, summary.known), (100, 100, 0), "{summary:?}");
     assert_eq!((summary.repeated_lines, summary.skipped_lines), (900, 200), "{summary:?}");
-    let again = house.enqueue(&house.from_prefix(&manifest)).await;
+    let again = house.enqueue(&house.of_prefix(&manifest)).await;
     assert_eq!((again.listed, again.enqueued, again.known), (100, 0, 100), "{again:?}");
     let agents: Vec<String> =
         sqlx::query_scalar("SELECT DISTINCT agent FROM recordings").fetch_all(house.database.pool()).await.unwrap();
     assert_eq!(agents, ["a9"]);
     // A listing and requests for single keys find the same objects: the same jobs.
     let few = house.manifest(&all[..5], 5);
-    let few = EnqueueArgs { batch: Some("few".into()), ..house.from_prefix(&few) };
+    let few = EnqueueArgs { batch: Some("few".into()), ..house.of_prefix(&few) };
     let summary = house.enqueue(&few).await;
     assert_eq!((summary.listed, summary.known), (5, 5), "{summary:?}");
     house.end().await;
@@ -170,7 +170,7 @@ async fn speed_of_a_folder_and_of_a_manifest() {
     stream::iter(heads.collect::<Vec<_>>()).buffered(LOOKUPS).collect::<Vec<_>>().await;
     let requests = files / begun.elapsed().as_secs_f64();
     for (what, batch) in [("known", "1"), ("new", "2")] {
-        let mut args = EnqueueArgs { batch: Some(batch.into()), ..house.from_prefix(&manifest) };
+        let mut args = EnqueueArgs { batch: Some(batch.into()), ..house.of_prefix(&manifest) };
         args.no_embedding = what == "new";
         let summary = house.enqueue(&args).await;
         assert_eq!(

@@ -39,7 +39,7 @@ impl SlotPool {
             let (Some(lease), Some(slot)) = (self.leases.recv().await, slot) else { break };
             let (processor, stop) = (self.processor.clone(), stop.clone());
             in_hand.spawn(async move {
-                processor.process(lease, &stop).await;
+                Box::pin(processor.process(lease, &stop)).await;
                 drop(slot);
             });
         }
