@@ -108,6 +108,7 @@ formats! {
     opus_for_telephony: "a.opus", ["-c:a", "libopus", "-application", "voip", "-b:a", "16k", "-frame_duration", "60"], &[8_000, 16_000], &[1, 2], 0, 40.0;
     opus_in_webm: "a.webm", ["-c:a", "libopus"], &[16_000, 48_000], &[1, 2], 0, 40.0;
     opus_in_mp4: "a.mp4", ["-c:a", "libopus"], &[48_000], &[1, 2], 0, 40.0;
+    opus_in_fragments: "a.mp4", ["-c:a", "libopus", "-movflags", "frag_keyframe+empty_moov"], &[48_000], &[1, 2], 0, 40.0;
 }
 
 // Codecs under the names of QuickTime, CAF, AIFF-C and Matroska. ffmpeg's decoder of IMA4 goes on from the block before

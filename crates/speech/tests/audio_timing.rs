@@ -133,6 +133,25 @@ fn lost_pages_of_ogg_are_silence_where_they_were() {
     }
 }
 
+#[test]
+fn a_matroska_file_whose_index_is_cut_has_all_of_its_sound() {
+    let folder = folder();
+    let path = encode(folder.path(), "a.mka", &tones(48_000, 1, 240_000), 48_000, 1, &["-c:a", "libopus"]);
+    let plain = std::fs::read(&path).expect("readable");
+    let (_, expected) = decode(&path, &limits()).expect("decodes");
+    let index = plain.windows(4).rposition(|id| id == [0x1c, 0x53, 0xbb, 0x6b]).expect("cues behind the clusters");
+    for cut in [plain.len() - 1, plain.len() - 10, index + 6] {
+        std::fs::write(&path, &plain[..cut]).expect("written");
+        let (_, found) = decode(&path, &limits()).unwrap_or_else(|failure| panic!("{cut}: {failure}"));
+        assert!(found == expected, "{cut}: {} samples of {}", found[0].len(), expected[0].len());
+    }
+    for cut in [index, index - 2, index / 2] {
+        std::fs::write(&path, &plain[..cut]).expect("written");
+        let failure = decode(&path, &limits()).expect_err("sound may be missing");
+        assert_eq!(failure.code, FailureCode::AudioTruncated, "{cut}: {failure}");
+    }
+}
+
 /// A Matroska file whose track has these content encodings, and whose packets `pack` changes.
 fn packed(file: &[u8], encodings: &[u8], pack: &dyn Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
     rewrite(file, &mut |id, body| match id {

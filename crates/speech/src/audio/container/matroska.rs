@@ -6,6 +6,7 @@ use crate::audio::bytes::{be32, be64, le16};
 use crate::audio::codec::{self, Coding, OPUS_RATE};
 use domain::Failure;
 use std::collections::HashMap;
+use std::ops::Range;
 use symphonia::default::formats::MkvReader;
 use symphonia_core::codecs::audio::AudioCodecParameters;
 use symphonia_core::codecs::audio::well_known::CODEC_ID_PCM_U8;
@@ -14,6 +15,10 @@ use symphonia_core::formats::{FormatOptions, FormatReader, Track};
 use symphonia_core::io::MediaSourceStream;
 
 const SEGMENT: u32 = 0x1853_8067;
+/// A segment without a size.
+const ENDLESS_SEGMENT: [u8; 12] = [0x18, 0x53, 0x80, 0x67, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+const SEEK_HEAD: u32 = 0x114d_9b74;
+const INFO: u32 = 0x1549_a966;
 const CLUSTER: u32 = 0x1f43_b675;
 const TRACKS: u32 = 0x1654_ae6b;
 const TRACK_ENTRY: u32 = 0xae;
@@ -47,6 +52,8 @@ const MAX_GROUP_ELEMENTS: usize = 32;
 const MAX_PADDING_S: f64 = 0.12;
 /// Value of [`TRACK_TYPE`] for sound.
 const AUDIO: u64 = 2;
+/// Most bytes of the header before the segment.
+const MAX_HEADER: u64 = 4_096;
 /// Most bytes of the tracks' description.
 const MAX_TRACKS: u64 = 4 * 1024 * 1024;
 
@@ -65,6 +72,9 @@ impl Container for Matroska {
         let segment = read(input)?;
         let mut layout = Layout::new(&Matroska, input.start..input.length);
         layout.missing = segment.missing;
+        if let Some((header, range)) = segment.sound {
+            (layout.header, layout.range, layout.missing) = (header, range, 0);
+        }
         layout.readable_in_part = false;
         layout.tracks = segment.tracks;
         Ok(layout)
@@ -96,6 +106,8 @@ struct EbmlSegment {
     missing: u64,
     /// Its audio tracks.
     tracks: Vec<TrackLayout>,
+    /// A header, and where the elements are that have all of the sound, when what is missing has none.
+    sound: Option<(Vec<u8>, Range<u64>)>,
 }
 
 /// Walks over the elements from `input.start` on.
@@ -122,6 +134,14 @@ fn read(input: &mut Input) -> Result<EbmlSegment, Failure> {
         found.tracks =
             elements(&bytes).filter(|(id, _)| *id == TRACK_ENTRY).filter_map(|(_, e)| audio_track(e)).collect();
     }
+    if found.missing > 0
+        && let Some(range) = sound(&outermost, &segment, length)
+    {
+        // No more than a few dozen bytes, by the specification.
+        let size = (header.end.unwrap_or(input.start) - input.start).min(MAX_HEADER);
+        let ebml = input.read(input.start, size as usize)?;
+        found.sound = Some(([&ebml[..], &ENDLESS_SEGMENT].concat(), range));
+    }
     let Some(cluster) = of(CLUSTER).next_back() else { return Ok(found) };
     let mut last_padding_s = HashMap::new();
     for element in children(input, cluster.body, cluster.end.unwrap_or(end).min(end), MAX_ELEMENTS)? {
@@ -140,6 +160,19 @@ fn read(input: &mut Input) -> Result<EbmlSegment, Failure> {
         track.timing.padding_s = padding_s.copied().unwrap_or(0.0);
     }
     Ok(found)
+}
+
+/// Where the elements with all of the sound are, if only an index or tags behind them are cut. What comes before them and
+/// refers to positions is left out.
+fn sound(outermost: &[Element], segment: &Element, length: u64) -> Option<Range<u64>> {
+    let last = outermost.iter().rposition(|element| element.id == CLUSTER)?;
+    let first = outermost.iter().position(|element| element.id == CLUSTER)?;
+    let end = outermost[last].end.filter(|end| *end <= length)?;
+    let described = [INFO, TRACKS].iter().all(|id| outermost[..first].iter().any(|element| element.id == *id));
+    // Where nothing of what follows is left, it may have been sound.
+    (described && outermost.len() > last + 1).then_some(())?;
+    let positions = outermost.iter().take_while(|element| element.id == SEEK_HEAD).last();
+    Some(positions.map_or(Some(segment.body), |element| element.end)?..end)
 }
 
 /// Where the block of a group begins, and the padding at its end, seconds.

@@ -10,14 +10,15 @@ mod table;
 
 use super::{Container, Input, Layout, Part, TrackLayout, TrackTiming};
 use crate::audio::bytes::{be16, be32, be64};
-use crate::audio::codec::Coding;
+use crate::audio::codec::{Coding, OPUS_RATE};
 use crate::audio::errors;
 use boxes::{boxes, inside, scale, track_id};
 use domain::Failure;
 use fragment::Defaults;
 use reader::Mp4Reader;
 use std::sync::Arc;
-use symphonia_core::codecs::audio::well_known::CODEC_ID_MP3;
+use symphonia_core::codecs::audio::AudioCodecParameters;
+use symphonia_core::codecs::audio::well_known::{CODEC_ID_MP3, CODEC_ID_OPUS};
 use symphonia_core::errors::Result as SymphoniaResult;
 use symphonia_core::formats::FormatReader;
 use symphonia_core::io::MediaSourceStream;
@@ -158,12 +159,13 @@ fn track(trak: &[u8], movie_scale: u32, priming: Option<f64>) -> Result<TrackLay
     }
     let Coding { params, blocks } = entry::coding(kind, body, scale, iso)?;
     let mut edits = edits::read(trak, movie_scale, scale)?;
-    if let (Some(samples), [] | [Part::Decoded { begin_s: 0.0, .. }]) = (priming, &edits.parts[..]) {
+    let delay_s = priming.map(|samples| samples / f64::from(scale)).or_else(|| opus_delay_s(&params));
+    if let (Some(delay_s), [] | [Part::Decoded { begin_s: 0.0, .. }]) = (delay_s, &edits.parts[..]) {
         let duration_s = edits.parts.first().and_then(|part| match part {
             Part::Decoded { duration_s, .. } => *duration_s,
             Part::Silent { .. } => None,
         });
-        edits.parts = vec![Part::Decoded { begin_s: samples / f64::from(scale), duration_s }];
+        edits.parts = vec![Part::Decoded { begin_s: delay_s, duration_s }];
     }
     Ok(TrackLayout {
         codec: Some(entry::name(kind)),
@@ -174,6 +176,12 @@ fn track(trak: &[u8], movie_scale: u32, priming: Option<f64>) -> Result<TrackLay
         timing: TrackTiming { start_s: edits.start_s, parts: edits.parts, ..TrackTiming::default() },
         ..TrackLayout::default()
     })
+}
+
+/// Seconds of delay that Opus's own header states.
+fn opus_delay_s(params: &AudioCodecParameters) -> Option<f64> {
+    let head = params.extra_data.as_deref().filter(|_| params.codec == CODEC_ID_OPUS)?;
+    be16(head, 10).map(|samples| f64::from(samples) / f64::from(OPUS_RATE))
 }
 
 /// Where the packets of a track are.
