@@ -157,6 +157,12 @@ const steps = {
     await page.goto(await predicted('call.wav', { granularity: 'frame', channels: '0=customer,1=customer' }));
     await page.waitForSelector('#frames[data-shown="0"] canvas');
     await page.waitForSelector('.wave-name >> nth=1');
+    // Each segment is drawn on its own channel.
+    await page.waitForFunction(() => {
+      const wave = document.querySelector('#wave').firstElementChild.shadowRoot;
+      const places = [...wave.querySelectorAll('[part~=region]')].map(({ style }) => `${style.top} ${style.height}`);
+      return places.includes('0% 50%') && places.includes('50% 50%');
+    });
     await page.click('[data-channel="1"]');
     await page.waitForSelector('#frames[data-shown="1"] canvas');
     assert.equal(await page.getAttribute('[data-channel="1"]', 'aria-pressed'), 'true');

@@ -27,18 +27,22 @@ export async function waveform(container, player, data, play) {
   });
   const regions = wave.registerPlugin(Regions.create());
   const split = channels.length > 1;
-  for (const { row, start, end, emotion } of data.segments) {
-    const region = regions.addRegion({
-      start, end, drag: false, resize: false, color: `${colour(emotion)}55`, channelIdx: split ? row : -1,
-      content: label(data.emotions[emotion], (end - start) / duration * container.clientWidth),
-    });
-    region.on('click', (event) => { event.stopPropagation(); play(start); });
-  }
+  const draw = () => {
+    for (const { row, start, end, emotion } of data.segments) {
+      const region = regions.addRegion({
+        start, end, drag: false, resize: false, color: `${colour(emotion)}55`, channelIdx: split ? row : -1,
+        content: label(data.emotions[emotion], (end - start) / duration * container.clientWidth),
+      });
+      region.on('click', (event) => { event.stopPropagation(); play(start); });
+    }
+  };
+  // Before, the plugin does not know the number of channels, and draws over all of them.
+  if (wave.getDecodedData()) draw(); else wave.once('ready', draw);
   if (split) {
-    for (const [row, { name }] of data.channels.entries()) {
+    for (const [row, { name, channel }] of data.channels.entries()) {
       const tag = document.createElement('span');
       tag.className = 'wave-name';
-      tag.textContent = name;
+      tag.textContent = `${name} ${channel ?? ''}`;
       tag.style.insetBlockStart = `${row * HEIGHT}px`;
       container.append(tag);
     }
@@ -51,6 +55,6 @@ function label({ emoji, name }, width) {
   const text = document.createElement('span');
   text.textContent = width < 90 ? emoji : `${emoji} ${name}`;
   text.title = name;
-  text.style.cssText = 'position: absolute; inset-block-end: 2px; inset-inline-start: 4px; font-size: 12px; white-space: nowrap; pointer-events: none';
+  text.style.cssText = 'position: absolute; inset-block-start: 2px; inset-inline-start: 4px; font-size: 12px; white-space: nowrap; pointer-events: none';
   return text;
 }
