@@ -154,6 +154,7 @@ const steps = {
   },
   async 'two scored channels are drawn one at a time'() {
     const page = await open({ locale: 'en-GB' });
+    await predicted('speech.wav', {}); // something to compare with
     await page.goto(await predicted('call.wav', { granularity: 'frame', channels: '0=customer,1=customer' }));
     await page.waitForSelector('#frames[data-shown="0"] canvas');
     await page.waitForSelector('.wave-name >> nth=1');
