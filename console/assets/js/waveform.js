@@ -20,10 +20,14 @@ export async function waveform(container, player, data, play) {
   const accent = colour('accent');
   const nonce = document.querySelector('meta[name=csp-nonce]').content;
   const line = { waveColor: ink, progressColor: accent };
+  // Below the waveform: within it, the plugin of regions would take its height for that of a channel.
+  const axis = document.createElement('div');
+  axis.className = 'wave-axis';
+  container.after(axis);
   const wave = WaveSurfer.create({
     container, media: player, peaks, duration, height: channels.length > 1 ? HEIGHT : 104, normalize: true, cspNonce: nonce,
     ...line, cursorColor: accent, splitChannels: channels.length > 1 ? channels.map(() => line) : undefined,
-    plugins: [Timeline.create({ height: 18 })],
+    plugins: [Timeline.create({ height: 18, container: axis, secondaryLabelOpacity: 0.7, style: { color: colour('ink') } })],
   });
   const regions = wave.registerPlugin(Regions.create());
   const split = channels.length > 1;
@@ -55,6 +59,6 @@ function label({ emoji, name }, width) {
   const text = document.createElement('span');
   text.textContent = width < 90 ? emoji : `${emoji} ${name}`;
   text.title = name;
-  text.style.cssText = 'position: absolute; inset-block-start: 2px; inset-inline-start: 4px; font-size: 12px; white-space: nowrap; pointer-events: none';
+  text.style.cssText = 'position: absolute; inset-block-start: 2px; inset-inline-start: 4px; font-size: 12px; white-space: nowrap; pointer-events: none; padding: 0 3px; border-radius: 3px; background: color-mix(in srgb, var(--surface) 75%, transparent)';
   return text;
 }
