@@ -41,14 +41,17 @@ impl Store {
 
     async fn put_whole(&self, to: Target<'_>, bytes: u64) -> Result<String, Failure> {
         let request = self.client.put_object().bucket(to.bucket).key(to.key).content_type(to.content_type);
-        let written = if bytes <= IN_MEMORY {
-            let body = tokio::fs::read(to.path).await;
-            let body = body.map_err(|e| Failure::disk(&format!("reading {}", to.path.display()), &e))?;
-            request.body(ByteStream::from(body)).send().await
+        let body = if bytes <= IN_MEMORY {
+            let read = tokio::fs::read(to.path).await;
+            ByteStream::from(read.map_err(|e| Failure::disk(&format!("reading {}", to.path.display()), &e))?)
         } else {
-            let limits = self.upload_config(bytes);
-            request.body(slice(to.path, 0, bytes).await?).customize().config_override(limits).send().await
+            slice(to.path, 0, bytes).await?
         };
+        let mut request = request.body(body).customize();
+        if bytes > IN_MEMORY {
+            request = request.config_override(self.upload_config(bytes));
+        }
+        let written = request.send().await;
         let written = written.map_err(|e| failure(&format!("uploading {}/{}", to.bucket, to.key), &e))?;
         Ok(written.e_tag().map(unquoted).unwrap_or_default())
     }
