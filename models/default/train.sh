@@ -9,7 +9,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-data=${EMOFLEET_DATA:-} out="" work="" device=cpu share=100 leave="" previous=() python="" steps=() repeats=40
+data=${EMOFLEET_DATA:-} out="" work="" device=cpu share=100 leave="" previous=() python="" steps=() repeats=40 version=()
 while (($#)); do
   case $1 in
     --data) data=$2 ;;
@@ -20,7 +20,7 @@ while (($#)); do
     --previous) previous=(--previous "$2") ;;
     --python) python=$2 ;;
     --trial)
-      steps=(--steps 3 --seconds 8 --save-every 1) repeats=2
+      steps=(--steps 3 --seconds 8 --save-every 1) repeats=2 version=(--version trial)
       shift
       continue
       ;;
@@ -84,6 +84,6 @@ for corpus in $leave; do
   stage judge --device "$device" --conditions clean line --names "loco-$corpus"
 done
 stage judge --device "$device" --names student
-stage calibrate --out "$out"
+stage calibrate --out "$out" "${version[@]}"
 stage evaluate --out "$out" --repeats "$repeats" "${previous[@]}"
 echo "model.onnx, model.json and metrics.json are in $out"

@@ -15,7 +15,7 @@ import numpy as np
 from .alarms import THRESHOLDS, Ordinary
 from .audio import Audio
 from .corpus import Clip, data_dir, read_clips
-from .export import write
+from .export import VERSION, write
 from .files import made_after
 from .judged import Judged
 from .labels import KNOWN, LABELS
@@ -103,7 +103,7 @@ def alerts(found: list[Ordinary]) -> dict:
     return {"angry": {"threshold": threshold, "in_a_row": 2, "false_alarms_per_100_ordinary_calls": rate}}
 
 
-def calibrate(clips: list[Clip], work: Path, out: Path) -> None:
+def calibrate(clips: list[Clip], work: Path, out: Path, version: str = VERSION) -> None:
     judgements = [work / "judged-student.npz", *work.glob("judged-loco-*.npz")]
     if (work / "calibration.json").exists() and made_after(out / "model.json", work / "student.pt", *judgements):
         return
@@ -152,7 +152,7 @@ def calibrate(clips: list[Clip], work: Path, out: Path) -> None:
     }
     (work / "calibration.json").write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report), flush=True)
-    write(load(work / "student.pt", "cpu"), calibration, report["alerts"], out)
+    write(load(work / "student.pt", "cpu"), calibration, report["alerts"], out, version)
 
 
 if __name__ == "__main__":
@@ -160,5 +160,6 @@ if __name__ == "__main__":
     parser.add_argument("--data")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--version", default=VERSION, help="in model.json")
     arguments = parser.parse_args()
-    calibrate(read_clips(data_dir(arguments.data)), arguments.work, arguments.out)
+    calibrate(read_clips(data_dir(arguments.data)), arguments.work, arguments.out, arguments.version)

@@ -94,7 +94,8 @@ def false_alarms(scored: Scored, condition: str) -> dict:
     unseen = scored.ordinary & np.isin(scored.corpus, [*SHARE_ALIKE, "calls"])
     groups |= {f"call {name}": scored.speaker == name for name in sorted(set(scored.speaker[scored.corpus == "calls"]))}
     groups |= {"corpora in training, other speakers": seen, "corpora not in training": unseen, "all": scored.ordinary}
-    return {name: table(everything.chosen(rows & scored.ordinary)) for name, rows in groups.items()}
+    chosen = {name: rows & scored.ordinary for name, rows in groups.items()}
+    return {name: table(everything.chosen(rows)) for name, rows in chosen.items() if rows.any()}
 
 
 def curve(scored: Scored, condition: str) -> list[dict]:

@@ -145,7 +145,7 @@ def test_from_nothing_to_a_model_in_one_command_though_it_is_killed_twice(data, 
     assert run.returncode == 0, printed
     assert (out / "work" / "first.pt").stat().st_mtime_ns == first, "steps that were done are not done again"
     card = json.loads((out / "model.json").read_text())
-    assert card["name"] == "emofleet-default"
+    assert (card["name"], card["version"]) == ("emofleet-default", "trial")
     assert 0.5 <= card["alerts"]["angry"]["threshold"] <= 0.9
     assert (out / "model.onnx").stat().st_size < 6_000_000
     session = onnxruntime.InferenceSession(out / "model.onnx", providers=["CPUExecutionProvider"])
@@ -157,6 +157,7 @@ def test_from_nothing_to_a_model_in_one_command_though_it_is_killed_twice(data, 
     np.testing.assert_allclose(frames[0].mean(axis=0), logits[0], atol=1e-4)
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["shipped"]["clean"]["false_alarms"]["all"]["recordings"] == 8
+    assert "NaN" not in (out / "metrics.json").read_text()
 
     # A finished run has nothing left to do but the figures of speed
     made = (out / "model.onnx").stat().st_mtime_ns
