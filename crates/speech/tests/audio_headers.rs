@@ -244,3 +244,27 @@ fn tags_behind_mp3_and_aac_are_no_sound() {
         assert!(samples(folder.path(), name, &[plain, tag].concat()) == expected, "{name}");
     }
 }
+
+#[test]
+fn apples_formats_of_unknown_length_or_less_than_a_packet_short_are_whole() {
+    let folder = folder();
+    for (name, codec) in [("a.caf", "pcm_s16le"), ("b.caf", "pcm_s8"), ("c.caf", "alac"), ("a.aiff", "pcm_s16be")] {
+        let path = encode(folder.path(), name, &tones(RATE, 1, COUNT), RATE, 1, &["-c:a", codec]);
+        let plain = std::fs::read(&path).expect("readable");
+        let expected = samples(folder.path(), name, &plain);
+        if codec != "alac" {
+            // ffmpeg ends CAF with other chunks only where packets have lengths of their own.
+            for missing in [1, 100] {
+                let found = samples(folder.path(), name, &plain[..plain.len() - missing]);
+                assert!(expected.len() - found.len() <= 100 && expected.starts_with(&found), "{name}: {}", found.len());
+            }
+            let cut = written(folder.path(), "cut", &plain[..plain.len() - 4_000]);
+            let failure = decode(&cut, &limits()).expect_err("a quarter of a second is missing");
+            assert_eq!(failure.code, FailureCode::AudioTruncated, "{name}: {failure}");
+        }
+        if let (Some(data), true) = (plain.windows(4).position(|id| id == b"data"), codec.starts_with("pcm")) {
+            let endless = [&plain[..data + 4], &[0xff; 8], &plain[data + 12..]].concat();
+            assert!(samples(folder.path(), name, &endless) == expected, "{name} of unknown length");
+        }
+    }
+}

@@ -11,6 +11,10 @@ use symphonia_core::io::MediaSourceStream;
 
 /// Chunks looked at before the audio must have begun.
 const MAX_CHUNKS: usize = 512;
+/// Most bytes of them.
+const MAX_HEADER: u64 = 1024 * 1024;
+/// Missing audio that is no loss, seconds.
+const TOLERATED_S: f64 = 0.02;
 
 pub(super) struct Aiff;
 
@@ -36,7 +40,15 @@ impl Container for Aiff {
             },
             _ => Layout::new(&Aiff, input.start..input.length),
         };
-        layout.missing = missing;
+        let tolerated =
+            f64::from(chunks.rate) * f64::from(chunks.channels) * f64::from(chunks.bits) / 8.0 * TOLERATED_S;
+        if missing as f64 > tolerated {
+            layout.missing = missing;
+        } else if let (1.., Some(body), "aiff") = (missing, chunks.body, layout.container.name())
+            && body - input.start <= MAX_HEADER
+        {
+            (layout.header, layout.range) = (shorter(input, body)?, body..input.length);
+        }
         layout.readable_in_part = false;
         layout.tracks.push(TrackLayout {
             codec: (!chunks.codec.is_empty()).then(|| codec_name(&chunks.codec)),
@@ -58,12 +70,26 @@ impl Container for Aiff {
 #[derive(Debug, Default)]
 struct Chunks {
     channels: u16,
+    /// Of a sample.
+    bits: u16,
     /// Hz.
     rate: u32,
     /// Four characters; none in AIFF.
     codec: Vec<u8>,
+    /// Where the content of the audio's chunk begins.
+    body: Option<u64>,
     /// Where the audio is.
     sound: Option<std::ops::Range<u64>>,
+}
+
+/// The header up to the content of the audio's chunk, with the lengths that the file has.
+fn shorter(input: &mut Input, body: u64) -> Result<Vec<u8>, Failure> {
+    let mut header = input.read(input.start, (body - input.start) as usize)?;
+    let (chunk, file) = (input.length - body, input.length - input.start - 8);
+    let at = header.len() - 4;
+    header[at..].copy_from_slice(&(chunk as u32).to_be_bytes());
+    header[4..8].copy_from_slice(&(file as u32).to_be_bytes());
+    Ok(header)
 }
 
 fn chunks(input: &mut Input) -> Result<Chunks, Failure> {
@@ -76,10 +102,12 @@ fn chunks(input: &mut Input) -> Result<Chunks, Failure> {
             b"COMM" => {
                 let common = input.read(body, size.min(64) as usize)?;
                 found.channels = be16(&common, 0).unwrap_or(0);
+                found.bits = be16(&common, 6).unwrap_or(0);
                 found.rate = common.get(8..18).and_then(rate).unwrap_or(0);
                 found.codec = common.get(18..22).unwrap_or_default().to_vec();
             }
             b"SSND" => {
+                found.body = Some(body);
                 let offset = be32(&input.read(body, 4)?, 0).unwrap_or(0);
                 let begin = body.saturating_add(8).saturating_add(offset.into());
                 let end = body.saturating_add(size.into()).min(input.length);

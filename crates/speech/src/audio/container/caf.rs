@@ -21,6 +21,12 @@ const CODEC: std::ops::Range<usize> = 28..32;
 /// Codecs that the demuxer knows.
 const KNOWN: [&[u8; 4]; 9] = [b"lpcm", b"ima4", b"aac ", b"ulaw", b"alaw", b".mp1", b".mp2", b".mp3", b"alac"];
 
+/// Chunks looked at before the audio must have begun, and most bytes of them.
+const MAX_CHUNKS: usize = 512;
+const MAX_HEADER: u64 = 1024 * 1024;
+/// Missing audio that is no loss, seconds.
+const TOLERATED_S: f64 = 0.02;
+
 pub(super) struct Caf;
 
 impl Container for Caf {
@@ -54,6 +60,7 @@ impl Container for Caf {
             }
             Err(name) => return Err(errors::unsupported(&name)),
         }
+        correct_length(&mut layout, input)?;
         Ok(layout)
     }
 
@@ -77,6 +84,39 @@ impl Container for Caf {
         };
         TrackTiming { parts: vec![part], sample_count: track.num_frames, ..timing }
     }
+}
+
+/// Puts the length that the audio has into its chunk's header, where recorders could not know it or a little is missing.
+fn correct_length(layout: &mut Layout, input: &mut Input) -> Result<(), Failure> {
+    let mut position = input.start + 8;
+    for _ in 0..MAX_CHUNKS {
+        let chunk = input.read(position, 12)?;
+        let Some(size) = be64(&chunk, 4).map(u64::cast_signed) else { break };
+        let body = position + 12;
+        if !chunk.starts_with(b"data") {
+            position = body.saturating_add(size.max(0).cast_unsigned());
+            continue;
+        }
+        let available = input.length.saturating_sub(body);
+        let missing = size.max(0).cast_unsigned().saturating_sub(available);
+        if size >= 0 && missing == 0 || body - input.start > MAX_HEADER {
+            break;
+        }
+        let field = |at| f64::from(be32(&input.head, at).unwrap_or(0));
+        let rate = be64(&input.head, 20).map_or(0.0, f64::from_bits);
+        let tolerated = rate * field(36) / field(40).max(1.0) * TOLERATED_S;
+        if missing as f64 > tolerated {
+            (layout.missing, layout.readable_in_part) = (missing, false);
+            break;
+        }
+        let begin = layout.header.len() as u64;
+        layout.header.extend(input.read(input.start + begin, (body - input.start - begin) as usize)?);
+        let at = layout.header.len() - 8;
+        layout.header[at..].copy_from_slice(&available.to_be_bytes());
+        layout.range = body..input.length;
+        break;
+    }
+    Ok(())
 }
 
 /// The codec of an audio description that the demuxer refuses, though it can be decoded.

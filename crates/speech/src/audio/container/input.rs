@@ -20,6 +20,9 @@ pub(in crate::audio) struct Input {
 impl Input {
     /// Up to `count` bytes from `offset` of the file on: fewer at its end.
     pub(super) fn read(&mut self, offset: u64, count: usize) -> Result<Vec<u8>, Failure> {
+        if offset >= self.length {
+            return Ok(Vec::new()); // the file can't be sought to where damaged headers lead
+        }
         read_at(&mut self.file, offset, count).map_err(|e| errors::unreadable(&e))
     }
 

@@ -37,6 +37,10 @@ impl Read for View {
         } else {
             let left = self.length().saturating_sub(self.position);
             let count = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            if count == 0 {
+                // The file can't be sought to where damaged headers lead.
+                return Ok(0);
+            }
             self.file.seek(SeekFrom::Start(self.start + (self.position - header)))?;
             self.file.read(&mut buffer[..count])?
         };
@@ -85,5 +89,7 @@ mod tests {
         view.read_to_string(&mut all).expect("read");
         assert_eq!(all, "456");
         assert!(view.seek(SeekFrom::Current(-100)).is_err());
+        view.seek(SeekFrom::Start(u64::MAX - 1)).expect("sought");
+        assert_eq!(view.read(&mut [0; 4]).expect("nothing is there"), 0);
     }
 }
