@@ -88,6 +88,7 @@ CREATE TABLE analyses (
     score_surprised real,
     score_unknown   real,
     speech_s        double precision,
+    warnings        text[] NOT NULL DEFAULT '{}',
     failure_code    text,
     failure_message text,
     model_name      text NOT NULL,
@@ -110,7 +111,8 @@ CREATE TABLE analyses (
     embedding       real[],
     CONSTRAINT analyses_status CHECK (status IN ('queued', 'running', 'retrying', 'done', 'failed')),
     CONSTRAINT analyses_done_has_scores CHECK (
-        status <> 'done' OR (emotion IS NOT NULL AND score_angry IS NOT NULL AND finished_at IS NOT NULL)
+        status <> 'done' OR (finished_at IS NOT NULL AND (emotion IS NULL) = (score_angry IS NULL)
+                             AND (emotion IS NOT NULL OR speech_s = 0))
     ),
     CONSTRAINT analyses_failed_has_code CHECK (
         status <> 'failed' OR (failure_code IS NOT NULL AND finished_at IS NOT NULL)
@@ -128,11 +130,15 @@ COMMENT ON COLUMN analyses.called_at IS
     'Retention, days and months go by it. Kept the same by a trigger on recordings.';
 COMMENT ON COLUMN analyses.status IS
     'queued, running, retrying (a transient failure; tried again later), done, failed (see failure_code).';
-COMMENT ON COLUMN analyses.emotion IS 'Likeliest emotion over all scored speech. NULL until done, like the scores.';
+COMMENT ON COLUMN analyses.emotion IS
+    'Likeliest emotion over all scored speech. NULL until done, like the scores, and for calls without speech.';
 COMMENT ON COLUMN analyses.confidence IS 'Probability of that emotion, 0 to 1.';
 COMMENT ON COLUMN analyses.score_angry IS
     'The nine scores: mean of the segments'' probabilities, weighted by their seconds; they sum to 1.';
-COMMENT ON COLUMN analyses.speech_s IS 'Seconds of speech on the scored channels.';
+COMMENT ON COLUMN analyses.speech_s IS
+    'Seconds of speech on the scored channels; 0: nothing is said there, which is a result.';
+COMMENT ON COLUMN analyses.warnings IS
+    'Codes of what makes the result worth less, like channels.not_separated; result.json has the sentences.';
 COMMENT ON COLUMN analyses.failure_code IS
     'Stable code, like audio.unsupported_codec, of a failed job or of the latest transient failure. NULL once done.';
 COMMENT ON COLUMN analyses.options IS

@@ -13,6 +13,7 @@ CREATE TABLE channels (
     emotion             emotion,
     segments            integer NOT NULL DEFAULT 0,
     low_confidence      integer NOT NULL DEFAULT 0,
+    level_dbfs          real,
     speech_s            real NOT NULL DEFAULT 0,
     angry_s             real NOT NULL DEFAULT 0,
     negative_s          real NOT NULL DEFAULT 0,
@@ -52,8 +53,12 @@ COMMENT ON COLUMN channels.channel IS 'Channel number from 0; -1 for the mix of 
 COMMENT ON COLUMN channels.latest IS
     'True for the newest finished analysis of the recording: ask for latest AND scored, or a call analysed by two '
     'models counts twice.';
+COMMENT ON COLUMN channels.role IS
+    'Who speaks. mixed: the mix of all channels, or one of several channels that hold the same sound.';
 COMMENT ON COLUMN channels.scored IS 'False: left out by analysis.score_roles.';
 COMMENT ON COLUMN channels.emotion IS 'Likeliest emotion of the channel; NULL without speech.';
+COMMENT ON COLUMN channels.level_dbfs IS
+    'Level of the loudest second, dB of full scale (root mean square); NULL for digital silence and where scored is false.';
 COMMENT ON COLUMN channels.segments IS 'Number of segments of speech.';
 COMMENT ON COLUMN channels.low_confidence IS 'Segments whose likeliest emotion has a probability below 0.5.';
 COMMENT ON COLUMN channels.angry_s IS 'Seconds of speech predicted as angry.';

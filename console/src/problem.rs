@@ -178,6 +178,7 @@ impl From<Failure> for Problem {
             | F::AudioTooShort
             | F::AudioTooManyChannels
             | F::AudioNoSpeech
+            | F::ChannelsMissing
             | F::ChannelsNoneScored => StatusCode::UNPROCESSABLE_ENTITY,
             F::StoreUnreachable | F::StoreDenied => return Self::away("The object store", failure),
             F::DatabaseUnreachable | F::DatabaseRefused | F::DatabaseNotMigrated => {

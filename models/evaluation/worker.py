@@ -13,8 +13,6 @@ from pathlib import Path
 TOGETHER = 200
 # The exit code of a run in which some files failed.
 SOME_FAILED = 3
-# The failure of a file without speech, which is a result here.
-NO_SPEECH = "audio.no_speech"
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ def predictions(command: list[str], files: list[Path], model: Path | None) -> di
             sys.stderr.write(run.stderr)
             if run.returncode not in (0, SOME_FAILED):
                 raise SystemExit(f"{command[0]} ended with exit code {run.returncode}")
-            found |= dict(parsed(run.stdout)) | dict(without_speech(run.stderr, given))
+            found |= dict(parsed(run.stdout))
     return found
 
 
@@ -73,18 +71,10 @@ def parsed(output: str) -> Iterator[tuple[Path, Prediction]]:
             yield Path(report["object"]["key"]), prediction(report)
 
 
-def without_speech(messages: str, files: list[str]) -> Iterator[tuple[Path, Prediction]]:
-    """Files that failed because they have no speech: `FILE: CODE: SENTENCE`, as `analyze` prints failures."""
-    lines = messages.splitlines()
-    for file in files:
-        if any(line.startswith(f"{file}: {NO_SPEECH}: ") for line in lines):
-            yield Path(file), Prediction(None, 0.0, ())
-
-
 def prediction(report: dict) -> Prediction:
     segments = tuple(
         Segment(channel["channel"], part["end_s"] - part["start_s"], part["emotion"], part["scores"]["angry"])
         for channel in report["channels"]
         for part in channel["segments"]
     )
-    return Prediction(report["emotion"], report["confidence"], segments)
+    return Prediction(report["emotion"], report["confidence"] or 0.0, segments)

@@ -93,7 +93,11 @@ fn cells(row: &ResultRow) -> [String; 6] {
         (Status::Done, Some(emotion)) => {
             let confidence = row.confidence.unwrap_or_default();
             let speakers = row.channels.iter().map(speaker).collect::<Vec<_>>().join(" · ");
-            [file, length, named(emotion), percent(confidence), bar(confidence, 10), speakers]
+            [file, length, named(emotion), percent(confidence), bar(confidence, 10), warned(speakers, row)]
+        }
+        (Status::Done, None) => {
+            let speakers = row.channels.iter().map(speaker).collect::<Vec<_>>().join(" · ");
+            [file, length, "– no speech".into(), String::new(), String::new(), warned(speakers, row)]
         }
         (status, _) => {
             let what =
@@ -102,6 +106,11 @@ fn cells(row: &ResultRow) -> [String; 6] {
             [file, length, what, String::new(), String::new(), why]
         }
     }
+}
+
+/// The text, with the codes of the row's warnings behind it.
+fn warned(text: String, row: &ResultRow) -> String {
+    if row.warnings.is_empty() { text } else { format!("{text} · ⚠ {}", row.warnings.join(", ")) }
 }
 
 fn speaker(channel: &ChannelSummary) -> String {
@@ -133,14 +142,14 @@ fn json(row: &ResultRow) -> serde_json::Value {
     serde_json::json!({
         "job_id": row.job_id, "bucket": row.bucket, "key": row.key, "call_id": row.call_id,
         "status": row.status.label(), "emotion": row.emotion, "confidence": row.confidence,
-        "duration_s": row.duration_s, "failure": row.failure,
+        "duration_s": row.duration_s, "warnings": row.warnings, "failure": row.failure,
         "channels": row.channels.iter().map(channel).collect::<Vec<_>>(),
     })
 }
 
 /// Writes one row; false when the output is closed.
 fn flush_csv(csv: &mut csv::Writer<Vec<u8>>, row: &ResultRow, first: bool, out: &mut impl Write) -> bool {
-    const HEADER: [&str; 10] = [
+    const HEADER: [&str; 11] = [
         "job_id",
         "bucket",
         "key",
@@ -151,6 +160,7 @@ fn flush_csv(csv: &mut csv::Writer<Vec<u8>>, row: &ResultRow, first: bool, out: 
         "duration_s",
         "failure_code",
         "failure",
+        "warnings",
     ];
     let text = |value: Option<String>| value.unwrap_or_default();
     let fields = [
@@ -164,6 +174,7 @@ fn flush_csv(csv: &mut csv::Writer<Vec<u8>>, row: &ResultRow, first: bool, out: 
         text(row.duration_s.map(|d| d.to_string())),
         text(row.failure.as_ref().map(|f| f.code.code().to_owned())),
         cell(&text(row.failure.as_ref().map(|f| f.message.clone()))),
+        row.warnings.join(" "),
     ];
     let header = if first { csv.write_record(HEADER) } else { Ok(()) };
     let written = header.and_then(|()| csv.write_record(fields)).is_ok() && csv.flush().is_ok();
@@ -197,6 +208,7 @@ mod tests {
             failure: None,
             emotion: Some(Emotion::Angry),
             confidence: Some(0.83),
+            warnings: Vec::new(),
             duration_s: Some(65.0),
             channels: vec![channel(Role::Agent, false, None), channel(Role::Customer, true, Some(Emotion::Angry))],
         }
@@ -218,6 +230,19 @@ mod tests {
         let text = String::from_utf8(out).expect("UTF-8");
         assert!(text.starts_with("\u{feff}job_id,") && text.matches('\u{feff}').count() == 1);
         assert!(text.contains(",'=1+2.wav,"), "{text}");
+    }
+
+    #[test]
+    fn a_call_without_speech_is_no_failure() {
+        let mut silent = row(Status::Done);
+        (silent.emotion, silent.confidence) = (None, None);
+        (silent.channels[1].emotion, silent.channels[1].confidence) = (None, None);
+        silent.warnings = vec!["channels.not_separated".into()];
+        let shown = cells(&silent);
+        assert_eq!((shown[2].as_str(), shown[3].as_str()), ("– no speech", ""));
+        assert_eq!(shown[5], "agent not scored · customer no speech · ⚠ channels.not_separated");
+        let json = json(&silent);
+        assert!(json["emotion"].is_null() && json["failure"].is_null() && json["status"] == "done", "{json}");
     }
 
     #[test]

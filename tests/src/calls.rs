@@ -100,20 +100,21 @@ impl Call {
         let segments = self.segments();
         let scores = Scores::weighted_mean(segments.iter().map(|s| (s.scores, s.duration_s())));
         let speech_s = segments.iter().map(Segment::duration_s).sum();
-        let overall = scores.unwrap_or_else(|| leaning(Emotion::Unknown, 1.0));
+        let (emotion, confidence) = scores.map(|scores| scores.top()).unzip();
         let agent = ChannelReport {
             channel: Some(0),
             role: Role::Agent,
             scored: false,
+            level_dbfs: None,
             speech_s: 0.0,
             scores: None,
             segments: Vec::new(),
         };
         let duration_s = segments.last().map_or(1.0, |s| s.end_s + 1.0);
         Report {
-            emotion: overall.top().0,
-            confidence: overall.top().1,
-            scores: overall,
+            emotion,
+            confidence,
+            scores,
             granularity: job.options.granularity,
             timestamp: job.submitted_at + TimeDelta::hours(1),
             job_id: job.job_id,
@@ -133,8 +134,17 @@ impl Call {
             },
             channels: vec![
                 agent,
-                ChannelReport { channel: Some(1), role: Role::Customer, scored: true, speech_s, scores, segments },
+                ChannelReport {
+                    channel: Some(1),
+                    role: Role::Customer,
+                    scored: true,
+                    level_dbfs: (speech_s > 0.0).then_some(-20.0),
+                    speech_s,
+                    scores,
+                    segments,
+                },
             ],
+            warnings: Vec::new(),
             frames: None,
             timings: Timings::default(),
         }

@@ -183,13 +183,16 @@ impl Ledger {
     /// Whether the artifacts are there and say the same as the row.
     async fn artifacts(&self, rig: &Rig, row: &sqlx::postgres::PgRow) -> Result<bool> {
         let bucket: String = row.get("artifact_bucket");
-        for column in ["audio_key", "embedding_key"] {
+        let emotion: Option<String> = row.get("emotion");
+        // Without speech there is no embedding.
+        for column in ["audio_key"].into_iter().chain(emotion.is_some().then_some("embedding_key")) {
             let key: String = row.get(column);
             rig.store.head(&bucket, &key).await?.with_context(|| format!("{key} is not there"))?;
         }
         let report: Report =
             serde_json::from_slice(&rig.store.get_bytes(&bucket, row.get("result_key"), 1 << 20).await?)?;
-        Ok(report.emotion.label() == row.get::<String, _>("emotion")
-            && (report.confidence - row.get::<f32, _>("confidence")).abs() < 1e-6)
+        let confidence = report.confidence.zip(row.get::<Option<f32>, _>("confidence"));
+        Ok(report.emotion.map(domain::Emotion::label) == emotion.as_deref()
+            && confidence.is_none_or(|(reported, stored)| (reported - stored).abs() < 1e-6))
     }
 }

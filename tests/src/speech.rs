@@ -102,6 +102,14 @@ pub fn call(seconds: u32) -> Result<Vec<u8>> {
     Ok(std::fs::read(out)?)
 }
 
+/// A telephone call of two channels in which the customer, on the right, says nothing.
+///
+/// # Errors
+/// When espeak-ng or ffmpeg is missing.
+pub fn silent_customer() -> Result<Vec<u8>> {
+    encoded("call.wav", &["-af", "pan=stereo|c0=c0|c1=0*c0", "-ar", "8000"])
+}
+
 fn text(path: &Path) -> Result<&str> {
     path.to_str().context("temporary folders have names of plain text")
 }

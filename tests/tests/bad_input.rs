@@ -3,7 +3,7 @@
 
 use adapters::amqp::{DeadLetters, Filter};
 use anyhow::Result;
-use domain::FailureCode;
+use domain::{FailureCode, Granularity};
 use sqlx::Row;
 use tests::fleet::{Fleet, Wish};
 use tests::speech;
@@ -44,7 +44,6 @@ async fn bad_recordings_fail_with_their_code_and_good_ones_still_pass() -> Resul
         ("truncated.wav", speech[..speech.len() / 2].to_vec(), FailureCode::AudioTruncated),
         ("zero_hertz.wav", wav(0, 1, silence.len() as u32, &silence), FailureCode::AudioBadHeader),
         ("one_sample.wav", wav(16_000, 1, 2, &[1, 2]), FailureCode::AudioTooShort),
-        ("silence.wav", wav(16_000, 1, silence.len() as u32, &silence), FailureCode::AudioNoSpeech),
         ("too_long.wav", wav(8_000, 1, minutes.len() as u32, &minutes), FailureCode::AudioTooLong),
         ("too_large.wav", vec![0; 2_000_001], FailureCode::ObjectTooLarge),
         ("nine_channels.wav", wav(16_000, 9, 18 * 16_000, &vec![0; 18 * 16_000]), FailureCode::AudioTooManyChannels),
@@ -65,6 +64,72 @@ async fn bad_recordings_fail_with_their_code_and_good_ones_still_pass() -> Resul
     for (_, _, code) in &cases {
         assert!(dead.letters.iter().any(|letter| letter.code == code.code()), "{code} among the dead letters");
     }
+    fleet.end().await
+}
+
+#[tokio::test]
+async fn silence_is_a_result_and_not_a_failure() -> Result<()> {
+    let fleet = Fleet::start().await?;
+    let hum: Vec<u8> = (0..16_000).flat_map(|n| (((f64::from(n) * 0.02).sin() * 900.0) as i16).to_le_bytes()).collect();
+    // Digital silence, less than a second of it, a tone, and a call whose customer says nothing
+    let call = speech::silent_customer()?;
+    for (name, bytes) in [
+        ("silence.wav", wav(16_000, 1, 96_000, &vec![0; 96_000])),
+        ("short.wav", wav(16_000, 1, 1_000, &vec![0; 1_000])),
+        ("hum.wav", wav(16_000, 1, hum.len() as u32, &hum)),
+        ("call.wav", call),
+    ] {
+        for granularity in [Granularity::Utterance, Granularity::Frame] {
+            let wish = Wish { granularity, ..Wish::default() };
+            let row = fleet.put_through(name, bytes.clone(), wish).await?;
+            assert_eq!(row.get::<String, _>("status"), "done", "{name}");
+            assert_eq!(row.get::<Option<String>, _>("emotion"), None, "{name}");
+            assert_eq!(
+                (row.get::<f64, _>("speech_s"), row.get::<Option<f32>, _>("score_angry")),
+                (0.0, None),
+                "{name}"
+            );
+            assert_eq!(row.get::<Option<String>, _>("embedding_key"), None, "{name}: nothing to embed");
+            let report = fleet.report(&row).await?;
+            assert_eq!((report.emotion, report.scores), (None, None), "{name}");
+            let json: serde_json::Value = serde_json::from_slice(&fleet.artifact(&row, "result_key").await?)?;
+            assert!(json.as_object().is_some_and(|json| json["emotion"].is_null()), "{name}: null, not absent");
+            fleet.artifact(&row, "audio_key").await?;
+        }
+    }
+    // Question 15 of the cookbook, by the same condition
+    let silent = "SELECT count(*) FROM channels WHERE latest AND scored AND segments = 0";
+    assert_eq!(fleet.count(silent).await?, 4);
+    assert_eq!(fleet.count("SELECT count(*) FROM channels WHERE role = 'customer' AND level_dbfs IS NULL").await?, 2);
+    assert_eq!(DeadLetters::new(&fleet.trial.settings.amqp).list(&Filter::default(), 9).await?.total, 0);
+    fleet.end().await
+}
+
+#[tokio::test]
+async fn roles_for_channels_that_the_recording_lacks_are_a_failure() -> Result<()> {
+    let fleet = Fleet::start().await?;
+    let call = speech::silent_customer()?;
+    let mono = speech::encoded("mono.wav", &["-ar", "8000"])?;
+    for (name, bytes, roles, said) in [
+        (
+            "call.wav",
+            call,
+            r#"{"1":"agent","2":"customer"}"#,
+            "channel 2 has the role customer, but the recording has 2 channels",
+        ),
+        (
+            "mono.wav",
+            mono,
+            r#"{"0":"agent","1":"customer"}"#,
+            "channel 1 has the role customer, but the recording has 1 channel",
+        ),
+    ] {
+        let channels = Some(serde_json::from_str(roles)?);
+        let row = fleet.put_through(name, bytes, Wish { channels, ..Wish::default() }).await?;
+        assert_eq!(row.get::<Option<String>, _>("failure_code").as_deref(), Some("channels.missing"), "{name}");
+        assert!(row.get::<String, _>("failure_message").contains(said), "{}", row.get::<String, _>("failure_message"));
+    }
+    assert_eq!(fleet.count("SELECT count(*) FROM channels").await?, 0, "nothing is scored");
     fleet.end().await
 }
 

@@ -1,7 +1,7 @@
 //! The whole way: object in the store, message in the queue, worker, artifacts, rows.
 
 use anyhow::Result;
-use domain::{Emotion, Granularity, Role};
+use domain::{ChannelLayout, Emotion, Granularity, Role};
 use sqlx::Row;
 use std::collections::BTreeMap;
 use tests::fleet::{Fleet, Wish};
@@ -36,7 +36,7 @@ async fn every_format_goes_the_whole_way() -> Result<()> {
         assert!((sum - 1.0).abs() < 1e-4, "{name}: {sum}");
         // and the artifacts say the same
         let report = fleet.report(&row).await?;
-        assert_eq!(report.emotion.label(), row.get::<String, _>("emotion"), "{name}");
+        assert_eq!(report.emotion.map(Emotion::label), row.get::<Option<&str>, _>("emotion"), "{name}");
         assert!((report.audio.duration_s - 9.0).abs() < 3.0, "{name}: {} s", report.audio.duration_s);
         let wav = fleet.artifact(&row, "audio_key").await?;
         let seconds = (wav.len() - 44) as f64 / 32_000.0;
@@ -46,6 +46,31 @@ async fn every_format_goes_the_whole_way() -> Result<()> {
         assert_eq!(row.get::<Vec<f32>, _>("embedding").len(), embedding[0], "{name}");
     }
     assert_eq!(fleet.count("SELECT count(*) FROM analyses").await?, FORMATS.len() as i64);
+    fleet.end().await
+}
+
+#[tokio::test]
+async fn one_mix_on_both_channels_is_scored_as_mixed_and_warned_of() -> Result<()> {
+    let fleet = Fleet::start().await?;
+    let (equal, inverted) = ("pan=stereo|c0=c0|c1=c0", "pan=stereo|c0=c0|c1=-0.7*c0");
+    let call: ChannelLayout = "0=agent,1=customer".parse().map_err(anyhow::Error::msg)?;
+    for (name, filter, channels) in
+        [("equal.wav", equal, None), ("inverted.wav", inverted, None), ("named.wav", inverted, Some(call))]
+    {
+        let file = speech::encoded(name, &["-af", filter, "-ar", "8000"])?;
+        let row = fleet.put_through(name, file, Wish { channels, ..Wish::default() }).await?;
+        assert_eq!(row.get::<String, _>("status"), "done", "{name}");
+        assert_eq!(row.get::<Vec<String>, _>("warnings"), ["channels.not_separated"], "{name}");
+        let report = fleet.report(&row).await?;
+        assert_eq!(report.warnings[0].channels, [0, 1], "{name}");
+        let roles: Vec<_> = report.channels.iter().map(|c| (c.role, c.scored, c.segments.is_empty())).collect();
+        assert_eq!(roles, [(Role::Mixed, false, true), (Role::Mixed, true, false)], "{name}");
+    }
+    for table in
+        ["SELECT count(*) FROM channels WHERE role <> 'mixed'", "SELECT count(*) FROM segments WHERE role <> 'mixed'"]
+    {
+        assert_eq!(fleet.count(table).await?, 0, "{table}");
+    }
     fleet.end().await
 }
 

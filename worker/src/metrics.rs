@@ -2,8 +2,8 @@
 //! disappear.
 
 use adapters::amqp::Lane;
-use domain::FailureCode;
 use domain::report::{AudioFacts, Timings};
+use domain::{FailureCode, Warning, WarningCode};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -38,6 +38,7 @@ pub struct Metrics {
     done: Counter,
     failed: Family<ByCode, Counter>,
     retried: Family<ByCode, Counter>,
+    warnings: Family<ByCode, Counter>,
     leases_lost: Family<ByLane, Counter>,
     in_hand: Gauge,
     audio_seconds: Counter<f64, AtomicU64>,
@@ -61,6 +62,7 @@ impl Default for Metrics {
             done: Counter::default(),
             failed: Family::default(),
             retried: Family::default(),
+            warnings: Family::default(),
             leases_lost: Family::default(),
             in_hand: Gauge::default(),
             audio_seconds: Counter::default(),
@@ -70,6 +72,10 @@ impl Default for Metrics {
         registry.register("jobs_done", "Jobs recorded as done", this.done.clone());
         registry.register("jobs_failed", "Jobs failed and dead-lettered, by failure code", this.failed.clone());
         registry.register("jobs_retried", "Jobs to be retried, by failure code", this.retried.clone());
+        registry.register("warnings", "Warnings of analysed recordings, by code", this.warnings.clone());
+        for code in WarningCode::ALL {
+            drop(this.warnings.get_or_create(&ByCode { code: code.label() }));
+        }
         registry.register(
             "leases_lost",
             "Jobs that the broker took back while in hand, by lane",
@@ -99,6 +105,13 @@ impl Metrics {
     /// A job will be retried.
     pub fn retried(&self, code: FailureCode) {
         self.retried.get_or_create(&ByCode { code: code.code() }).inc();
+    }
+
+    /// What makes a result worth less.
+    pub fn warned(&self, warnings: &[Warning]) {
+        for warning in warnings {
+            self.warnings.get_or_create(&ByCode { code: warning.code.label() }).inc();
+        }
     }
 
     /// The broker took a job back and delivers it to another worker.

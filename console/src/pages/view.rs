@@ -31,19 +31,22 @@ pub(super) fn clock(seconds: &f64) -> String {
 
 /// The nine bars, likeliest first. An emotion that has a probability below a millionth in all segments is one that the
 /// model was not trained on: its exporter gives such classes almost no probability.
+///
+/// Without speech there are none.
 pub(super) fn bars(report: &Report) -> Vec<Bar> {
+    let Some(total) = report.scores else { return Vec::new() };
     let all: Vec<&Scores> =
         report.channels.iter().flat_map(|channel| &channel.segments).map(|segment| &segment.scores).collect();
     let mut bars: Vec<Bar> = Emotion::ALL
         .into_iter()
         .map(|emotion| Bar {
             emotion,
-            percent: percent(&report.scores.of(emotion)),
+            percent: percent(&total.of(emotion)),
             unpredicted: !all.is_empty() && all.iter().all(|scores| scores.of(emotion) < NEVER),
-            top: emotion == report.emotion,
+            top: Some(emotion) == report.emotion,
         })
         .collect();
-    bars.sort_by(|a, b| report.scores.of(b.emotion).total_cmp(&report.scores.of(a.emotion)));
+    bars.sort_by(|a, b| total.of(b.emotion).total_cmp(&total.of(a.emotion)));
     bars
 }
 

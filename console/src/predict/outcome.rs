@@ -15,11 +15,12 @@ impl App {
     /// Waits for a job's result, at most `limit`; `None`: it takes longer.
     ///
     /// # Errors
-    /// The job's own failure; 503 when a service does not answer.
+    /// The job's own failure, or `audio.no_speech`; 503 when a service does not answer.
     pub(crate) async fn prediction(&self, job: JobId, limit: Duration) -> Result<Option<Prediction>, Problem> {
         let Some(progress) = self.hub.ended(job, limit).await else { return Ok(None) };
         if progress.stage == Stage::Done {
-            return self.report(job).await.map(|(report, embedding)| Some(Prediction::new(report, embedding)));
+            let (report, embedding) = self.report(job).await?;
+            return Ok(Some(Prediction::new(report, embedding)?));
         }
         let unknown = || Failure::new(FailureCode::WorkerInternal, "failed without a code");
         Err(progress.failure.unwrap_or_else(unknown).into())

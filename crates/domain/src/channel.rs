@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::{Failure, FailureCode};
+
 crate::label_enum! {
     /// Who speaks on a channel.
     pub enum Role: "role" {
@@ -54,21 +56,36 @@ pub struct Track {
 ///
 /// `layout` is the job's option, `two_channel` the operator's default roles for two-channel
 /// recordings, `scored` the roles that may be scored.
+///
+/// # Errors
+/// `channels.missing`: `layout` names a channel that the recording lacks. The other roles may be off by one as well, and
+/// the wrong person be scored.
 pub fn tracks(
     channels: u16,
     layout: Option<&ChannelLayout>,
     two_channel: [Role; 2],
     scored: &BTreeSet<Role>,
-) -> Vec<Track> {
+) -> Result<Vec<Track>, Failure> {
     let track = |channel, role| Track { channel, role, scored: scored.contains(&role) };
-    match layout {
+    if let Some(ChannelLayout::Roles(roles)) = layout
+        && let Some((channel, role)) = roles.range(channels..).next()
+    {
+        let have = if channels == 1 {
+            "1 channel: 0".to_owned()
+        } else {
+            format!("{channels} channels: 0 to {}", channels.saturating_sub(1))
+        };
+        let what = format!("channel {channel} has the role {role}, but the recording has {have}");
+        return Err(Failure::new(FailureCode::ChannelsMissing, what));
+    }
+    Ok(match layout {
         Some(ChannelLayout::Mix) => vec![track(None, Role::Mixed)],
         Some(ChannelLayout::Roles(roles)) => {
             (0..channels).map(|c| track(Some(c), roles.get(&c).copied().unwrap_or(Role::Speaker))).collect()
         }
         None if channels == 2 => (0..2).map(|c| track(Some(c), two_channel[usize::from(c)])).collect(),
         None => (0..channels).map(|c| track(Some(c), Role::Speaker)).collect(),
-    }
+    })
 }
 
 /// Refuses roles that were counted from 1: channels 1, 2, ... without channel 0.
@@ -160,22 +177,38 @@ mod tests {
 
     #[test]
     fn a_two_channel_call_leaves_the_agent_out_by_default() {
-        let tracks = tracks(2, None, [Role::Agent, Role::Customer], &customer_only());
+        let tracks = tracks(2, None, [Role::Agent, Role::Customer], &customer_only()).expect("no roles given");
         assert_eq!(tracks[0], Track { channel: Some(0), role: Role::Agent, scored: false });
         assert_eq!(tracks[1], Track { channel: Some(1), role: Role::Customer, scored: true });
     }
 
     #[test]
     fn a_mono_recording_is_one_speaker() {
-        let tracks = tracks(1, None, [Role::Agent, Role::Customer], &customer_only());
+        let tracks = tracks(1, None, [Role::Agent, Role::Customer], &customer_only()).expect("no roles given");
         assert_eq!(tracks, vec![Track { channel: Some(0), role: Role::Speaker, scored: true }]);
     }
 
     #[test]
     fn the_jobs_roles_override_the_default() {
         let layout: ChannelLayout = serde_json::from_str(r#"{"0":"customer","1":"agent"}"#).expect("valid");
-        let tracks = tracks(2, Some(&layout), [Role::Agent, Role::Customer], &customer_only());
+        let tracks = tracks(2, Some(&layout), [Role::Agent, Role::Customer], &customer_only()).expect("both exist");
         assert!(tracks[0].scored && !tracks[1].scored);
+    }
+
+    #[test]
+    fn roles_for_channels_that_the_recording_lacks_are_refused() {
+        for (roles, channels, channel) in
+            [(r#"{"1":"agent","2":"customer"}"#, 2, "channel 2"), (r#"{"0":"agent","1":"customer"}"#, 1, "channel 1")]
+        {
+            let layout: ChannelLayout = serde_json::from_str(roles).expect("valid");
+            let failure = tracks(channels, Some(&layout), [Role::Agent, Role::Customer], &customer_only());
+            let failure = failure.expect_err(roles);
+            assert_eq!(failure.code, FailureCode::ChannelsMissing);
+            assert!(
+                failure.message.contains(channel) && failure.message.contains(&format!("{channels} channel")),
+                "{failure}"
+            );
+        }
     }
 
     #[test]

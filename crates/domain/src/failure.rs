@@ -65,6 +65,7 @@ failure_codes! {
     AudioTooLong = "audio.too_long", Permanent, "The recording exceeds `audio.max_seconds`: raise the limit or split it.";
     AudioTooManyChannels = "audio.too_many_channels", Permanent, "The recording exceeds `audio.max_channels`.";
     AudioNoSpeech = "audio.no_speech", Permanent, "There is no speech on the scored channels: silence, music or noise.";
+    ChannelsMissing = "channels.missing", Permanent, "A role is given to a channel that the recording lacks: channels are counted from 0.";
     ChannelsNoneScored = "channels.none_scored", Permanent, "No channel has a role listed in `analysis.score_roles`: check the roles.";
     ModelMismatch = "model.mismatch", Transient, "The job asks for another model than this worker runs: start a worker with that model.";
     ModelFailed = "model.failed", Transient, "The model gave no usable answer: run `worker model check`.";

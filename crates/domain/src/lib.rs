@@ -14,6 +14,7 @@ pub mod report;
 pub mod scores;
 pub mod setting;
 pub mod spreadsheet;
+pub mod warning;
 
 pub use call::CallData;
 pub use channel::{ChannelLayout, Role, counted_from_zero};
@@ -25,3 +26,4 @@ pub use model::ModelIdentity;
 pub use report::Report;
 pub use scores::Scores;
 pub use setting::Check;
+pub use warning::{Warning, WarningCode};

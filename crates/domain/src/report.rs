@@ -5,18 +5,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AnalysisOptions, BatchId, CallData, Emotion, Failure, Granularity, Job, JobId, ModelIdentity, ObjectRef, Role,
-    Scores,
+    Scores, Warning,
 };
 
 /// The result of one job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// Most probable emotion over all scored speech.
-    pub emotion: Emotion,
+    /// Most probable emotion over all scored speech; `null`, as the two below, when there is no speech.
+    pub emotion: Option<Emotion>,
     /// Its probability.
-    pub confidence: f32,
+    pub confidence: Option<f32>,
     /// Mean of the segments' scores, weighted by their seconds.
-    pub scores: Scores,
+    pub scores: Option<Scores>,
     /// How fine the result is.
     pub granularity: Granularity,
     /// When the analysis ended.
@@ -35,6 +35,9 @@ pub struct Report {
     pub audio: AudioFacts,
     /// One entry per channel (or one for the mix), scored or not.
     pub channels: Vec<ChannelReport>,
+    /// What makes the result worth less; absent when nothing does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
     /// Nine scores per frame; only with [`Granularity::Frame`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames: Option<FrameSeries>,
@@ -122,6 +125,10 @@ pub struct ChannelReport {
     pub role: Role,
     /// False: left out by the operator's policy, or of a track that can't be decoded; then the fields below are empty.
     pub scored: bool,
+    /// Level of the loudest second of the file's sound, dB of full scale (root mean square); absent for digital
+    /// silence, and for channels that are not scored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level_dbfs: Option<f32>,
     /// Seconds of speech found.
     pub speech_s: f64,
     /// Mean over the channel's segments, weighted by seconds; absent without speech.

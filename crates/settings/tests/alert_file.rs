@@ -92,6 +92,8 @@ fn conditions_that_make_no_sense_are_refused() {
     for (when, what) in [
         ("{}", "empty condition"),
         (r#"{ role = "customer" }"#, "`role` alone"),
+        ("{ silence = false }", "can only be true"),
+        (r#"{ silence = "yes" }"#, "must be true or false"),
         (r#"{ score = 0.5 }"#, "needs an emotion"),
         (r#"{ emotion = "angry", group = "negative" }"#, "use one of `emotion`"),
         (r#"{ emotion = "angry", share = 0.5, in_a_row = 2 }"#, "use one of `in_a_row`"),

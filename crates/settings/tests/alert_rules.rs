@@ -21,7 +21,15 @@ fn channel(number: u16, role: Role, predicted: &[Predicted]) -> ChannelReport {
         segments.push(Segment { index, start_s, end_s: start_s + seconds, emotion, confidence, scores });
         start_s += seconds;
     }
-    ChannelReport { channel: Some(number), role, scored: true, speech_s: start_s, scores: None, segments }
+    ChannelReport {
+        channel: Some(number),
+        role,
+        scored: true,
+        level_dbfs: Some(-20.0),
+        speech_s: start_s,
+        scores: None,
+        segments,
+    }
 }
 
 fn customer(predicted: &[Predicted]) -> Vec<ChannelReport> {
@@ -175,4 +183,19 @@ fn a_call_without_the_group_field_is_a_group_of_its_own() {
     assert_eq!(key(call.clone()), "customer:c1");
     assert_eq!(key(CallData { customer: None, ..call }), "call:k");
     assert_eq!(key(CallData::default()), "recording:rec-1");
+}
+
+#[test]
+fn silence_is_a_condition_on_scored_channels() {
+    let (silent, said) = (customer(&[]), customer(&[(5.0, Neutral, 0.9)]));
+    for when in ["{ silence = true }", r#"{ role = "customer", silence = true }"#] {
+        assert!(fires(when, &silent) && !fires(when, &said), "{when}");
+        let found = finding(when, &CallData::default(), &silent).expect("fires");
+        assert!(found.main().is_none(), "it concerns the call as a whole");
+    }
+    assert!(!fires(r#"{ role = "mixed", silence = true }"#, &silent), "no such channel");
+    assert!(fires("{ not = { silence = true } }", &said));
+    let mut unscored = silent;
+    unscored[0].scored = false;
+    assert!(!fires("{ silence = true }", &unscored), "of a channel that is not scored nothing is known");
 }

@@ -43,6 +43,7 @@ pub struct Audio {
 pub struct Segment {
     pub vad_threshold: f32,
     pub scream_dbfs: f32,
+    pub quiet_dbfs: f32,
     pub min_silence_s: f64,
     pub min_speech_s: f64,
     pub padding_s: f64,
@@ -93,6 +94,7 @@ impl Segment {
                 "must be between 0.16 and 1",
             ),
             Check::new("segment.scream_dbfs", (-90.0..=0.0).contains(&self.scream_dbfs), "must be -90 to 0"),
+            Check::new("segment.quiet_dbfs", (-90.0..=0.0).contains(&self.quiet_dbfs), "must be -90 to 0"),
             Check::new(
                 "segment.target_max_s",
                 self.target_min_s <= self.target_max_s && self.target_max_s <= self.hard_max_s,

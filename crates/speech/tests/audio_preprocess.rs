@@ -3,7 +3,7 @@
 mod recordings;
 
 use domain::channel::{ChannelLayout, Track, tracks};
-use domain::{Failure, FailureCode, Role};
+use domain::{Failure, FailureCode, Role, WarningCode};
 use recordings::{encode, limits};
 use settings::Settings;
 use speech::audio::{Preprocess, Preprocessed, Sink, SpeechSegment, VoiceDetector};
@@ -51,6 +51,9 @@ struct Keep {
 
 impl Sink for Keep {
     fn block(&mut self, scored: &[Vec<f32>]) -> Result<(), Failure> {
+        if scored.is_empty() {
+            return Ok(());
+        }
         self.blocks.resize(scored.len(), Vec::new());
         self.longest_block = self.longest_block.max(scored[0].len());
         for (kept, samples) in self.blocks.iter_mut().zip(scored) {
@@ -79,7 +82,8 @@ fn run_with(toml: &str, path: &Path, layout: Option<&ChannelLayout>, keep: &mut 
     let scored = BTreeSet::from([Role::Customer, Role::Speaker, Role::Mixed]);
     let detector = detector();
     let preprocess = Preprocess { audio: &limits(), segment: &settings.segment, vad: &detector };
-    let layout = |channels| -> Vec<Track> { tracks(channels, layout, [Role::Agent, Role::Customer], &scored) };
+    let layout =
+        |channels| -> Result<Vec<Track>, Failure> { tracks(channels, layout, [Role::Agent, Role::Customer], &scored) };
     preprocess.run(File::open(path).expect("the recording is there"), layout, keep)
 }
 
@@ -291,7 +295,8 @@ fn memory_does_not_grow_with_the_call() {
     let settings = Settings::from_toml("").expect("the defaults are valid");
     let detector = detector();
     let preprocess = Preprocess { audio: &limits(), segment: &settings.segment, vad: &detector };
-    let both = |_| [0, 1].map(|channel| Track { channel: Some(channel), role: Role::Speaker, scored: true }).to_vec();
+    let both =
+        |_| Ok([0, 1].map(|channel| Track { channel: Some(channel), role: Role::Speaker, scored: true }).to_vec());
     let mut count = Count::default();
     let before = peak();
     let found = preprocess.run(File::open(&path).expect("written"), both, &mut count).expect("a call");
@@ -301,4 +306,57 @@ fn memory_does_not_grow_with_the_call() {
     assert_eq!(found.tracks.len(), 2);
     // Held whole, two channels of 8 minutes would take 61 MB. Other tests may run beside this one.
     assert!(grown < 30_000_000, "{grown} bytes more than before");
+}
+
+/// Mono samples with this level of the whole, dB of full scale, in white noise of another.
+fn at_level(samples: &[f32], dbfs: f32, noise_dbfs: f32) -> Vec<f32> {
+    let rms = (samples.iter().map(|s| s * s).sum::<f32>() / samples.len() as f32).sqrt();
+    let amplitude = |dbfs: f32| 10f32.powf(dbfs / 20.0);
+    let mut state = 1_u32;
+    let noise = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        // Uniform in [-1, 1] has a root mean square of 1/sqrt(3).
+        ((state >> 8) as f32 / (1 << 23) as f32 - 1.0) * 3f32.sqrt() * amplitude(noise_dbfs)
+    };
+    samples.iter().zip(std::iter::repeat_with(noise)).map(|(s, noise)| s / rms * amplitude(dbfs) + noise).collect()
+}
+
+#[test]
+fn quiet_speech_is_found_as_loud_speech_is_and_its_level_is_told() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let spoken = [silence(1.0), say(SENTENCE), silence(2.0), say(QUESTION), silence(1.0)].concat();
+    let found = |toml: &str, level: f32| {
+        let path = encode(folder.path(), "quiet.wav", &at_level(&spoken, level, level - 30.0), SPOKEN, 1, &[]);
+        let mut keep = Keep::default();
+        let done = run_with(toml, &path, None, &mut keep).expect("preprocessed");
+        let speech: usize = keep.segments.iter().map(|segment| segment.samples.len()).sum();
+        let numbers: Vec<u32> = keep.segments.iter().map(|segment| segment.index).collect();
+        assert_eq!(numbers, (0..numbers.len() as u32).collect::<Vec<_>>(), "each segment once");
+        assert_eq!(keep.blocks[0].len(), (spoken.len() as f64 / f64::from(SPOKEN) * 16_000.0).round() as usize);
+        println!("{toml:30} {level} dB: {:.2} s, level {:?}", seconds(speech as u64), done.levels[0]);
+        (seconds(speech as u64), done)
+    };
+    let (usual, loud) = found("", -20.0);
+    assert!(usual > 4.0 && loud.warnings().is_empty(), "{usual} s");
+    for level in [-40.0, -50.0, -60.0, -70.0] {
+        found("[segment]\nquiet_dbfs = -90.0", level);
+        let (quiet, done) = found("", level);
+        assert!((quiet - usual).abs() < 0.15 * usual, "{level} dB: {quiet} s instead of {usual} s");
+        let measured = done.levels[0].expect("sound");
+        assert!((measured - level).abs() < 8.0, "{level} dB: {measured}");
+        let warned = done.warnings().iter().any(|warning| warning.code == WarningCode::AudioTooQuiet);
+        assert_eq!(warned, measured < -40.0, "{level} dB");
+    }
+}
+
+#[test]
+fn quiet_noise_and_silence_stay_without_speech() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    for (name, level) in [("noise.wav", -45.0), ("hiss.wav", -65.0), ("nothing.wav", f32::NEG_INFINITY)] {
+        let path = encode(folder.path(), name, &at_level(&vec![1e-9; 66_150], -140.0, level), SPOKEN, 1, &[]);
+        let mut keep = Keep::default();
+        let done = run(&path, None, &mut keep).expect("preprocessed");
+        assert!(keep.segments.is_empty() && done.warnings().is_empty(), "{name}: {:?}", done.warnings());
+        assert_eq!(done.levels[0].is_some(), level.is_finite(), "{name}");
+    }
 }

@@ -35,7 +35,8 @@ fn analysed(path: &Path, layout: Option<&ChannelLayout>) -> Result<(Preprocessed
     let detector = VoiceDetector::load(&runtime).expect("Silero's model loads");
     let scored = BTreeSet::from([Role::Customer, Role::Speaker, Role::Mixed]);
     let preprocess = Preprocess { audio: &limits(), segment: &settings.segment, vad: &detector };
-    let layout = |channels| -> Vec<Track> { tracks(channels, layout, [Role::Agent, Role::Customer], &scored) };
+    let layout =
+        |channels| -> Result<Vec<Track>, Failure> { tracks(channels, layout, [Role::Agent, Role::Customer], &scored) };
     let mut keep = Keep::default();
     let found = preprocess.run(File::open(path).expect("the recording is there"), layout, &mut keep)?;
     Ok((found, keep.0))

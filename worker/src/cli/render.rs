@@ -12,6 +12,10 @@ pub(super) fn headline(emotion: Emotion, confidence: f32) -> String {
     format!("{} {} {} {:.1} %", emotion.emoji(), emotion.chinese(), emotion, confidence * 100.0)
 }
 
+fn no_speech() -> String {
+    "no speech on the scored channels: silence, music or noise".into()
+}
+
 /// The whole report: headline, a bar for each emotion, a timeline for each channel.
 pub(super) fn report(report: &Report) -> String {
     let audio = &report.audio;
@@ -23,9 +27,12 @@ pub(super) fn report(report: &Report) -> String {
         audio.sample_rate,
         audio.channels,
         audio.duration_s,
-        headline(report.emotion, report.confidence),
-        bars(&report.scores),
+        report.emotion.zip(report.confidence).map_or_else(no_speech, |(emotion, score)| headline(emotion, score)),
+        report.scores.as_ref().map(bars).unwrap_or_default(),
     );
+    for warning in &report.warnings {
+        let _ = writeln!(text, "\n  warning: {}: {}", warning.code, warning.message);
+    }
     for failure in audio.tracks.iter().filter_map(|track| track.failure.as_ref()) {
         let _ = writeln!(text, "\n  not analysed: {failure}");
     }
@@ -61,7 +68,8 @@ fn timeline(audio: &AudioFacts, channel: &ChannelReport) -> String {
         format!("    {start:>8} – {end:>8}  {}\n", headline(s.emotion, s.confidence))
     };
     let lines: String = channel.segments.iter().map(line).collect();
-    format!("  {name} ({}): {:.1} s of speech\n{lines}", channel.role, channel.speech_s)
+    let level = channel.level_dbfs.map_or_else(|| "digital silence".into(), |level| format!("{level:.0} dBFS"));
+    format!("  {name} ({}): {:.1} s of speech, {level}\n{lines}", channel.role, channel.speech_s)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use adapters::s3::Store;
 use chrono::Utc;
 use domain::alert::{Rulebook, Subject};
 use domain::report::{Artifacts, Provenance, Timings};
-use domain::{Class, Failure, FailureCode, Job, Report};
+use domain::{Class, Emotion, Failure, FailureCode, Job, Report};
 use settings::Settings;
 use std::path::Path;
 use std::sync::Arc;
@@ -170,7 +170,7 @@ impl JobProcessor {
         let embedding = analysis.embedding.clone();
         let mut report = analysis.into_report(Provenance::from(job), &job.options, model, timings);
         let artifacts = self.upload(job, &mut report, folder.path(), begun).await?;
-        let embedding = job.options.embedding.then_some(embedding.as_slice());
+        let embedding = embedding.as_deref().filter(|_| job.options.embedding);
         let matches = self.rulebook.matches(Subject::from(&report));
         let record = || self.database.record_done(&report, &artifacts, embedding, &matches, &self.name);
         if retry_while_unless(cancel, WAIT_FOR_DATABASE, DATABASE, record).await? == RecordOutcome::Deleted {
@@ -180,8 +180,9 @@ impl JobProcessor {
             return Ok(RecordOutcome::Deleted);
         }
         self.metrics.analyzed(&report.audio, &report.timings);
-        let (emotion, confidence) = (report.emotion, report.confidence);
-        tracing::info!(%emotion, confidence, audio_s = report.audio.duration_s, "done");
+        self.metrics.warned(&report.warnings);
+        let emotion = report.emotion.map_or("no speech", Emotion::label);
+        tracing::info!(emotion, confidence = report.confidence, audio_s = report.audio.duration_s, "done");
         Ok(RecordOutcome::Recorded)
     }
 
@@ -229,7 +230,8 @@ impl JobProcessor {
             bucket: bucket.to_owned(),
             result_key: key(RESULT.0),
             audio_key: key(AUDIO.0),
-            embedding_key: job.options.embedding.then(|| key(EMBEDDING.0)),
+            // There is none where there is no speech.
+            embedding_key: folder.join(EMBEDDING.0).is_file().then(|| key(EMBEDDING.0)),
         })
     }
 

@@ -19,7 +19,7 @@ pub(crate) struct Analysis {
     /// `queued`, `running`, `retrying`, `done` or `failed`.
     #[schema(example = "done")]
     pub status: &'static str,
-    /// Likeliest emotion; null until done, like the next three.
+    /// Likeliest emotion; null until done, like the next three, and for recordings without speech (then `speech_s` is 0).
     pub emotion: Option<&'static str>,
     /// Its probability.
     pub confidence: Option<f32>,
@@ -27,6 +27,8 @@ pub(crate) struct Analysis {
     pub scores: Option<NineScores>,
     /// Seconds of speech on the scored channels.
     pub speech_s: Option<f64>,
+    /// Codes of what makes the result worth less, like `channels.not_separated`.
+    pub warnings: Vec<String>,
     /// Why it failed, or was last retried.
     pub failure: Option<FailureBody>,
     /// Model asked for.
@@ -86,6 +88,7 @@ impl From<AnalysisRow> for Analysis {
             confidence: row.confidence,
             scores: row.scores.map(Into::into),
             speech_s: row.speech_s,
+            warnings: row.warnings,
             failure: if done { None } else { row.failure.as_ref().map(Into::into) },
             model: row.model_name,
             model_version: row.model_version,

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::report::ChannelReport;
-use domain::{CallData, Report};
+use domain::{CallData, Failure, FailureCode, Report, Warning};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -54,6 +54,10 @@ pub(crate) struct ReportBody {
     /// One entry per channel, scored or not.
     #[schema(value_type = Vec<Object>)]
     pub channels: Vec<ChannelReport>,
+    /// What makes the result worth less: code, channels and a sentence each. Absent when nothing does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Option<Vec<Object>>)]
+    pub warnings: Vec<Warning>,
     /// Nine scores, 50 times a second; only with granularity `frame`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -65,13 +69,20 @@ pub(crate) struct ReportBody {
 
 impl Prediction {
     /// Of a report, and whether an embedding is stored beside it.
-    pub(crate) fn new(report: Report, embedding: bool) -> Self {
+    ///
+    /// # Errors
+    /// `audio.no_speech`: a prediction has an emotion. The analysis itself is done, and has none.
+    pub(crate) fn new(report: Report, embedding: bool) -> Result<Self, Failure> {
+        let (Some(emotion), Some(confidence), Some(scores)) = (report.emotion, report.confidence, report.scores) else {
+            let message = format!("no speech in {:.1} s of audio on the scored channels", report.audio.duration_s);
+            return Err(Failure::new(FailureCode::AudioNoSpeech, message));
+        };
         let segments = report.channels.iter().flat_map(segments_of).collect();
         let links = Links::of(report.job_id, embedding);
         let report = ReportBody {
-            emotion: report.emotion.label(),
-            confidence: report.confidence,
-            scores: report.scores.into(),
+            emotion: emotion.label(),
+            confidence,
+            scores: scores.into(),
             granularity: report.granularity.label(),
             timestamp: report.timestamp,
             job_id: report.job_id.0,
@@ -80,10 +91,11 @@ impl Prediction {
             model: report.model,
             audio: report.audio,
             channels: report.channels,
+            warnings: report.warnings,
             frames: report.frames,
             timings: report.timings,
         };
-        Self { report, segments, links }
+        Ok(Self { report, segments, links })
     }
 }
 

@@ -24,6 +24,11 @@ pub enum Condition {
         /// Seconds.
         seconds: f64,
     },
+    /// Nothing is said: there are scored channels, and no speech on any of them.
+    Silence {
+        /// Only channels with this role; `None`: all scored channels.
+        role: Option<Role>,
+    },
     /// A field of the call data has one of these values.
     CallData {
         /// The field.
@@ -52,6 +57,12 @@ impl Condition {
                 let channels = subject.channels.iter().filter(|c| c.scored && role.is_none_or(|r| r == c.role));
                 without_evidence(channels.map(|c| c.speech_s).sum::<f64>() >= *seconds)
             }
+            Self::Silence { role } => {
+                let mut channels = subject.channels.iter().filter(|c| c.scored && role.is_none_or(|r| r == c.role));
+                without_evidence(
+                    channels.next().is_some_and(|c| c.speech_s == 0.0 && channels.all(|c| c.speech_s == 0.0)),
+                )
+            }
             Self::CallData { field, values } => {
                 let value = field.value(subject.call);
                 without_evidence(value.is_some_and(|value| values.iter().any(|v| *v == value)))
@@ -65,7 +76,7 @@ impl Condition {
             Self::All(parts) | Self::Any(parts) => parts.iter().flat_map(Self::roles).collect(),
             Self::Not(part) => part.roles(),
             Self::Speech(condition) => condition.role.into_iter().collect(),
-            Self::MinSpeech { role, .. } => role.iter().copied().collect(),
+            Self::MinSpeech { role, .. } | Self::Silence { role } => role.iter().copied().collect(),
             Self::CallData { .. } => Vec::new(),
         }
     }

@@ -55,7 +55,7 @@ impl Condition {
                 speech.threshold = PatternThreshold::InARow(point.in_a_row);
                 true
             }
-            Self::MinSpeech { .. } | Self::CallData { .. } => false,
+            Self::MinSpeech { .. } | Self::Silence { .. } | Self::CallData { .. } => false,
         }
     }
 }

@@ -28,13 +28,22 @@ pub(super) fn read(
     let role = role(diagnostics, table);
     let speech = speech(diagnostics, table, role, groups);
     let min_speech = table.duration(diagnostics, "min_speech");
-    let role_alone = role.is_some() && speech.is_none() && min_speech.is_none();
+    let silence = table.flag(diagnostics, "silence");
+    let role_alone = role.is_some() && speech.is_none() && min_speech.is_none() && silence.is_none();
     if role_alone && !table.has("emotion") && !table.has("emotions") && !table.has("group") && !table.has("min_speech")
     {
-        diagnostics.error(table.at, "`role` alone is no condition: add `emotion`, `emotions`, `group` or `min_speech`");
+        diagnostics.error(
+            table.at,
+            "`role` alone is no condition: add `emotion`, `emotions`, `group`, `min_speech` or `silence`",
+        );
     }
     parts.extend(speech.map(Condition::Speech));
     parts.extend(min_speech.map(|time| Condition::MinSpeech { role, seconds: time.as_secs_f64() }));
+    match silence.map(|flag| (flag.at, flag.value)) {
+        Some((_, true)) => parts.push(Condition::Silence { role }),
+        Some((at, false)) => diagnostics.error(at, "`silence` can only be true: put `silence = true` into a `not`"),
+        None => {}
+    }
     call_data(diagnostics, table, &mut parts);
     for (key, join) in [("all", Condition::All as fn(_) -> _), ("any", Condition::Any)] {
         let tables = table.tables(diagnostics, key);

@@ -132,6 +132,16 @@ impl<'a> TableReader<'a> {
         number.map(|value| Spanned { at, value })
     }
 
+    /// `true` or `false`.
+    pub(super) fn flag(&mut self, diagnostics: &mut Diagnostics<'_>, key: &str) -> Option<Spanned<bool>> {
+        let Spanned { at, value } = self.item(key)?;
+        let flag = value.as_bool();
+        if flag.is_none() {
+            diagnostics.error(at, format!("`{key}` must be true or false, without quotes"));
+        }
+        flag.map(|value| Spanned { at, value })
+    }
+
     /// A duration like `30s`, `15m`, `1h` or `7d`.
     pub(super) fn duration(&mut self, diagnostics: &mut Diagnostics<'_>, key: &str) -> Option<Duration> {
         let Spanned { at, value } = self.item(key)?;

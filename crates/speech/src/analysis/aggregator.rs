@@ -29,9 +29,10 @@ pub(super) struct ScoreAggregator {
 #[derive(Debug)]
 pub(super) struct Aggregate {
     pub(super) channels: Vec<ChannelReport>,
-    pub(super) scores: Scores,
-    /// Shape `[D]`: mean over all scored speech, by seconds.
-    pub(super) embedding: Vec<f32>,
+    /// `None` without speech.
+    pub(super) scores: Option<Scores>,
+    /// Shape `[D]`: mean over all scored speech, by seconds. `None` without speech.
+    pub(super) embedding: Option<Vec<f32>>,
     pub(super) frames: Option<FrameSeries>,
 }
 
@@ -63,12 +64,14 @@ impl ScoreAggregator {
         Ok(())
     }
 
-    /// The totals over `tracks`; `None` when there was no segment at all.
-    pub(super) fn total(self, tracks: &[Track], keep_frames: bool) -> Option<Aggregate> {
-        let channels: Vec<_> = tracks.iter().enumerate().map(|(i, track)| self.channel(i, track)).collect();
+    /// The totals over `tracks`, with the level of each in dB of full scale.
+    pub(super) fn total(self, tracks: &[Track], levels: &[Option<f32>], keep_frames: bool) -> Aggregate {
+        let channels: Vec<_> =
+            tracks.iter().zip(levels).enumerate().map(|(i, (track, level))| self.channel(i, track, *level)).collect();
         let all = self.segments.iter().map(|(_, s)| (s.scores, s.duration_s()));
-        let scores = Scores::weighted_mean(all)?;
-        let embedding = self.embedding.iter().map(|sum| (sum / self.weight) as f32).collect();
+        let scores = Scores::weighted_mean(all);
+        let mean = || self.embedding.iter().map(|sum| (sum / self.weight) as f32).collect();
+        let embedding = scores.map(|_| mean());
         let frames = keep_frames.then(|| {
             let mut frames = self.frames;
             frames.sort_by_key(|(track, f)| (*track, f.index));
@@ -76,10 +79,10 @@ impl ScoreAggregator {
                 frames.into_iter().map(|(track, f)| SegmentFrames { channel: tracks[track].channel, ..f }).collect();
             FrameSeries { rate: FRAME_RATE, labels: Emotion::ALL, segments }
         });
-        Some(Aggregate { channels, scores, embedding, frames })
+        Aggregate { channels, scores, embedding, frames }
     }
 
-    fn channel(&self, index: usize, track: &Track) -> ChannelReport {
+    fn channel(&self, index: usize, track: &Track, level_dbfs: Option<f32>) -> ChannelReport {
         let mut segments: Vec<Segment> =
             self.segments.iter().filter(|(t, _)| *t == index).map(|(_, s)| s.clone()).collect();
         segments.sort_by_key(|s| s.index);
@@ -87,6 +90,7 @@ impl ScoreAggregator {
             channel: track.channel,
             role: track.role,
             scored: track.scored,
+            level_dbfs,
             speech_s: segments.iter().map(Segment::duration_s).sum(),
             scores: Scores::weighted_mean(segments.iter().map(|s| (s.scores, s.duration_s()))),
             segments,
@@ -124,9 +128,9 @@ mod tests {
         let mut aggregator = ScoreAggregator::default();
         aggregator.add(span(1, 1, 10, 11), &prediction(50.0, 4.0), true).expect("finite");
         aggregator.add(span(1, 0, 0, 3), &prediction(0.0, 0.0), true).expect("finite");
-        let total = aggregator.total(&tracks, true).expect("there was speech");
-        assert_eq!(total.embedding, [1.0]);
-        assert!((total.scores.of(Emotion::Angry) - (0.25 + 0.75 / 9.0)).abs() < 1e-5);
+        let total = aggregator.total(&tracks, &[None, Some(-20.0)], true);
+        assert_eq!(total.embedding.as_deref(), Some([1.0].as_slice()));
+        assert!((total.scores.expect("there was speech").of(Emotion::Angry) - (0.25 + 0.75 / 9.0)).abs() < 1e-5);
         assert!(total.channels[0].segments.is_empty() && total.channels[0].scores.is_none());
         assert_eq!(total.channels[1].segments.iter().map(|s| s.index).collect::<Vec<_>>(), [0, 1]);
         assert!((total.channels[1].speech_s - 4.0).abs() < 1e-9);
@@ -136,7 +140,11 @@ mod tests {
     }
 
     #[test]
-    fn without_a_segment_there_is_no_total() {
-        assert!(ScoreAggregator::default().total(&[], false).is_none());
+    fn without_a_segment_there_are_channels_and_no_scores() {
+        let track = Track { channel: Some(0), role: Role::Customer, scored: true };
+        let total = ScoreAggregator::default().total(&[track], &[None], true);
+        assert_eq!((total.scores, total.embedding), (None, None));
+        assert_eq!((total.channels.len(), total.channels[0].speech_s, total.channels[0].scores), (1, 0.0, None));
+        assert!(total.frames.expect("asked for").segments.is_empty());
     }
 }

@@ -3,9 +3,9 @@
 use crate::Settings;
 use chrono::Utc;
 use domain::alert::OperatingPoints;
-use domain::channel::{Track, tracks};
+use domain::channel::tracks;
 use domain::report::{AudioFacts, ChannelReport, FrameSeries, Provenance, Timings};
-use domain::{AnalysisOptions, Failure, FailureCode, Granularity, ModelIdentity, Report, Scores};
+use domain::{AnalysisOptions, Failure, FailureCode, Granularity, ModelIdentity, Report, Scores, Warning};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::path::Path;
@@ -37,10 +37,12 @@ pub struct Analysis {
     pub audio: AudioFacts,
     /// One entry per channel.
     pub channels: Vec<ChannelReport>,
-    /// Over all scored speech.
-    pub scores: Scores,
-    /// Mean over all scored speech, shape `[D]`.
-    pub embedding: Vec<f32>,
+    /// Over all scored speech; `None` when there is none.
+    pub scores: Option<Scores>,
+    /// Mean over all scored speech, shape `[D]`; `None` when there is none.
+    pub embedding: Option<Vec<f32>>,
+    /// What makes the result worth less.
+    pub warnings: Vec<Warning>,
     /// Only with [`Granularity::Frame`].
     pub frames: Option<FrameSeries>,
     /// Time spent on decoding, resampling and segmenting.
@@ -58,7 +60,7 @@ impl Analysis {
         model: ModelIdentity,
         timings: Timings,
     ) -> Report {
-        let (emotion, confidence) = self.scores.top();
+        let (emotion, confidence) = self.scores.map(|scores| scores.top()).unzip();
         let Provenance { job_id, batch_id, object, call } = provenance;
         Report {
             emotion,
@@ -73,6 +75,7 @@ impl Analysis {
             model,
             audio: self.audio,
             channels: self.channels,
+            warnings: self.warnings,
             frames: self.frames,
             timings,
         }
@@ -138,20 +141,27 @@ impl Analyzer {
             tracing::warn!(error = %failure, "an audio track can't be decoded; the others are analysed");
         }
         sink.collect(0)?;
+        preprocessed.check_mixed(&roles.score_roles)?;
         let AnalysisSink { wav, rows, aggregator, waited, .. } = sink;
         wav.finish()?;
         let frames = options.granularity == Granularity::Frame;
-        let total = aggregator
-            .total(&preprocessed.tracks, frames)
-            .ok_or_else(|| no_speech(&preprocessed.facts, &preprocessed.tracks))?;
-        match rows {
-            Some(rows) => rows.finish(self.card.embedding_dim)?,
-            None if options.embedding => EmbeddingFile::write_vector(&out.join(EMBEDDING.0), &total.embedding)?,
-            None => {}
+        let total = aggregator.total(&preprocessed.tracks, &preprocessed.levels, frames);
+        // Without speech there is nothing to embed, and no file.
+        if let Some(embedding) = &total.embedding {
+            match rows {
+                Some(rows) => rows.finish(self.card.embedding_dim)?,
+                None if options.embedding => EmbeddingFile::write_vector(&out.join(EMBEDDING.0), embedding)?,
+                None => {}
+            }
+        }
+        let warnings = preprocessed.warnings();
+        for warning in &warnings {
+            tracing::warn!(code = warning.code.label(), "{}", warning.message);
         }
         Ok(Analysis {
             audio: preprocessed.facts,
             channels: total.channels,
+            warnings,
             scores: total.scores,
             embedding: total.embedding,
             frames: total.frames,
@@ -185,13 +195,6 @@ impl Analyzer {
             waited: Duration::ZERO,
         })
     }
-}
-
-fn no_speech(facts: &AudioFacts, tracks: &[Track]) -> Failure {
-    let roles: Vec<_> = tracks.iter().filter(|t| t.scored).map(|t| t.role.label()).collect();
-    let message =
-        format!("no speech in {:.1} s of audio on the scored channel(s): {}", facts.duration_s, roles.join(", "));
-    Failure::new(FailureCode::AudioNoSpeech, message)
 }
 
 /// Writes audio to the file and submits segments to the model. While the model runs some segments, the next ones are
@@ -230,6 +233,9 @@ impl Sink for AnalysisSink<'_> {
     fn block(&mut self, scored: &[Vec<f32>]) -> Result<(), Failure> {
         if self.control.cancel.is_cancelled() {
             return Err(Failure::new(FailureCode::JobCancelled, "the job was stopped before it ended"));
+        }
+        if scored.is_empty() {
+            return Ok(());
         }
         self.wav.write(scored)
     }

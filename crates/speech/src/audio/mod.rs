@@ -15,6 +15,7 @@ mod errors;
 mod preprocess;
 mod recording;
 mod resample;
+mod separation;
 mod sink;
 mod source;
 mod timeline;

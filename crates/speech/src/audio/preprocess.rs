@@ -2,13 +2,15 @@
 
 use super::errors;
 use super::recording::Recording;
-use super::sink::Sink;
+use super::separation::{Comparison, Separation};
+use super::sink::{Sink, SpeechSegment};
 use super::vad::{SpeechTracks, VoiceDetector};
 use crate::framing::MIN_SAMPLES;
 use crate::settings;
 use domain::channel::Track;
 use domain::report::AudioFacts;
-use domain::{Failure, FailureCode};
+use domain::{Failure, FailureCode, Role, Warning, WarningCode};
+use std::collections::BTreeSet;
 use std::fs::File;
 
 /// What preprocessing needs besides the file.
@@ -29,6 +31,56 @@ pub struct Preprocessed {
     pub facts: AudioFacts,
     /// As returned by `layout`.
     pub tracks: Vec<Track>,
+    /// Of each track: root mean square of its loudest second, dB of full scale. `None` for digital silence, and for
+    /// tracks that are not scored.
+    pub levels: Vec<Option<f32>>,
+    /// Indices of tracks whose speech was found only after the sound was amplified.
+    pub amplified: Vec<usize>,
+    /// Pairs of tracks that hold the same sound; their role is [`Role::Mixed`].
+    pub(super) same: Vec<Comparison>,
+}
+
+impl Preprocessed {
+    /// Refuses channels that turned out to be a mix where the operator scores no mix.
+    ///
+    /// # Errors
+    /// `channels.none_scored`.
+    pub(crate) fn check_mixed(&self, score_roles: &BTreeSet<Role>) -> Result<(), Failure> {
+        let scored = |compared: &&Comparison| compared.channels.iter().any(|track| self.tracks[*track].scored);
+        match self.same.iter().find(scored) {
+            Some(compared) if !score_roles.contains(&Role::Mixed) => {
+                let what = format!("{}; `analysis.score_roles` has no mixed", self.not_separated(compared).message);
+                Err(Failure::new(FailureCode::ChannelsNoneScored, what))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What makes the result worth less.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let quiet = self.amplified.iter().map(|track| self.too_quiet(*track));
+        self.same.iter().map(|compared| self.not_separated(compared)).chain(quiet).collect()
+    }
+
+    fn not_separated(&self, compared: &Comparison) -> Warning {
+        let mut channels: Vec<u16> = compared.channels.iter().filter_map(|track| self.tracks[*track].channel).collect();
+        channels.sort_unstable();
+        let names: Vec<_> = channels.iter().map(u16::to_string).collect();
+        let message = format!(
+            "channels {} hold the same sound (correlation {:.2}): no speaker is alone on one of them, so their role is mixed",
+            names.join(" and "),
+            compared.correlation.min(1.0),
+        );
+        Warning { code: WarningCode::ChannelsNotSeparated, channels, message }
+    }
+
+    fn too_quiet(&self, track: usize) -> Warning {
+        let channel = self.tracks[track].channel;
+        let name = channel.map_or_else(|| "the mix of the channels".to_owned(), |channel| format!("channel {channel}"));
+        let level = self.levels[track].unwrap_or(f32::NEG_INFINITY);
+        let message = format!("the loudest second of {name} has {level:.0} dB of full scale: amplified to find speech");
+        Warning { code: WarningCode::AudioTooQuiet, channels: channel.into_iter().collect(), message }
+    }
 }
 
 impl Preprocess<'_> {
@@ -40,23 +92,19 @@ impl Preprocess<'_> {
     pub fn run(
         &self,
         file: File,
-        layout: impl FnOnce(u16) -> Vec<Track>,
+        layout: impl FnOnce(u16) -> Result<Vec<Track>, Failure>,
         sink: &mut dyn Sink,
     ) -> Result<Preprocessed, Failure> {
+        let again = file.try_clone().map_err(|e| errors::unreadable(&e))?;
         let mut recording = Recording::open(file, self.audio)?;
         if !recording.has_samples() {
             return Err(errors::too_short("the recording holds no samples"));
         }
         let channels = recording.channels();
-        let mut tracks = layout(channels);
+        let mut tracks = layout(channels)?;
         let scored = scored_tracks(&recording, &mut tracks, channels)?;
         let mut speech = SpeechTracks::new(&scored, self.segment, self.vad.acquire()?);
-        let mut at_16k = vec![Vec::new(); scored.len()];
-        let selections: Vec<&Track> = scored.iter().map(|n| &tracks[*n]).collect();
-        let mut samples = recording.select(&selections)?;
-        while samples.next(&mut at_16k)? {
-            speech.push(&mut at_16k, sink)?;
-        }
+        let compared = read_all(&mut recording, &tracks, &scored, &mut speech, sink)?;
         if speech.samples() < MIN_SAMPLES as u64 {
             let what = format!(
                 "the recording holds {} samples at 16 kHz; at least {MIN_SAMPLES} are needed",
@@ -64,8 +112,117 @@ impl Preprocess<'_> {
             );
             return Err(errors::too_short(what));
         }
-        speech.finish(sink)?;
-        Ok(Preprocessed { facts: recording.facts(), tracks })
+        let mut levels = vec![None; tracks.len()];
+        let mut quiet = Vec::new();
+        for (track, end) in scored.iter().zip(speech.finish(sink)?) {
+            levels[*track] = end.level_dbfs;
+            match end.gain {
+                // Amplified, crosstalk of another channel would be taken for speech of this one.
+                Some(gain) if !compared.iter().any(|other| other.is_crosstalk_on(*track)) => {
+                    quiet.push((*track, gain, end.held));
+                }
+                _ => end.held.into_iter().try_for_each(|segment| sink.segment(segment))?,
+            }
+        }
+        let same: Vec<Comparison> = compared.into_iter().filter(|compared| compared.same).collect();
+        for track in same.iter().flat_map(|compared| compared.channels) {
+            tracks[track].role = Role::Mixed;
+        }
+        let amplified = self.read_amplified(again, &tracks, quiet, sink)?;
+        Ok(Preprocessed { facts: recording.facts(), tracks, levels, amplified, same })
+    }
+
+    /// Reads quiet tracks again, and finds their speech in the amplified sound. Returns those where there was some.
+    fn read_amplified(
+        &self,
+        file: File,
+        tracks: &[Track],
+        quiet: Vec<(usize, f32, Vec<SpeechSegment>)>,
+        sink: &mut dyn Sink,
+    ) -> Result<Vec<usize>, Failure> {
+        if quiet.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (numbers, gains): (Vec<usize>, Vec<(usize, f32)>) =
+            quiet.iter().map(|(track, gain, _)| (*track, (*track, *gain))).unzip();
+        let mut segments = SegmentsOnly { sink, found: Vec::new() };
+        let mut speech = SpeechTracks::amplified(&gains, self.segment, self.vad.acquire()?);
+        let mut recording = Recording::open(file, self.audio)?;
+        read(&mut recording, tracks, &numbers, &mut speech, &mut segments)?;
+        speech.finish(&mut segments)?;
+        let SegmentsOnly { sink, found } = segments;
+        for (track, _, held) in quiet {
+            // What was found without amplification counts where amplification finds nothing.
+            if !found.contains(&track) {
+                held.into_iter().try_for_each(|segment| sink.segment(segment))?;
+            }
+        }
+        Ok(numbers.into_iter().filter(|track| found.contains(track)).collect())
+    }
+}
+
+/// Takes all samples of the scored tracks through `speech`, and compares all channels with each other.
+fn read_all(
+    recording: &mut Recording,
+    tracks: &[Track],
+    scored: &[usize],
+    speech: &mut SpeechTracks<'_>,
+    sink: &mut dyn Sink,
+) -> Result<Vec<Comparison>, Failure> {
+    let channel = |n: &usize| tracks[*n].channel.is_some_and(|number| recording.failure(number).is_none());
+    let others = (0..tracks.len()).filter(|n| !scored.contains(n)).filter(channel);
+    let all: Vec<usize> = scored.iter().copied().chain(others).collect();
+    let Some(mut separation) = Separation::of(all.len()) else {
+        return read(recording, tracks, scored, speech, sink).map(|()| Vec::new());
+    };
+    let mut at_16k = vec![Vec::new(); all.len()];
+    let selections: Vec<&Track> = all.iter().map(|n| &tracks[*n]).collect();
+    let mut samples = recording.select(&selections)?;
+    while samples.next(&mut at_16k)? {
+        separation.push(&at_16k);
+        speech.push(&mut at_16k[..scored.len()], sink)?;
+    }
+    let mut compared = separation.finish();
+    for comparison in &mut compared {
+        comparison.channels = comparison.channels.map(|number| all[number]);
+    }
+    Ok(compared)
+}
+
+/// Takes all samples of the selected tracks through `speech`.
+fn read(
+    recording: &mut Recording,
+    tracks: &[Track],
+    selected: &[usize],
+    speech: &mut SpeechTracks<'_>,
+    sink: &mut dyn Sink,
+) -> Result<(), Failure> {
+    let mut at_16k = vec![Vec::new(); selected.len()];
+    let selections: Vec<&Track> = selected.iter().map(|n| &tracks[*n]).collect();
+    let mut samples = recording.select(&selections)?;
+    while samples.next(&mut at_16k)? {
+        speech.push(&mut at_16k, sink)?;
+    }
+    Ok(())
+}
+
+/// Passes segments on, and no audio: that of the first reading is stored.
+struct SegmentsOnly<'a> {
+    sink: &'a mut dyn Sink,
+    /// Tracks that have a segment.
+    found: Vec<usize>,
+}
+
+impl Sink for SegmentsOnly<'_> {
+    fn block(&mut self, _: &[Vec<f32>]) -> Result<(), Failure> {
+        self.sink.block(&[])
+    }
+
+    fn segment(&mut self, segment: SpeechSegment) -> Result<(), Failure> {
+        if !self.found.contains(&segment.track) {
+            self.found.push(segment.track);
+        }
+        self.sink.segment(segment)
     }
 }
 

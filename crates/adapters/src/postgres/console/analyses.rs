@@ -27,14 +27,16 @@ pub struct AnalysisRow {
     pub called_at: DateTime<Utc>,
     /// State.
     pub status: Status,
-    /// Likeliest emotion; `None` until done.
+    /// Likeliest emotion; `None` until done, and without speech.
     pub emotion: Option<Emotion>,
     /// Its probability.
     pub confidence: Option<f32>,
-    /// All nine; `None` until done.
+    /// All nine; `None` until done, and without speech.
     pub scores: Option<Scores>,
     /// Seconds of speech on the scored channels.
     pub speech_s: Option<f64>,
+    /// Codes of what makes the result worth less.
+    pub warnings: Vec<String>,
     /// Why it failed, or was last retried.
     pub failure: Option<Failure>,
     /// Model asked for.
@@ -123,6 +125,7 @@ impl FromRow<'_, PgRow> for AnalysisRow {
             confidence: row.try_get("confidence")?,
             scores: scores(row)?,
             speech_s: row.try_get("speech_s")?,
+            warnings: row.try_get("warnings")?,
             failure: if failed { Some(stored_failure(row)?) } else { None },
             model_name: row.try_get("model_name")?,
             model_version: row.try_get("model_version")?,

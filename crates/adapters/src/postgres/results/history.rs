@@ -105,6 +105,7 @@ fn add(timelines: &mut HashMap<Uuid, Vec<ChannelReport>>, row: &PgRow) -> Result
             channel,
             role: Role::from_label(&role).ok_or_else(|| unreadable("role"))?,
             scored: row.try_get("scored")?,
+            level_dbfs: row.try_get("level_dbfs")?,
             speech_s: f64::from(row.try_get::<f32, _>("speech_s")?),
             scores: None,
             segments: Vec::new(),

@@ -23,10 +23,12 @@ pub struct ResultRow {
     pub status: Status,
     /// Why it failed, or why it was last retried.
     pub failure: Option<Failure>,
-    /// Likeliest emotion; `None` until done.
+    /// Likeliest emotion; `None` until done, and without speech.
     pub emotion: Option<Emotion>,
     /// Its probability.
     pub confidence: Option<f32>,
+    /// Codes of what makes the result worth less.
+    pub warnings: Vec<String>,
     /// Length of the recording in seconds; `None` until analysed.
     pub duration_s: Option<f64>,
     /// One per channel, by number; empty until done.
@@ -90,6 +92,7 @@ impl FromRow<'_, PgRow> for ResultRow {
             failure: if failed { Some(stored_failure(row)?) } else { None },
             emotion: row.try_get::<Option<String>, _>("emotion")?.and_then(|e| Emotion::from_label(&e)),
             confidence: row.try_get("confidence")?,
+            warnings: row.try_get("warnings")?,
             duration_s: row.try_get("duration_s")?,
             channels: channels(row)?,
         })

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::alert::RuleMatch;
 use domain::report::Artifacts;
-use domain::{Failure, Job, JobId, Report};
+use domain::{Emotion, Failure, Job, JobId, Report};
 use serde_json::json;
 use sqlx::PgConnection;
 
@@ -122,9 +122,9 @@ async fn write_analysis(
         .bind(i64::try_from(audio.bytes).unwrap_or(i64::MAX))
         .bind(text::clean(worker, 200))
         .bind(report.timestamp)
-        .bind(report.emotion.label())
+        .bind(report.emotion.map(Emotion::label))
         .bind(report.confidence)
-        .bind(report.scores.as_array().as_slice())
+        .bind(report.scores.as_ref().map(|scores| scores.as_array().as_slice()))
         .bind(speech_s)
         .bind(text::clean(&report.model.name, 200))
         .bind(text::clean(&report.model.version, 200))
@@ -135,6 +135,7 @@ async fn write_analysis(
         .bind(&artifacts.audio_key)
         .bind(&artifacts.embedding_key)
         .bind(embedding)
+        .bind(report.warnings.iter().map(|warning| warning.code.label()).collect::<Vec<_>>())
         .fetch_optional(connection)
         .await
 }

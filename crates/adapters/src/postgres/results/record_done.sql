@@ -11,7 +11,7 @@ UPDATE analyses a
        score_angry = $13[1], score_disgusted = $13[2], score_fearful = $13[3], score_happy = $13[4],
        score_neutral = $13[5], score_other = $13[6], score_sad = $13[7],
        score_surprised = $13[8], score_unknown = $13[9],
-       speech_s = $14, model_name = $15, model_version = $16, model_sha256 = $17, timings = $18, artifact_bucket = $19,
+       speech_s = $14, warnings = $24, model_name = $15, model_version = $16, model_sha256 = $17, timings = $18, artifact_bucket = $19,
        result_key = $20, audio_key = $21, embedding_key = $22, embedding = $23
   FROM recording
  WHERE a.job_id = $1 AND a.recording_id = recording.id

@@ -85,6 +85,7 @@ pub(super) struct ChannelColumns {
     scored: Vec<bool>,
     role: Vec<&'static str>,
     speech_s: Vec<f32>,
+    level_dbfs: Vec<Option<f32>>,
     emotion: Vec<Option<&'static str>>,
     /// Shape `[rows * 9]`; `None` for channels without scores.
     scores: Vec<Option<f32>>,
@@ -98,6 +99,7 @@ impl ChannelColumns {
             columns.scored.push(channel.scored);
             columns.role.push(channel.role.label());
             columns.speech_s.push(channel.speech_s as f32);
+            columns.level_dbfs.push(channel.level_dbfs);
             columns.emotion.push(channel.scores.map(|s| s.top().0.label()));
             match channel.scores {
                 Some(scores) => columns.scores.extend(scores.as_array().map(Some)),
@@ -124,7 +126,8 @@ impl ChannelColumns {
             .bind(self.role)
             .bind(self.speech_s)
             .bind(self.emotion)
-            .bind(self.scores);
+            .bind(self.scores)
+            .bind(self.level_dbfs);
         query.execute(connection).await.map(drop)
     }
 }

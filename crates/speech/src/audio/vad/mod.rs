@@ -1,5 +1,6 @@
 //! Voice activity detection on each track, and cutting speech into segments.
 
+mod level;
 mod second_pass;
 mod segmenter;
 mod silero;

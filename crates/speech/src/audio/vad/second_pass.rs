@@ -15,6 +15,8 @@ const HANGOVER_CHUNKS: u32 = 8;
 /// Voice activity of one track.
 pub(super) struct TrackVad {
     threshold: f32,
+    /// Factor by which the sound was amplified.
+    gain: f32,
     /// Root mean square above which sound is loud.
     loud_rms: f32,
     normal_speed: VadState,
@@ -28,9 +30,11 @@ pub(super) struct TrackVad {
 }
 
 impl TrackVad {
-    pub(super) fn new(settings: &settings::Segment) -> Self {
+    /// `gain`: the sound is amplified by this factor before; whether it is loud is decided by what it was.
+    pub(super) fn new(settings: &settings::Segment, gain: f32) -> Self {
         Self {
             threshold: settings.vad_threshold,
+            gain,
             loud_rms: 10f32.powf(settings.scream_dbfs / 20.0),
             normal_speed: VadState::new(),
             half_speed: VadState::new(),
@@ -75,7 +79,8 @@ impl TrackVad {
         let mut slowed = Vec::new();
         for (chunk, probability) in chunks.iter().zip(probabilities) {
             let rms = (chunk.iter().map(|s| s * s).sum::<f32>() / CHUNK as f32).sqrt();
-            self.chunks_since_loud = if rms > self.loud_rms { 0 } else { self.chunks_since_loud.saturating_add(1) };
+            self.chunks_since_loud =
+                if rms > self.loud_rms * self.gain { 0 } else { self.chunks_since_loud.saturating_add(1) };
             if *probability >= self.threshold {
                 passes.push(Pass::Speech);
             } else if self.chunks_since_loud > HANGOVER_CHUNKS {
@@ -165,7 +170,7 @@ mod tests {
         let mut session = detector.acquire().expect("a session");
         let chunks = loud_sounds();
         let mut in_blocks_of = |size: usize| -> Vec<f32> {
-            let mut vad = TrackVad::new(&settings.segment);
+            let mut vad = TrackVad::new(&settings.segment, 1.0);
             chunks.chunks(size).flat_map(|block| vad.probabilities(&mut session, block).expect("predicted")).collect()
         };
         let (single, blocks) = (in_blocks_of(1), in_blocks_of(32));

@@ -1,44 +1,68 @@
 //! Voice activity and segmentation of all scored tracks: samples at 16 kHz in, segments of speech out.
 
+use super::level::{self, LevelMeter};
 use super::second_pass::TrackVad;
 use super::segmenter::{SegmentSamples, Segmenter};
 use super::silero::{CHUNK, PooledSession};
 use crate::audio::sink::{Sink, SpeechSegment};
+use crate::framing::SAMPLE_RATE;
 use crate::settings;
 use domain::Failure;
 
 /// Chunks of one run of the voice activity network, one second. One chunk a run would take four times as long.
 const BLOCK: usize = 32;
 
+/// Seconds of speech of a quiet track that wait for the track's end. A quiet track with more is understood well enough.
+const MAX_HELD_S: u64 = 120;
+
 /// All scored tracks.
 pub(in crate::audio) struct SpeechTracks<'a> {
     vad: PooledSession<'a>,
     tracks: Vec<SpeechTrack>,
-    segments: Vec<SegmentSamples>,
     samples: u64,
+}
+
+/// How a track ended.
+pub(in crate::audio) struct TrackEnd {
+    /// Root mean square of the loudest second, dB of full scale; `None`: digital silence.
+    pub(in crate::audio) level_dbfs: Option<f32>,
+    /// The track is quiet: amplified by this factor, more of its speech may be found.
+    pub(in crate::audio) gain: Option<f32>,
+    /// What was found of a quiet track's speech.
+    pub(in crate::audio) held: Vec<SpeechSegment>,
 }
 
 /// One track.
 struct SpeechTrack {
     track: usize,
     vad: TrackVad,
+    gain: f32,
     segmenter: Segmenter,
+    segments: Vec<SegmentSamples>,
     /// Samples of an incomplete block.
     rest: Vec<f32>,
     /// Number of the next segment.
     index: u32,
+    level: LevelMeter,
+    quiet_dbfs: f32,
+    /// Segments of a track that is quiet so far: delivered once it is not.
+    held: Vec<SpeechSegment>,
 }
 
 impl<'a> SpeechTracks<'a> {
     pub(in crate::audio) fn new(scored: &[usize], settings: &settings::Segment, vad: PooledSession<'a>) -> Self {
-        let speech_track = |track: &usize| SpeechTrack {
-            track: *track,
-            vad: TrackVad::new(settings),
-            segmenter: Segmenter::new(settings),
-            rest: Vec::new(),
-            index: 0,
-        };
-        Self { vad, tracks: scored.iter().map(speech_track).collect(), segments: Vec::new(), samples: 0 }
+        let speech_track = |track: &usize| SpeechTrack::new(*track, settings, 1.0, settings.quiet_dbfs);
+        Self { vad, tracks: scored.iter().map(speech_track).collect(), samples: 0 }
+    }
+
+    /// Tracks that were found to be quiet, each with the factor by which it is amplified for voice activity detection.
+    pub(in crate::audio) fn amplified(
+        quiet: &[(usize, f32)],
+        settings: &settings::Segment,
+        vad: PooledSession<'a>,
+    ) -> Self {
+        let speech_track = |(track, gain): &(usize, f32)| SpeechTrack::new(*track, settings, *gain, f32::NEG_INFINITY);
+        Self { vad, tracks: quiet.iter().map(speech_track).collect(), samples: 0 }
     }
 
     /// Delivers the next samples and the segments that they complete; leaves `at_16k` empty.
@@ -52,10 +76,11 @@ impl<'a> SpeechTracks<'a> {
         at_16k.iter_mut().flatten().for_each(|s| *s = s.clamp(-1.0, 1.0));
         sink.block(at_16k)?;
         for (track, samples) in self.tracks.iter_mut().zip(at_16k) {
+            track.level.push(samples);
             track.rest.append(samples);
             while track.rest.len() >= BLOCK * CHUNK {
-                track.detect(&mut self.vad, BLOCK, &mut self.segments)?;
-                track.deliver(&mut self.segments, sink)?;
+                track.detect(&mut self.vad, BLOCK)?;
+                track.deliver(sink)?;
             }
         }
         Ok(())
@@ -66,47 +91,71 @@ impl<'a> SpeechTracks<'a> {
         self.samples
     }
 
-    /// Delivers the last segments.
-    pub(in crate::audio) fn finish(mut self, sink: &mut dyn Sink) -> Result<(), Failure> {
+    /// Delivers the last segments, and tells how each track ended.
+    pub(in crate::audio) fn finish(mut self, sink: &mut dyn Sink) -> Result<Vec<TrackEnd>, Failure> {
         for track in &mut self.tracks {
-            track.detect(&mut self.vad, track.rest.len() / CHUNK, &mut self.segments)?;
+            track.detect(&mut self.vad, track.rest.len() / CHUNK)?;
             if !track.rest.is_empty() {
                 let mut chunk = [0.0; CHUNK];
                 chunk[..track.rest.len()].copy_from_slice(&track.rest);
-                let probability = track.vad.probabilities(&mut self.vad, &[chunk])?[0];
-                track.segmenter.push(probability, &track.rest, &mut self.segments);
+                let probability = track.vad.probabilities(&mut self.vad, &[chunk.map(|s| s * track.gain)])?[0];
+                track.segmenter.push(probability, &track.rest, &mut track.segments);
             }
-            track.segmenter.finish(&mut self.segments);
-            track.deliver(&mut self.segments, sink)?;
+            track.segmenter.finish(&mut track.segments);
+            track.deliver(sink)?;
         }
-        Ok(())
+        let end = |track: SpeechTrack| {
+            let level_dbfs = track.level.dbfs();
+            TrackEnd { level_dbfs, gain: level::gain(level_dbfs, track.quiet_dbfs), held: track.held }
+        };
+        Ok(self.tracks.into_iter().map(end).collect())
     }
 }
 
 impl SpeechTrack {
-    /// Takes the first `chunks` chunks of `rest` through voice activity detection and segmentation.
-    fn detect(
-        &mut self,
-        vad: &mut PooledSession<'_>,
-        chunks: usize,
-        segments: &mut Vec<SegmentSamples>,
-    ) -> Result<(), Failure> {
+    fn new(track: usize, settings: &settings::Segment, gain: f32, quiet_dbfs: f32) -> Self {
+        Self {
+            track,
+            vad: TrackVad::new(settings, gain),
+            gain,
+            segmenter: Segmenter::new(settings),
+            segments: Vec::new(),
+            rest: Vec::new(),
+            index: 0,
+            level: LevelMeter::default(),
+            quiet_dbfs,
+            held: Vec::new(),
+        }
+    }
+
+    /// Takes the first `chunks` chunks of `rest` through voice activity detection and segmentation. Only the former
+    /// gets the amplified sound.
+    fn detect(&mut self, vad: &mut PooledSession<'_>, chunks: usize) -> Result<(), Failure> {
         let samples = &self.rest[..chunks * CHUNK];
         let block = samples.as_chunks().0;
-        for (probability, chunk) in self.vad.probabilities(vad, block)?.into_iter().zip(block) {
-            self.segmenter.push(probability, chunk, segments);
+        let amplified: Vec<_> = block.iter().map(|chunk| chunk.map(|s| (s * self.gain).clamp(-1.0, 1.0))).collect();
+        for (probability, chunk) in self.vad.probabilities(vad, &amplified)?.into_iter().zip(block) {
+            self.segmenter.push(probability, chunk, &mut self.segments);
         }
         self.rest.drain(..chunks * CHUNK);
         Ok(())
     }
 
-    fn deliver(&mut self, segments: &mut Vec<SegmentSamples>, sink: &mut dyn Sink) -> Result<(), Failure> {
-        for SegmentSamples { start, samples } in segments.drain(..) {
+    /// Delivers what is complete, unless the track is quiet so far.
+    fn deliver(&mut self, sink: &mut dyn Sink) -> Result<(), Failure> {
+        for SegmentSamples { start, samples } in self.segments.drain(..) {
             let end = start + samples.len() as u64;
             let index = self.index;
             self.index += 1;
-            sink.segment(SpeechSegment { track: self.track, index, start_sample: start, end_sample: end, samples })?;
+            self.held.push(SpeechSegment { track: self.track, index, start_sample: start, end_sample: end, samples });
         }
-        Ok(())
+        let held: u64 = self.held.iter().map(|segment| segment.samples.len() as u64).sum();
+        if held > MAX_HELD_S * u64::from(SAMPLE_RATE) {
+            self.quiet_dbfs = f32::NEG_INFINITY;
+        }
+        if level::gain(self.level.dbfs(), self.quiet_dbfs).is_some() {
+            return Ok(());
+        }
+        self.held.drain(..).try_for_each(|segment| sink.segment(segment))
     }
 }
