@@ -76,6 +76,8 @@ CREATE TABLE analyses (
     batch_id        uuid REFERENCES batches ON DELETE SET NULL,
     called_at       timestamptz NOT NULL,
     status          text NOT NULL DEFAULT 'queued',
+    repeat          text,
+    state           text GENERATED ALWAYS AS (coalesce(repeat, status)) STORED,
     emotion         emotion,
     confidence      real,
     score_angry     real,
@@ -91,10 +93,17 @@ CREATE TABLE analyses (
     warnings        text[] NOT NULL DEFAULT '{}',
     failure_code    text,
     failure_message text,
+    set_aside       boolean NOT NULL DEFAULT false,
+    repeat_failure_code    text,
+    repeat_failure_message text,
     model_name      text NOT NULL,
     model_version   text,
     model_sha256    text,
     options         jsonb NOT NULL DEFAULT '{}',
+    lane            text NOT NULL DEFAULT 'bulk',
+    max_seconds     integer,
+    run             integer NOT NULL DEFAULT 0,
+    attempt         uuid,
     attempts        integer NOT NULL DEFAULT 0,
     unfinished      integer NOT NULL DEFAULT 0,
     retries         integer NOT NULL DEFAULT 0,
@@ -109,7 +118,10 @@ CREATE TABLE analyses (
     audio_key       text,
     embedding_key   text,
     embedding       real[],
-    CONSTRAINT analyses_status CHECK (status IN ('queued', 'running', 'retrying', 'done', 'failed')),
+    CONSTRAINT analyses_status CHECK (
+        status IN ('queued', 'running', 'retrying', 'done', 'failed', 'deleting')
+    ),
+    CONSTRAINT analyses_repeat CHECK (repeat IS NULL OR (status = 'done' AND repeat IN ('queued', 'running', 'retrying'))),
     CONSTRAINT analyses_done_has_scores CHECK (
         status <> 'done' OR (finished_at IS NOT NULL AND (emotion IS NULL) = (score_angry IS NULL)
                              AND (emotion IS NOT NULL OR speech_s = 0))
@@ -129,7 +141,12 @@ COMMENT ON COLUMN analyses.called_at IS
     'When the call began: recordings.started_at where that is plausible, else the ingestion (recordings.created_at). '
     'Retention, days and months go by it. Kept the same by a trigger on recordings.';
 COMMENT ON COLUMN analyses.status IS
-    'queued, running, retrying (a transient failure; tried again later), done, failed (see failure_code).';
+    'queued, running, retrying (a transient failure; tried again later), done, failed (see failure_code), '
+    'deleting (claimed by `producer prune`: its objects go first, then the row).';
+COMMENT ON COLUMN analyses.repeat IS
+    'queued, running or retrying while a job that is done is analysed again (`enqueue --force`): its result stays until '
+    'the new one is recorded. NULL otherwise.';
+COMMENT ON COLUMN analyses.state IS 'Where the job stands: repeat while there is a repetition under way, else status.';
 COMMENT ON COLUMN analyses.emotion IS
     'Likeliest emotion over all scored speech. NULL until done, like the scores, and for calls without speech.';
 COMMENT ON COLUMN analyses.confidence IS 'Probability of that emotion, 0 to 1.';
@@ -141,8 +158,20 @@ COMMENT ON COLUMN analyses.warnings IS
     'Codes of what makes the result worth less, like channels.not_separated; result.json has the sentences.';
 COMMENT ON COLUMN analyses.failure_code IS
     'Stable code, like audio.unsupported_codec, of a failed job or of the latest transient failure. NULL once done.';
+COMMENT ON COLUMN analyses.set_aside IS
+    'The failure is that of a message that was set aside before any attempt: refused, dead-lettered by RabbitMQ, or dropped. '
+    'A good message of the job begins it all the same.';
+COMMENT ON COLUMN analyses.repeat_failure_code IS
+    'Code of a repetition that failed, or of its latest transient failure: the result beside it is the earlier one.';
 COMMENT ON COLUMN analyses.options IS
     '{"channels": ..., "granularity": "utterance" or "frame", "embedding": true or false}, as the job asked.';
+COMMENT ON COLUMN analyses.lane IS 'bulk or interactive: where the message was published, and is published again when it is lost.';
+COMMENT ON COLUMN analyses.max_seconds IS 'Longest recording that the sender wants analysed, seconds; NULL: the worker''s own limit.';
+COMMENT ON COLUMN analyses.run IS
+    'How often a result was asked for again. Each run has artifact keys of its own: 0 the folder of the job, others a '
+    'folder in it.';
+COMMENT ON COLUMN analyses.attempt IS
+    'Token of the attempt that began last: only it may write the row. NULL once the job is asked for again.';
 COMMENT ON COLUMN analyses.attempts IS 'How often a worker has begun the job.';
 COMMENT ON COLUMN analyses.unfinished IS
     'Attempts begun since one last ended. Above worker.max_attempts_unfinished the job is taken to be what kills '
@@ -179,3 +208,15 @@ REVOKE ALL ON FUNCTION called_at_follows_recording() FROM PUBLIC;
 CREATE TRIGGER called_at_follows_recording AFTER UPDATE ON recordings FOR EACH ROW
     WHEN ((OLD.started_at, OLD.created_at) IS DISTINCT FROM (NEW.started_at, NEW.created_at))
     EXECUTE FUNCTION called_at_follows_recording();
+
+-- Deleted on purpose, so that a late message, a replay or the next enqueue of the same bucket brings nothing back.
+CREATE TABLE forgotten (
+    id         uuid PRIMARY KEY,
+    run        integer NOT NULL DEFAULT 0,
+    deleted_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE forgotten IS
+    'Jobs and recordings that were deleted, by their ids alone, which are hashes. They end as job.deleted unless they are '
+    'enqueued with --force.';
+COMMENT ON COLUMN forgotten.id IS 'A job_id, or the id of a recording: another job of the same version is forgotten as well.';
+COMMENT ON COLUMN forgotten.run IS 'Run of the job when it was deleted: artifacts of this and earlier runs are leftovers.';

@@ -95,16 +95,16 @@ SELECT b.id, b.name, b.source, b.created_at, p.total, p.queued, p.running, p.ret
   FROM batches b
  CROSS JOIN LATERAL (
        SELECT count(*) AS total,
-              count(*) FILTER (WHERE a.status = 'queued') AS queued,
-              count(*) FILTER (WHERE a.status = 'running') AS running,
-              count(*) FILTER (WHERE a.status = 'retrying') AS retrying,
-              count(*) FILTER (WHERE a.status = 'done') AS done,
-              count(*) FILTER (WHERE a.status = 'failed') AS failed,
-              count(*) FILTER (WHERE a.status IN ('done', 'failed')
+              count(*) FILTER (WHERE a.state = 'queued') AS queued,
+              count(*) FILTER (WHERE a.state = 'running') AS running,
+              count(*) FILTER (WHERE a.state = 'retrying') AS retrying,
+              count(*) FILTER (WHERE a.state = 'done') AS done,
+              count(*) FILTER (WHERE a.state = 'failed') AS failed,
+              count(*) FILTER (WHERE a.state IN ('done', 'failed')
                                  AND a.finished_at > now() - interval '5 minutes') AS recent,
               min(a.started_at) AS first_started_at,
-              max(a.finished_at) FILTER (WHERE a.status IN ('done', 'failed')) AS last_finished_at
-         FROM analyses a WHERE a.batch_id = b.id) p;
+              max(a.finished_at) FILTER (WHERE a.state IN ('done', 'failed')) AS last_finished_at
+         FROM analyses a WHERE a.batch_id = b.id AND a.state <> 'deleting') p;
 COMMENT ON VIEW batch_progress IS 'Progress of each batch. Ask for one name, or the newest.';
 COMMENT ON COLUMN batch_progress.per_minute IS 'Ended in the last five minutes, per minute.';
 COMMENT ON COLUMN batch_progress.time_left IS 'At that rate; NULL when nothing ended in the last five minutes.';

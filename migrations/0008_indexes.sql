@@ -10,11 +10,13 @@ CREATE INDEX analyses_by_recording ON analyses (recording_id);
 CREATE INDEX channels_by_recording ON channels (recording_id);
 
 -- Progress of a batch, polled while it runs; retention, by age; the few failed jobs of many.
-CREATE INDEX analyses_by_batch ON analyses (batch_id, status) INCLUDE (submitted_at, started_at, finished_at);
+CREATE INDEX analyses_by_batch ON analyses (batch_id, state) INCLUDE (submitted_at, started_at, finished_at);
+CREATE INDEX analyses_silent ON analyses (published_at) WHERE state IN ('queued', 'running', 'retrying');
+COMMENT ON INDEX analyses_silent IS 'Jobs that have not ended, of which few may be lost: for `producer reconcile`.';
 CREATE INDEX analyses_by_time ON analyses (called_at);
 CREATE INDEX analyses_failed ON analyses (finished_at) INCLUDE (failure_code, recording_id) WHERE status = 'failed';
 -- The few open jobs of many: a fleet that changes its model waits until there are none for the old one.
-CREATE INDEX analyses_open ON analyses (model_name) WHERE status IN ('queued', 'running', 'retrying');
+CREATE INDEX analyses_open ON analyses (model_name) WHERE state IN ('queued', 'running', 'retrying');
 CREATE INDEX analyses_models ON analyses (job_id) INCLUDE (model_name, model_version);
 COMMENT ON INDEX analyses_models IS
     'The model of an analysis without its wide row: for model_disagreements and model_vs_reviewer.';

@@ -24,7 +24,7 @@ CREATE TABLE pruned_recordings (
 );
 COMMENT ON TABLE pruned_recordings IS
     'Recordings whose rows were deleted by retention or on request. `producer watch` leaves them out; `producer enqueue` '
-    'takes them when they are named again.';
+    'takes them with --force.';
 COMMENT ON COLUMN pruned_recordings.id IS 'The id that the recording had: a hash of bucket, key and etag, and nothing else of it.';
 
 CREATE FUNCTION recordings_remember_pruned() RETURNS trigger LANGUAGE plpgsql AS $$

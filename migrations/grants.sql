@@ -31,6 +31,9 @@ GRANT INSERT, UPDATE, DELETE ON segments, channels TO emofleet_worker;
 GRANT INSERT ON alerts, outbox TO emofleet_worker;
 GRANT EXECUTE ON FUNCTION segments_month(timestamptz) TO emofleet_worker;
 
+-- Whoever registers a job looks whether it was deleted, and may be asked to analyse it all the same.
+GRANT INSERT, UPDATE, DELETE ON forgotten TO emofleet_worker, emofleet_producer, emofleet_console;
+
 -- Producers register jobs, import reviews and prune. `producer migrate` needs the owner's rights instead.
 GRANT INSERT, UPDATE, DELETE ON batches, recordings, analyses, reviews TO emofleet_producer;
 GRANT UPDATE, DELETE ON channels TO emofleet_producer;
@@ -40,7 +43,8 @@ GRANT EXECUTE ON FUNCTION segments_month(timestamptz), segments_drop_empty_month
 GRANT INSERT, UPDATE, DELETE ON watches TO emofleet_producer;
 GRANT INSERT ON pruned_recordings TO emofleet_producer;
 
--- Dispatchers (`dispatcher run`) send what is owed, and close what has gone quiet.
+-- Dispatchers (`dispatcher run`) send what is owed, close what has gone quiet, and publish lost jobs again.
+GRANT UPDATE ON analyses TO emofleet_dispatcher;
 GRANT INSERT, UPDATE ON outbox TO emofleet_dispatcher;
 GRANT UPDATE ON alerts TO emofleet_dispatcher;
 GRANT INSERT, UPDATE, DELETE ON destinations, destination_sends TO emofleet_dispatcher;

@@ -2,6 +2,7 @@
 
 use adapters::amqp::Publisher;
 use adapters::postgres::Database;
+use adapters::reconcile::{Reconciled, Reconciler};
 use adapters::retry::{RetryPolicy, retry_while};
 use adapters::webhook::Webhook;
 use domain::alert::{AMQP, Rulebook};
@@ -61,6 +62,7 @@ impl Dispatcher {
         let mut tasks = JoinSet::new();
         tasks.spawn(listen(database.clone(), wake, stop.clone()));
         tasks.spawn(resolve(database.clone(), rulebook, stop.clone()));
+        tasks.spawn(reconcile(database.clone(), self.settings.clone(), stop.clone()));
         let (exchange, webhooks) = self.delivery_tasks();
         tasks.spawn(exchange.run(woken.clone(), stop.clone()));
         for task in webhooks {
@@ -162,6 +164,35 @@ async fn listen(database: Database, wake: watch::Sender<()>, stop: CancellationT
         () = listening => {}
         () = stop.cancelled() => {}
     }
+}
+
+/// Compares open jobs with the queues every `dispatcher.reconcile_s`.
+async fn reconcile(database: Database, settings: Settings, stop: CancellationToken) {
+    let (every, silent_for) = (settings.dispatcher.reconcile_s, settings.dispatcher.reconcile_after_s);
+    if every == 0 {
+        return;
+    }
+    // A connection of its own: alerts don't wait for it.
+    let publisher = Publisher::new(&settings.amqp);
+    let reconciler = Reconciler::new(database, publisher.clone(), &settings.amqp, settings.worker.job_timeout());
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(every)) => {}
+            () = stop.cancelled() => break,
+        }
+        let comparison = tokio::select! {
+            comparison = reconciler.run(Duration::from_secs(silent_for)) => comparison,
+            () = stop.cancelled() => break,
+        };
+        match comparison {
+            Ok(Reconciled { set_aside: 0, published: 0, unreadable: 0, .. }) => {}
+            Ok(Reconciled { set_aside, published, unreadable, .. }) => {
+                tracing::info!(set_aside, published, unreadable, "compared open jobs with the queues");
+            }
+            Err(failure) => tracing::warn!(%failure, "open jobs can't be compared with the queues; trying again later"),
+        }
+    }
+    publisher.close().await;
 }
 
 /// Resolves groups that had no alert for their rule's `resolve_after`.

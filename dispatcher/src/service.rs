@@ -40,6 +40,7 @@ pub async fn serve(
         store: None,
         links: Vec::new(),
         publisher: Some(dispatcher.publisher.clone()),
+        trouble: None,
     });
     dispatcher.run(stop).await
 }

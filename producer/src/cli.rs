@@ -31,6 +31,7 @@ Examples:
   producer watch s3://calls/incoming/                   analyse recordings as they arrive
   producer status                                       batches, progress and queues
   producer results --failed                             what failed in the latest batch, and why
+  producer reconcile                                    publish jobs again whose messages are gone
   producer dlq replay --code store.unreachable --yes    retry these dead letters
   producer prune --older-than 90d --dry-run             what retention would delete
 
@@ -64,6 +65,12 @@ pub enum Command {
     Status(StatusArgs),
     /// Show results: predicted emotions, or failures
     Results(ResultsArgs),
+    /// Compare open jobs with the queues: publish lost ones again
+    ///
+    /// An open job whose message is in no queue, after a queue was deleted or purged or the broker's disk replaced, is
+    /// published again; one whose message was set aside fails with its reason. The dispatcher does the same now and then.
+    /// Safe to repeat: a job that is delivered twice is done once.
+    Reconcile(ReconcileArgs),
     /// Show, replay or drop dead letters
     #[command(subcommand)]
     Dlq(DlqCommand),
@@ -162,7 +169,7 @@ pub struct EnqueueArgs {
     /// Only show what would be enqueued
     #[arg(long)]
     pub dry_run: bool,
-    /// Analyse again what is done or failed already
+    /// Analyse again what is done or failed already; a result stays until the new one is recorded
     #[arg(long)]
     pub force: bool,
     /// Then wait until the batch has ended
@@ -262,6 +269,14 @@ pub struct ResultsArgs {
     pub format: Format,
 }
 
+/// Arguments of `reconcile`.
+#[derive(Debug, Clone, Args)]
+pub struct ReconcileArgs {
+    /// Only jobs without news for this long, like 0s, 30m or 2h; by default `dispatcher.reconcile_after_s`
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub silent_for: Option<Duration>,
+}
+
 /// Commands on dead letters.
 #[derive(Debug, Clone, Subcommand)]
 pub enum DlqCommand {
@@ -281,7 +296,7 @@ pub enum DlqCommand {
     },
     /// Send dead letters back to their queue. Safe to repeat
     Replay(ChoiceArgs),
-    /// Delete dead letters. The database keeps the failed rows
+    /// Delete dead letters. The database keeps the failed rows; a job that is still open fails with the letter's reason
     Drop(ChoiceArgs),
 }
 

@@ -55,7 +55,7 @@ pub async fn run(
         DlqCommand::Drop(choice) => {
             let filter = choice.resolve(Utc::now())?;
             if agreed(choice, &dead, &filter, "delete", policy).await? {
-                let gone = retry_while(policy, RABBITMQ, || dead.discard(&filter)).await?;
+                let gone = discard(settings, &dead, &filter, policy).await?;
                 let _ = writeln!(out, "{gone} dead letters deleted");
             }
         }
@@ -86,6 +86,23 @@ pub async fn replay(
     Ok(sent)
 }
 
+/// Deletes dead letters. A job that is still open when its letter goes fails with the letter's reason: nothing else would
+/// end it.
+async fn discard(
+    settings: &Settings,
+    dead: &DeadLetters,
+    filter: &Filter,
+    policy: RetryPolicy,
+) -> Result<usize, ProducerError> {
+    let database = services::database(settings, policy).await?;
+    let record = async |letter: &DeadLetter| {
+        let Some(job) = letter.row() else { return Ok(()) };
+        let failure = letter.failure();
+        retry_while(policy, POSTGRES, || database.set_aside(job, &failure, "dlq drop")).await.map(drop)
+    };
+    Ok(dead.discard_after(filter, record).await?)
+}
+
 impl FilterArgs {
     fn resolve(&self, now: DateTime<Utc>) -> Result<Filter, ProducerError> {
         if let Some(code) = self.code.as_deref().filter(|c| FailureCode::from_code(c).is_none()) {
@@ -100,6 +117,7 @@ impl FilterArgs {
         Ok(Filter {
             id: self.id.clone(),
             jobs: None,
+            call: None,
             code: self.code.clone(),
             batch,
             before: ago(self.older_than),

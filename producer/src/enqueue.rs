@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::batch_name::impersonal;
 use crate::cli::EnqueueArgs;
-use crate::enqueuer::{Counts, Enqueuer, JobOptions};
+use crate::enqueuer::{Counts, Enqueuer, JobOptions, LeftOut};
 use crate::error::ProducerError;
 use crate::manifest::Manifest;
 use crate::meter::Meter;
@@ -34,6 +35,8 @@ pub struct Summary {
     pub uploaded: u64,
     /// Registered and confirmed before.
     pub known: u64,
+    /// Deleted before, and therefore left alone.
+    pub forgotten: u64,
     /// Published and confirmed now.
     pub enqueued: u64,
     /// Lines of the manifest about a recording that another line names, too.
@@ -112,6 +115,7 @@ pub async fn enqueue(
             },
             policy,
             counts: counts.clone(),
+            left_out: LeftOut { skips: skips.clone(), meter: meter.clone() },
         };
         enqueuer.run(&batch, args.force, recordings, &meter).await?;
         enqueuer.publisher.close().await;
@@ -125,6 +129,7 @@ pub async fn enqueue(
         not_audio: of(&skips.not_audio),
         uploaded: of(&skips.uploaded),
         known: of(&counts.known),
+        forgotten: of(&counts.forgotten),
         enqueued: of(&counts.enqueued),
         repeated_lines: of(&skips.repeated),
         skipped_lines: of(&skips.lines),
@@ -152,10 +157,10 @@ async fn checked(mut manifest: Manifest, args: &EnqueueArgs, meter: &Meter) -> R
     Ok(manifest)
 }
 
-/// By default a batch has the name of its source, like `calls/2026/11`, or of the manifest.
+/// By default a batch has the name of its source, like `calls/2026/11`, or of the manifest; without a personal part.
 fn batch_name(settings: &Settings, args: &EnqueueArgs, sources: &[Source]) -> String {
     if let Some(stem) = args.manifest.as_ref().and_then(|m| m.file_stem()) {
-        return stem.to_string_lossy().into_owned();
+        return impersonal(&stem.to_string_lossy());
     }
     let place = |source: &Source| match source {
         Source::Prefix { bucket, prefix } => format!("{bucket}/{prefix}"),
@@ -164,12 +169,12 @@ fn batch_name(settings: &Settings, args: &EnqueueArgs, sources: &[Source]) -> St
             format!("{}/{prefix}", settings.s3.bucket)
         }
     };
-    sources.iter().map(|s| place(s).trim_end_matches('/').to_owned()).collect::<Vec<_>>().join(" + ")
+    sources.iter().map(|s| impersonal(place(s).trim_end_matches('/'))).collect::<Vec<_>>().join(" + ")
 }
 
 fn described(args: &EnqueueArgs) -> String {
-    let mut parts = args.sources.clone();
-    parts.extend(args.manifest.as_ref().map(|m| format!("manifest {}", m.display())));
+    let mut parts: Vec<String> = args.sources.iter().map(|source| impersonal(source)).collect();
+    parts.extend(args.manifest.as_ref().map(|m| format!("manifest {}", impersonal(&m.display().to_string()))));
     parts.join(" ")
 }
 

@@ -1,7 +1,7 @@
 //! Registers jobs, publishes them, and records the confirmations.
 
 use adapters::amqp::{Lane, Publisher};
-use adapters::postgres::{Database, JOBS_PER_CHUNK, NewBatch};
+use adapters::postgres::{Database, JOBS_PER_CHUNK, NewBatch, Withheld};
 use adapters::retry::{RetryPolicy, retry_while};
 use domain::{AnalysisOptions, BatchId, ChannelLayout, Failure, Granularity, Job, JobId, ObjectRef};
 use futures_util::stream::{StreamExt, TryStreamExt};
@@ -12,8 +12,9 @@ use std::time::Instant;
 
 use crate::error::ProducerError;
 use crate::meter::Meter;
-use crate::recordings::{Recording, Recordings};
+use crate::recordings::{Recording, Recordings, SkipCounts};
 use crate::services::{POSTGRES, RABBITMQ};
+use crate::visible::visible;
 
 /// Chunks in flight: while one is confirmed by the broker, the next goes to the database.
 const CHUNKS_IN_FLIGHT: usize = 3;
@@ -34,6 +35,7 @@ pub(crate) struct Counts {
     pub(crate) listed: AtomicU64,
     pub(crate) bytes: AtomicU64,
     pub(crate) known: AtomicU64,
+    pub(crate) forgotten: AtomicU64,
     pub(crate) enqueued: AtomicU64,
 }
 
@@ -53,6 +55,21 @@ pub(crate) struct Enqueuer {
     pub(crate) options: JobOptions,
     pub(crate) policy: RetryPolicy,
     pub(crate) counts: Arc<Counts>,
+    pub(crate) left_out: LeftOut,
+}
+
+/// Tells and counts what is left out.
+#[derive(Debug, Clone)]
+pub(crate) struct LeftOut {
+    pub(crate) skips: Arc<SkipCounts>,
+    pub(crate) meter: Arc<Meter>,
+}
+
+impl LeftOut {
+    fn say(&self, count: u64, why: &str) {
+        self.meter.say(&format!("left out  {why}"));
+        self.skips.left_out.fetch_add(count, Ordering::Relaxed);
+    }
 }
 
 impl Enqueuer {
@@ -92,20 +109,43 @@ impl Enqueuer {
 
     async fn chunk(&self, batch: &NewBatch, force: bool, recordings: Vec<Recording>) -> Result<(), ProducerError> {
         self.counts.found(&recordings);
-        let first: Vec<bool> = recordings.iter().map(|recording| !recording.repeated).collect();
-        let jobs: Vec<Job> = recordings.into_iter().map(|r| self.job(batch.id, r)).collect();
-        for job in &jobs {
-            // Call data was validated where it was read.
-            job.object.validate().map_err(|f| ProducerError::input(format!("{}: {}", job.object.key, f.message)))?;
+        let (mut first, mut jobs) = (Vec::new(), Vec::new());
+        for recording in recordings {
+            let repeated = recording.repeated;
+            let job = self.job(batch.id, recording);
+            if self.accepted(&job) {
+                first.push(!repeated);
+                jobs.push(job);
+            }
         }
-        let register = || self.database.register(batch, &jobs, force);
+        let register = || self.database.register_in(batch, &jobs, force, self.options.lane.label());
         // Each identity once, even where the chunk has the same recording twice.
         let wanted = retry_while(self.policy, POSTGRES, register).await?;
         let new: HashSet<&JobId> = wanted.iter().collect();
         let known = jobs.iter().zip(first).filter(|(job, first)| *first && !new.contains(&job.job_id)).count();
-        self.counts.known.fetch_add(known as u64, Ordering::Relaxed);
+        let mut known = known as u64;
+        if known > 0 {
+            let Withheld { forgotten, deleting } =
+                retry_while(self.policy, POSTGRES, || self.database.withheld(&jobs)).await?;
+            let forgotten = if force { 0 } else { forgotten };
+            self.counts.forgotten.fetch_add(forgotten, Ordering::Relaxed);
+            if deleting > 0 {
+                let what = "are being deleted: enqueue them again when `producer prune` has ended";
+                self.left_out.say(deleting, &format!("{deleting} {what}"));
+            }
+            known = known.saturating_sub(forgotten + deleting);
+        }
+        self.counts.known.fetch_add(known, Ordering::Relaxed);
         self.publish(chosen(jobs, &wanted)).await?;
         Ok(())
+    }
+
+    /// Whether a worker would take the message: judged by the worker's own code. One that it would refuse is told and left
+    /// out.
+    fn accepted(&self, job: &Job) -> bool {
+        let Err(failure) = Job::received(&job.to_json()) else { return true };
+        self.left_out.say(1, &format!("{}: {failure}", visible(&job.object.key)));
+        false
     }
 
     /// Publishes until all are confirmed, and records each confirmation.

@@ -30,7 +30,7 @@ impl Followed {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self { timed_out: true, .. } => Outcome::TimedOut,
-            Self { progress, .. } if progress.failed > 0 => Outcome::SomeFailed,
+            Self { progress, .. } if progress.failed + progress.repeats_failed > 0 => Outcome::SomeFailed,
             Self { .. } => Outcome::Done,
         }
     }
@@ -72,6 +72,9 @@ pub(crate) fn line(progress: &Progress, rate: f64) -> String {
         if *count > 0 {
             parts.push(format!("{name} {count}"));
         }
+    }
+    if progress.repeats_failed > 0 {
+        parts.push(format!("repetitions failed {}", progress.repeats_failed));
     }
     if rate > 0.0 {
         let left = (total - progress.ended()) as f64 / rate;

@@ -3,6 +3,7 @@
 
 pub mod alerts;
 mod arguments;
+mod batch_name;
 pub mod cli;
 pub mod dates;
 pub mod dlq;
@@ -16,6 +17,7 @@ pub mod manifest;
 pub mod meter;
 pub mod open_jobs;
 pub mod prune;
+pub mod reconcile;
 mod recordings;
 pub mod results;
 pub mod review;
@@ -89,6 +91,7 @@ pub async fn run(settings: &Settings, cli: &Cli, out: &mut impl Write) -> Result
             results::write(&database, batch.id, args, out).await?;
             Ok(Outcome::Done)
         }
+        Command::Reconcile(args) => reconcile::run(settings, args, policy, out).await,
         Command::Dlq(command) => dlq::run(settings, command, policy, out).await,
         Command::Alerts(command) => alerts::run(settings, command, policy, out).await,
         Command::Review(command) => review::run(settings, command, policy, out).await,
@@ -118,7 +121,8 @@ async fn enqueue_and_report(
 }
 
 fn summary_lines(summary: &Summary, args: &EnqueueArgs) -> Vec<String> {
-    let Summary { listed, bytes, not_audio, uploaded, known, enqueued, skipped_lines, left_out, .. } = summary;
+    let Summary { listed, bytes, not_audio, uploaded, known, forgotten, enqueued, skipped_lines, left_out, .. } =
+        summary;
     let repeated = summary.repeated_lines;
     let size = *bytes as f64 / 1e6;
     let mut lines =
@@ -144,6 +148,11 @@ fn summary_lines(summary: &Summary, args: &EnqueueArgs) -> Vec<String> {
     }
     if *known > 0 {
         lines.push(format!("known     {known} already{}", if args.force { "" } else { " (--force analyses again)" }));
+    }
+    if *forgotten > 0 {
+        lines.push(format!(
+            "deleted   {forgotten} before (job.deleted): they stay deleted (--force analyses them again)"
+        ));
     }
     let took = summary.took.max(Duration::from_millis(1)).as_secs_f64();
     lines.push(format!("enqueued  {enqueued} in {took:.1} s, {:.0} a second", summary.rate()));

@@ -41,7 +41,7 @@ pub async fn write(
         let rows = database.results(&batch, after.as_ref(), PAGE).await?;
         let last = rows.len() < PAGE as usize;
         after = rows.last().cloned();
-        for row in rows.into_iter().filter(|r| !args.failed || r.status == Status::Failed) {
+        for row in rows.into_iter().filter(|r| !args.failed || failed(r)) {
             if written == limit {
                 more = true;
                 break 'pages;
@@ -71,6 +71,11 @@ pub async fn write(
     Ok(())
 }
 
+/// Failed, or done with a repetition that failed since.
+fn failed(row: &ResultRow) -> bool {
+    row.status == Status::Failed || (row.repeat.is_none() && row.repeat_failure.is_some())
+}
+
 fn print_table(rows: &[[String; 6]], failed: bool, out: &mut impl Write) -> std::io::Result<()> {
     if rows.is_empty() {
         return writeln!(out, "{}", if failed { "nothing failed" } else { "no recordings" });
@@ -92,11 +97,13 @@ fn cells(row: &ResultRow) -> [String; 6] {
     match (row.status, row.emotion) {
         (Status::Done, Some(emotion)) => {
             let confidence = row.confidence.unwrap_or_default();
-            let speakers = row.channels.iter().map(speaker).collect::<Vec<_>>().join(" · ");
+            let repeat = repetition(row).map(|text| head(&visible(&text), REASON_CELLS));
+            let speakers = row.channels.iter().map(speaker).chain(repeat).collect::<Vec<_>>().join(" · ");
             [file, length, named(emotion), percent(confidence), bar(confidence, 10), warned(speakers, row)]
         }
         (Status::Done, None) => {
-            let speakers = row.channels.iter().map(speaker).collect::<Vec<_>>().join(" · ");
+            let repeat = repetition(row).map(|text| head(&visible(&text), REASON_CELLS));
+            let speakers = row.channels.iter().map(speaker).chain(repeat).collect::<Vec<_>>().join(" · ");
             [file, length, "– no speech".into(), String::new(), String::new(), warned(speakers, row)]
         }
         (status, _) => {
@@ -111,6 +118,15 @@ fn cells(row: &ResultRow) -> [String; 6] {
 /// The text, with the codes of the row's warnings behind it.
 fn warned(text: String, row: &ResultRow) -> String {
     if row.warnings.is_empty() { text } else { format!("{text} · ⚠ {}", row.warnings.join(", ")) }
+}
+
+/// What became of a repetition of a job that is done.
+fn repetition(row: &ResultRow) -> Option<String> {
+    match (row.repeat, &row.repeat_failure) {
+        (Some(state), _) => Some(format!("again: {state}")),
+        (None, Some(failure)) => Some(format!("repetition failed: {failure}")),
+        (None, None) => None,
+    }
 }
 
 fn speaker(channel: &ChannelSummary) -> String {
@@ -143,13 +159,14 @@ fn json(row: &ResultRow) -> serde_json::Value {
         "job_id": row.job_id, "bucket": row.bucket, "key": row.key, "call_id": row.call_id,
         "status": row.status.label(), "emotion": row.emotion, "confidence": row.confidence,
         "duration_s": row.duration_s, "warnings": row.warnings, "failure": row.failure,
+        "repeat": row.repeat.map(Status::label), "repeat_failure": row.repeat_failure,
         "channels": row.channels.iter().map(channel).collect::<Vec<_>>(),
     })
 }
 
 /// Writes one row; false when the output is closed.
 fn flush_csv(csv: &mut csv::Writer<Vec<u8>>, row: &ResultRow, first: bool, out: &mut impl Write) -> bool {
-    const HEADER: [&str; 11] = [
+    const HEADER: [&str; 14] = [
         "job_id",
         "bucket",
         "key",
@@ -161,6 +178,9 @@ fn flush_csv(csv: &mut csv::Writer<Vec<u8>>, row: &ResultRow, first: bool, out: 
         "failure_code",
         "failure",
         "warnings",
+        "repeat",
+        "repeat_failure_code",
+        "repeat_failure",
     ];
     let text = |value: Option<String>| value.unwrap_or_default();
     let fields = [
@@ -175,6 +195,9 @@ fn flush_csv(csv: &mut csv::Writer<Vec<u8>>, row: &ResultRow, first: bool, out: 
         text(row.failure.as_ref().map(|f| f.code.code().to_owned())),
         cell(&text(row.failure.as_ref().map(|f| f.message.clone()))),
         row.warnings.join(" "),
+        text(row.repeat.map(|state| state.label().to_owned())),
+        text(row.repeat_failure.as_ref().map(|f| f.code.code().to_owned())),
+        cell(&text(row.repeat_failure.as_ref().map(|f| f.message.clone()))),
     ];
     let header = if first { csv.write_record(HEADER) } else { Ok(()) };
     let written = header.and_then(|()| csv.write_record(fields)).is_ok() && csv.flush().is_ok();
@@ -206,6 +229,8 @@ mod tests {
             call_id: None,
             status,
             failure: None,
+            repeat: None,
+            repeat_failure: None,
             emotion: Some(Emotion::Angry),
             confidence: Some(0.83),
             warnings: Vec::new(),
@@ -219,6 +244,20 @@ mod tests {
         let cells = cells(&row(Status::Done));
         assert_eq!(cells[..4], ["通话/1.wav", "1:05", "😠 生气 angry", "83%"]);
         assert_eq!(cells[5], "agent not scored · customer 😠 83%");
+    }
+
+    #[test]
+    fn a_repetition_that_failed_is_shown_beside_the_result() {
+        let mut repeated = row(Status::Done);
+        repeated.repeat_failure = Some(Failure::new(FailureCode::ObjectNotFound, "gone"));
+        assert!(failed(&repeated));
+        assert!(
+            cells(&repeated)[5].ends_with(" · repetition failed: object.not_found: gone"),
+            "{:?}",
+            cells(&repeated)
+        );
+        repeated.repeat = Some(Status::Running);
+        assert!(!failed(&repeated) && cells(&repeated)[5].ends_with(" · again: running"));
     }
 
     #[test]

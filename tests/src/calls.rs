@@ -1,12 +1,12 @@
 //! Made-up calls: a job and the report it would have led to, without audio.
 
-use adapters::postgres::{Database, NewBatch, RecordOutcome};
+use adapters::postgres::{AttemptToken, Database, NewBatch, RecordOutcome};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::alert::{Rulebook, Subject};
 use domain::report::{Artifacts, AudioFacts, ChannelReport, Segment, Timings};
 use domain::{
-    AnalysisOptions, BatchId, CallData, Emotion, Failure, Granularity, Job, ModelIdentity, ObjectRef, Report, Role,
-    Scores,
+    AnalysisOptions, BatchId, CallData, Emotion, Failure, Granularity, Job, JobId, ModelIdentity, ObjectRef, Report,
+    Role, Scores,
 };
 
 /// When [`Call::angry`] began.
@@ -168,7 +168,9 @@ impl Call {
     pub async fn record(&self, database: &Database, rules: &Rulebook) -> Result<RecordOutcome, Failure> {
         let report = self.report();
         let matches = rules.matches(Subject::from(&report));
-        database.record_done(&report, &self.artifacts(), None, &matches, "w1").await
+        database.begin_attempt(&self.job(), "w1").await?;
+        let token = token(database, report.job_id).await;
+        database.record_done(&report, &self.artifacts(), None, &matches, "w1", token).await
     }
 
     fn segments(&self) -> Vec<Segment> {
@@ -196,6 +198,17 @@ impl Call {
     pub fn started_at(&self) -> DateTime<Utc> {
         self.data.started_at.expect("the test gave the call a time")
     }
+}
+
+/// The token of the attempt that began last: what the worker that began it would hold.
+///
+/// # Panics
+/// When no attempt has begun.
+pub async fn token(database: &Database, job: JobId) -> AttemptToken {
+    let query = "SELECT attempt FROM analyses WHERE job_id = $1";
+    let token: Option<uuid::Uuid> =
+        sqlx::query_scalar(query).bind(job.0).fetch_one(database.pool()).await.expect("the test began the job");
+    AttemptToken(token.expect("the test began an attempt"))
 }
 
 /// Scores with one emotion at `probability` (above a third); two others share the rest.

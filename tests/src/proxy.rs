@@ -17,6 +17,17 @@ pub enum Mode {
     Stall,
     /// HTTP: every request is answered 503.
     Unavailable,
+    /// HTTP: requests whose head contains `to` get this answer, all when it is empty; the others pass.
+    Answer {
+        /// Part of a request's head, such as the end of a key.
+        to: &'static str,
+        /// Like `403 Forbidden`.
+        status: &'static str,
+        /// Content type.
+        kind: &'static str,
+        /// Body.
+        body: &'static str,
+    },
     /// The service's answers break off after this many bytes of a connection.
     CutAfter(usize),
     /// The client's requests break off after this many bytes of a connection.
@@ -63,14 +74,18 @@ async fn connection(mut client: TcpStream, upstream: SocketAddr, mut modes: watc
     match mode {
         Mode::Cut => return Ok(()),
         Mode::Unavailable => return unavailable(&mut client).await,
-        Mode::Pass | Mode::Stall | Mode::CutAfter(_) | Mode::CutRequestsAfter(_) => {}
+        Mode::Answer { to: "", .. } => {
+            read_request(&mut client).await?;
+            return answer(&mut client, mode).await;
+        }
+        Mode::Answer { .. } | Mode::Pass | Mode::Stall | Mode::CutAfter(_) | Mode::CutRequestsAfter(_) => {}
     }
     let mut server = TcpStream::connect(upstream).await?;
     let (mut up, mut down) = (vec![0; 16 << 10], vec![0; 16 << 10]);
     let (mut asked, mut answered) = (0, 0);
     loop {
         let mode = *modes.borrow_and_update();
-        if matches!(mode, Mode::Cut | Mode::Unavailable) {
+        if matches!(mode, Mode::Cut | Mode::Unavailable | Mode::Answer { to: "", .. }) {
             return Ok(());
         }
         if mode == Mode::Stall {
@@ -83,6 +98,9 @@ async fn connection(mut client: TcpStream, upstream: SocketAddr, mut modes: watc
                 0 => return Ok(()),
                 n => {
                     asked += n;
+                    if matches!(mode, Mode::Answer { to, .. } if String::from_utf8_lossy(&up[..n]).contains(to)) {
+                        return answer(&mut client, mode).await;
+                    }
                     server.write_all(&up[..n]).await?;
                     if matches!(mode, Mode::CutRequestsAfter(limit) if asked > limit) {
                         return Ok(());
@@ -110,5 +128,28 @@ async fn unavailable(client: &mut TcpStream) -> Result<()> {
         head.push(client.read_u8().await?);
     }
     client.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await?;
+    Ok(client.shutdown().await?)
+}
+
+/// Reads one request with its body: a client that is answered before it has sent all may not look at the answer.
+async fn read_request(client: &mut TcpStream) -> Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") && head.len() < 64 << 10 {
+        head.push(client.read_u8().await?);
+    }
+    let head = String::from_utf8_lossy(&head).to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<u64>().ok());
+    tokio::io::copy(&mut client.take(length.unwrap_or_default()), &mut tokio::io::sink()).await?;
+    Ok(())
+}
+
+/// Gives the answer of [`Mode::Answer`] and closes.
+async fn answer(client: &mut TcpStream, mode: Mode) -> Result<()> {
+    let Mode::Answer { status, kind, body, .. } = mode else { return Ok(()) };
+    let length = body.len();
+    let head =
+        format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    client.write_all(head.as_bytes()).await?;
+    client.write_all(body.as_bytes()).await?;
     Ok(client.shutdown().await?)
 }

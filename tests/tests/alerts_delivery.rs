@@ -264,6 +264,23 @@ async fn a_refused_message_does_not_hold_up_the_rest_of_its_digest() -> Result<(
 }
 
 #[tokio::test]
+async fn a_message_that_cant_be_read_is_given_up_alone() -> Result<()> {
+    let mut stage = Stage::set(&["webhook"], "").await?;
+    let ids = stage.angry_calls(5).await?;
+    let damage = "UPDATE outbox SET payload = '{\"rule\": 7}'
+        WHERE id = (SELECT min(id) FROM outbox WHERE destination = 'webhook')";
+    assert_eq!(sqlx::query(damage).execute(stage.database.pool()).await?.rows_affected(), 1);
+    for _ in 0..3 {
+        stage.dispatcher()?.once().await?;
+    }
+    assert_eq!(stage.receiver.mentions("webhook", &ids), [0, 1, 1, 1, 1]);
+    let found = stage.database.destination_status().await?;
+    let webhook = found.iter().find(|d| d.destination == "webhook").expect("it is listed");
+    assert_eq!((webhook.given_up, webhook.waiting), (1, 0));
+    stage.end().await
+}
+
+#[tokio::test]
 async fn programs_can_subscribe_to_the_exchange_by_severity_and_rule() -> Result<()> {
     let mut stage = Stage::set(&[], "").await?;
     let url = stage.trial.settings.amqp.url.expose_secret();

@@ -6,7 +6,7 @@ use clap::Parser;
 use domain::{BatchId, Emotion};
 use producer::cli::Cli;
 use settings::Settings;
-use tests::calls::Call;
+use tests::calls::{Call, token};
 use tests::database::TestDatabase;
 
 const RULES: &str = r#"
@@ -41,7 +41,16 @@ async fn history(test: &TestDatabase) -> Result<()> {
     let batch = NewBatch { id: BatchId::from_name("night"), name: "night".into(), source: "test".into() };
     test.database.register(&batch, &jobs, false).await?;
     for call in &calls {
-        test.database.record_done(&call.report(), &call.artifacts(), None, &[], "w1").await?;
+        test.database
+            .record_done(
+                &call.report(),
+                &call.artifacts(),
+                None,
+                &[],
+                "w1",
+                token(&test.database, call.report().job_id).await,
+            )
+            .await?;
     }
     Ok(())
 }

@@ -1,12 +1,17 @@
 //! The database adapter on a real server: what may be repeated, interrupted or run twice at once.
 
-use adapters::postgres::{Attempt, Status};
+use adapters::postgres::{Attempt, Begun, RecordOutcome, Status};
 use chrono::Utc;
+use domain::alert::Rulebook;
 use domain::{Emotion, Failure, FailureCode, Job};
 use futures_util::future::{join_all, try_join_all};
 use sqlx::error::DatabaseError;
-use tests::calls::{Call, batch};
+use tests::calls::{Call, batch, token};
 use tests::database::TestDatabase;
+
+fn number_of(attempt: &Attempt) -> Option<u32> {
+    attempt.begun().map(|begun| begun.number)
+}
 
 fn failure(code: FailureCode) -> Failure {
     Failure::new(code, "as the test wants it")
@@ -19,8 +24,11 @@ async fn the_same_job_five_times_at_once_is_one_row_and_one_timeline() -> anyhow
     // Given nobody registered it, five workers take it from the queue at the same moment
     let attempt = async |worker: &str| {
         let begun = test.database.begin_attempt(&call.job(), worker).await?;
-        test.database.record_done(&call.report(), &call.artifacts(), Some(&[0.5; 192]), &[], worker).await?;
-        Ok::<_, Failure>(begun)
+        if let Attempt::Begin(Begun { token, .. }) = begun {
+            let (report, artifacts) = (call.report(), call.artifacts());
+            test.database.record_done(&report, &artifacts, Some(&[0.5; 192]), &[], worker, token).await?;
+        }
+        Ok::<_, Failure>(())
     };
     try_join_all(["w1", "w2", "w3", "w4", "w5"].map(attempt)).await?;
     assert_eq!(test.count("SELECT count(*) FROM recordings").await?, 1);
@@ -38,10 +46,11 @@ async fn attempts_that_never_end_are_counted_until_one_ends() -> anyhow::Result<
     let test = TestDatabase::create().await?;
     let job = Call::angry("a.wav").job();
     for number in 1..=3 {
-        assert_eq!(test.database.begin_attempt(&job, "w").await?, Attempt::Begin { number });
+        assert_eq!(number_of(&test.database.begin_attempt(&job, "w").await?), Some(number));
     }
-    test.database.note_retry(&job, &failure(FailureCode::StoreUnreachable)).await?;
-    assert_eq!(test.database.begin_attempt(&job, "w").await?, Attempt::Begin { number: 1 });
+    let last = token(&test.database, job.job_id).await;
+    assert!(test.database.note_retry(job.job_id, &failure(FailureCode::StoreUnreachable), last).await?);
+    assert_eq!(number_of(&test.database.begin_attempt(&job, "w").await?), Some(1));
     assert_eq!(test.count("SELECT attempts::bigint FROM analyses").await?, 4);
     assert_eq!(test.count("SELECT retries::bigint FROM analyses").await?, 1);
     Ok(())
@@ -55,7 +64,7 @@ async fn ten_attempts_at_once_are_counted_each() -> anyhow::Result<()> {
     let mut numbers: Vec<u32> = begun
         .into_iter()
         .map(|attempt| match attempt {
-            Ok(Attempt::Begin { number }) => number,
+            Ok(Attempt::Begin(Begun { number, .. })) => number,
             other => panic!("not begun: {other:?}"),
         })
         .collect();
@@ -69,11 +78,106 @@ async fn a_stale_failure_does_not_undo_what_is_done() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
     let call = Call::angry("a.wav");
     test.database.begin_attempt(&call.job(), "w1").await?;
-    test.database.record_done(&call.report(), &call.artifacts(), None, &[], "w1").await?;
-    test.database.record_failed(&call.job(), &failure(FailureCode::AudioCorrupt), "w2").await?;
-    test.database.note_retry(&call.job(), &failure(FailureCode::StoreUnreachable)).await?;
+    test.database
+        .record_done(
+            &call.report(),
+            &call.artifacts(),
+            None,
+            &[],
+            "w1",
+            token(&test.database, call.report().job_id).await,
+        )
+        .await?;
+    test.database.record_failed(&call.job(), &failure(FailureCode::AudioCorrupt), "w2", None).await?;
+    let job = call.job().job_id;
+    let stale = token(&test.database, job).await;
+    assert!(!test.database.note_retry(job, &failure(FailureCode::StoreUnreachable), stale).await?);
+    for token in [Some(stale), None] {
+        let late = test.database.record_failed(&call.job(), &failure(FailureCode::AudioCorrupt), "w2", token).await?;
+        assert_eq!(late, RecordOutcome::Superseded);
+    }
     assert_eq!(test.database.begin_attempt(&call.job(), "w3").await?, Attempt::AlreadyDone);
     assert_eq!(test.count("SELECT count(*) FROM analyses WHERE failure_code IS NULL AND worker = 'w1'").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_the_attempt_that_began_last_writes_the_row() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let call = Call::angry("a.wav");
+    let (job, id) = (call.job(), call.job().job_id);
+    test.database.begin_attempt(&job, "stood still").await?;
+    let stale = token(&test.database, id).await;
+    test.database.begin_attempt(&job, "took over").await?;
+    let current = token(&test.database, id).await;
+    // Whatever the stale attempt reports is dropped
+    assert!(!test.database.owns(id, stale).await? && test.database.owns(id, current).await?);
+    let (report, artifacts) = (call.report(), call.artifacts());
+    let late = test.database.record_done(&report, &artifacts, None, &[], "stood still", stale).await?;
+    assert_eq!(late, RecordOutcome::Superseded);
+    let late =
+        test.database.record_failed(&job, &failure(FailureCode::AudioCorrupt), "stood still", Some(stale)).await?;
+    assert_eq!(late, RecordOutcome::Superseded);
+    assert!(!test.database.note_retry(id, &failure(FailureCode::StoreUnreachable), stale).await?);
+    let untouched = "SELECT count(*) FROM analyses WHERE status = 'running' AND worker = 'took over' AND retries = 0";
+    assert_eq!(test.count(untouched).await?, 1);
+    assert_eq!(test.count("SELECT count(*) FROM segments").await?, 0);
+    // and so is a failure from outside of any attempt
+    assert_eq!(
+        test.database.record_failed(&job, &failure(FailureCode::AudioCorrupt), "", None).await?,
+        RecordOutcome::Superseded
+    );
+    // The current attempt records, also when the answer was lost and it records again
+    for _ in 0..2 {
+        let recorded = test.database.record_done(&report, &artifacts, None, &[], "took over", current).await?;
+        assert_eq!(recorded, RecordOutcome::Recorded);
+    }
+    assert_eq!(test.count("SELECT count(*) FROM segments").await?, 3);
+    // until the job is asked for again
+    test.database.register(&batch("night"), std::slice::from_ref(&job), true).await?;
+    let late = test.database.record_done(&report, &artifacts, None, &[], "took over", current).await?;
+    assert_eq!(late, RecordOutcome::Superseded);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_repetition_keeps_the_result_until_another_is_recorded() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let call = Call::angry("a.wav");
+    let (job, id) = (call.job(), call.job().job_id);
+    call.record(&test.database, &Rulebook::default()).await?;
+    let result = "SELECT count(*) FROM analyses WHERE status = 'done' AND emotion = 'angry' AND failure_code IS NULL";
+    let state = async || {
+        let row: (String, Option<String>, i32) = sqlx::query_as("SELECT state, repeat_failure_code, run FROM analyses")
+            .fetch_one(test.database.pool())
+            .await?;
+        Ok::<_, sqlx::Error>(row)
+    };
+    // Asked for again, begun, retried and failed: the result stays
+    assert_eq!(test.database.register(&batch("again"), std::slice::from_ref(&job), true).await?, [id]);
+    assert_eq!((state().await?, test.count(result).await?), (("queued".into(), None, 1), 1));
+    let progress = test.database.batch_progress(&batch("again").id).await?;
+    assert_eq!((progress.queued, progress.done, progress.is_complete()), (1, 0, false));
+    let begun = test.database.begin_attempt(&job, "w2").await?.begun().cloned().expect("begun");
+    assert_eq!((begun.run, begun.earlier), (1, Some(call.artifacts())));
+    assert_eq!((state().await?.0, test.count(result).await?), ("running".into(), 1));
+    test.database.note_retry(id, &failure(FailureCode::StoreUnreachable), begun.token).await?;
+    assert_eq!(state().await?, ("retrying".into(), Some("store.unreachable".into()), 1));
+    test.database.record_failed(&job, &failure(FailureCode::ObjectNotFound), "w2", Some(begun.token)).await?;
+    assert_eq!((state().await?, test.count(result).await?), (("done".into(), Some("object.not_found".into()), 1), 1));
+    assert_eq!(test.count("SELECT count(*) FROM segments").await?, 3);
+    let progress = test.database.batch_progress(&batch("again").id).await?;
+    assert_eq!((progress.done, progress.failed, progress.repeats_failed), (1, 0, 1));
+    let rows = test.database.results(&batch("again").id, None, 10).await?;
+    assert_eq!(rows[0].repeat_failure.as_ref().map(|f| f.code), Some(FailureCode::ObjectNotFound));
+    assert_eq!((rows[0].emotion, rows[0].failure.as_ref()), (Some(Emotion::Angry), None));
+    // Its dead letter replayed, it succeeds: the failure is gone with the earlier result
+    assert_eq!(test.database.requeue(&[id]).await?, 1);
+    assert_eq!(state().await?, ("queued".into(), None, 2));
+    let begun = test.database.begin_attempt(&job, "w3").await?.begun().cloned().expect("begun");
+    test.database.record_done(&call.report(), &call.artifacts(), None, &[], "w3", begun.token).await?;
+    assert_eq!((state().await?, test.count(result).await?), (("done".into(), None, 2), 1));
+    assert_eq!(test.database.requeue(&[id]).await?, 0, "what is done and did not fail again stays");
     Ok(())
 }
 
@@ -82,13 +186,13 @@ async fn a_failure_is_kept_with_its_code_even_for_a_job_nobody_registered() -> a
     let test = TestDatabase::create().await?;
     let job = Call::angry("a.wav").job();
     let corrupt = Failure::new(FailureCode::AudioCorrupt, "frame 3 of 9\0is broken");
-    test.database.record_failed(&job, &corrupt, "w").await?;
-    test.database.record_failed(&job, &corrupt, "w").await?;
+    test.database.record_failed(&job, &corrupt, "w", None).await?;
+    test.database.record_failed(&job, &corrupt, "w", None).await?;
     let known = Failure::new(FailureCode::AudioCorrupt, "frame 3 of 9 is broken");
     assert_eq!(test.database.begin_attempt(&job, "w").await?, Attempt::AlreadyFailed(known));
     // When its dead letter is replayed
     assert_eq!(test.database.requeue(&[job.job_id]).await?, 1);
-    assert_eq!(test.database.begin_attempt(&job, "w").await?, Attempt::Begin { number: 1 });
+    assert_eq!(number_of(&test.database.begin_attempt(&job, "w").await?), Some(1));
     Ok(())
 }
 
@@ -145,15 +249,34 @@ async fn force_asks_for_ended_jobs_again_and_leaves_those_under_way() -> anyhow:
     for job in &jobs {
         test.database.begin_attempt(job, "w").await?;
     }
-    test.database.record_done(&done.report(), &done.artifacts(), None, &[], "w").await?;
-    test.database.record_failed(&failed.job(), &failure(FailureCode::AudioEmpty), "w").await?;
+    test.database
+        .record_done(
+            &done.report(),
+            &done.artifacts(),
+            None,
+            &[],
+            "w",
+            token(&test.database, done.report().job_id).await,
+        )
+        .await?;
+    let last = token(&test.database, failed.job().job_id).await;
+    test.database.record_failed(&failed.job(), &failure(FailureCode::AudioEmpty), "w", Some(last)).await?;
     let again = test.database.register(&batch("once more"), &jobs, true).await?;
     assert_eq!(again, [jobs[0].job_id, jobs[1].job_id]);
     let progress = test.database.batch_progress(&batch("once more").id).await?;
     assert_eq!((progress.total, progress.queued), (2, 2));
     // and a repeated result replaces the first one
     test.database.begin_attempt(&done.job(), "w").await?;
-    test.database.record_done(&done.report(), &done.artifacts(), None, &[], "w").await?;
+    test.database
+        .record_done(
+            &done.report(),
+            &done.artifacts(),
+            None,
+            &[],
+            "w",
+            token(&test.database, done.report().job_id).await,
+        )
+        .await?;
     assert_eq!(test.count("SELECT count(*) FROM segments").await?, 3);
     Ok(())
 }
@@ -176,9 +299,19 @@ async fn progress_batches_and_results_tell_where_a_batch_stands() -> anyhow::Res
     let jobs = calls.each_ref().map(Call::job);
     test.database.register(&batch("night"), &jobs, false).await?;
     test.database.begin_attempt(&jobs[0], "w").await?;
-    test.database.record_done(&calls[0].report(), &calls[0].artifacts(), Some(&[1.0, 2.0]), &[], "w").await?;
+    test.database
+        .record_done(
+            &calls[0].report(),
+            &calls[0].artifacts(),
+            Some(&[1.0, 2.0]),
+            &[],
+            "w",
+            token(&test.database, calls[0].report().job_id).await,
+        )
+        .await?;
     test.database.begin_attempt(&jobs[1], "w").await?;
-    test.database.record_failed(&jobs[1], &failure(FailureCode::AudioEmpty), "w").await?;
+    let last = token(&test.database, jobs[1].job_id).await;
+    test.database.record_failed(&jobs[1], &failure(FailureCode::AudioEmpty), "w", Some(last)).await?;
     test.database.begin_attempt(&jobs[2], "w").await?;
 
     let progress = test.database.batch_progress(&jobs[0].batch_id).await?;

@@ -1,11 +1,11 @@
 //! `migrations/grants.sql`: each program can do its work, and not what is none of its business.
 
-use adapters::postgres::{Age, Attempt, Database, Import, NewBatch, OpenJobs, Review};
+use adapters::postgres::{Age, Database, Import, NewBatch, OpenJobs, Review};
 use chrono::Utc;
 use domain::{Emotion, FailureCode};
 use secrecy::ExposeSecret;
 use settings::Settings;
-use tests::calls::Call;
+use tests::calls::{Call, token};
 use tests::database::TestDatabase;
 
 async fn as_role(test: &TestDatabase, role: &str) -> anyhow::Result<Database> {
@@ -28,8 +28,9 @@ async fn each_role_does_its_work_and_no_more() -> anyhow::Result<()> {
     let batch = NewBatch { id: call.job().batch_id, name: call.batch.clone(), source: "s3://calls/".into() };
     assert_eq!(producer.register(&batch, &[call.job()], false).await?.len(), 1);
     // The month's partition is made by a worker that may not create tables
-    assert_eq!(worker.begin_attempt(&call.job(), "w").await?, Attempt::Begin { number: 1 });
-    worker.record_done(&call.report(), &call.artifacts(), None, &[], "w").await?;
+    assert_eq!(worker.begin_attempt(&call.job(), "w").await?.begun().map(|begun| begun.number), Some(1));
+    let last = token(&worker, call.job().job_id).await;
+    worker.record_done(&call.report(), &call.artifacts(), None, &[], "w", last).await?;
     // Call data may be corrected by whoever may register, whatever else the role may not
     let console = as_role(&test, "emofleet_console").await?;
     let mut corrected = call.clone();
@@ -49,10 +50,10 @@ async fn each_role_does_its_work_and_no_more() -> anyhow::Result<()> {
         assert_eq!(at_team, 2, "team {team}");
     }
     worker
-        .record_failed(&Call::new("b.wav").job(), &domain::Failure::new(FailureCode::AudioEmpty, "none"), "w")
+        .record_failed(&Call::new("b.wav").job(), &domain::Failure::new(FailureCode::AudioEmpty, "none"), "w", None)
         .await?;
     assert_eq!(
-        worker.prune(&[call.job().job_id], OpenJobs::Keep).await.expect_err("workers delete no calls").code,
+        worker.prune(&[call.job().job_id]).await.expect_err("workers delete no calls").code,
         FailureCode::DatabaseRefused
     );
     // Readers see every view and change nothing
@@ -79,7 +80,8 @@ async fn each_role_does_its_work_and_no_more() -> anyhow::Result<()> {
     let age = Age { before: Utc::now(), ingested_too: false };
     assert_eq!(producer.count_expired(age).await?.reviews, 1);
     let jobs = [call.job().job_id, call.with_model("other").job().job_id];
-    assert_eq!(producer.prune(&jobs, OpenJobs::Delete).await?.recordings, 1);
+    assert_eq!(producer.claim(&jobs, OpenJobs::Delete).await?.len(), 2);
+    assert_eq!(producer.prune(&jobs).await?.recordings, 1);
     assert_eq!(producer.drop_empty_months(Utc::now()).await?, 4);
     Ok(())
 }

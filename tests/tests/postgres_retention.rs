@@ -3,7 +3,7 @@
 use adapters::postgres::{Age, ExpiredCount, Import, NewBatch, OpenJobs, PruneSummary, Review};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Emotion, Failure, FailureCode};
-use tests::calls::Call;
+use tests::calls::{Call, token};
 use tests::database::TestDatabase;
 
 const TIMELINE: [(f64, Emotion, f32); 3] =
@@ -12,7 +12,16 @@ const TIMELINE: [(f64, Emotion, f32); 3] =
 async fn record(test: &TestDatabase, key: &str, when: &str) -> anyhow::Result<Call> {
     let call = Call::new(key).by("7", "a1", "c1", when).with_timeline(&TIMELINE);
     test.database.begin_attempt(&call.job(), "w").await?;
-    test.database.record_done(&call.report(), &call.artifacts(), None, &[], "w").await?;
+    test.database
+        .record_done(
+            &call.report(),
+            &call.artifacts(),
+            None,
+            &[],
+            "w",
+            token(&test.database, call.report().job_id).await,
+        )
+        .await?;
     Ok(call)
 }
 
@@ -48,7 +57,8 @@ async fn calls_before_a_day_are_forgotten_by_batches_and_their_months_dropped() 
         }
         artifacts += expired.iter().filter(|e| e.artifacts.is_some()).count();
         let jobs: Vec<_> = expired.iter().map(|e| e.job_id).collect();
-        batches.push(test.database.prune(&jobs, OpenJobs::Keep).await?);
+        test.database.claim(&jobs, OpenJobs::Keep).await?;
+        batches.push(test.database.prune(&jobs).await?);
     }
     assert_eq!(batches.iter().map(|b| b.analyses).collect::<Vec<_>>(), [3, 3, 1]);
     assert_eq!((artifacts, batches.iter().map(|b| b.recordings).sum::<u64>()), (7, 7));
@@ -77,7 +87,8 @@ async fn a_call_is_forgotten_on_request_and_only_that_call() -> anyhow::Result<(
     let found = test.database.analyses_of_call("a", OpenJobs::Delete).await?;
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].recording.key.as_str(), found[0].artifacts.as_ref()), ("a.wav", Some(&call.artifacts())));
-    let gone = test.database.prune(&[found[0].job_id], OpenJobs::Keep).await?;
+    test.database.claim(&[found[0].job_id], OpenJobs::Keep).await?;
+    let gone = test.database.prune(&[found[0].job_id]).await?;
     assert_eq!(gone, PruneSummary { analyses: 1, recordings: 1, ..PruneSummary::default() });
     assert!(test.database.analyses_of_call("a", OpenJobs::Delete).await?.is_empty());
     assert_eq!(test.count("SELECT count(*) FROM recordings WHERE call_id = 'b'").await?, 1);
@@ -93,8 +104,13 @@ async fn forgetting_one_of_two_analyses_makes_the_other_the_latest() -> anyhow::
     let mut report = newer.report();
     report.timestamp += TimeDelta::days(1);
     test.database.begin_attempt(&newer.job(), "w").await?;
-    test.database.record_done(&report, &newer.artifacts(), None, &[], "w").await?;
-    let gone = test.database.prune(&[newer.job().job_id], OpenJobs::Keep).await?;
+    test.database
+        .record_done(&report, &newer.artifacts(), None, &[], "w", token(&test.database, report.job_id).await)
+        .await?;
+    // A row that is not claimed is not deleted
+    assert_eq!(test.database.prune(&[newer.job().job_id]).await?, PruneSummary::default());
+    test.database.claim(&[newer.job().job_id], OpenJobs::Keep).await?;
+    let gone = test.database.prune(&[newer.job().job_id]).await?;
     assert_eq!(gone, PruneSummary { analyses: 1, recordings: 0, ..PruneSummary::default() });
     assert_eq!(test.count("SELECT count(*) FROM channels WHERE latest AND scored").await?, 1);
     Ok(())
@@ -168,7 +184,7 @@ async fn reviews_of_nothing_come_back_with_the_reason() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
     record(&test, "a.wav", "2024-05-20T10:00:00Z").await?;
     let failed = Call::new("failed.wav").job();
-    test.database.record_failed(&failed, &Failure::new(FailureCode::AudioEmpty, "no bytes"), "w").await?;
+    test.database.record_failed(&failed, &Failure::new(FailureCode::AudioEmpty, "no bytes"), "w", None).await?;
     let reviews = [
         review("nobody", Emotion::Sad),
         review("failed", Emotion::Sad),
@@ -204,7 +220,16 @@ async fn call_data_of_the_longest_kind_fit_everywhere() -> anyhow::Result<()> {
     call.data.call_id = Some(long("号"));
     call.job().validate()?;
     test.database.begin_attempt(&call.job(), "w").await?;
-    test.database.record_done(&call.report(), &call.artifacts(), None, &[], "w").await?;
+    test.database
+        .record_done(
+            &call.report(),
+            &call.artifacts(),
+            None,
+            &[],
+            "w",
+            token(&test.database, call.report().job_id).await,
+        )
+        .await?;
     assert_eq!(test.count("SELECT count(*) FROM channels WHERE length(team) = 100").await?, 2);
     assert_eq!(test.count("SELECT count(*) FROM recordings WHERE length(team) = 341").await?, 1);
     // and so do corrections

@@ -135,7 +135,7 @@ async fn other_options_are_another_job_and_force_asks_again() {
 
     // One has failed since: only that one is open to force, which makes it a job to do again.
     let failure = domain::Failure::new(domain::FailureCode::AudioCorrupt, "broken");
-    database.record_failed(framed, &failure, "w").await.unwrap();
+    database.record_failed(framed, &failure, "w", None).await.unwrap();
     assert_eq!(run(&trial, &frames).await.unwrap().enqueued, 0);
     let forced = run(&trial, &EnqueueArgs { force: true, ..frames }).await.unwrap();
     assert_eq!(forced.enqueued, 1);

@@ -90,7 +90,10 @@ async fn done(database: &Database, job: &Job) {
     let artifacts =
         Artifacts { bucket: "calls".into(), result_key: "r".into(), audio_key: "a".into(), embedding_key: None };
     database.begin_attempt(job, "w1").await.unwrap();
-    database.record_done(&report, &artifacts, None, &[], "w1").await.unwrap();
+    database
+        .record_done(&report, &artifacts, None, &[], "w1", tests::calls::token(database, report.job_id).await)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -113,7 +116,7 @@ async fn waiting_ends_with_the_batch_and_its_code_tells_how() {
     let (database2, failing) = (database.clone(), job("3.wav"));
     let batch = NewBatch { id: BatchId::from_name("night"), name: "night".into(), source: "test".into() };
     database2.register(&batch, std::slice::from_ref(&failing), false).await.unwrap();
-    database2.record_failed(&failing, &Failure::new(FailureCode::AudioEmpty, "no bytes"), "w1").await.unwrap();
+    database2.record_failed(&failing, &Failure::new(FailureCode::AudioEmpty, "no bytes"), "w1", None).await.unwrap();
     let (outcome, said) = run(&trial.settings, &["wait"]).await.unwrap();
     assert_eq!((outcome, outcome.exit_code()), (Outcome::SomeFailed, 3), "{said}");
     let unknown = run(&trial.settings, &["wait", "--batch", "day"]).await.unwrap_err();
@@ -129,7 +132,7 @@ async fn results_are_a_table_json_lines_or_csv() {
     let (database, jobs) = registered(&mut trial, &["通话/1.wav", "2.wav", "3.wav"]).await;
     done(&database, &jobs[0]).await;
     let failure = Failure::new(FailureCode::AudioCorrupt, "frame 7 is broken");
-    database.record_failed(&jobs[1], &failure, "w1").await.unwrap();
+    database.record_failed(&jobs[1], &failure, "w1", None).await.unwrap();
 
     let (_, table) = run(&trial.settings, &["results"]).await.unwrap();
     let row =
@@ -184,7 +187,8 @@ async fn dead_letters_are_shown_replayed_as_often_as_one_likes_and_dropped() {
         publisher.publish_job(job, Lane::Bulk).await.unwrap();
         let failure = Failure::new(code, "it broke");
         database.begin_attempt(job, "w1").await.unwrap();
-        database.record_failed(job, &failure, "w1").await.unwrap();
+        let token = tests::calls::token(&database, job.job_id).await;
+        database.record_failed(job, &failure, "w1", Some(token)).await.unwrap();
         let lease = timeout(Duration::from_secs(10), leases.recv()).await.unwrap().unwrap();
         lease.dead_letter(&failure, "w1").await.unwrap();
     }
@@ -236,7 +240,7 @@ async fn open_jobs_for_a_model_are_waited_for() {
 
     done(&database, &jobs[0]).await;
     let failure = Failure::new(FailureCode::AudioCorrupt, "x");
-    database.record_failed(&jobs[1], &failure, "w").await.unwrap();
+    database.record_failed(&jobs[1], &failure, "w", None).await.unwrap();
     let finishing = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         done(&database, &jobs[2]).await;

@@ -12,7 +12,7 @@ use domain::{BatchId, Emotion, Failure, FailureCode, Granularity, Job, ObjectRef
 use futures_util::TryStreamExt;
 use producer::cli::Cli;
 use producer::{Outcome, ProducerError};
-use tests::calls::Call;
+use tests::calls::{Call, token};
 use tests::proxy::{Mode, Proxy};
 use tests::trial::Trial;
 use tokio_util::sync::CancellationToken;
@@ -74,7 +74,9 @@ impl House {
         (report.object, report.call) = (job.object.clone(), job.call.clone());
         let artifacts = Artifacts { bucket, result_key, audio_key, embedding_key: Some(embedding_key) };
         self.database.begin_attempt(job, "w").await?;
-        self.database.record_done(&report, &artifacts, None, &[], "w").await?;
+        self.database
+            .record_done(&report, &artifacts, None, &[], "w", token(&self.database, report.job_id).await)
+            .await?;
         Ok(())
     }
 
@@ -118,7 +120,7 @@ async fn old_calls_go_with_all_that_hangs_on_them_and_nothing_else_does() -> Res
     let failed = house.job("failed.wav", 210, "small").await?;
     let left_over = format!("{}processed_audio.wav", house.trial.settings.s3.artifact_folder(failed.job_id));
     house.store.put_bytes(&failed.object.bucket, &left_over, vec![1], "audio/wav").await?;
-    house.database.record_failed(&failed, &Failure::new(FailureCode::AudioCorrupt, "cut"), "w").await?;
+    house.database.record_failed(&failed, &Failure::new(FailureCode::AudioCorrupt, "cut"), "w", None).await?;
     for statement in [
         "INSERT INTO alerts (job_id, called_at, rule, severity, group_key) SELECT job_id, called_at, 'r', 'info', 'g' FROM analyses WHERE status = 'done'",
         "INSERT INTO outbox (alert_id, destination, kind, payload) SELECT id, 'chat', 'fired', '{}' FROM alerts",
@@ -325,7 +327,7 @@ async fn one_call_is_erased_wherever_it_stands() -> Result<()> {
     let corrupt = Failure::new(FailureCode::AudioCorrupt, "cut");
     for job in [&failed, &stranger] {
         publisher.publish_job(job, Lane::Bulk).await?;
-        house.database.record_failed(job, &corrupt, "w").await?;
+        house.database.record_failed(job, &corrupt, "w", None).await?;
         leases.recv().await.context("a lease")?.dead_letter(&corrupt, "w").await?;
     }
     stop.cancel();

@@ -5,7 +5,7 @@ use chrono::{TimeDelta, Utc};
 use domain::{BatchId, Emotion, Failure, FailureCode};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
-use tests::calls::Call;
+use tests::calls::{Call, token};
 use tests::cookbook::questions;
 use tests::database::TestDatabase;
 
@@ -57,7 +57,7 @@ async fn record(database: &Database, call: &Call, timings_total_ms: f64) -> anyh
     let mut report = call.report();
     report.timings.total_ms = timings_total_ms;
     database.begin_attempt(&call.job(), "w1").await?;
-    database.record_done(&report, &call.artifacts(), None, &[], "w1").await?;
+    database.record_done(&report, &call.artifacts(), None, &[], "w1", token(database, report.job_id).await).await?;
     Ok(())
 }
 
@@ -72,13 +72,17 @@ async fn seed(test: &TestDatabase) -> anyhow::Result<()> {
         let mut report = other.report();
         report.timestamp -= TimeDelta::minutes(30);
         test.database.begin_attempt(&other.job(), "w2").await?;
-        test.database.record_done(&report, &other.artifacts(), None, &[], "w2").await?;
+        test.database
+            .record_done(&report, &other.artifacts(), None, &[], "w2", token(&test.database, report.job_id).await)
+            .await?;
     }
     // Three that can't be read, all given up today
     for (key, code) in
         [("x1", FailureCode::AudioCorrupt), ("x2", FailureCode::AudioCorrupt), ("x3", FailureCode::AudioEmpty)]
     {
-        test.database.record_failed(&Call::new(key).job(), &Failure::new(code, "as the test wants it"), "w1").await?;
+        test.database
+            .record_failed(&Call::new(key).job(), &Failure::new(code, "as the test wants it"), "w1", None)
+            .await?;
     }
     // A batch half done a moment ago
     let tonight: Vec<Call> =
@@ -89,7 +93,9 @@ async fn seed(test: &TestDatabase) -> anyhow::Result<()> {
         let mut report = call.report();
         report.timestamp = Utc::now();
         test.database.begin_attempt(&call.job(), "w1").await?;
-        test.database.record_done(&report, &call.artifacts(), None, &[], "w1").await?;
+        test.database
+            .record_done(&report, &call.artifacts(), None, &[], "w1", token(&test.database, report.job_id).await)
+            .await?;
     }
     let reactions = include_str!("sql_cookbook/reactions.sql");
     sqlx::raw_sql(reactions).execute(&mut test.connection().await?).await?;

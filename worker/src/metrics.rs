@@ -41,6 +41,7 @@ pub struct Metrics {
     warnings: Family<ByCode, Counter>,
     leases_lost: Family<ByLane, Counter>,
     in_hand: Gauge,
+    paused: Gauge,
     audio_seconds: Counter<f64, AtomicU64>,
     seconds: Family<ByStage, Histogram>,
 }
@@ -65,6 +66,7 @@ impl Default for Metrics {
             warnings: Family::default(),
             leases_lost: Family::default(),
             in_hand: Gauge::default(),
+            paused: Gauge::default(),
             audio_seconds: Counter::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
         };
@@ -85,6 +87,7 @@ impl Default for Metrics {
             drop(this.leases_lost.get_or_create(&ByLane { lane: lane.label() }));
         }
         registry.register("jobs_in_hand", "Jobs in hand now", this.in_hand.clone());
+        registry.register("paused", "1 while no jobs are taken, because a service refuses all", this.paused.clone());
         registry.register("audio_seconds", "Seconds of audio analysed", this.audio_seconds.clone());
         registry.register("stage_seconds", "Seconds a job spent in each stage", this.seconds.clone());
         this
@@ -123,6 +126,11 @@ impl Metrics {
     pub fn in_hand(&self) -> InHand {
         self.in_hand.inc();
         InHand(self.in_hand.clone())
+    }
+
+    /// Whether no jobs are taken, because a service refuses all of them.
+    pub fn paused(&self, paused: bool) {
+        self.paused.set(i64::from(paused));
     }
 
     /// A recording was analysed.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::concurrency::Plan;
 use crate::metrics::Metrics;
-use crate::pipeline::{JobProcessor, SlotPool, Stop};
+use crate::pipeline::{Breaker, JobProcessor, SlotPool, Stop};
 use speech::Analyzer;
 
 /// A person waits for one recording at a time; the bulk lane has the other slots.
@@ -78,18 +78,30 @@ pub async fn run(mut settings: Settings, stop: Stop) -> anyhow::Result<()> {
     broker.close().await;
 
     let (rows, objects) = (database.clone(), store.clone());
-    let processor = Arc::new(JobProcessor::new(&settings, analyzer, rows, objects, rulebook, metrics, name));
+    let breaker = Arc::new(Breaker::new(&settings, &name, rows.clone(), objects.clone(), metrics.clone()));
+    let stores = (rows, objects);
+    let processor = JobProcessor::new(&settings, analyzer, stores, rulebook, metrics, name, breaker.clone());
+    let processor = Arc::new(processor);
     let pool = |lane, prefetch, slots| {
-        let leases = amqp::consume(&settings.amqp, lane, prefetch, stop.taking.clone());
+        let (stop, gate) = (stop.taking.clone(), breaker.gate());
+        let leases = amqp::consume_while(&settings.amqp, lane, prefetch, stop, gate);
         SlotPool::new(processor.clone(), leases, slots)
     };
     let bulk = pool(Lane::Bulk, plan.prefetch, plan.slots);
     let interactive = pool(Lane::Interactive, INTERACTIVE_SLOTS, INTERACTIVE_SLOTS);
     let links = vec![bulk.link(), interactive.link()];
+    breaker.stops(links.clone());
     let store = Some((store, bucket));
-    health.started(Dependencies { database: database.clone(), store, links, publisher: None });
+    health.started(Dependencies {
+        database: database.clone(),
+        store,
+        links,
+        publisher: None,
+        trouble: Some(breaker.trouble()),
+    });
 
-    let work = async { tokio::join!(bulk.run(stop.clone()), interactive.run(stop.clone())) };
+    let work =
+        async { tokio::join!(bulk.run(stop.clone()), interactive.run(stop.clone()), breaker.watch(&stop.taking)) };
     let deadline = Duration::from_secs(settings.worker.drain_timeout_s);
     let mut work = std::pin::pin!(work);
     tokio::select! {

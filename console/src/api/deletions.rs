@@ -123,6 +123,11 @@ impl App {
             self.note_deletion(caller, what, job).await?;
         }
         let mut erased = Erased::default();
+        // A caller of one team deletes letters of that team's jobs alone.
+        let call = match what {
+            Erasure::Call(call) if team.is_none() => Some(call.as_str()),
+            _ => None,
+        };
         let (with_file, without): (Vec<_>, Vec<_>) = found.into_iter().partition(|job| self.file_goes(job, query.file));
         for (jobs, files) in [(with_file, true), (without, false)] {
             if jobs.is_empty() {
@@ -130,7 +135,7 @@ impl App {
             }
             let (s3, amqp) = (&self.settings.s3, &self.settings.amqp);
             let eraser = Eraser::new(self.database.clone(), s3, amqp, files, open, RetryPolicy::NEVER)?;
-            eraser.erase_with_dead_letters(&jobs, &mut erased).await?;
+            eraser.erase_with_dead_letters(&jobs, call, &mut erased).await?;
         }
         if let Some(refusal) = erased.refusal {
             return Err(refusal.into());

@@ -132,12 +132,14 @@ impl App {
     /// Registers and publishes; a job that is known already is not published again, unless `anew`.
     async fn enqueue(&self, mut job: Job, origin: &Origin, anew: bool) -> Result<JobId, Problem> {
         job.max_seconds = u32::try_from(self.settings.console.upload_max_seconds).ok();
-        job.validate().map_err(|failure| Problem::unprocessable(format!("{}.", failure.message)))?;
+        let lane = Lane::Interactive;
+        // By the code with which a worker would refuse it.
+        Job::received(&job.to_json()).map_err(|failure| Problem::unprocessable(format!("{}.", failure.message)))?;
         // Before a row is written that would stay queued; and at once, where publishing would wait for the broker.
         self.publisher.ready().await?;
-        let wanted = self.database.register(&origin.batch, std::slice::from_ref(&job), anew).await?;
+        let wanted = self.database.register_in(&origin.batch, std::slice::from_ref(&job), anew, lane.label()).await?;
         if !wanted.is_empty() {
-            self.publisher.publish_job(&job, Lane::Interactive).await?;
+            self.publisher.publish_job(&job, lane).await?;
             self.database.mark_published(&wanted).await?;
         }
         tracing::info!(job_id = %job.job_id, "submitted");

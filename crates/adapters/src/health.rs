@@ -34,6 +34,15 @@ struct Shared {
     dependencies: RwLock<Option<Dependencies>>,
 }
 
+/// A service that refuses every job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// As `/ready` calls it: `postgres`, `s3`, `disk`.
+    pub service: &'static str,
+    /// Why, in a sentence.
+    pub why: String,
+}
+
 /// The services that a program needs to work.
 #[derive(Clone)]
 pub struct Dependencies {
@@ -45,6 +54,8 @@ pub struct Dependencies {
     pub links: Vec<watch::Receiver<Link>>,
     /// The publisher, where the program has one.
     pub publisher: Option<Publisher>,
+    /// Which service refuses every job, where the program has jobs.
+    pub trouble: Option<watch::Receiver<Option<Trouble>>>,
 }
 
 impl Health {
@@ -139,11 +150,13 @@ async fn absent(dependencies: &Dependencies) -> BTreeMap<&'static str, String> {
     };
     let (database, store, publisher) = tokio::join!(database, store, publisher);
     let link = dependencies.links.iter().find_map(|link| match &*link.borrow() {
-        Link::Up => None,
+        Link::Up | Link::Paused => None,
         Link::Connecting { why } => Some(why.clone()),
     });
     let found = [("postgres", database.err()), ("s3", store.err()), ("rabbitmq", link.or(publisher.err()))];
-    found.into_iter().filter_map(|(name, why)| Some((name, why?))).collect()
+    let refused = dependencies.trouble.as_ref().and_then(|trouble| trouble.borrow().clone());
+    let refused = refused.map(|Trouble { service, why }| (service, why));
+    found.into_iter().filter_map(|(name, why)| Some((name, why?))).chain(refused).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod cause;
 pub mod health;
 mod pem;
 pub mod postgres;
+pub mod reconcile;
 pub mod retention;
 pub mod retry;
 pub mod s3;

@@ -45,10 +45,15 @@ failure_codes! {
     JobUnreadable = "job.unreadable", Permanent, "The message is not a job: look at who publishes to the queue.";
     JobUnknownVersion = "job.unknown_version", Permanent, "The job is newer than this worker: update the workers, then replay.";
     JobInvalid = "job.invalid", Permanent, "The job breaks a rule of the contract: correct the producer's input and enqueue again.";
+    JobIdentityMismatch = "job.identity_mismatch", Permanent, "The message carries the id of another job: look at who publishes to the queue. No row and no object was touched.";
     JobKilledWorker = "job.killed_worker", Permanent, "Workers died on this recording each time: keep a copy of it and report it.";
+    JobDeliveryLimit = "job.delivery_limit", Permanent, "RabbitMQ delivered the message too often without an answer: look at the workers' connections, then replay it.";
+    JobExpired = "job.expired", Permanent, "The message waited longer than a policy of RabbitMQ allows: look at policies with `message-ttl`, then replay it.";
+    JobQueueFull = "job.queue_full", Permanent, "The queue was longer than a policy of RabbitMQ allows: look at policies with `max-length`, then replay it.";
+    JobSetAside = "job.set_aside", Permanent, "The message was dead-lettered by RabbitMQ or another program without a reason: look at it with `producer dlq show`, then replay it.";
     JobTimeout = "job.timeout", Transient, "The job took longer than `worker.job_timeout_s`: raise it, or look at the worker's load.";
     JobCancelled = "job.cancelled", Transient, "The worker was stopped before the job ended: it is handed to another one.";
-    JobDeleted = "job.deleted", Permanent, "The call was deleted while a worker had the job: nothing of it is kept. Enqueue it again if that was a mistake.";
+    JobDeleted = "job.deleted", Permanent, "The call was deleted: nothing of it is kept. Enqueue it with `--force` if that was a mistake.";
     ObjectNotFound = "object.not_found", Permanent, "The object is gone from the bucket: upload it and enqueue it again.";
     ObjectChanged = "object.changed", Permanent, "The object was replaced after it was enqueued: enqueue it again.";
     ObjectTooLarge = "object.too_large", Permanent, "The object exceeds `audio.max_bytes`: raise the limit or split the recording.";

@@ -189,6 +189,23 @@ impl Job {
         Ok(job)
     }
 
+    /// Reads a message body that came from a queue, and verifies that its `job_id` follows from what it says: a message
+    /// with the id of another job must not reach that job's row or artifacts.
+    ///
+    /// # Errors
+    /// As [`Self::from_json`]; `job.identity_mismatch`.
+    pub fn received(body: &[u8]) -> Result<Self, Failure> {
+        let job = Self::from_json(body)?;
+        let identity = JobId::of(&job.object, &job.options);
+        if job.job_id == identity {
+            return Ok(job);
+        }
+        Err(Failure::new(
+            FailureCode::JobIdentityMismatch,
+            format!("`job_id` is {}, but object, model and options give {identity}", job.job_id),
+        ))
+    }
+
     /// Checks the limits of the contract.
     ///
     /// # Errors
@@ -301,6 +318,28 @@ mod tests {
     fn a_job_survives_the_wire() {
         let job = job("通话 1.wav", Granularity::Frame);
         assert_eq!(Job::from_json(&job.to_json()), Ok(job));
+    }
+
+    #[test]
+    fn a_message_with_the_id_of_another_job_is_refused() {
+        let (mine, other) = (job("a", Granularity::Utterance), job("b", Granularity::Utterance));
+        assert_eq!(Job::received(&mine.to_json()), Ok(mine.clone()));
+        let changes: [fn(&mut Job); 6] = [
+            |job| job.object.key.push('x'),
+            |job| job.object.bucket.push('x'),
+            |job| job.object.etag = None,
+            |job| job.options.model.push('x'),
+            |job| job.options.embedding = false,
+            |job| job.options.channels = Some(crate::ChannelLayout::Mix),
+        ];
+        for change in changes {
+            let mut changed = mine.clone();
+            change(&mut changed);
+            let refused = Job::received(&changed.to_json()).expect_err("must be refused");
+            assert_eq!(refused.code, FailureCode::JobIdentityMismatch);
+        }
+        let stolen = Job { job_id: other.job_id, ..mine };
+        assert!(Job::received(&stolen.to_json()).is_err());
     }
 
     #[test]

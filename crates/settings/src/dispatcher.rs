@@ -14,6 +14,8 @@ pub struct Dispatcher {
     pub timeout_s: u64,
     pub retry_max_s: u64,
     pub max_attempts: u32,
+    pub reconcile_s: u64,
+    pub reconcile_after_s: u64,
 }
 
 impl Dispatcher {
@@ -31,6 +33,8 @@ impl Dispatcher {
                 "must be 1 to 60: an alert is sent within a minute",
             ),
             Check::new("dispatcher.timeout_s", (1..=60).contains(&self.timeout_s), "must be 1 to 60"),
+            Check::new("dispatcher.reconcile_s", self.reconcile_s <= 86_400, "must be 0 (never) to 86400"),
+            Check::new("dispatcher.reconcile_after_s", self.reconcile_after_s <= 604_800, "must be 0 to 604800"),
             Check::new("dispatcher.max_attempts", (1..=1000).contains(&self.max_attempts), "must be 1 to 1000"),
         ]
     }

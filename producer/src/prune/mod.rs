@@ -39,8 +39,7 @@ pub struct PruneArgs {
     /// their call data is older. --dry-run shows the count; with another count nothing is deleted.
     #[arg(long, value_name = "COUNT", requires = "recordings", conflicts_with = "call")]
     pub confirm: Option<u64>,
-    /// With --call: also jobs that have not ended. A job that is still in the queue gets a row again when
-    /// a worker takes it: then run this again.
+    /// With --call: also jobs that have not ended. A worker that has one stores nothing of it.
     #[arg(long, conflicts_with = "older_than")]
     pub even_unfinished: bool,
     /// Only show what would be deleted.
@@ -135,7 +134,7 @@ impl Pruning {
     async fn one_call(&mut self, call: &str) -> Result<(), ProducerError> {
         let (database, policy) = (self.database.clone(), self.policy);
         let known = retry_while(policy, POSTGRES, || database.analyses_of_call(call, self.open_jobs)).await?;
-        self.eraser.erase_with_dead_letters(&known, &mut self.summary.erased).await?;
+        self.eraser.erase_with_dead_letters(&known, Some(call), &mut self.summary.erased).await?;
         self.summary.open = retry_while(policy, POSTGRES, || database.count_of_call(call)).await?.open;
         Ok(())
     }

@@ -187,7 +187,8 @@ impl Intake {
             let key = candidate.object.key.clone();
             let version = facts.as_ref().map(|facts| facts.version.clone());
             let job = self.job(batch.id, candidate.object, facts);
-            if let Err(failure) = job.validate() {
+            // By the code with which a worker would refuse it.
+            if let Err(failure) = Job::received(&job.to_json()) {
                 self.leave_out(mark, &format!("s3://{}/{key}: {}", self.bucket, failure.message));
                 continue;
             }
@@ -215,13 +216,13 @@ impl Intake {
 
     /// New jobs are published by the watcher that registers them first; those that were left unconfirmed, again.
     async fn register_and_publish(&self, batch: &NewBatch, new: Vec<Job>, again: Vec<Job>) -> Result<(), Failure> {
-        let database = &self.enqueuer.database;
+        let (database, lane) = (&self.enqueuer.database, self.enqueuer.options.lane.label());
         let mut wanted: Vec<JobId> = Vec::new();
         if !new.is_empty() {
-            wanted.extend(self.database(|| database.register_new(batch, &new)).await?);
+            wanted.extend(self.database(|| database.register_new(batch, &new, lane)).await?);
         }
         if !again.is_empty() {
-            wanted.extend(self.database(|| database.register(batch, &again, false)).await?);
+            wanted.extend(self.database(|| database.register_in(batch, &again, false, lane)).await?);
         }
         let jobs = chosen(new.into_iter().chain(again).collect(), &wanted);
         let count = jobs.len() as u64;

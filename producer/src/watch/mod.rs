@@ -30,7 +30,8 @@ use uuid::Uuid;
 
 pub use arguments::{EXAMPLES, WatchArgs};
 
-use crate::enqueuer::{Enqueuer, JobOptions};
+use crate::batch_name::impersonal;
+use crate::enqueuer::{Enqueuer, JobOptions, LeftOut};
 use crate::error::{Outcome, ProducerError};
 use crate::meter::Meter;
 use crate::services;
@@ -201,10 +202,11 @@ impl Watcher {
                 options,
                 policy,
                 counts: Arc::default(),
+                left_out: LeftOut { skips: Arc::default(), meter: Arc::new(Meter::new()) },
             },
             bucket,
-            batch: args.batch.clone().ok_or(place),
-            source: args.source.clone(),
+            batch: args.batch.clone().ok_or_else(|| impersonal(&place)),
+            source: impersonal(&args.source),
             artifacts: (settings.s3.artifact_bucket().to_owned(), format!("{}/", settings.s3.artifact_prefix)),
             all: args.all,
             newer_than: args.newer_than,
@@ -238,6 +240,7 @@ impl Watcher {
             store: Some((self.intake.store.clone(), self.intake.bucket.clone())),
             links: Vec::new(),
             publisher: Some(self.intake.enqueuer.publisher.clone()),
+            trouble: None,
         });
         Ok(())
     }

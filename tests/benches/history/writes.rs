@@ -5,7 +5,7 @@ use adapters::postgres::{Database, NewBatch};
 use domain::{BatchId, Emotion};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tests::calls::Call;
+use tests::calls::{Call, token};
 
 /// Several writers at once begin jobs and record them, as workers do, for a while. What they wrote is deleted again.
 pub(crate) async fn measure(database: &Database, options: &Options) -> anyhow::Result<()> {
@@ -24,7 +24,9 @@ pub(crate) async fn measure(database: &Database, options: &Options) -> anyhow::R
             database.register(&batch, std::slice::from_ref(&job), false).await?;
             database.begin_attempt(&job, "w").await?;
             let began = Instant::now();
-            database.record_done(&report, &artifacts, Some(&embedding), &[], "w").await?;
+            database
+                .record_done(&report, &artifacts, Some(&embedding), &[], "w", token(database, report.job_id).await)
+                .await?;
             times.push(began.elapsed());
         }
         Ok(times)

@@ -1,13 +1,13 @@
-//! One job, from its message to its settlement.
+//! One job, from its message to the outcome of its attempt. `settle.rs` tells the broker.
 
-use adapters::amqp::{Lease, LeaseLost, Retry, TraceParent};
-use adapters::postgres::{Attempt, Database, RecordOutcome};
-use adapters::retry::{RetryPolicy, retry_while, retry_while_unless};
+use adapters::amqp::{Lease, TraceParent};
+use adapters::postgres::{Attempt, Begun, Database, RecordOutcome};
+use adapters::retry::{RetryPolicy, retry_while_unless};
 use adapters::s3::Store;
 use chrono::Utc;
 use domain::alert::{Rulebook, Subject};
 use domain::report::{Artifacts, Provenance, Timings};
-use domain::{Class, Emotion, Failure, FailureCode, Job, Report};
+use domain::{Emotion, Failure, FailureCode, Job};
 use settings::Settings;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,38 +16,46 @@ use tokio_util::sync::CancellationToken;
 use tracing::field::{Empty, display};
 use tracing::{Instrument, Span};
 
+use super::artifacts::ArtifactFolder;
+use super::breaker::Breaker;
 use super::drain::Stop;
 use super::isolation::IsolationLock;
 use super::progress::ProgressReporter;
 use super::scratch::Scratch;
 use crate::metrics::Metrics;
-use speech::artifacts::{AUDIO, EMBEDDING, RESULT};
 use speech::{Analysis, AnalysisControl, Analyzer};
 
 /// A job waits this long for the database to come back: throwing away a finished analysis for a restart of Postgres
 /// would waste the work.
 const WAIT_FOR_DATABASE: RetryPolicy = RetryPolicy::at_most(Duration::from_secs(120));
 const DATABASE: &str = "postgres";
+/// A job that has waited this long for the database in hand is no reason to take others.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Takes jobs through all stages. Shared by all slots.
 pub struct JobProcessor {
-    settings: Settings,
+    pub(super) settings: Settings,
     analyzer: Arc<Analyzer>,
-    database: Database,
-    store: Store,
+    pub(super) database: Database,
+    pub(super) store: Store,
     rulebook: Rulebook,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     /// This worker's name in rows and logs.
-    name: String,
+    pub(super) name: String,
     scratch: Scratch,
     isolation: IsolationLock,
+    pub(super) breaker: Arc<Breaker>,
 }
 
 /// How a job ended, before it is settled with the broker.
-enum Outcome {
+pub(super) enum Outcome {
     Done,
     /// The call was deleted meanwhile: nothing of it is kept.
     Deleted,
+    /// A later attempt owns the row: this one's result does not count.
+    Superseded,
+    /// The row has failed before: the message is a repetition.
+    AlreadyFailed(Failure),
     Failed(Failure),
     /// Stopped by the drain deadline or a lost lease.
     Interrupted,
@@ -58,15 +66,15 @@ impl JobProcessor {
     pub fn new(
         settings: &Settings,
         analyzer: Arc<Analyzer>,
-        database: Database,
-        store: Store,
+        (database, store): (Database, Store),
         rulebook: Rulebook,
         metrics: Arc<Metrics>,
         name: String,
+        breaker: Arc<Breaker>,
     ) -> Self {
         let scratch = Scratch::sweep(&settings.worker.temp_dir);
-        let isolation = IsolationLock::default();
-        Self { settings: settings.clone(), analyzer, database, store, rulebook, metrics, name, scratch, isolation }
+        let (settings, isolation) = (settings.clone(), IsolationLock::default());
+        Self { settings, analyzer, database, store, rulebook, metrics, name, scratch, isolation, breaker }
     }
 
     /// Takes a job through all stages and settles its lease. Never fails: an error becomes a row, a retry or a dead
@@ -78,44 +86,48 @@ impl JobProcessor {
     }
 
     async fn process_in_span(&self, lease: Lease, stop: &Stop) {
-        let job = match Job::from_json(&lease.body) {
+        let job = match Job::received(&lease.body) {
             Ok(job) => job,
-            Err(failure) => {
-                Span::current().record("job_id", lease.message_id.as_deref().unwrap_or_default());
-                tracing::warn!(%failure, "dead-lettered: not a job");
-                self.metrics.failed(failure.code);
-                return self.dead_letter(lease, &failure).await;
-            }
+            Err(failure) => return self.refuse(lease, &failure).await,
         };
         Span::current().record("job_id", display(job.job_id)).record("batch", display(job.batch_id));
         let cancel = stop.working.child_token();
+        let mut begun = None;
         let outcome = {
             let _isolation = self.isolation.acquire(lease.redelivered).await;
             let lost = lease.lost().clone();
             tokio::select! {
-                outcome = self.attempt(&job, &lease, &cancel) => outcome,
+                outcome = self.attempt(&job, &lease, &cancel, &mut begun) => outcome,
                 () = lost.cancelled() => { cancel.cancel(); Outcome::Interrupted }
             }
         };
-        self.settle(&job, lease, outcome).await;
+        self.settle(&job, lease, begun.as_ref(), outcome).await;
     }
 
-    async fn attempt(&self, job: &Job, lease: &Lease, cancel: &CancellationToken) -> Outcome {
+    /// `begun` is set once the attempt owns the job's row.
+    async fn attempt(
+        &self,
+        job: &Job,
+        lease: &Lease,
+        cancel: &CancellationToken,
+        begun: &mut Option<Begun>,
+    ) -> Outcome {
         let begin = || self.database.begin_attempt(job, &self.name);
-        let number = match retry_while_unless(cancel, WAIT_FOR_DATABASE, DATABASE, begin).await {
-            Ok(Attempt::Begin { number }) => number,
+        let begun = match self.patiently(cancel, begin).await {
+            Ok(Attempt::Begin(attempt)) => &*begun.insert(attempt),
             Ok(Attempt::AlreadyDone) => {
                 tracing::info!("already done");
                 return Outcome::Done;
             }
-            Ok(Attempt::AlreadyFailed(failure)) => return Outcome::Failed(failure),
+            Ok(Attempt::AlreadyFailed(failure)) => return Outcome::AlreadyFailed(failure),
+            Ok(Attempt::Deleted { run }) => return self.leave_deleted(job, run, cancel).await,
             Err(failure) => return failed_or_interrupted(failure, cancel),
         };
-        Span::current().record("attempt", number);
+        Span::current().record("attempt", begun.number);
         let limit = self.settings.worker.max_attempts_unfinished;
         // Copies of one job that begin at the same time count too, but only a redelivery means that a worker had the
         // job and did not settle it.
-        if number > limit && lease.redelivered {
+        if begun.number > limit && lease.redelivered {
             let message = format!("{limit} attempts began and never ended: the worker died each time");
             return Outcome::Failed(Failure::new(FailureCode::JobKilledWorker, message));
         }
@@ -123,12 +135,13 @@ impl JobProcessor {
         let reporter = ProgressReporter::new(&self.database, job.job_id, lease.lane);
         let limit = self.settings.worker.job_timeout();
         let performed = tokio::select! {
-            performed = tokio::time::timeout(limit, self.perform(job, &reporter, cancel)) => performed,
+            performed = tokio::time::timeout(limit, self.perform(job, begun, &reporter, cancel)) => performed,
             () = cancel.cancelled() => return Outcome::Interrupted,
         };
         match performed {
             Ok(Ok(RecordOutcome::Recorded)) => Outcome::Done,
             Ok(Ok(RecordOutcome::Deleted)) => Outcome::Deleted,
+            Ok(Ok(RecordOutcome::Superseded)) => Outcome::Superseded,
             Ok(Err(failure)) => failed_or_interrupted(failure, cancel),
             Err(_) => {
                 cancel.cancel();
@@ -142,10 +155,11 @@ impl JobProcessor {
     async fn perform(
         &self,
         job: &Job,
+        begun: &Begun,
         reporter: &ProgressReporter,
         cancel: &CancellationToken,
     ) -> Result<RecordOutcome, Failure> {
-        let begun = Instant::now();
+        let start = Instant::now();
         let mut timings = Timings { queued_ms: since(job.submitted_at), ..Timings::default() };
         let model = self.analyzer.model();
         if job.options.model != model.name {
@@ -156,7 +170,7 @@ impl JobProcessor {
         let folder = self.scratch.folder()?;
         let source = folder.path().join("recording");
         self.store.fetch(&job.object, &source, self.settings.audio.max_bytes).await?;
-        timings.fetch_ms = ms(begun.elapsed());
+        timings.fetch_ms = ms(start.elapsed());
 
         let control = Arc::new(AnalysisControl::new(cancel.clone(), job.max_seconds, reporter.interactive()));
         reporter.stage("analyze");
@@ -166,24 +180,93 @@ impl JobProcessor {
         reporter.stage("upload");
         timings.preprocess_ms = ms(analysis.preprocess);
         timings.infer_ms = ms(analysis.infer);
-        timings.total_ms = ms(begun.elapsed());
+        timings.total_ms = ms(start.elapsed());
         let embedding = analysis.embedding.clone();
         let mut report = analysis.into_report(Provenance::from(job), &job.options, model, timings);
-        let artifacts = self.upload(job, &mut report, folder.path(), begun).await?;
+        // A worker that stood still for a while may have been overtaken: the keys are the later attempt's as well.
+        let owns = || self.database.owns(job.job_id, begun.token);
+        if !self.patiently(cancel, owns).await? {
+            return Ok(RecordOutcome::Superseded);
+        }
+        let target = self.artifacts(job, begun);
+        let artifacts = target.upload(&mut report, folder.path(), start).await?;
         let embedding = embedding.as_deref().filter(|_| job.options.embedding);
         let matches = self.rulebook.matches(Subject::from(&report));
-        let record = || self.database.record_done(&report, &artifacts, embedding, &matches, &self.name);
-        if retry_while_unless(cancel, WAIT_FOR_DATABASE, DATABASE, record).await? == RecordOutcome::Deleted {
-            let Artifacts { bucket, result_key, audio_key, embedding_key } = artifacts;
-            let keys: Vec<_> = [result_key, audio_key].into_iter().chain(embedding_key).collect();
-            self.store.delete(&bucket, &keys).await?;
-            return Ok(RecordOutcome::Deleted);
+        let record = || self.database.record_done(&report, &artifacts, embedding, &matches, &self.name, begun.token);
+        match self.patiently(cancel, record).await? {
+            RecordOutcome::Recorded => {}
+            RecordOutcome::Superseded => return Ok(RecordOutcome::Superseded),
+            RecordOutcome::Deleted => {
+                // Claimed first: a row that was made anew meanwhile may name the same keys.
+                let claim = || self.database.claim_leftovers(job.job_id, begun.run);
+                if self.patiently(cancel, claim).await? {
+                    target.delete().await?;
+                }
+                return Ok(RecordOutcome::Deleted);
+            }
         }
+        self.replace(begun.earlier.as_ref(), &artifacts).await;
         self.metrics.analyzed(&report.audio, &report.timings);
         self.metrics.warned(&report.warnings);
         let emotion = report.emotion.map_or("no speech", Emotion::label);
         tracing::info!(emotion, confidence = report.confidence, audio_s = report.audio.duration_s, "done");
         Ok(RecordOutcome::Recorded)
+    }
+
+    /// A message of a job that was deleted brings nothing back. What a worker uploaded that died since is deleted with it.
+    async fn leave_deleted(&self, job: &Job, run: Option<u32>, cancel: &CancellationToken) -> Outcome {
+        let Some(run) = run else { return Outcome::Deleted };
+        let claim = || self.database.claim_leftovers(job.job_id, run);
+        match self.patiently(cancel, claim).await {
+            Ok(true) => {}
+            Ok(false) => return Outcome::Superseded,
+            Err(failure) => return failed_or_interrupted(failure, cancel),
+        }
+        for run in 0..=run {
+            if let Err(failure) = ArtifactFolder::new(&self.store, &self.settings.s3, job, run).delete().await {
+                return failed_or_interrupted(failure, cancel);
+            }
+        }
+        Outcome::Deleted
+    }
+
+    /// Waits for the database with the job in hand.
+    pub(super) async fn patiently<T, F>(
+        &self,
+        cancel: &CancellationToken,
+        mut statement: impl FnMut() -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let begun = Instant::now();
+        let attempt = || {
+            let statement = statement();
+            async move {
+                let answer = statement.await;
+                if answer.is_err() && begun.elapsed() > PATIENCE {
+                    self.breaker.check_database().await;
+                }
+                answer
+            }
+        };
+        retry_while_unless(cancel, WAIT_FOR_DATABASE, DATABASE, attempt).await
+    }
+
+    /// Where the artifacts of this run of the job are.
+    pub(super) fn artifacts<'a>(&'a self, job: &'a Job, begun: &Begun) -> ArtifactFolder<'a> {
+        ArtifactFolder::new(&self.store, &self.settings.s3, job, begun.run)
+    }
+
+    /// Deletes the artifacts of a result that was replaced: no row names them any more.
+    async fn replace(&self, earlier: Option<&Artifacts>, now: &Artifacts) {
+        let Some(earlier) = earlier.filter(|earlier| *earlier != now) else { return };
+        let kept = [Some(&now.result_key), Some(&now.audio_key), now.embedding_key.as_ref()];
+        let named = [Some(&earlier.result_key), Some(&earlier.audio_key), earlier.embedding_key.as_ref()];
+        let keys: Vec<_> = named.into_iter().flatten().filter(|key| !kept.contains(&Some(key))).cloned().collect();
+        if let Err(failure) = self.store.delete(&earlier.bucket, &keys).await {
+            tracing::warn!(%failure, "the artifacts of the replaced result stay until the call is pruned");
+        }
     }
 
     async fn analyze(
@@ -200,128 +283,6 @@ impl JobProcessor {
         tokio::task::spawn_blocking(move || span.in_scope(|| analyzer.analyze(&source, &options, &out, &control)))
             .await
             .unwrap_or_else(|e| Err(Failure::new(FailureCode::WorkerInternal, format!("the analysis ended: {e}"))))
-    }
-
-    /// Uploads the files of `folder` under the job's own prefix. `result.json` comes last: once it is there, all are.
-    async fn upload(
-        &self,
-        job: &Job,
-        report: &mut Report,
-        folder: &Path,
-        begun: Instant,
-    ) -> Result<Artifacts, Failure> {
-        let uploading = Instant::now();
-        let s3 = &self.settings.s3;
-        let bucket = s3.artifact_bucket();
-        let keys = s3.artifact_folder(job.job_id);
-        let key = |name: &str| format!("{keys}{name}");
-        for (name, content_type) in [AUDIO, EMBEDDING] {
-            let path = folder.join(name);
-            if path.is_file() {
-                self.store.put_file(bucket, &key(name), &path, content_type).await?;
-            }
-        }
-        report.timings.upload_ms = ms(uploading.elapsed());
-        report.timings.total_ms = ms(begun.elapsed());
-        let body = serde_json::to_vec(&report)
-            .map_err(|e| Failure::new(FailureCode::WorkerInternal, format!("result.json: {e}")))?;
-        self.store.put_bytes(bucket, &key(RESULT.0), body, RESULT.1).await?;
-        Ok(Artifacts {
-            bucket: bucket.to_owned(),
-            result_key: key(RESULT.0),
-            audio_key: key(AUDIO.0),
-            // There is none where there is no speech.
-            embedding_key: folder.join(EMBEDDING.0).is_file().then(|| key(EMBEDDING.0)),
-        })
-    }
-
-    /// Records how the job ended, in the database first and at the broker last: a crash in between repeats the job, and
-    /// never loses it.
-    async fn settle(&self, job: &Job, lease: Lease, outcome: Outcome) {
-        let lane = lease.lane;
-        match outcome {
-            Outcome::Done => match lease.ack().await {
-                Ok(()) => self.metrics.done(),
-                // The row is there: the worker that has the job now finds it done.
-                Err(LeaseLost) => self.metrics.lease_lost(lane),
-            },
-            Outcome::Deleted => {
-                let failure = Failure::new(FailureCode::JobDeleted, "the call was deleted while the job was in hand");
-                tracing::info!(%failure, "not recorded; its artifacts are deleted");
-                self.metrics.failed(failure.code);
-                if lease.ack().await == Err(LeaseLost) {
-                    self.metrics.lease_lost(lane);
-                }
-            }
-            Outcome::Interrupted => {
-                let failure =
-                    Failure::new(FailureCode::JobCancelled, "stopped before the end; another worker takes over");
-                if lease.lost().is_cancelled() {
-                    self.metrics.lease_lost(lane);
-                }
-                if let Err(error) = self.database.note_retry(job, &failure).await {
-                    tracing::warn!(%error, "the interrupted attempt stays counted");
-                }
-                lease.hand_back().await;
-            }
-            Outcome::Failed(failure) if failure.class() == Class::Transient => {
-                self.retry_later(job, lease, &failure).await;
-            }
-            Outcome::Failed(failure) => self.give_up(job, lease, &failure).await,
-        }
-    }
-
-    async fn retry_later(&self, job: &Job, lease: Lease, failure: &Failure) {
-        if let Err(error) = self.database.note_retry(job, failure).await {
-            tracing::warn!(%error, "the retry is not recorded");
-        }
-        let (lane, lost) = (lease.lane, lease.lost().clone());
-        match lease.retry().await {
-            Ok(Retry::Scheduled { delay_s }) => {
-                self.metrics.retried(failure.code);
-                tracing::warn!(%failure, delay_s, "retried later");
-            }
-            Ok(Retry::Exhausted(lease)) => self.give_up(job, *lease, failure).await,
-            // The lease was dropped with it: the broker delivers the job again.
-            Err(error) => {
-                if lost.is_cancelled() {
-                    self.metrics.lease_lost(lane);
-                }
-                tracing::warn!(%failure, %error, "the retry can't be published: the broker redelivers the job");
-            }
-        }
-    }
-
-    /// The row first, then the dead letter.
-    async fn give_up(&self, job: &Job, lease: Lease, failure: &Failure) {
-        let record = || self.database.record_failed(job, failure, &self.name);
-        match retry_while(WAIT_FOR_DATABASE, DATABASE, record).await {
-            Ok(()) => {}
-            // Postgres will never accept a row of this job: the dead letter says so.
-            Err(error) if error.code == FailureCode::DatabaseRefused => {
-                tracing::error!(%failure, %error, "dead-lettered without a row");
-                self.metrics.failed(failure.code);
-                let message = format!("{}; it could not be recorded either: {}", failure.message, error.message);
-                return self.dead_letter(lease, &Failure::new(failure.code, message)).await;
-            }
-            Err(error) => {
-                tracing::error!(%failure, %error, "the failure can't be recorded: the broker redelivers the job");
-                return lease.hand_back().await;
-            }
-        }
-        tracing::warn!(%failure, "failed");
-        self.metrics.failed(failure.code);
-        self.dead_letter(lease, failure).await;
-    }
-
-    async fn dead_letter(&self, lease: Lease, failure: &Failure) {
-        let (lane, lost) = (lease.lane, lease.lost().clone());
-        if let Err(error) = lease.dead_letter(failure, &self.name).await {
-            if lost.is_cancelled() {
-                self.metrics.lease_lost(lane);
-            }
-            tracing::warn!(%error, "not dead-lettered yet: the broker delivers the message again");
-        }
     }
 }
 
@@ -349,7 +310,7 @@ fn failed_or_interrupted(failure: Failure, cancel: &CancellationToken) -> Outcom
     }
 }
 
-fn ms(duration: Duration) -> f64 {
+pub(super) fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 

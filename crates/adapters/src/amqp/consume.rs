@@ -21,6 +21,9 @@ use super::publisher::Publisher;
 use super::topology::{Lane, Topology, short};
 use crate::retry::Backoff;
 
+/// Longest wait for the broker to cancel a consumer.
+const PAUSING: Duration = Duration::from_secs(5);
+
 /// Whether jobs can come in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Link {
@@ -31,6 +34,8 @@ pub enum Link {
     },
     /// Consuming.
     Up,
+    /// Connected, and taking no jobs by the program's own wish.
+    Paused,
 }
 
 /// The incoming jobs of one lane.
@@ -39,6 +44,7 @@ pub struct Leases {
     incoming: mpsc::Receiver<Lease>,
     link: watch::Receiver<Link>,
     stop: CancellationToken,
+    gate: watch::Receiver<bool>,
     done: TaskTracker,
 }
 
@@ -47,8 +53,20 @@ pub struct Leases {
 /// When `stop` is cancelled, or the leases are dropped, no new ones come; the connection stays open until all leases are
 /// settled.
 /// Must be called within a Tokio runtime.
-#[expect(clippy::needless_pass_by_value, reason = "a token is handed over like a sender, as a clone")]
 pub fn consume(settings: &Settings, lane: Lane, prefetch: u16, stop: CancellationToken) -> Leases {
+    consume_while(settings, lane, prefetch, stop, watch::Sender::new(true).subscribe())
+}
+
+/// The same, but jobs are taken only while `gate` is true: when it closes, the consumer is cancelled and what was not
+/// begun goes back to the queue. A gate whose sender is gone stays as it is.
+#[expect(clippy::needless_pass_by_value, reason = "a token is handed over like a sender, as a clone")]
+pub fn consume_while(
+    settings: &Settings,
+    lane: Lane,
+    prefetch: u16,
+    stop: CancellationToken,
+    gate: watch::Receiver<bool>,
+) -> Leases {
     // A child, so that dropped leases stop this consumer and nothing else.
     let stop = stop.child_token();
     let (leases, incoming) = mpsc::channel(usize::from(prefetch.max(1)));
@@ -61,12 +79,13 @@ pub fn consume(settings: &Settings, lane: Lane, prefetch: u16, stop: Cancellatio
         stop: stop.clone(),
         leases,
         link: link_sender,
+        gate: gate.clone(),
         publisher: Publisher::new(settings),
     };
     let done = TaskTracker::new();
     done.spawn(supervisor.run());
     done.close();
-    Leases { incoming, link, stop, done }
+    Leases { incoming, link, stop, gate, done }
 }
 
 impl Leases {
@@ -80,6 +99,11 @@ impl Leases {
             };
             match lease {
                 Some(lease) if lease.lost().is_cancelled() => lease.forget(),
+                Some(lease) if !*self.gate.borrow() => {
+                    // Handed back while the consumer is there, the broker would deliver it again at once.
+                    self.paused().await;
+                    lease.hand_back().await;
+                }
                 Some(lease) => return Some(lease),
                 None => {
                     self.incoming.close();
@@ -90,6 +114,13 @@ impl Leases {
                 }
             }
         }
+    }
+
+    /// Waits until the consumer is cancelled, or has no connection; for a few seconds at most.
+    async fn paused(&self) {
+        let mut link = self.link.clone();
+        let paused = link.wait_for(|link| *link != Link::Up);
+        let _ = tokio::time::timeout(PAUSING, paused).await;
     }
 
     /// Follows the state of the connection.
@@ -115,6 +146,7 @@ struct Supervisor {
     lane: Lane,
     prefetch: u16,
     stop: CancellationToken,
+    gate: watch::Receiver<bool>,
     leases: mpsc::Sender<Lease>,
     link: watch::Sender<Link>,
     publisher: Publisher,
@@ -161,11 +193,27 @@ impl Supervisor {
         let _lost = session.lost.clone().drop_guard();
         let held = TaskTracker::new();
         let mut broken = Box::pin(broken(&connection));
+        let mut gate = self.gate.clone();
         loop {
             let delivery = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => break,
+                () = self.stop.cancelled() => {
+                    self.drain(&channel, consumer).await;
+                    break;
+                }
                 failure = &mut broken => return Err(failure),
+                () = turned(&mut gate, false) => {
+                    self.drain(&channel, consumer).await;
+                    self.link.send_replace(Link::Paused);
+                    tokio::select! {
+                        () = self.stop.cancelled() => break,
+                        failure = &mut broken => return Err(failure),
+                        () = turned(&mut gate, true) => {}
+                    }
+                    consumer = self.start(&channel).await?;
+                    self.link.send_replace(Link::Up);
+                    continue;
+                }
                 delivery = consumer.next() => delivery,
             };
             let delivery = match delivery {
@@ -182,7 +230,6 @@ impl Supervisor {
             }
         }
 
-        self.drain(&channel, consumer).await;
         held.close();
         tokio::select! {
             failure = &mut broken => tracing::warn!(%failure, "the connection broke while jobs in hand were finished"),
@@ -200,12 +247,16 @@ impl Supervisor {
             .basic_qos(self.prefetch, BasicQosOptions::default())
             .await
             .map_err(|e| link::failure("setting the prefetch", &e))?;
+        let consumer = self.start(&channel).await?;
+        Ok((channel, consumer))
+    }
+
+    async fn start(&self, channel: &Channel) -> Result<Consumer, Failure> {
         let queue = self.topology.jobs(self.lane);
-        let consumer = channel
+        channel
             .basic_consume(short(&queue), "".into(), BasicConsumeOptions::default(), FieldTable::default())
             .await
-            .map_err(|e| link::failure(&format!("consuming {queue}"), &e))?;
-        Ok((channel, consumer))
+            .map_err(|e| link::failure(&format!("consuming {queue}"), &e))
     }
 
     /// Stops consuming, and returns jobs that were delivered but not begun.
@@ -218,6 +269,13 @@ impl Supervisor {
         while let Some(Ok(delivery)) = consumer.next().await {
             let _ = delivery.acker.nack(requeue).await;
         }
+    }
+}
+
+/// Ends when the gate has this value; never when its sender is gone with another.
+async fn turned(gate: &mut watch::Receiver<bool>, value: bool) {
+    if gate.wait_for(|open| *open == value).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

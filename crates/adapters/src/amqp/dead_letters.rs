@@ -44,8 +44,10 @@ pub struct DeadLetter {
 pub struct Filter {
     /// This identity.
     pub id: Option<String>,
-    /// One of these jobs.
+    /// One of these jobs, or of the call below.
     pub jobs: Option<HashSet<JobId>>,
+    /// With this call id in its body, whatever its id; or one of the jobs above.
+    pub call: Option<String>,
     /// This failure code.
     pub code: Option<String>,
     /// This batch.
@@ -70,15 +72,14 @@ pub struct Listing {
 impl DeadLetter {
     fn new(body: Vec<u8>, properties: BasicProperties) -> Self {
         let text = |name| message::text(&properties, name);
-        let by_broker = text("x-first-death-reason").or_else(|| text("x-last-death-reason"));
+        let by_broker = message::death(&properties);
+        // The id that a message claims is verified where its body is a job.
+        let claimed = properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default();
         let lane = text(header::LANE).and_then(|l| Lane::from_label(&l)).unwrap_or(Lane::Bulk);
         Self {
-            id: properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default(),
-            code: text(header::CODE).unwrap_or_else(|| FailureCode::JobKilledWorker.code().to_owned()),
-            reason: text(header::REASON).unwrap_or_else(|| {
-                let why = by_broker.unwrap_or_else(|| "no reason given".into());
-                format!("dead-lettered by RabbitMQ itself ({why})")
-            }),
+            id: Job::received(&body).map_or(claimed, |job| job.job_id.to_string()),
+            code: text(header::CODE).unwrap_or_else(|| by_broker.code.code().to_owned()),
+            reason: text(header::REASON).unwrap_or(by_broker.message),
             worker: text(header::WORKER).unwrap_or_default(),
             retries: message::number(&properties, header::RETRIES).unwrap_or_default(),
             failed_at: text(header::FAILED_AT)
@@ -90,9 +91,33 @@ impl DeadLetter {
         }
     }
 
-    /// The job, where the message is one.
+    /// The job whose row this letter is about: by its body, or by the id of a message that is no job. `None` when the message
+    /// claims to be another job.
+    pub fn row(&self) -> Option<JobId> {
+        match Job::received(&self.body) {
+            Ok(job) => Some(job.job_id),
+            Err(failure) if failure.code == FailureCode::JobIdentityMismatch => None,
+            Err(_) => self.id.parse().ok().map(JobId),
+        }
+    }
+
+    /// The call id in the body, also of a message that no worker takes for a job.
+    fn call_id(&self) -> Option<String> {
+        let body: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
+        Some(body.pointer("/call/call_id")?.as_str()?.to_owned())
+    }
+
+    /// Why it was set aside. A code of another version is kept in the message.
+    pub fn failure(&self) -> Failure {
+        match FailureCode::from_code(&self.code) {
+            Some(code) => Failure::new(code, self.reason.clone()),
+            None => Failure::new(FailureCode::JobSetAside, format!("{}: {}", self.code, self.reason)),
+        }
+    }
+
+    /// The job, where the message is one that does not claim the identity of another.
     pub fn job(&self) -> Option<Job> {
-        Job::from_json(&self.body).ok()
+        Job::received(&self.body).ok()
     }
 }
 
@@ -102,9 +127,15 @@ impl Filter {
         let time = |wanted: Option<DateTime<Utc>>, holds: fn(&DateTime<Utc>, &DateTime<Utc>) -> bool| {
             wanted.is_none_or(|w| letter.failed_at.is_some_and(|at| holds(&at, &w)))
         };
-        let among = |jobs: &HashSet<JobId>| letter.id.parse().is_ok_and(|id| jobs.contains(&JobId(id)));
+        let among = |jobs: &HashSet<JobId>| letter.row().is_some_and(|id| jobs.contains(&id));
+        let about = match (&self.jobs, &self.call) {
+            (None, None) => true,
+            (jobs, call) => {
+                jobs.as_ref().is_some_and(among) || (call.is_some() && letter.call_id().as_ref() == call.as_ref())
+            }
+        };
         is(&self.id, &letter.id)
-            && self.jobs.as_ref().is_none_or(among)
+            && about
             && is(&self.code, &letter.code)
             && self.batch.is_none_or(|batch| letter.job().is_some_and(|job| job.batch_id == batch))
             && time(self.before, DateTime::lt)
@@ -132,6 +163,21 @@ impl DeadLetters {
     /// Access by these settings. No network yet.
     pub fn new(settings: &Settings) -> Self {
         Self { settings: settings.clone(), topology: Topology::new(settings) }
+    }
+
+    /// Shows each letter that matches; all stay in the queue.
+    ///
+    /// # Errors
+    /// `broker.unreachable`.
+    pub async fn each(&self, filter: &Filter, mut look: impl FnMut(&DeadLetter)) -> Result<(), Failure> {
+        let mut pass = self.pass().await?;
+        while let Some((letter, _)) = pass.next().await? {
+            if filter.matches(&letter) {
+                look(&letter);
+            }
+        }
+        pass.end().await;
+        Ok(())
     }
 
     /// Counts the letters that match, and reads the first `limit` of them, oldest first.
@@ -196,10 +242,23 @@ impl DeadLetters {
     /// # Errors
     /// `broker.unreachable`.
     pub async fn discard(&self, filter: &Filter) -> Result<usize, Failure> {
+        self.discard_after(filter, async |_| Ok(())).await
+    }
+
+    /// The same, but `prepare` is called with each letter before it is gone for good.
+    ///
+    /// # Errors
+    /// `broker.unreachable`, or that of `prepare`.
+    pub async fn discard_after(
+        &self,
+        filter: &Filter,
+        mut prepare: impl AsyncFnMut(&DeadLetter) -> Result<(), Failure>,
+    ) -> Result<usize, Failure> {
         let mut pass = self.pass().await?;
         let mut gone = 0;
         while let Some((letter, acker)) = pass.next().await? {
             if filter.matches(&letter) {
+                prepare(&letter).await?;
                 settle(&acker).await?;
                 gone += 1;
             }

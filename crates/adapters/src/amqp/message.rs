@@ -1,7 +1,7 @@
 //! Properties and headers of the messages that are published.
 
 use chrono::{DateTime, Utc};
-use domain::{Failure, Job};
+use domain::{Failure, FailureCode, Job};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 
@@ -182,6 +182,33 @@ pub(super) fn text(properties: &BasicProperties, name: &str) -> Option<String> {
         AMQPValue::ShortString(text) => Some(text.to_string()),
         _ => None,
     }
+}
+
+/// Why RabbitMQ itself dead-lettered a message: the latest of its deaths. Waiting for a retry is a death by time as well.
+pub(super) fn death(properties: &BasicProperties) -> Failure {
+    let deaths = properties.headers().as_ref().and_then(|headers| headers.inner().get("x-death"));
+    let latest = match deaths {
+        Some(AMQPValue::FieldArray(deaths)) => deaths.as_slice().first(),
+        _ => None,
+    };
+    let field = |name: &str| match latest {
+        Some(AMQPValue::FieldTable(death)) => match death.inner().get(name) {
+            Some(AMQPValue::LongString(text)) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),
+            Some(AMQPValue::ShortString(text)) => Some(text.to_string()),
+            _ => None,
+        },
+        _ => None,
+    };
+    let header = || text(properties, "x-last-death-reason").or_else(|| text(properties, "x-first-death-reason"));
+    let reason = field("reason").or_else(header).unwrap_or_else(|| "no reason given".into());
+    let code = match reason.as_str() {
+        "delivery_limit" => FailureCode::JobDeliveryLimit,
+        "expired" => FailureCode::JobExpired,
+        "maxlen" => FailureCode::JobQueueFull,
+        _ => FailureCode::JobSetAside,
+    };
+    let queue = field("queue").map(|queue| format!(" from {queue}")).unwrap_or_default();
+    Failure::new(code, format!("dead-lettered by RabbitMQ itself{queue} ({reason})"))
 }
 
 /// A number header, whichever of AMQP's integer types carries it.

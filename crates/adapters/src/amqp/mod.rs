@@ -15,7 +15,7 @@ mod settings;
 mod topology;
 mod traceparent;
 
-pub use consume::{Leases, Link, consume};
+pub use consume::{Leases, Link, consume, consume_while};
 pub use dead_letters::{DeadLetter, DeadLetters, Filter, Listing};
 pub use inbox::{Inbox, Letter};
 pub use lease::{Lease, LeaseLost, Retry};

@@ -2,8 +2,8 @@
 //! statements of the programs are in this folder, long ones in `.sql` files beside the code.
 //!
 //! Delivery is at least once, so every write here may be repeated: by a second delivery, by a second worker at
-//! the same moment, after a commit whose answer was lost. The rules: a job is one row of `analyses`; a failure
-//! never replaces `done`; the timeline of a job is replaced as a whole, in the transaction that sets it `done`.
+//! the same moment, after a commit whose answer was lost. The rules: a job is one row of `analyses`; only the
+//! attempt that began last writes it; a failure never replaces `done`; the timeline of a job is replaced as a whole, in the transaction that sets it `done`.
 
 mod alerts;
 mod connect;
@@ -11,6 +11,7 @@ pub mod console;
 mod errors;
 mod jobs;
 mod outbox;
+mod probe;
 mod results;
 mod retention;
 mod reviews;
@@ -21,7 +22,9 @@ mod watches;
 
 pub use connect::Database;
 pub use domain::report::Artifacts;
-pub use jobs::{Attempt, BatchSummary, JOBS_PER_CHUNK, NewBatch, Progress, Status};
+pub use jobs::{
+    Attempt, AttemptToken, BatchSummary, Begun, JOBS_PER_CHUNK, LostQuery, NewBatch, Progress, Silent, Status, Withheld,
+};
 pub use outbox::{
     Claim, ClaimOutcome, ClaimRequest, DestinationBacklog, DestinationStatus, OutboxListener, OutboxMessage, Retry,
 };

@@ -1,5 +1,6 @@
 //! Values of rows that several queries share.
 
+use domain::report::Artifacts;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
@@ -19,4 +20,18 @@ pub(super) fn channel(number: i16) -> Option<u16> {
 /// The value of a `count(*)`.
 pub(super) fn count(row: &PgRow, column: &str) -> Result<u64, sqlx::Error> {
     row.try_get::<i64, _>(column).map(i64::unsigned_abs)
+}
+
+/// The artifacts that a row of `analyses` names; `None` while there is no result.
+pub(super) fn artifacts(row: &PgRow) -> Result<Option<Artifacts>, sqlx::Error> {
+    let bucket: Option<String> = row.try_get("artifact_bucket")?;
+    let result_key: Option<String> = row.try_get("result_key")?;
+    let audio_key: Option<String> = row.try_get("audio_key")?;
+    let embedding_key = row.try_get("embedding_key")?;
+    Ok(match (bucket, result_key, audio_key) {
+        (Some(bucket), Some(result_key), Some(audio_key)) => {
+            Some(Artifacts { bucket, result_key, audio_key, embedding_key })
+        }
+        _ => None,
+    })
 }

@@ -1,4 +1,4 @@
-//! Deletion of analyses with everything that belongs to them. Objects are deleted first, rows after: interrupted anywhere
+//! Deletion of analyses with everything that belongs to them. Rows are claimed, objects deleted, then the rows: interrupted anywhere
 //! in between, the same deletion finds what is left by its rows.
 
 mod objects;
@@ -55,11 +55,21 @@ impl Eraser {
         Ok(Self { database, objects, dead_letters, open_jobs, policy })
     }
 
-    /// Deletes the jobs' objects, then the rows of those whose objects are gone.
+    /// Claims the jobs' rows, deletes their objects, then the rows of those whose objects are gone.
     ///
     /// # Errors
     /// `store.unreachable`, after the rows of what was deleted; `database.unreachable`, `database.refused`.
     pub async fn erase(&self, jobs: &[Expired], erased: &mut Erased) -> Result<(), Failure> {
+        let claimed = self.claim(jobs).await?;
+        self.erase_claimed(&claimed, erased).await
+    }
+
+    async fn claim(&self, jobs: &[Expired]) -> Result<Vec<Expired>, Failure> {
+        let ids: Vec<JobId> = jobs.iter().map(|job| job.job_id).collect();
+        retry_while(self.policy, "Postgres", || self.database.claim(&ids, self.open_jobs)).await
+    }
+
+    async fn erase_claimed(&self, jobs: &[Expired], erased: &mut Erased) -> Result<(), Failure> {
         let mut gone = Vec::with_capacity(jobs.len());
         let mut away = None;
         for (job, outcome) in self.objects.delete(jobs, self.policy).await {
@@ -75,19 +85,26 @@ impl Eraser {
                 }
             }
         }
-        let (database, open_jobs) = (&self.database, self.open_jobs);
-        erased.rows += retry_while(self.policy, "Postgres", || database.prune(&gone, open_jobs)).await?;
+        let database = &self.database;
+        erased.rows += retry_while(self.policy, "Postgres", || database.prune(&gone)).await?;
         away.map_or(Ok(()), Err)
     }
 
-    /// As [`Self::erase`], with the jobs' dead letters, which have the call data. They come first: the rows are deleted
+    /// As [`Self::erase`], with the jobs' dead letters and those that have the call's id in their bodies. They come first: the rows are deleted
     /// last, and the next deletion finds what is left by them.
     ///
     /// # Errors
     /// As [`Self::erase`]; `broker.unreachable`, `broker.refused`.
-    pub async fn erase_with_dead_letters(&self, jobs: &[Expired], erased: &mut Erased) -> Result<(), Failure> {
-        let filter = Filter { jobs: Some(jobs.iter().map(|job| job.job_id).collect()), ..Filter::default() };
+    pub async fn erase_with_dead_letters(
+        &self,
+        jobs: &[Expired],
+        call: Option<&str>,
+        erased: &mut Erased,
+    ) -> Result<(), Failure> {
+        let claimed = self.claim(jobs).await?;
+        let ids = claimed.iter().map(|job| job.job_id).collect();
+        let filter = Filter { jobs: Some(ids), call: call.map(str::to_owned), ..Filter::default() };
         erased.dead_letters += retry_while(self.policy, "RabbitMQ", || self.dead_letters.discard(&filter)).await?;
-        self.erase(jobs, erased).await
+        self.erase_claimed(&claimed, erased).await
     }
 }

@@ -78,10 +78,14 @@ impl Objects {
         // An attempt that failed may have left objects that no row names.
         let mut found = self.store.list(bucket, &folder);
         while let Some(object) = found.try_next().await? {
+            if !of_run(&object.key[folder.len().min(object.key.len())..], job.run) {
+                continue;
+            }
             deleted.artifacts += 1;
             deleted.bytes += object.bytes;
             keys.insert(object.key);
         }
+        self.store.abort_uploads(bucket, &folder).await?;
         if let Some(artifacts) = &job.artifacts {
             keys.extend([artifacts.result_key.clone(), artifacts.audio_key.clone()]);
             keys.extend(artifacts.embedding_key.clone());
@@ -95,11 +99,10 @@ impl Objects {
 
     /// Bucket and prefix of the job's artifacts: as they were when it was done, whatever the settings say now.
     fn folder<'a>(&'a self, job: &'a Expired) -> (&'a str, String) {
-        let id = job.job_id.to_string();
         let recorded = job.artifacts.as_ref().and_then(|artifacts| {
-            let (folder, _) = artifacts.result_key.rsplit_once('/')?;
-            // Never a prefix that others share.
-            folder.ends_with(&id).then(|| (artifacts.bucket.as_str(), format!("{folder}/")))
+            // Never a prefix that others share. A job that was asked for again has its artifacts in a folder within.
+            let (before, _) = artifacts.result_key.rsplit_once(&format!("/{}/", job.job_id))?;
+            Some((artifacts.bucket.as_str(), format!("{before}/{}/", job.job_id)))
         });
         recorded.unwrap_or_else(|| (self.settings.artifact_bucket(), self.settings.artifact_folder(job.job_id)))
     }
@@ -114,5 +117,25 @@ impl Objects {
         self.store.delete(&recording.bucket, std::slice::from_ref(&recording.key)).await?;
         deleted.recordings += 1;
         Ok(())
+    }
+}
+
+/// Whether an object in a job's folder is of this run or an earlier one. What was asked for again since the rows were
+/// claimed is in a folder of a later run.
+fn of_run(name: &str, run: u32) -> bool {
+    match name.split_once('/') {
+        Some((folder, _)) => folder.parse::<u32>().is_ok_and(|number| number <= run),
+        None => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_run;
+
+    #[test]
+    fn artifacts_of_later_runs_are_not_the_claimed_rows() {
+        assert!(of_run("result.json", 0) && of_run("1/result.json", 1) && of_run("1/result.json", 3));
+        assert!(!of_run("1/result.json", 0) && !of_run("2/result.json", 1));
     }
 }

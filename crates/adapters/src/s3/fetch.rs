@@ -8,7 +8,8 @@ use tokio::io::{AsyncSeekExt, AsyncWriteExt, BufWriter};
 
 use super::Store;
 use super::failures::{failure, unreachable};
-use super::object::{size, unquoted};
+use super::object::size;
+use super::probe::etag_of;
 
 /// Bytes gathered before they are written to disk.
 const WRITE_BUFFER: usize = 256 * 1024;
@@ -104,7 +105,12 @@ impl Store {
 impl Download<'_> {
     /// Checks an answer's headers before its body is written.
     async fn accept(&mut self, answer: &GetObjectOutput, resumed: bool) -> Result<(), Failure> {
-        let etag = answer.e_tag().map(unquoted);
+        let etag = Some(etag_of(answer.e_tag(), "fetching the recording")?);
+        // A page for people may have an etag as well; recordings of that type are told from it by their own.
+        let is_page = answer.content_type().is_some_and(|kind| kind.starts_with("text/html"));
+        if is_page && self.etag.is_some() && self.etag != etag {
+            return Err(unreachable("fetching the recording: a page for people came instead of it"));
+        }
         // Some servers ignore If-Match.
         if let (Some(wanted), Some(got)) = (&self.etag, &etag)
             && wanted != got

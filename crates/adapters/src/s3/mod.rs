@@ -8,6 +8,7 @@ mod fetch;
 mod list;
 pub mod notification;
 mod object;
+mod probe;
 mod read;
 mod settings;
 mod upload;

@@ -7,6 +7,7 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use super::Store;
 use super::failures::{failure, status, unreachable};
+use super::probe::etag_of;
 
 /// Objects deleted at once.
 const DELETIONS: usize = 8;
@@ -30,15 +31,16 @@ impl Store {
     /// # Errors
     /// `store.unreachable`, `store.denied`.
     pub async fn head(&self, bucket: &str, key: &str) -> Result<Option<ObjectInfo>, Failure> {
+        let doing = format!("looking at {bucket}/{key}");
         match self.client.head_object().bucket(bucket).key(key).send().await {
             Ok(found) => Ok(Some(ObjectInfo {
                 key: key.to_owned(),
-                etag: found.e_tag().map(unquoted),
+                etag: Some(etag_of(found.e_tag(), &doing)?),
                 bytes: size(found.content_length()),
                 modified: found.last_modified().and_then(time),
             })),
             Err(e) if status(&e) == Some(404) => Ok(None),
-            Err(e) => Err(failure(&format!("looking at {bucket}/{key}"), &e)),
+            Err(e) => Err(failure(&doing, &e)),
         }
     }
 
@@ -80,7 +82,7 @@ impl Store {
         body: impl Into<Vec<u8>>,
         content_type: &str,
     ) -> Result<String, Failure> {
-        let body = body.into();
+        let (body, doing) = (body.into(), format!("writing {bucket}/{key}"));
         let limits = self.upload_config(body.len() as u64);
         let request = self.client.put_object().bucket(bucket).key(key).content_type(content_type);
         let written = request
@@ -89,8 +91,8 @@ impl Store {
             .config_override(limits)
             .send()
             .await
-            .map_err(|e| failure(&format!("writing {bucket}/{key}"), &e))?;
-        Ok(written.e_tag().map(unquoted).unwrap_or_default())
+            .map_err(|e| failure(&doing, &e))?;
+        etag_of(written.e_tag(), &doing)
     }
 
     /// Deletes objects; those that don't exist are no error.

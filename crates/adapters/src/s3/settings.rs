@@ -44,6 +44,13 @@ impl Settings {
         format!("{}/{job}/", self.artifact_prefix)
     }
 
+    /// Prefix of the artifacts that one run of a job writes: the job's folder, or a folder in it when the job was asked for
+    /// again, so that a repetition can't damage the result that is there.
+    pub fn run_folder(&self, job: JobId, run: u32) -> String {
+        let folder = self.artifact_folder(job);
+        if run == 0 { folder } else { format!("{folder}{run}/") }
+    }
+
     /// What the types can't express.
     pub fn checks(&self) -> Vec<Check> {
         vec![

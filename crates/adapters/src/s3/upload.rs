@@ -1,14 +1,14 @@
 //! Uploads of files: in one request, or in parts when large.
 
 use aws_sdk_s3::primitives::{ByteStream, Length};
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, MultipartUpload};
 use domain::Failure;
 use futures_util::{StreamExt, TryStreamExt};
 use std::path::Path;
 
 use super::Store;
-use super::failures::failure;
-use super::object::unquoted;
+use super::failures::{failure, status};
+use super::probe::etag_of;
 
 /// Files up to this size are read at once, and sent within the usual time limits, bytes.
 const IN_MEMORY: u64 = 64 * 1024;
@@ -39,7 +39,39 @@ impl Store {
         if bytes <= self.part_bytes { self.put_whole(target, bytes).await } else { self.put_parts(target, bytes).await }
     }
 
+    /// Uploads in parts below `prefix` that are open, as key and id: those of a program that died stay so.
+    ///
+    /// # Errors
+    /// `store.unreachable`, `store.denied`. A store that can't list uploads has none.
+    pub async fn open_uploads(&self, bucket: &str, prefix: &str) -> Result<Vec<(String, String)>, Failure> {
+        match self.client.list_multipart_uploads().bucket(bucket).prefix(prefix).send().await {
+            Ok(listed) => {
+                let named = |upload: &MultipartUpload| Some((upload.key()?.to_owned(), upload.upload_id()?.to_owned()));
+                Ok(listed.uploads().iter().filter_map(named).collect())
+            }
+            Err(e) if matches!(status(&e), Some(404 | 405 | 501)) => Ok(Vec::new()),
+            Err(e) => Err(failure(&format!("listing uploads below {bucket}/{prefix}"), &e)),
+        }
+    }
+
+    /// Aborts uploads in parts below `prefix` that are open: their parts are in no listing of objects, and would stay.
+    ///
+    /// # Errors
+    /// As [`Self::open_uploads`].
+    pub async fn abort_uploads(&self, bucket: &str, prefix: &str) -> Result<(), Failure> {
+        for (key, id) in self.open_uploads(bucket, prefix).await? {
+            match self.client.abort_multipart_upload().bucket(bucket).key(key).upload_id(id).send().await {
+                Ok(_) => {}
+                // Ended meanwhile.
+                Err(e) if status(&e) == Some(404) => {}
+                Err(e) => return Err(failure(&format!("aborting an upload below {bucket}/{prefix}"), &e)),
+            }
+        }
+        Ok(())
+    }
+
     async fn put_whole(&self, to: Target<'_>, bytes: u64) -> Result<String, Failure> {
+        let doing = format!("uploading {}/{}", to.bucket, to.key);
         let request = self.client.put_object().bucket(to.bucket).key(to.key).content_type(to.content_type);
         let body = if bytes <= IN_MEMORY {
             let read = tokio::fs::read(to.path).await;
@@ -51,9 +83,8 @@ impl Store {
         if bytes > IN_MEMORY {
             request = request.config_override(self.upload_config(bytes));
         }
-        let written = request.send().await;
-        let written = written.map_err(|e| failure(&format!("uploading {}/{}", to.bucket, to.key), &e))?;
-        Ok(written.e_tag().map(unquoted).unwrap_or_default())
+        let written = request.send().await.map_err(|e| failure(&doing, &e))?;
+        etag_of(written.e_tag(), &doing)
     }
 
     async fn put_parts(&self, to: Target<'_>, bytes: u64) -> Result<String, Failure> {
@@ -84,8 +115,9 @@ impl Store {
             .send()
             .await
             .map_err(|e| failure(&doing, &e))?;
+        let etag = etag_of(written.e_tag(), &doing)?;
         upload.open = false;
-        Ok(written.e_tag().map(unquoted).unwrap_or_default())
+        Ok(etag)
     }
 }
 

@@ -114,7 +114,6 @@ impl Database {
 impl FromRow<'_, PgRow> for AnalysisRow {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let status: String = row.try_get("status")?;
-        let failed = row.try_get::<Option<String>, _>("failure_code")?.is_some();
         let emotion: Option<String> = row.try_get("emotion")?;
         Ok(Self {
             job_id: JobId(row.try_get("job_id")?),
@@ -126,7 +125,7 @@ impl FromRow<'_, PgRow> for AnalysisRow {
             scores: scores(row)?,
             speech_s: row.try_get("speech_s")?,
             warnings: row.try_get("warnings")?,
-            failure: if failed { Some(stored_failure(row)?) } else { None },
+            failure: stored_failure(row, "failure_code", "failure_message")?,
             model_name: row.try_get("model_name")?,
             model_version: row.try_get("model_version")?,
             model_sha256: row.try_get("model_sha256")?,

@@ -7,4 +7,4 @@ SELECT a.job_id, a.recording_id, a.batch_id, a.called_at, a.status, a.emotion, a
        r.bucket, r.key, r.etag, r.call_id, r.agent, r.team, r.customer, r.started_at AS call_started_at, r.attributes,
        r.container, r.codec, r.sample_rate, r.channels, r.duration_s, r.bytes
   FROM analyses a JOIN recordings r ON r.id = a.recording_id
- WHERE true
+ WHERE a.status <> 'deleting'

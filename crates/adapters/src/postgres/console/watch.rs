@@ -65,7 +65,7 @@ impl Database {
     /// `database.unreachable`, `database.refused`.
     pub async fn job_states(&self, jobs: &[JobId]) -> Result<Vec<JobState>, Failure> {
         const STATES: &str = "SELECT job_id, status, worker, retries, failure_code, failure_message
-            FROM analyses WHERE job_id = ANY($1)";
+            FROM analyses WHERE job_id = ANY($1) AND status <> 'deleting'";
         let ids: Vec<Uuid> = jobs.iter().map(|job| job.0).collect();
         sqlx::query_as(STATES).bind(ids).fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
     }
@@ -130,13 +130,12 @@ impl FromRow<'_, PgRow> for Place {
 impl FromRow<'_, PgRow> for JobState {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let status: String = row.try_get("status")?;
-        let failed = row.try_get::<Option<String>, _>("failure_code")?.is_some();
         Ok(Self {
             job_id: JobId(row.try_get("job_id")?),
             status: Status::from_label(&status).ok_or_else(|| super::analyses::unknown("status"))?,
             worker: row.try_get("worker")?,
             retries: row.try_get::<i32, _>("retries")?.unsigned_abs(),
-            failure: if failed { Some(stored_failure(row)?) } else { None },
+            failure: stored_failure(row, "failure_code", "failure_message")?,
         })
     }
 }

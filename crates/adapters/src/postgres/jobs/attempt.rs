@@ -1,87 +1,168 @@
 //! A worker begins an attempt of a job, or ends it for a later retry.
 
-use domain::{Failure, FailureCode, Job};
+use domain::report::Artifacts;
+use domain::{Failure, FailureCode, Job, JobId};
 use sqlx::Row;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
 
 use super::Status;
-use crate::postgres::{Database, errors, text};
+use super::forgotten::DELETING;
+use crate::postgres::{Database, errors, rows, text};
+
+/// Proof that an attempt owns its job's row: a later attempt takes the row over, and this one can't write it any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptToken(pub Uuid);
+
+/// An attempt that has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    /// Attempts begun and not ended, this one included: above the operator's limit, the job is taken to be what kills
+    /// workers.
+    pub number: u32,
+    /// With which the attempt writes the row.
+    pub token: AttemptToken,
+    /// Run of the job: 0, or more after it was asked for again. Each has artifact keys of its own.
+    pub run: u32,
+    /// Artifacts of the result that is there until this attempt records another.
+    pub earlier: Option<Artifacts>,
+}
 
 /// What a worker has to do with a job from the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attempt {
-    /// Analyse it. `number` counts the attempts begun and not ended, this one included: above the
-    /// operator's limit, the job is taken to be what kills workers.
-    Begin {
-        /// Attempts begun and not ended.
-        number: u32,
-    },
+    /// Analyse it.
+    Begin(Begun),
     /// It is done: acknowledge the message.
     AlreadyDone,
     /// It has failed: dead-letter the message again. [`Database::requeue`] makes the job `queued`.
     AlreadyFailed(Failure),
+    /// It was deleted, or is being deleted: acknowledge the message. Artifacts of this run and earlier ones that are still
+    /// there belong to no row.
+    Deleted {
+        /// Latest run before the deletion; `None` while it goes on.
+        run: Option<u32>,
+    },
+}
+
+impl Attempt {
+    /// The attempt, where one has begun.
+    pub fn begun(&self) -> Option<&Begun> {
+        match self {
+            Self::Begin(begun) => Some(begun),
+            Self::AlreadyDone | Self::AlreadyFailed(_) | Self::Deleted { .. } => None,
+        }
+    }
 }
 
 impl Database {
-    /// Begins an attempt: one row, one short statement. A job that was never registered gets its row first.
+    /// Begins an attempt: one row, one short statement. From now on the row belongs to it, and to no earlier attempt. A
+    /// job that was never registered gets its row first.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn begin_attempt(&self, job: &Job, worker: &str) -> Result<Attempt, Failure> {
-        if let Some(attempt) = self.begin_known(job, worker).await? {
+        let token = AttemptToken(Uuid::new_v4());
+        if let Some(attempt) = self.begin_known(job, worker, token).await? {
             return Ok(attempt);
         }
         self.adopt(job).await?;
-        self.begin_known(job, worker).await?.ok_or_else(|| {
-            Failure::new(FailureCode::DatabaseUnreachable, "the job's row was deleted while the attempt began")
-        })
+        if let Some(attempt) = self.begin_known(job, worker, token).await? {
+            return Ok(attempt);
+        }
+        match self.forgotten_run(job).await? {
+            Some(run) => Ok(Attempt::Deleted { run: Some(run) }),
+            None => {
+                Err(Failure::new(FailureCode::DatabaseUnreachable, "the job's row was deleted while the attempt began"))
+            }
+        }
     }
 
-    async fn begin_known(&self, job: &Job, worker: &str) -> Result<Option<Attempt>, Failure> {
+    async fn begin_known(&self, job: &Job, worker: &str, token: AttemptToken) -> Result<Option<Attempt>, Failure> {
         const BEGIN: &str = include_str!("begin_attempt.sql");
         let row = sqlx::query(BEGIN)
             .bind(job.job_id.0)
             .bind(text::clean(worker, 200))
+            .bind(token.0)
             .fetch_optional(self.pool())
             .await
             .map_err(|e| errors::failure(&e))?;
-        row.map(|row| read(&row).map_err(|e| errors::failure(&e))).transpose()
+        row.map(|row| read(&row, token).map_err(|e| errors::failure(&e))).transpose()
     }
 
-    /// Records a transient failure: the job waits in a retry queue, and the attempt has ended.
-    /// A job that is done or failed stays so.
+    /// Whether the attempt still owns its job's row: another one, or the end of the job, takes it away.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
-    pub async fn note_retry(&self, job: &Job, failure: &Failure) -> Result<(), Failure> {
-        const RETRY: &str = "UPDATE analyses SET status = 'retrying', failure_code = $2, failure_message = $3,
-            unfinished = 0, retries = retries + 1 WHERE job_id = $1 AND status NOT IN ('done', 'failed')";
-        sqlx::query(RETRY)
-            .bind(job.job_id.0)
+    pub async fn owns(&self, job: JobId, token: AttemptToken) -> Result<bool, Failure> {
+        const OWNS: &str = "SELECT EXISTS (SELECT FROM analyses 
+            WHERE job_id = $1 AND attempt = $2 AND state = 'running')";
+        let owns = sqlx::query_scalar(OWNS).bind(job.0).bind(token.0).fetch_one(self.pool()).await;
+        owns.map_err(|e| errors::failure(&e))
+    }
+
+    /// Takes an attempt back that a service cut short: the job is queued as if the attempt had not begun. Nothing changes
+    /// when the attempt does not own the row any more.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn note_returned(&self, job: JobId, token: AttemptToken) -> Result<(), Failure> {
+        const RETURNED: &str = include_str!("note_returned.sql");
+        let noted = sqlx::query(RETURNED).bind(job.0).bind(token.0).execute(self.pool()).await;
+        noted.map(drop).map_err(|e| errors::failure(&e))
+    }
+
+    /// Records a transient failure of an attempt, which ends with it: the job waits in a retry queue. Returns whether the
+    /// attempt owned the row; if not, nothing is recorded.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn note_retry(&self, job: JobId, failure: &Failure, token: AttemptToken) -> Result<bool, Failure> {
+        const RETRY: &str = include_str!("note_retry.sql");
+        let noted = sqlx::query(RETRY)
+            .bind(job.0)
             .bind(failure.code.code())
             .bind(text::clean(&failure.message, 2000))
+            .bind(token.0)
             .execute(self.pool())
             .await
-            .map(drop)
-            .map_err(|e| errors::failure(&e))
+            .map_err(|e| errors::failure(&e))?;
+        Ok(noted.rows_affected() > 0)
     }
 }
 
-fn read(row: &sqlx::postgres::PgRow) -> Result<Attempt, sqlx::Error> {
-    let status: String = row.try_get("status")?;
-    Ok(match Status::from_label(&status) {
-        Some(Status::Done) => Attempt::AlreadyDone,
-        Some(Status::Failed) => Attempt::AlreadyFailed(stored_failure(row)?),
-        _ => Attempt::Begin { number: u32::try_from(row.try_get::<i32, _>("unfinished")?).unwrap_or(u32::MAX) },
-    })
+fn read(row: &PgRow, token: AttemptToken) -> Result<Attempt, sqlx::Error> {
+    if row.try_get("begun")? {
+        return Ok(Attempt::Begin(Begun {
+            number: u32::try_from(row.try_get::<i32, _>("unfinished")?).unwrap_or(u32::MAX),
+            token,
+            run: u32::try_from(row.try_get::<i32, _>("run")?).unwrap_or_default(),
+            earlier: rows::artifacts(row)?,
+        }));
+    }
+    let state: String = row.try_get("state")?;
+    if state == DELETING {
+        return Ok(Attempt::Deleted { run: None });
+    }
+    if Status::from_label(&state) == Some(Status::Done) {
+        return Ok(Attempt::AlreadyDone);
+    }
+    let unknown = || Failure::new(FailureCode::WorkerInternal, format!("the row is `{state}` without a failure"));
+    let failure = stored_failure(row, "failure_code", "failure_message")?;
+    Ok(Attempt::AlreadyFailed(failure.unwrap_or_else(unknown)))
 }
 
-/// `failure_code` and `failure_message` of a row, as a failure. A code that only a newer program
-/// knows is kept in the message.
-pub(in crate::postgres) fn stored_failure(row: &sqlx::postgres::PgRow) -> Result<Failure, sqlx::Error> {
-    let code: String = row.try_get::<Option<_>, _>("failure_code")?.unwrap_or_default();
-    let message: String = row.try_get::<Option<_>, _>("failure_message")?.unwrap_or_default();
-    Ok(match FailureCode::from_code(&code) {
+/// The failure in two columns of a row; `None` without a code. A code that only a newer program knows is kept in the
+/// message.
+pub(in crate::postgres) fn stored_failure(
+    row: &PgRow,
+    code: &'static str,
+    message: &'static str,
+) -> Result<Option<Failure>, sqlx::Error> {
+    let Some(code) = row.try_get::<Option<String>, _>(code)? else { return Ok(None) };
+    let message: String = row.try_get::<Option<_>, _>(message)?.unwrap_or_default();
+    Ok(Some(match FailureCode::from_code(&code) {
         Some(code) => Failure { code, message },
         None => Failure::new(FailureCode::WorkerInternal, format!("{code}: {message}")),
-    })
+    }))
 }

@@ -1,13 +1,17 @@
 //! Jobs: registered by producers, begun by workers, and how far they are.
 
 mod attempt;
+mod forgotten;
+mod lost;
 mod progress;
 mod register;
 mod status;
 mod upsert;
 
-pub use attempt::Attempt;
 pub(super) use attempt::stored_failure;
+pub use attempt::{Attempt, AttemptToken, Begun};
+pub use forgotten::Withheld;
+pub use lost::{LostQuery, Silent};
 pub use progress::{BatchSummary, Progress};
 pub use register::{JOBS_PER_CHUNK, NewBatch};
 pub use status::Status;

@@ -2,6 +2,6 @@
 -- none: the next `producer enqueue` publishes them. The index analyses_open has the same condition.
 SELECT count(*)
   FROM analyses
- WHERE status IN ('queued', 'running', 'retrying')
+ WHERE state IN ('queued', 'running', 'retrying')
    AND published_at IS NOT NULL
    AND model_name = $1

@@ -24,6 +24,8 @@ pub struct Progress {
     pub done: u64,
     /// Failed.
     pub failed: u64,
+    /// Of those scored: their latest repetition failed, and the result is the earlier one.
+    pub repeats_failed: u64,
     /// When the oldest job not yet begun was submitted.
     pub oldest_queued_at: Option<DateTime<Utc>>,
     /// When a worker first began one.
@@ -130,6 +132,7 @@ impl FromRow<'_, PgRow> for Progress {
             retrying: count(row, "retrying")?,
             done: count(row, "done")?,
             failed: count(row, "failed")?,
+            repeats_failed: count(row, "repeats_failed")?,
             oldest_queued_at: row.try_get("oldest_queued_at")?,
             first_started_at: row.try_get("first_started_at")?,
             last_finished_at: row.try_get("last_finished_at")?,

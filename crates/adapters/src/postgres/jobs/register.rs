@@ -3,7 +3,7 @@
 use domain::{BatchId, Failure, Job, JobId};
 use uuid::Uuid;
 
-use super::upsert::UpsertOptions;
+use super::upsert::{BULK, UpsertOptions};
 use crate::postgres::{Database, errors};
 
 /// Jobs registered by one statement: more gain nothing and hold their locks longer.
@@ -28,16 +28,37 @@ impl Database {
     /// # Errors
     /// `database.unreachable`, `database.refused`; jobs registered until then stay registered.
     pub async fn register(&self, batch: &NewBatch, jobs: &[Job], force: bool) -> Result<Vec<JobId>, Failure> {
-        self.register_by(batch, jobs, UpsertOptions { force, published: false, new_only: false }).await
+        self.register_in(batch, jobs, force, BULK).await
     }
 
-    /// Registers jobs and returns those that had no row. Of several programs that register the same job, one gets it:
-    /// that one publishes it. The call data of recordings that are known is corrected as by [`Database::register`].
+    /// The same for jobs that are published to this lane: lost ones are published there again.
+    ///
+    /// # Errors
+    /// As [`Self::register`].
+    pub async fn register_in(
+        &self,
+        batch: &NewBatch,
+        jobs: &[Job],
+        force: bool,
+        lane: &'static str,
+    ) -> Result<Vec<JobId>, Failure> {
+        self.register_by(batch, jobs, UpsertOptions { force, published: false, new_only: false, lane }).await
+    }
+
+    /// Registers jobs for a lane and returns those that had no row. Of several programs that register the same job, one
+    /// gets it: that one publishes it. The call data of recordings that are known is corrected as by
+    /// [`Database::register`].
     ///
     /// # Errors
     /// As [`Database::register`].
-    pub async fn register_new(&self, batch: &NewBatch, jobs: &[Job]) -> Result<Vec<JobId>, Failure> {
-        self.register_by(batch, jobs, UpsertOptions { force: false, published: false, new_only: true }).await
+    pub async fn register_new(
+        &self,
+        batch: &NewBatch,
+        jobs: &[Job],
+        lane: &'static str,
+    ) -> Result<Vec<JobId>, Failure> {
+        let options = UpsertOptions { force: false, published: false, new_only: true, lane };
+        self.register_by(batch, jobs, options).await
     }
 
     async fn register_by(&self, batch: &NewBatch, jobs: &[Job], options: UpsertOptions) -> Result<Vec<JobId>, Failure> {
@@ -64,13 +85,13 @@ impl Database {
     }
 
     /// Makes failed jobs `queued` again, before their dead letters are replayed: otherwise the next worker
-    /// would dead-letter them at once. Jobs in another state stay as they are. Returns how many changed.
+    /// would dead-letter them at once; likewise failed repetitions, whose earlier result stays. Jobs in another state stay
+    /// as they are. Returns how many changed.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn requeue(&self, jobs: &[JobId]) -> Result<u64, Failure> {
-        const REQUEUE: &str = "UPDATE analyses SET status = 'queued', failure_code = NULL, failure_message = NULL,
-            finished_at = NULL, unfinished = 0, retries = 0 WHERE job_id = ANY($1) AND status = 'failed'";
+        const REQUEUE: &str = include_str!("requeue.sql");
         let mut changed = 0;
         for chunk in jobs.chunks(JOBS_PER_CHUNK * 4) {
             let ids: Vec<Uuid> = chunk.iter().map(|id| id.0).collect();

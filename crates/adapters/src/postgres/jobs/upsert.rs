@@ -12,6 +12,13 @@ use crate::postgres::{Database, errors};
 /// Source of a batch whose jobs were first seen in the queue.
 const FROM_MESSAGE: &str = "message";
 
+/// Times that a statement is repeated which met another's insertion.
+const MOST_REPETITIONS: u32 = 10;
+
+fn is_duplicate(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+}
+
 /// How jobs are upserted.
 #[derive(Clone, Copy)]
 pub(super) struct UpsertOptions {
@@ -21,7 +28,12 @@ pub(super) struct UpsertOptions {
     pub(super) published: bool,
     /// Jobs that have a row are left alone.
     pub(super) new_only: bool,
+    /// Where the message is published.
+    pub(super) lane: &'static str,
 }
+
+/// Lane of jobs that were not registered before they came.
+pub(super) const BULK: &str = "bulk";
 
 impl Database {
     /// One statement for up to some hundred jobs. Returns the jobs that need publishing. The time of a call that is
@@ -33,8 +45,15 @@ impl Database {
         options: UpsertOptions,
     ) -> Result<Vec<JobId>, Failure> {
         self.ensure_months_of_corrections(jobs).await?;
-        let ids: Vec<Uuid> =
-            Columns::of(jobs).bind(batch, options).fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))?;
+        let mut repetitions = 0;
+        let ids: Vec<Uuid> = loop {
+            match Columns::of(jobs).bind(batch, options).fetch_all(self.pool()).await {
+                Ok(ids) => break ids,
+                // Another program inserted the same recording at this moment: ON CONFLICT names one of its two keys.
+                Err(error) if repetitions < MOST_REPETITIONS && is_duplicate(&error) => repetitions += 1,
+                Err(error) => return Err(errors::failure(&error)),
+            }
+        };
         Ok(ids.into_iter().map(JobId).collect())
     }
 
@@ -57,7 +76,7 @@ impl Database {
     /// Gives a job a row that came by the queue and was never registered.
     pub(in crate::postgres) async fn adopt(&self, job: &Job) -> Result<(), Failure> {
         let batch = NewBatch { id: job.batch_id, name: job.batch_id.to_string(), source: FROM_MESSAGE.into() };
-        let options = UpsertOptions { force: false, published: true, new_only: false };
+        let options = UpsertOptions { force: false, published: true, new_only: false, lane: BULK };
         self.upsert_jobs(&batch, std::slice::from_ref(job), options).await.map(drop)
     }
 }
@@ -86,6 +105,7 @@ struct Columns {
     model: Vec<String>,
     options: Vec<Value>,
     submitted_at: Vec<DateTime<Utc>>,
+    max_seconds: Vec<Option<i32>>,
 }
 
 impl Columns {
@@ -109,6 +129,7 @@ impl Columns {
                 "channels": job.options.channels, "granularity": job.options.granularity, "embedding": job.options.embedding
             }));
             columns.submitted_at.push(job.submitted_at);
+            columns.max_seconds.push(job.max_seconds.and_then(|seconds| i32::try_from(seconds).ok()));
         }
         columns
     }
@@ -139,6 +160,8 @@ impl Columns {
             .bind(self.model)
             .bind(self.options)
             .bind(self.submitted_at)
+            .bind(options.lane)
+            .bind(self.max_seconds)
             .bind(options.new_only)
     }
 }

@@ -167,16 +167,36 @@ async fn claim_oldest(
         .bind(i64::from(max_messages))
         .bind(request.owner)
         .bind(request.lease.as_secs_f64())
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await?;
-    let message = |row: &PgRow| {
-        let Json(alert) = row.try_get::<Json<AlertMessage>, _>("payload")?;
-        let attempts = u32::try_from(row.try_get::<i32, _>("attempts")?).unwrap_or(u32::MAX);
-        Ok(OutboxMessage { id: row.try_get("id")?, attempts, alert })
-    };
-    let mut messages = rows.iter().map(message).collect::<Result<Vec<_>, sqlx::Error>>()?;
+    let (mut messages, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in &rows {
+        let (id, attempts) = (row.try_get("id")?, row.try_get::<i32, _>("attempts")?);
+        match row.try_get::<Json<AlertMessage>, _>("payload") {
+            Ok(Json(alert)) => {
+                messages.push(OutboxMessage { id, attempts: u32::try_from(attempts).unwrap_or(u32::MAX), alert });
+            }
+            Err(_) => unreadable.push(id),
+        }
+    }
+    give_up_unreadable(connection, request, &unreadable).await?;
     messages.sort_by_key(|message| message.id);
     Ok(messages)
+}
+
+/// Sets aside messages whose payload is none of ours: one of them must not hold up the others.
+async fn give_up_unreadable(
+    connection: &mut PgConnection,
+    request: &ClaimRequest<'_>,
+    ids: &[i64],
+) -> Result<(), sqlx::Error> {
+    const GIVE_UP: &str = "UPDATE outbox SET given_up_at = clock_timestamp(), claimed_by = NULL, claimed_until = NULL,
+        last_error = 'the payload is no alert message' WHERE id = ANY($1)";
+    if ids.is_empty() {
+        return Ok(());
+    }
+    tracing::error!(destination = request.destination, ?ids, "given up: the payloads of these messages are no alerts");
+    sqlx::query(GIVE_UP).bind(ids).execute(connection).await.map(drop)
 }
 
 /// Counts a request against the rate limit, and deletes those that no longer count.

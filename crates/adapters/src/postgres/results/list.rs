@@ -23,6 +23,10 @@ pub struct ResultRow {
     pub status: Status,
     /// Why it failed, or why it was last retried.
     pub failure: Option<Failure>,
+    /// State of a repetition that is under way; the result is the earlier one until then.
+    pub repeat: Option<Status>,
+    /// Why the latest repetition failed, or was last retried: the result is the earlier one.
+    pub repeat_failure: Option<Failure>,
     /// Likeliest emotion; `None` until done, and without speech.
     pub emotion: Option<Emotion>,
     /// Its probability.
@@ -82,14 +86,15 @@ impl Database {
 
 impl FromRow<'_, PgRow> for ResultRow {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let failed = row.try_get::<Option<String>, _>("failure_code")?.is_some();
         Ok(Self {
             job_id: JobId(row.try_get("job_id")?),
             bucket: row.try_get("bucket")?,
             key: row.try_get("key")?,
             call_id: row.try_get("call_id")?,
             status: label(row, "status", Status::from_label)?,
-            failure: if failed { Some(stored_failure(row)?) } else { None },
+            failure: stored_failure(row, "failure_code", "failure_message")?,
+            repeat: row.try_get::<Option<String>, _>("repeat")?.and_then(|label| Status::from_label(&label)),
+            repeat_failure: stored_failure(row, "repeat_failure_code", "repeat_failure_message")?,
             emotion: row.try_get::<Option<String>, _>("emotion")?.and_then(|e| Emotion::from_label(&e)),
             confidence: row.try_get("confidence")?,
             warnings: row.try_get("warnings")?,

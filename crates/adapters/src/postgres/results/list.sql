@@ -6,9 +6,9 @@ SELECT a.*,
        coalesce(c.score, '{}') AS channel_scores, coalesce(c.speech_s, '{}') AS channel_speech,
        coalesce(c.segments, '{}') AS channel_segments
   FROM (SELECT a.job_id, r.bucket, r.key, r.call_id, r.duration_s, a.status, a.failure_code, a.failure_message,
-               a.emotion, a.confidence, a.warnings
+               a.repeat, a.repeat_failure_code, a.repeat_failure_message, a.emotion, a.confidence, a.warnings
           FROM analyses a JOIN recordings r ON r.id = a.recording_id
-         WHERE a.batch_id = $1 AND (r.bucket, r.key) >= ($2, $3) AND ((r.bucket, r.key) > ($2, $3) OR a.job_id > $4)
+         WHERE a.batch_id = $1 AND a.state <> 'deleting' AND (r.bucket, r.key) >= ($2, $3) AND ((r.bucket, r.key) > ($2, $3) OR a.job_id > $4)
          ORDER BY r.bucket, r.key, a.job_id LIMIT $5) a
   LEFT JOIN LATERAL (
        SELECT array_agg(channel ORDER BY channel) AS number, array_agg(role ORDER BY channel) AS role,

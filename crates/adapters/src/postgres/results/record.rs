@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 
 use super::timeline::{ChannelColumns, SegmentColumns};
 use crate::postgres::jobs::recording_id;
-use crate::postgres::{Database, alerts, errors, text};
+use crate::postgres::{AttemptToken, Database, alerts, errors, text};
 
 /// How recording a result ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,10 +18,12 @@ pub enum RecordOutcome {
     Recorded,
     /// The call was deleted while the job was in hand. Nothing is stored; the artifacts are to be deleted.
     Deleted,
+    /// Another attempt owns the row, or the job has ended: nothing is stored, and no artifact may be deleted.
+    Superseded,
 }
 
 impl Database {
-    /// Stores a result: the analysis `done`, its segments and channels, and an alert for each of `matches`,
+    /// Stores the result of an attempt: the analysis `done`, its segments and channels, and an alert for each of `matches`,
     /// in one transaction. Repeating it replaces the same rows by the same rows.
     ///
     /// # Errors
@@ -33,6 +35,7 @@ impl Database {
         embedding: Option<&[f32]>,
         matches: &[RuleMatch<'_>],
         worker: &str,
+        token: AttemptToken,
     ) -> Result<RecordOutcome, Failure> {
         let Some(mut called_at) = self.called_at(report.job_id).await? else { return Ok(RecordOutcome::Deleted) };
         // The time of the call may be corrected until the recording's row is locked: the month's partition is then
@@ -41,7 +44,7 @@ impl Database {
             self.ensure_month(called_at).await?;
             let written = async {
                 let mut transaction = self.pool().begin().await?;
-                let current = write_analysis(&mut transaction, report, artifacts, embedding, worker).await?;
+                let current = write_analysis(&mut transaction, report, artifacts, embedding, worker, token).await?;
                 if current != Some(called_at) {
                     transaction.rollback().await?;
                     return Ok(current);
@@ -52,27 +55,27 @@ impl Database {
                 Ok(current)
             };
             match written.await.map_err(|e: sqlx::Error| errors::failure(&e))? {
-                None => return Ok(RecordOutcome::Deleted),
+                None => return self.not_recorded(report.job_id).await,
                 Some(current) if current == called_at => return Ok(RecordOutcome::Recorded),
                 Some(corrected) => called_at = corrected,
             }
         }
     }
 
-    /// Stores that a job failed. A job that is done stays done: the failure is a stale duplicate's.
-    /// A job that was never registered gets its row as well.
+    /// Stores that a job failed, for the attempt that owns its row. Beside the result of a job
+    /// that was done before, the failure is the repetition's. Without a token: what failed outside of any attempt is
+    /// stored unless an attempt is under way or the job is done, and a job that was never registered gets its row as well.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
-    pub async fn record_failed(&self, job: &Job, failure: &Failure, worker: &str) -> Result<(), Failure> {
-        const FAILED: &str = "UPDATE analyses
-            SET status     = CASE WHEN status = 'done' THEN status          ELSE 'failed' END,
-                failure_code    = CASE WHEN status = 'done' THEN failure_code    ELSE $2 END,
-                failure_message = CASE WHEN status = 'done' THEN failure_message ELSE $3 END,
-                worker          = CASE WHEN status = 'done' THEN worker          ELSE $4 END,
-                finished_at     = CASE WHEN status = 'done' THEN finished_at     ELSE now() END,
-                published_at    = coalesce(published_at, now()), unfinished = 0
-            WHERE job_id = $1";
+    pub async fn record_failed(
+        &self,
+        job: &Job,
+        failure: &Failure,
+        worker: &str,
+        token: Option<AttemptToken>,
+    ) -> Result<RecordOutcome, Failure> {
+        const FAILED: &str = include_str!("record_failed.sql");
         for known in [true, false] {
             if !known {
                 self.adopt(job).await?;
@@ -82,14 +85,26 @@ impl Database {
                 .bind(failure.code.code())
                 .bind(text::clean(&failure.message, 2000))
                 .bind(text::clean(worker, 200))
+                .bind(token.map(|token| token.0))
                 .execute(self.pool())
                 .await
                 .map_err(|e| errors::failure(&e))?;
             if written.rows_affected() > 0 {
-                return Ok(());
+                return Ok(RecordOutcome::Recorded);
+            }
+            if token.is_some() {
+                break;
             }
         }
-        Ok(()) // deleted this very moment: there is no row to write
+        self.not_recorded(job.job_id).await
+    }
+
+    /// Why a row could not be written by an attempt.
+    async fn not_recorded(&self, job: JobId) -> Result<RecordOutcome, Failure> {
+        const THERE: &str = "SELECT EXISTS (SELECT FROM analyses WHERE job_id = $1 AND status <> 'deleting')";
+        let there = sqlx::query_scalar(THERE).bind(job.0).fetch_one(self.pool()).await;
+        let there: bool = there.map_err(|e| errors::failure(&e))?;
+        Ok(if there { RecordOutcome::Superseded } else { RecordOutcome::Deleted })
     }
 
     /// The time that decides the month of a job's segments; `None` when the job has no row any more.
@@ -100,13 +115,14 @@ impl Database {
     }
 }
 
-/// The time of the call, now that its recording is locked; `None` when the job has no row any more.
+/// The time of the call, now that its recording is locked; `None` when the attempt does not own the job's row any more.
 async fn write_analysis(
     connection: &mut PgConnection,
     report: &Report,
     artifacts: &Artifacts,
     embedding: Option<&[f32]>,
     worker: &str,
+    token: AttemptToken,
 ) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
     const DONE: &str = include_str!("record_done.sql");
     let speech_s: f64 = report.channels.iter().filter(|c| c.scored).map(|c| c.speech_s).sum();
@@ -136,6 +152,7 @@ async fn write_analysis(
         .bind(&artifacts.embedding_key)
         .bind(embedding)
         .bind(report.warnings.iter().map(|warning| warning.code.label()).collect::<Vec<_>>())
+        .bind(token.0)
         .fetch_optional(connection)
         .await
 }

@@ -1,6 +1,6 @@
 -- How much there is to delete by age: $1 called before, $2 whether recordings came in before as well. Reviews are few.
 WITH found AS (
-    SELECT a.job_id, a.recording_id, a.called_at, a.status IN ('done', 'failed') AS ended,
+    SELECT a.job_id, a.recording_id, a.called_at, a.state IN ('done', 'failed', 'deleting') AS ended,
            $2 AND r.created_at >= $1 AS late, r.started_at IS NOT NULL AS has_time,
            plausible_call_time(r.started_at, r.created_at) IS NOT NULL AS dated
       FROM analyses a JOIN recordings r ON r.id = a.recording_id

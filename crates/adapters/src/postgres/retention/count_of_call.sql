@@ -1,6 +1,6 @@
 -- How much is stored about one call: $1 its id.
 WITH found AS (
-    SELECT a.job_id, a.called_at, a.status IN ('done', 'failed') AS ended, r.started_at IS NOT NULL AS has_time,
+    SELECT a.job_id, a.called_at, a.state IN ('done', 'failed', 'deleting') AS ended, r.started_at IS NOT NULL AS has_time,
            plausible_call_time(r.started_at, r.created_at) IS NOT NULL AS dated
       FROM recordings r JOIN analyses a ON a.recording_id = r.id
      WHERE r.call_id = $1

@@ -1,4 +1,4 @@
-//! Retention by age, and deletion of one call. Objects are deleted first, rows after: a deletion that is
+//! Retention by age, and deletion of one call. Rows are claimed first, then their objects are deleted, then the rows: a deletion that is
 //! interrupted in between is found again by its rows, and no object is left without a row that names it.
 
 use chrono::{DateTime, Utc};
@@ -25,6 +25,8 @@ pub struct Expired {
     pub recording: ObjectRef,
     /// Another analysis, which is not to be deleted, needs the recording.
     pub recording_stays: bool,
+    /// Run of the job: only artifacts of this one and earlier ones are the claimed row's.
+    pub run: u32,
 }
 
 /// Which calls are old enough.
@@ -90,8 +92,7 @@ impl AddAssign for PruneSummary {
 pub enum OpenJobs {
     /// They are kept.
     Keep,
-    /// They are deleted too. A worker that has such a job in hand stores nothing of it; a job whose message
-    /// is still in the queue gets a row again when a worker takes it.
+    /// They are deleted too. A worker that has such a job in hand, or takes it later, stores nothing of it.
     Delete,
 }
 
@@ -141,7 +142,7 @@ impl Database {
         row.and_then(|row| expired_count(&row)).map_err(|e| errors::failure(&e))
     }
 
-    /// The oldest ended analyses of this age, at most `limit`. Delete their artifacts,
+    /// The oldest ended analyses of this age, at most `limit`. [`Self::claim`] them, delete their artifacts,
     /// [`Self::prune`] them, and ask again until none are left. Jobs that have not ended are kept.
     ///
     /// # Errors
@@ -176,15 +177,28 @@ impl Database {
         self.select_expired(which, open, i64::MAX).await
     }
 
-    /// Deletes these analyses with their segments, channels, alerts and reviews; a recording's row is deleted
-    /// with its last analysis. For up to some thousand jobs at once.
+    /// Claims analyses for deletion, as they are now: what has changed since they were listed may not be deleted, or have
+    /// other artifacts. Returns those that are claimed. They take no attempt and no result any more, and their jobs are
+    /// forgotten.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn claim(&self, jobs: &[JobId], open: OpenJobs) -> Result<Vec<Expired>, Failure> {
+        const CLAIM: &str = include_str!("claim.sql");
+        let ids: Vec<Uuid> = jobs.iter().map(|id| id.0).collect();
+        let query = sqlx::query_as(CLAIM).bind(ids).bind(open == OpenJobs::Delete);
+        query.fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
+    }
+
+    /// Deletes these analyses, which were claimed, with their segments, channels, alerts and reviews; a recording's row is
+    /// deleted with its last analysis. For up to some thousand jobs at once.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`; nothing is deleted then.
-    pub async fn prune(&self, jobs: &[JobId], open: OpenJobs) -> Result<PruneSummary, Failure> {
+    pub async fn prune(&self, jobs: &[JobId]) -> Result<PruneSummary, Failure> {
         const PRUNE: &str = include_str!("prune.sql");
         let ids: Vec<Uuid> = jobs.iter().map(|id| id.0).collect();
-        let row = sqlx::query(PRUNE).bind(ids).bind(open == OpenJobs::Delete).fetch_one(self.pool()).await;
+        let row = sqlx::query(PRUNE).bind(ids).fetch_one(self.pool()).await;
         let counted = row.and_then(|row| {
             Ok(PruneSummary {
                 analyses: count(&row, "analyses")?,
@@ -249,27 +263,18 @@ fn expired_count(row: &PgRow) -> Result<ExpiredCount, sqlx::Error> {
 
 impl FromRow<'_, PgRow> for Expired {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let bucket: Option<String> = row.try_get("artifact_bucket")?;
-        let result_key: Option<String> = row.try_get("result_key")?;
-        let audio_key: Option<String> = row.try_get("audio_key")?;
-        let embedding_key = row.try_get("embedding_key")?;
-        let artifacts = match (bucket, result_key, audio_key) {
-            (Some(bucket), Some(result_key), Some(audio_key)) => {
-                Some(Artifacts { bucket, result_key, audio_key, embedding_key })
-            }
-            _ => None,
-        };
         let etag: String = row.try_get("etag")?;
         Ok(Self {
             job_id: JobId(row.try_get("job_id")?),
             called_at: row.try_get("called_at")?,
-            artifacts,
+            artifacts: super::rows::artifacts(row)?,
             recording: ObjectRef {
                 bucket: row.try_get("bucket")?,
                 key: row.try_get("key")?,
                 etag: Some(etag).filter(|etag| !etag.is_empty()),
             },
             recording_stays: row.try_get("recording_stays")?,
+            run: row.try_get::<i32, _>("run")?.unsigned_abs(),
         })
     }
 }

@@ -1,10 +1,10 @@
--- Deletes analyses with everything that refers to them, and recordings that have no other analysis: $1 jobs, $2 whether
--- open ones too. Where another analysis of the recording is left, the newest of those becomes the latest.
+-- Deletes claimed analyses with everything that refers to them, and recordings that have no other analysis, which are then
+-- forgotten as well: $1 jobs. Where another analysis of the recording is left, the newest of those becomes the latest.
 -- All parts of the statement see the rows as they were before it: what is deleted can still be counted.
 WITH pruned AS (
     DELETE FROM analyses
-     WHERE job_id = ANY($1) AND ($2 OR status IN ('done', 'failed'))
-    RETURNING job_id, recording_id
+     WHERE job_id = ANY($1) AND status = 'deleting'
+    RETURNING job_id, recording_id, run
 ), orphan AS (
     DELETE FROM recordings r
      WHERE r.id IN (SELECT recording_id FROM pruned)
@@ -18,6 +18,10 @@ WITH pruned AS (
                AND a.job_id NOT IN (SELECT job_id FROM pruned)
              ORDER BY a.recording_id, a.finished_at DESC, a.job_id) newest
      WHERE c.job_id = newest.job_id AND NOT c.latest
+), forgotten_now AS (
+    INSERT INTO forgotten (id, run)
+    SELECT job_id, run FROM pruned UNION SELECT id, 0 FROM orphan
+    ON CONFLICT (id) DO UPDATE SET run = greatest(forgotten.run, excluded.run)
 ), alert AS (
     SELECT id FROM alerts WHERE job_id IN (SELECT job_id FROM pruned)
 )

@@ -3,8 +3,8 @@
 SELECT i.position, r.call_data_version AS version,
        coalesce(bool_or(a.job_id = i.job_id), false) AS same_job,
        count(a.job_id) > 0 AS any_job,
-       coalesce(bool_or(a.status = 'queued' AND a.published_at IS NULL), false) AS unconfirmed,
-       coalesce(bool_or(a.status = 'queued' AND a.published_at IS NULL
+       coalesce(bool_or(a.state = 'queued' AND a.published_at IS NULL), false) AS unconfirmed,
+       coalesce(bool_or(a.state = 'queued' AND a.published_at IS NULL
                         AND a.submitted_at > now() - make_interval(secs => $6)), false) AS in_hand,
        r.id IS NULL AND EXISTS (SELECT FROM pruned_recordings p WHERE p.id = i.recording_id) AS pruned
   FROM unnest($1::integer[], $2::uuid[], $3::uuid[]) AS i (position, recording_id, job_id)

@@ -1,0 +1,144 @@
+//! Compares open jobs with the queues: a job whose message was set aside gets its reason, and one whose message is gone is
+//! published again. Safe to repeat and to run twice at once: a job that is delivered twice is done once.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::{Failure, Job, JobId};
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use crate::amqp::{self, DeadLetters, Filter, Lane, Publisher, Topology};
+use crate::postgres::{Database, LostQuery, Silent};
+
+/// Rows looked at in one statement.
+const PAGE: u32 = 500;
+/// Who set a message aside, as the row says.
+const BY: &str = "reconciler";
+
+/// What was found and done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reconciled {
+    /// Open jobs that nothing had been heard of for a while.
+    pub silent: u64,
+    /// Of those: their message is a dead letter, and they have failed with its reason.
+    pub set_aside: u64,
+    /// Published again, since no queue has their message.
+    pub published: u64,
+    /// Left as they are: their rows do not give the job again.
+    pub unreadable: u64,
+}
+
+/// The services, and how long a job may be silent.
+#[derive(Debug)]
+pub struct Reconciler {
+    database: Database,
+    publisher: Publisher,
+    amqp: amqp::Settings,
+    /// Longest time of an attempt.
+    attempt: Duration,
+}
+
+impl Reconciler {
+    /// `attempt` is the longest time that a worker may have a job in hand.
+    pub fn new(database: Database, publisher: Publisher, amqp: &amqp::Settings, attempt: Duration) -> Self {
+        Self { database, publisher, amqp: amqp.clone(), attempt }
+    }
+
+    /// One comparison, of jobs that were published or begun longer ago than `silent_for`.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `broker.unreachable`, or a refusal by either.
+    pub async fn run(&self, silent_for: Duration) -> Result<Reconciled, Failure> {
+        let silent_for = TimeDelta::from_std(silent_for).unwrap_or(TimeDelta::MAX);
+        let before = Utc::now().checked_sub_signed(silent_for).unwrap_or(DateTime::UNIX_EPOCH);
+        let mut done = Reconciled::default();
+        // Read before the rows: a message that comes between the two is no loss.
+        let query = self.query(before).await?;
+        let silent = self.silent(&query).await?;
+        done.silent = silent.len() as u64;
+        if silent.is_empty() {
+            return Ok(done);
+        }
+        let aside = self.set_aside(&silent, before).await?;
+        done.set_aside = aside.len() as u64;
+        let mut lanes: BTreeMap<String, Vec<Job>> = BTreeMap::new();
+        for Silent { job_id, job, lane, .. } in
+            silent.into_iter().filter(|silent| silent.lost && !aside.contains(&silent.job_id))
+        {
+            if let Some(job) = job {
+                lanes.entry(lane).or_default().push(job);
+            } else {
+                tracing::error!(%job_id, "the row does not give its job again: enqueue the recording again");
+                done.unreadable += 1;
+            }
+        }
+        for (lane, jobs) in lanes {
+            done.published += self.publish(&jobs, Lane::from_label(&lane).unwrap_or(Lane::Bulk)).await?;
+        }
+        Ok(done)
+    }
+
+    async fn query(&self, before: DateTime<Utc>) -> Result<LostQuery, Failure> {
+        let (topology, depths) = (Topology::new(&self.amqp), amqp::depths(&self.amqp).await?);
+        let empty = |queue: &str| depths.iter().all(|depth| depth.queue != queue || depth.messages == 0);
+        let lanes = [Lane::Bulk, Lane::Interactive].into_iter().filter(|lane| empty(&topology.jobs(*lane)));
+        let longest = self.amqp.retry_delays_s.iter().max().copied().unwrap_or_default();
+        Ok(LostQuery {
+            before,
+            attempt: self.attempt,
+            retry: Duration::from_secs(longest.into()),
+            empty_lanes: lanes.map(|lane| lane.label().to_owned()).collect(),
+            no_retries: self.amqp.retry_delays_s.iter().all(|delay| empty(&topology.retry(*delay))),
+        })
+    }
+
+    async fn silent(&self, query: &LostQuery) -> Result<Vec<Silent>, Failure> {
+        let mut all: Vec<Silent> = Vec::new();
+        loop {
+            let page = self.database.silent_jobs(query, all.last().map(|last| last.job_id), PAGE).await?;
+            let last = page.len() < PAGE as usize;
+            // A long queue is no loss: only ids of jobs that wait in it are kept.
+            let slim = |silent: Silent| if silent.lost { silent } else { Silent { job: None, ..silent } };
+            all.extend(page.into_iter().map(slim));
+            if last {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Jobs among these whose message is a dead letter fail with its reason.
+    async fn set_aside(&self, silent: &[Silent], before: DateTime<Utc>) -> Result<HashSet<JobId>, Failure> {
+        let mut found = HashSet::new();
+        let waiting: HashSet<JobId> = silent.iter().map(|silent| silent.job_id).collect();
+        let mut letters = Vec::new();
+        let look = |letter: &amqp::DeadLetter| {
+            if let Some(job) = letter.row().filter(|job| waiting.contains(job)) {
+                letters.push((job, letter.failure()));
+            }
+        };
+        DeadLetters::new(&self.amqp).each(&Filter::default(), look).await?;
+        for (job, failure) in letters {
+            let silent_since = before - TimeDelta::from_std(self.attempt).unwrap_or_default();
+            if self.database.set_aside_silent(job, &failure, BY, silent_since).await? {
+                tracing::warn!(job_id = %job, %failure, "failed: its message was set aside");
+                found.insert(job);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn publish(&self, jobs: &[Job], lane: Lane) -> Result<u64, Failure> {
+        let mut published = 0;
+        for chunk in jobs.chunks(PAGE as usize) {
+            let results = self.publisher.publish_jobs(chunk, lane).await;
+            let sent: Vec<JobId> =
+                chunk.iter().zip(&results).filter(|(_, sent)| sent.is_ok()).map(|(job, _)| job.job_id).collect();
+            self.database.mark_republished(&sent).await?;
+            published += sent.len() as u64;
+            results.into_iter().collect::<Result<(), Failure>>()?;
+        }
+        if published > 0 {
+            tracing::warn!(jobs = published, lane = lane.label(), "published again: no queue had their messages");
+        }
+        Ok(published)
+    }
+}

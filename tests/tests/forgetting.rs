@@ -1,0 +1,175 @@
+//! What was deleted stays deleted: a late message, a replay and the next enqueue bring nothing back, and a deletion beside
+//! an enqueue leaves no result without its artifacts.
+
+use adapters::amqp::{DeadLetters, Filter, Lane, Topology};
+use adapters::postgres::OpenJobs;
+use adapters::s3::Store;
+use anyhow::{Context, Result};
+use clap::Parser;
+use domain::{CallData, Job};
+use futures_util::TryStreamExt;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{BasicProperties, Connection, ConnectionProperties};
+use producer::Outcome;
+use producer::cli::Cli;
+use secrecy::ExposeSecret;
+use sqlx::Row;
+use std::time::{Duration, Instant};
+use tests::fleet::{Fleet, Wish};
+use tests::proxy::{Mode, Proxy};
+use tests::speech;
+
+async fn producer(fleet: &Fleet, arguments: &[&str]) -> Result<(String, Outcome)> {
+    let cli = Cli::try_parse_from([&["producer", "--no-wait-for-services"], arguments].concat())?;
+    let mut out = Vec::new();
+    let outcome = producer::run(&fleet.trial.settings, &cli, &mut out).await?;
+    Ok((String::from_utf8(out)?, outcome))
+}
+
+async fn artifacts(fleet: &Fleet, job: &Job) -> Result<usize> {
+    let s3 = &fleet.trial.settings.s3;
+    let found: Vec<_> = fleet.store.list(s3.artifact_bucket(), &s3.artifact_folder(job.job_id)).try_collect().await?;
+    Ok(found.len())
+}
+
+/// A call that is done, with its job.
+async fn done(fleet: &Fleet, name: &str) -> Result<Job> {
+    let call = CallData { call_id: Some(name.to_owned()), ..CallData::default() };
+    let object = fleet.upload(&format!("{name}.wav"), speech::encoded("a.wav", &["-ar", "16000"])?).await?;
+    let job = fleet.job(object, Wish { call, ..Wish::default() });
+    fleet.enqueue(std::slice::from_ref(&job)).await?;
+    assert_eq!(fleet.ended(job.job_id).await?.get::<String, _>("status"), "done");
+    Ok(job)
+}
+
+/// Waits until the worker has nothing to do, and has taken what was in its queue.
+async fn idle(fleet: &Fleet) -> Result<()> {
+    let begun = Instant::now();
+    let marker = fleet.job(fleet.upload(&uuid::Uuid::new_v4().to_string(), Vec::new()).await?, Wish::default());
+    fleet.enqueue(std::slice::from_ref(&marker)).await?;
+    fleet.ended(marker.job_id).await?;
+    anyhow::ensure!(begun.elapsed() < Duration::from_secs(60), "the worker does not come to an end");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_call_comes_back_only_by_force() -> Result<()> {
+    // One slot: what comes later ends later
+    let fleet = Fleet::start_with(|settings| settings.worker.slots = 1).await?;
+    let job = done(&fleet, "c-17").await?;
+    producer(&fleet, &["prune", "--call", "c-17"]).await?;
+    let rows = "SELECT count(*) FROM analyses a JOIN recordings r ON r.id = a.recording_id WHERE r.call_id = 'c-17'";
+    assert_eq!((fleet.count(rows).await?, artifacts(&fleet, &job).await?), (0, 0));
+    // A late duplicate, with the call data in it, and one for another analysis of the same version
+    fleet.publisher.publish_job(&job, Lane::Bulk).await?;
+    let mut other = job.clone();
+    other.options.embedding = false;
+    let other = Job::new(other.batch_id, other.object, other.call, other.options, other.submitted_at);
+    fleet.publisher.publish_job(&other, Lane::Bulk).await?;
+    idle(&fleet).await?;
+    assert_eq!((fleet.count(rows).await?, artifacts(&fleet, &job).await?), (0, 0));
+    // The next enqueue
+    let source = format!("s3://{}/{}", job.object.bucket, job.object.key);
+    let (said, outcome) = producer(&fleet, &["enqueue", &source, "--batch", "next"]).await?;
+    assert_eq!(outcome, Outcome::Done);
+    assert!(said.contains("deleted   1 before (job.deleted)") && said.contains("enqueued  0 "), "{said}");
+    assert_eq!(fleet.count(rows).await?, 0);
+    // What is kept of it is no data
+    assert_eq!(fleet.count("SELECT count(*) FROM forgotten f WHERE f::text LIKE '%c-17%'").await?, 0);
+    // Only force brings it back, with artifacts that no earlier attempt knows
+    let (said, _) =
+        producer(&fleet, &["enqueue", &source, "--batch", "next", "--force", "--wait", "--timeout", "90s"]).await?;
+    assert!(said.contains("next: 1 done, 0 failed"), "{said}");
+    assert_eq!(artifacts(&fleet, &job).await?, 3);
+    assert_eq!(fleet.count("SELECT max(run)::bigint FROM analyses").await?, 1);
+    fleet.end().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_beside_an_enqueue_leaves_no_result_without_artifacts() -> Result<()> {
+    let fleet = Fleet::start_with(|settings| settings.worker.slots = 1).await?;
+    let job = done(&fleet, "c-18").await?;
+    // Given a deletion that has claimed the row, and no more
+    let claimed = fleet.database.claim(&[job.job_id], OpenJobs::Keep).await?;
+    assert_eq!(claimed.len(), 1);
+    // When the call is asked for again, and a message of it comes
+    let source = format!("s3://{}/{}", job.object.bucket, job.object.key);
+    let (said, outcome) = producer(&fleet, &["enqueue", &source, "--batch", "again", "--force"]).await?;
+    assert_eq!(outcome, Outcome::LeftOut, "{said}");
+    fleet.publisher.publish_job(&job, Lane::Bulk).await?;
+    idle(&fleet).await?;
+    assert_eq!(fleet.count("SELECT count(*) FROM analyses WHERE status = 'deleting'").await?, 1);
+    // and the deletion was interrupted, and is run again
+    producer(&fleet, &["prune", "--call", "c-18"]).await?;
+    assert_eq!(
+        (fleet.count("SELECT count(*) FROM analyses WHERE status <> 'failed'").await?, artifacts(&fleet, &job).await?),
+        (0, 0)
+    );
+    // Then forced many times beside a deletion, it is there with all its artifacts, or not at all
+    for _ in 0..4 {
+        let force = ["enqueue", &source, "--batch", "again", "--force"];
+        let prune = ["prune", "--call", "c-18", "--even-unfinished"];
+        let (forced, pruned) = tokio::join!(producer(&fleet, &force), producer(&fleet, &prune));
+        forced?;
+        pruned?;
+    }
+    let force = ["enqueue", &source, "--batch", "again", "--force", "--wait", "--timeout", "90s"];
+    let begun = Instant::now();
+    while producer(&fleet, &force).await?.1 != Outcome::Done {
+        anyhow::ensure!(begun.elapsed() < Duration::from_secs(90), "it does not come back");
+    }
+    idle(&fleet).await?;
+    let query = "SELECT status, artifact_bucket, result_key, audio_key, embedding_key FROM analyses WHERE job_id = $1";
+    let row = sqlx::query(query).bind(job.job_id.0).fetch_one(fleet.database.pool()).await?;
+    assert_eq!(row.get::<String, _>("status"), "done");
+    for column in ["result_key", "audio_key", "embedding_key"] {
+        let key: String = row.get(column);
+        fleet
+            .store
+            .head(&row.get::<String, _>("artifact_bucket"), &key)
+            .await?
+            .with_context(|| format!("{key} is gone"))?;
+    }
+    fleet.end().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn letters_and_open_uploads_of_a_deleted_call_go_with_it() -> Result<()> {
+    let fleet = Fleet::start().await?;
+    let job = done(&fleet, "c-19").await?;
+    // Given dead letters that have the call in their bodies, under other ids, one of them no job
+    let url = fleet.trial.settings.amqp.url.expose_secret();
+    let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    let dead = Topology::new(&fleet.trial.settings.amqp).dead();
+    let mut newer: serde_json::Value = serde_json::from_slice(&job.to_json())?;
+    newer["v"] = 2.into();
+    let other = serde_json::json!({ "v": 2, "call": { "call_id": "c-20" } });
+    for body in [job.to_json(), serde_json::to_vec(&newer)?, serde_json::to_vec(&other)?] {
+        let properties = BasicProperties::default().with_delivery_mode(2).with_message_id("another".into());
+        let options = BasicPublishOptions::default();
+        channel.basic_publish("".into(), dead.as_str().into(), options, &body, properties).await?.await?;
+    }
+    // and an upload in parts whose program died
+    let upstream = fleet.trial.settings.s3.endpoint.trim_start_matches("http://").parse()?;
+    let proxy = Proxy::to(upstream).await?;
+    let mut s3 = fleet.trial.settings.s3.clone();
+    (s3.endpoint, s3.part_mib, s3.attempts) = (format!("http://{}", proxy.address), 5, 1);
+    proxy.set(Mode::Answer { to: "uploadId=", status: "403 Forbidden", kind: "text/plain", body: "no" });
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), vec![1; 6 << 20])?;
+    let folder = s3.artifact_folder(job.job_id);
+    let (cut, key) = (Store::new(&s3)?, format!("{folder}x"));
+    cut.put_file(s3.artifact_bucket(), &key, file.path(), "text/plain").await.expect_err("its parts are refused");
+    assert_eq!(fleet.store.open_uploads(s3.artifact_bucket(), &folder).await?.len(), 1);
+    // When the call is deleted
+    producer(&fleet, &["prune", "--call", "c-19"]).await?;
+    // Then they are gone, and another call's letter is not
+    let left = DeadLetters::new(&fleet.trial.settings.amqp).list(&Filter::default(), 10).await?;
+    assert_eq!(left.total, 1, "{:?}", left.letters);
+    assert!(String::from_utf8_lossy(&left.letters[0].body).contains("c-20"));
+    assert_eq!(fleet.store.open_uploads(s3.artifact_bucket(), &folder).await?.len(), 0);
+    connection.close(200, "done".into()).await?;
+    fleet.end().await
+}

@@ -1,0 +1,218 @@
+//! Every job ends, whoever sets its message aside, and a message that is gone is published again.
+
+use adapters::amqp::{DeadLetters, Filter, Lane, Topology};
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use domain::{Job, JobId};
+use lapin::options::{
+    BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeleteOptions, QueuePurgeOptions,
+};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use producer::Outcome;
+use producer::cli::Cli;
+use secrecy::ExposeSecret;
+use sqlx::Row;
+use std::time::{Duration, Instant};
+use tests::fleet::{Fleet, Wish};
+use tests::speech;
+use tokio_util::sync::CancellationToken;
+
+async fn channel(fleet: &Fleet) -> Result<(Connection, Channel)> {
+    let url = fleet.trial.settings.amqp.url.expose_secret();
+    let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok((connection, channel))
+}
+
+fn bulk(fleet: &Fleet) -> String {
+    Topology::new(&fleet.trial.settings.amqp).jobs(Lane::Bulk)
+}
+
+/// Publishes any body under a job's message id.
+async fn publish(fleet: &Fleet, channel: &Channel, job: JobId, body: &[u8], expiration: Option<&str>) -> Result<()> {
+    let mut properties = BasicProperties::default().with_delivery_mode(2).with_message_id(job.to_string().into());
+    if let Some(milliseconds) = expiration {
+        properties = properties.with_expiration(milliseconds.into());
+    }
+    let (options, queue) = (BasicPublishOptions::default(), bulk(fleet));
+    channel.basic_publish("".into(), queue.as_str().into(), options, body, properties).await?.await?;
+    Ok(())
+}
+
+async fn job(fleet: &Fleet, name: &str) -> Result<Job> {
+    let sound = speech::encoded("a.wav", &["-ar", "16000"])?;
+    Ok(fleet.job(fleet.upload(name, sound).await?, Wish::default()))
+}
+
+/// Registers jobs as published, whose messages never come.
+async fn registered(fleet: &Fleet, jobs: &[Job]) -> Result<()> {
+    let batch = adapters::postgres::NewBatch { id: jobs[0].batch_id, name: "test".into(), source: "test".into() };
+    let wanted = fleet.database.register(&batch, jobs, false).await?;
+    Ok(fleet.database.mark_published(&wanted).await?)
+}
+
+async fn producer(fleet: &Fleet, arguments: &[&str]) -> Result<(String, Outcome)> {
+    let cli = Cli::try_parse_from([&["producer", "--no-wait-for-services"], arguments].concat())?;
+    let mut out = Vec::new();
+    let outcome = producer::run(&fleet.trial.settings, &cli, &mut out).await?;
+    Ok((String::from_utf8(out)?, outcome))
+}
+
+async fn until_dead(fleet: &Fleet, letters: usize) -> Result<()> {
+    let (dead, begun) = (DeadLetters::new(&fleet.trial.settings.amqp), Instant::now());
+    loop {
+        let found = dead.list(&Filter::default(), 10).await?.total;
+        if found == letters {
+            return Ok(());
+        }
+        if begun.elapsed() > Duration::from_secs(60) {
+            bail!("{found} dead letters, not {letters}");
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn code(fleet: &Fleet, job: JobId) -> Result<(String, Option<String>)> {
+    let query = "SELECT status, failure_code FROM analyses WHERE job_id = $1";
+    let row = sqlx::query(query).bind(job.0).fetch_one(fleet.database.pool()).await?;
+    Ok((row.get("status"), row.get("failure_code")))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_before_it_is_a_job_ends_its_row() -> Result<()> {
+    let fleet = Fleet::start().await?;
+    let jobs = [job(&fleet, "a.wav").await?, job(&fleet, "b.wav").await?, job(&fleet, "c.wav").await?];
+    registered(&fleet, &jobs).await?;
+    let (connection, channel) = channel(&fleet).await?;
+    let large = vec![b' '; domain::job::MAX_MESSAGE_BYTES + 1];
+    let cases: [(&[u8], &str); 3] =
+        [(b"{\"v\":2}", "job.unknown_version"), (b"no job", "job.unreadable"), (&large, "job.unreadable")];
+    for (job, (body, expected)) in jobs.iter().zip(cases) {
+        publish(&fleet, &channel, job.job_id, body, None).await?;
+        fleet.ended(job.job_id).await?;
+        assert_eq!(code(&fleet, job.job_id).await?, ("failed".into(), Some(expected.into())));
+    }
+    // A good message of the job begins it all the same
+    fleet.publisher.publish_job(&jobs[0], Lane::Bulk).await?;
+    let begun = Instant::now();
+    while code(&fleet, jobs[0].job_id).await?.0 != "done" {
+        anyhow::ensure!(begun.elapsed() < Duration::from_secs(60), "{:?}", code(&fleet, jobs[0].job_id).await?);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // and a bad one does not undo what is done
+    publish(&fleet, &channel, jobs[0].job_id, b"{\"v\":2}", None).await?;
+    until_dead(&fleet, 4).await?;
+    assert_eq!(code(&fleet, jobs[0].job_id).await?, ("done".into(), None));
+    connection.close(200, "done".into()).await?;
+    fleet.end().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_rabbitmq_sets_aside_or_an_operator_drops_ends_its_row() -> Result<()> {
+    let fleet = Fleet::without_worker().await?;
+    let (connection, channel) = channel(&fleet).await?;
+    let jobs = [job(&fleet, "often.wav").await?, job(&fleet, "late.wav").await?, job(&fleet, "dropped.wav").await?];
+    registered(&fleet, &jobs).await?;
+    // Given a message that no worker ever settles
+    publish(&fleet, &channel, jobs[0].job_id, &jobs[0].to_json(), None).await?;
+    let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+    let begun = Instant::now();
+    while DeadLetters::new(&fleet.trial.settings.amqp).list(&Filter::default(), 1).await?.total == 0 {
+        anyhow::ensure!(begun.elapsed() < Duration::from_secs(120), "the delivery limit does not end");
+        for _ in 0..60 {
+            if let Some(got) = channel.basic_get(bulk(&fleet).as_str().into(), BasicGetOptions::default()).await? {
+                got.delivery.acker.nack(requeue).await?;
+            }
+        }
+    }
+    // and two whose time passes
+    publish(&fleet, &channel, jobs[1].job_id, &jobs[1].to_json(), Some("1")).await?;
+    publish(&fleet, &channel, jobs[2].job_id, &jobs[2].to_json(), Some("1")).await?;
+    until_dead(&fleet, 3).await?;
+    // When one is dropped, and the others are found by the comparison
+    let id = jobs[2].job_id.to_string();
+    producer(&fleet, &["dlq", "drop", "--id", &id, "--yes"]).await?;
+    assert_eq!(code(&fleet, jobs[2].job_id).await?, ("failed".into(), Some("job.expired".into())));
+    let (said, outcome) = producer(&fleet, &["reconcile", "--silent-for", "0s"]).await?;
+    assert_eq!(outcome, Outcome::Done);
+    assert!(said.contains("failed    2,") && said.contains("published 0 "), "{said}");
+    assert_eq!(code(&fleet, jobs[0].job_id).await?, ("failed".into(), Some("job.delivery_limit".into())));
+    assert_eq!(code(&fleet, jobs[1].job_id).await?, ("failed".into(), Some("job.expired".into())));
+    // Then the batch has ended
+    let (_, outcome) = producer(&fleet, &["wait", "--batch", "test", "--timeout", "5s"]).await?;
+    assert_eq!(outcome, Outcome::SomeFailed);
+    connection.close(200, "done".into()).await?;
+    fleet.end().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_whose_messages_are_gone_are_published_again() -> Result<()> {
+    let mut fleet = Fleet::without_worker().await?;
+    let (connection, channel) = channel(&fleet).await?;
+    let mut jobs = Vec::new();
+    for i in 0..5 {
+        jobs.push(job(&fleet, &format!("{i}.wav")).await?);
+    }
+    fleet.enqueue(&jobs).await?;
+    let reconcile = ["reconcile", "--silent-for", "0s"];
+    // While they wait in their queue, nothing is lost
+    let (said, _) = producer(&fleet, &reconcile).await?;
+    assert!(said.contains("open      5 ") && said.contains("published 0 "), "{said}");
+    // When the queue is purged, or deleted
+    channel.queue_purge(bulk(&fleet).as_str().into(), QueuePurgeOptions::default()).await?;
+    let (said, _) = producer(&fleet, &reconcile).await?;
+    assert!(said.contains("published 5 "), "{said}");
+    channel.queue_delete(bulk(&fleet).as_str().into(), QueueDeleteOptions::default()).await?;
+    let (said, _) = producer(&fleet, &reconcile).await?;
+    assert!(said.contains("published 5 "), "{said}");
+    // and jobs that are not old enough are left alone
+    channel.queue_purge(bulk(&fleet).as_str().into(), QueuePurgeOptions::default()).await?;
+    let (said, _) = producer(&fleet, &["reconcile", "--silent-for", "1h"]).await?;
+    assert!(said.contains("open      0 "), "{said}");
+    // then a dispatcher publishes them by itself, and all are done
+    fleet.trial.settings.dispatcher.reconcile_s = 1;
+    fleet.trial.settings.dispatcher.reconcile_after_s = 2;
+    fleet.trial.settings.dispatcher.health_addr = ([127, 0, 0, 1], 0).into();
+    let (settings, stop) = (fleet.trial.settings.clone(), CancellationToken::new());
+    let stopped = stop.clone();
+    let dispatcher = tokio::spawn(async move { dispatcher::serve(&settings, |_| None, stopped).await });
+    fleet.start_worker();
+    for job in &jobs {
+        fleet.ended(job.job_id).await?;
+    }
+    stop.cancel();
+    dispatcher.await??;
+    assert_eq!(fleet.count("SELECT count(*) FROM analyses WHERE status = 'done'").await?, 5);
+    assert_eq!(
+        fleet
+            .count(
+                "SELECT count(*) FROM (SELECT 1 FROM segments GROUP BY job_id, channel, start_s HAVING count(*) > 1) t"
+            )
+            .await?,
+        0
+    );
+    connection.close(200, "done".into()).await?;
+    fleet.end().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_producer_refuses_what_a_worker_would_and_enqueues_the_rest() -> Result<()> {
+    let fleet = Fleet::without_worker().await?;
+    let good = fleet.upload("good.wav", speech::encoded("a.wav", &[])?).await?;
+    let large = fleet.upload("large.wav", speech::encoded("a.wav", &[])?).await?;
+    // Given call data that are each allowed, and together too long for a message
+    let attributes: serde_json::Map<_, _> = (0..64).map(|i| (format!("a{i}"), "x".repeat(1024).into())).collect();
+    let mut line = attributes;
+    line.insert("key".into(), large.key.clone().into());
+    let folder = tempfile::tempdir()?;
+    let manifest = folder.path().join("calls.jsonl");
+    let lines = format!("{}\n{}\n", serde_json::Value::Object(line), serde_json::json!({ "key": good.key }));
+    std::fs::write(&manifest, lines)?;
+    let (bucket, path) = (format!("s3://{}", good.bucket), manifest.to_str().context("UTF-8")?.to_owned());
+    let (said, outcome) = producer(&fleet, &["enqueue", &bucket, "--manifest", &path]).await?;
+    assert_eq!(outcome, Outcome::LeftOut, "{said}");
+    assert!(said.contains("1 left out") && said.contains("enqueued  1 "), "{said}");
+    assert_eq!(fleet.count("SELECT count(*) FROM analyses").await?, 1);
+    fleet.end().await
+}

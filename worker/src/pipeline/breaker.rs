@@ -1,0 +1,250 @@
+//! The circuit breaker: a refusal that meets every job is no job's fault. While a service refuses, the worker takes no
+//! jobs, asks the service now and then, and goes on when it works.
+
+use adapters::amqp::Link;
+use adapters::health::Trouble;
+use adapters::postgres::{AttemptToken, Database};
+use adapters::retry::Backoff;
+use adapters::s3::{self, Store};
+use domain::{Failure, FailureCode, Job, JobId};
+use settings::Settings;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
+
+/// Longest that a service may take to answer when it is asked whether it works.
+const ANSWER: Duration = Duration::from_secs(10);
+/// Longest pause between two questions.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Longest wait until no job comes in any more.
+const PAUSING: Duration = Duration::from_secs(5);
+/// Bytes written to see whether the disk takes any.
+const DISK_BYTES: usize = 1 << 20;
+
+/// What a failure says of a service: which to ask, and how.
+#[derive(Debug, Clone)]
+enum Suspicion {
+    Database,
+    Store { bucket: String, key: String, denied: bool, writing: bool },
+    Disk,
+}
+
+/// Shared by all slots of a worker.
+pub struct Breaker {
+    database: Database,
+    store: Store,
+    s3: s3::Settings,
+    /// Key of the object that is written to see whether the store takes any.
+    probe_key: String,
+    temp_dir: PathBuf,
+    state: watch::Sender<Option<Trouble>>,
+    /// Whether jobs are taken.
+    gate: watch::Sender<bool>,
+    /// The consumers that the gate stops.
+    links: OnceLock<Vec<watch::Receiver<Link>>>,
+    metrics: Arc<Metrics>,
+    /// What to ask before the breaker closes.
+    suspicion: Mutex<Option<Suspicion>>,
+    /// Attempts that were handed back while the database could not be told.
+    owed: Mutex<Vec<(JobId, AttemptToken)>>,
+}
+
+impl Suspicion {
+    /// `None`: the failure is the job's own, whatever the services do.
+    fn of(failure: &Failure, job: &Job) -> Option<Self> {
+        use FailureCode::{
+            AudioEmpty, AudioNotAudio, DatabaseNotMigrated, DatabaseRefused, DatabaseUnreachable, ObjectChanged,
+            ObjectNotFound, ObjectTooLarge, StoreDenied, StoreRefused, StoreUnreachable, WorkerNoSpace,
+        };
+        let store = |writing| {
+            let (bucket, key) = (job.object.bucket.clone(), job.object.key.clone());
+            Some(Self::Store { bucket, key, denied: failure.code == StoreDenied, writing })
+        };
+        match failure.code {
+            DatabaseUnreachable | DatabaseNotMigrated | DatabaseRefused => Some(Self::Database),
+            StoreUnreachable | StoreDenied | StoreRefused => store(true),
+            // A page for people may look like a missing object, another version, or a file that is no recording.
+            ObjectNotFound | ObjectChanged | ObjectTooLarge | AudioEmpty | AudioNotAudio => store(false),
+            WorkerNoSpace => Some(Self::Disk),
+            _ => None,
+        }
+    }
+}
+
+impl Breaker {
+    /// Closed: jobs are taken. `worker` names the object that is written to see whether the store works.
+    pub fn new(settings: &Settings, worker: &str, database: Database, store: Store, metrics: Arc<Metrics>) -> Self {
+        let temp_dir = &settings.worker.temp_dir;
+        let temp_dir = if temp_dir.as_os_str().is_empty() { std::env::temp_dir() } else { temp_dir.clone() };
+        Self {
+            database,
+            store,
+            s3: settings.s3.clone(),
+            probe_key: format!("{}/.probe/{worker}", settings.s3.artifact_prefix),
+            temp_dir,
+            state: watch::Sender::new(None),
+            gate: watch::Sender::new(true),
+            links: OnceLock::new(),
+            metrics,
+            suspicion: Mutex::default(),
+            owed: Mutex::default(),
+        }
+    }
+
+    /// True while jobs may be taken.
+    pub fn gate(&self) -> watch::Receiver<bool> {
+        self.gate.subscribe()
+    }
+
+    /// The consumers that the gate stops. Called once.
+    pub fn stops(&self, links: Vec<watch::Receiver<Link>>) {
+        // Set once; a second set would be refused and change nothing.
+        let _ = self.links.set(links);
+    }
+
+    /// Waits until no consumer takes jobs: the broker would deliver what is handed back before that at once again.
+    pub async fn paused(&self) {
+        let all = async {
+            for link in self.links.get().into_iter().flatten() {
+                // A link whose consumer is gone takes no jobs either.
+                let _ = link.clone().wait_for(|link| *link != Link::Up).await;
+            }
+        };
+        let _ = tokio::time::timeout(PAUSING, all).await;
+    }
+
+    /// Follows which service refuses every job; `None` while jobs are taken.
+    pub fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
+        self.state.subscribe()
+    }
+
+    /// Whether a service fails every job rather than this one. Then the breaker is open.
+    pub async fn blames(&self, failure: &Failure, job: &Job) -> bool {
+        let Some(suspicion) = Suspicion::of(failure, job) else { return false };
+        let Some(trouble) = self.examine(&suspicion).await else { return false };
+        self.open(suspicion, trouble);
+        true
+    }
+
+    /// As [`Self::blames`], for a job that waits for the database in hand.
+    pub async fn check_database(&self) {
+        if let Some(trouble) = self.examine(&Suspicion::Database).await {
+            self.open(Suspicion::Database, trouble);
+        }
+    }
+
+    /// Notes an attempt that was handed back without the database's knowledge.
+    pub fn owe(&self, job: JobId, token: AttemptToken) {
+        self.owed().push((job, token));
+    }
+
+    fn open(&self, suspicion: Suspicion, trouble: Trouble) {
+        *self.suspicion.lock().unwrap_or_else(PoisonError::into_inner) = Some(suspicion);
+        let Trouble { service, why } = &trouble;
+        if self.state.borrow().is_none() {
+            tracing::error!(service, why, "taking no jobs: a service refuses every one of them");
+        }
+        self.state.send_replace(Some(trouble));
+        self.gate.send_replace(false);
+        self.metrics.paused(true);
+    }
+
+    fn close(&self) {
+        tracing::info!("taking jobs again");
+        self.metrics.paused(false);
+        self.state.send_replace(None);
+        self.gate.send_replace(true);
+    }
+
+    fn owed(&self) -> MutexGuard<'_, Vec<(JobId, AttemptToken)>> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// While the breaker is open, asks the service with growing pauses, and closes the breaker when it works.
+    pub async fn watch(&self, stop: &CancellationToken) {
+        let mut state = self.state.subscribe();
+        loop {
+            tokio::select! {
+                opened = state.wait_for(Option::is_some) => if opened.is_err() { return },
+                () = stop.cancelled() => return,
+            }
+            let mut backoff = Backoff::new(LONGEST_PAUSE);
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(backoff.pause()) => {}
+                    () = stop.cancelled() => return,
+                }
+                let suspicion = self.suspicion.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let found = match suspicion {
+                    Some(suspicion) => self.examine(&suspicion).await,
+                    None => None,
+                };
+                let found = match found {
+                    // Before the next attempt of those jobs begins.
+                    None => self.settle_debts().await,
+                    trouble => trouble,
+                };
+                match found {
+                    None => break,
+                    trouble => {
+                        self.state.send_replace(trouble);
+                    }
+                }
+            }
+            self.close();
+        }
+    }
+
+    async fn settle_debts(&self) -> Option<Trouble> {
+        loop {
+            let debt = self.owed().last().copied();
+            let (job, token) = debt?;
+            if let Err(failure) = self.database.note_returned(job, token).await {
+                return Some(Trouble { service: "postgres", why: failure.to_string() });
+            }
+            self.owed().retain(|owed| *owed != (job, token));
+        }
+    }
+
+    /// Why a service fails every job; `None` when it works.
+    async fn examine(&self, suspicion: &Suspicion) -> Option<Trouble> {
+        let (service, examination) = match suspicion {
+            Suspicion::Database => ("postgres", tokio::time::timeout(ANSWER, self.database.probe_worker()).await),
+            Suspicion::Store { bucket, key, denied, writing } => {
+                let asked = self.examine_store(bucket, key, *denied, *writing);
+                ("s3", tokio::time::timeout(ANSWER, asked).await)
+            }
+            Suspicion::Disk => ("disk", Ok(self.examine_disk().await)),
+        };
+        match examination {
+            Ok(Ok(())) => None,
+            Ok(Err(failure)) => Some(Trouble { service, why: failure.to_string() }),
+            Err(_) => Some(Trouble { service, why: format!("no answer in {} s", ANSWER.as_secs()) }),
+        }
+    }
+
+    async fn examine_store(&self, bucket: &str, key: &str, denied: bool, writing: bool) -> Result<(), Failure> {
+        if writing {
+            self.store.probe_write(self.s3.artifact_bucket(), &self.probe_key).await?;
+        }
+        match self.store.probe_read(bucket, key, denied).await {
+            // A job may name any bucket. That the worker may not read there is no fault of the store.
+            Err(failure) if failure.code != FailureCode::StoreUnreachable && bucket != self.s3.bucket => {
+                self.store.probe_read(&self.s3.bucket, "", false).await
+            }
+            read => read,
+        }
+    }
+
+    async fn examine_disk(&self) -> Result<(), Failure> {
+        let written = async {
+            let folder = tempfile::tempdir_in(&self.temp_dir)?;
+            tokio::fs::write(folder.path().join("probe"), vec![0; DISK_BYTES]).await
+        };
+        written.await.map_err(|e| Failure::disk("writing a temporary file", &e))
+    }
+}
