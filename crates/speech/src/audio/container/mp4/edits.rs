@@ -79,7 +79,7 @@ mod tests {
     use super::super::tests::boxed;
     use super::*;
 
-    /// Parts of (duration in ms, time in ticks of 8 kHz, speed in 65,536ths).
+    /// Parts of (duration in ms, time in ticks of 8 kHz, speed times 65,536).
     fn edits(list: &[(u32, i32, u32)]) -> Result<Edits, String> {
         let mut body = [0u32.to_be_bytes(), (list.len() as u32).to_be_bytes()].concat();
         for (duration, time, rate) in list {
