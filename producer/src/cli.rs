@@ -250,6 +250,8 @@ pub enum Format {
     Jsonl,
     /// CSV with a header, for spreadsheets: with a byte order mark; a text that would be a formula begins with '
     Csv,
+    /// A workbook of Excel, with true numbers and dates; send it to a file: > results.xlsx
+    Xlsx,
 }
 
 /// Arguments of `results`.

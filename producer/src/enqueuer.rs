@@ -14,7 +14,7 @@ use crate::error::ProducerError;
 use crate::meter::Meter;
 use crate::recordings::{Recording, Recordings, SkipCounts};
 use crate::services::{POSTGRES, RABBITMQ};
-use crate::visible::visible;
+use domain::visible::visible;
 
 /// Chunks in flight: while one is confirmed by the broker, the next goes to the database.
 const CHUNKS_IN_FLIGHT: usize = 3;

@@ -27,7 +27,6 @@ pub mod source;
 pub mod status;
 pub mod table;
 mod upload;
-pub mod visible;
 pub mod watch;
 
 pub use enqueue::Summary;

@@ -34,7 +34,7 @@ async fn main() -> ExitCode {
         outcome = producer::run(&settings, &cli, &mut out) => match outcome {
             Ok(outcome) => outcome.exit_code(),
             Err(error) => {
-                eprintln!("{}", producer::visible::visible_lines(&error.to_string()));
+                eprintln!("{}", domain::visible::visible_lines(&error.to_string()));
                 error.exit_code()
             }
         },

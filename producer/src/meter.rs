@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::visible::visible;
+use domain::visible::visible;
 
 /// Pause between plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(10);

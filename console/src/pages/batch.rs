@@ -5,7 +5,9 @@ use adapters::postgres::{Progress, ResultRow, Status};
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use domain::visible::visible;
 use domain::{BatchId, Emotion};
+use std::borrow::Cow;
 use uuid::Uuid;
 
 use super::frame::{Frame, html};
@@ -35,8 +37,8 @@ impl BatchPage {
         clock(seconds)
     }
 
-    fn file_name(key: &str) -> &str {
-        file_name(key)
+    fn file_name(key: &str) -> Cow<'_, str> {
+        visible(file_name(key))
     }
 
     fn percent(probability: &f32) -> String {

@@ -9,6 +9,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use chrono::{TimeDelta, Utc};
 use domain::report::ChannelReport;
+use domain::visible::visible;
 use domain::{JobId, Report};
 use uuid::Uuid;
 
@@ -100,7 +101,7 @@ pub(super) async fn page(
         app.hub.ended(job, SOON.to_std().unwrap_or_default()).await;
         row = app.visible(job, caller.team.as_deref()).await?;
     }
-    let name = file_name(&row.recording.key).to_owned();
+    let name = visible(file_name(&row.recording.key)).into_owned();
     match (row.status, &row.failure) {
         (Status::Done, _) => done(&app, f, row, name, caller.may(Capability::Listen), &headers).await,
         (Status::Failed, Some(failure)) => {

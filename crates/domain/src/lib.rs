@@ -14,6 +14,7 @@ pub mod report;
 pub mod scores;
 pub mod setting;
 pub mod spreadsheet;
+pub mod visible;
 pub mod warning;
 
 pub use call::CallData;

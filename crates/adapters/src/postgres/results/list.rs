@@ -1,5 +1,6 @@
 //! The jobs of a batch with their results, page by page.
 
+use chrono::{DateTime, Utc};
 use domain::{BatchId, Emotion, Failure, JobId, Role};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
@@ -19,6 +20,10 @@ pub struct ResultRow {
     pub key: String,
     /// The call's id.
     pub call_id: Option<String>,
+    /// When the call began; without a plausible time, when its recording was ingested.
+    pub called_at: DateTime<Utc>,
+    /// When the job was done or failed.
+    pub finished_at: Option<DateTime<Utc>>,
     /// State of the job.
     pub status: Status,
     /// Why it failed, or why it was last retried.
@@ -91,6 +96,8 @@ impl FromRow<'_, PgRow> for ResultRow {
             bucket: row.try_get("bucket")?,
             key: row.try_get("key")?,
             call_id: row.try_get("call_id")?,
+            called_at: row.try_get("called_at")?,
+            finished_at: row.try_get("finished_at")?,
             status: label(row, "status", Status::from_label)?,
             failure: stored_failure(row, "failure_code", "failure_message")?,
             repeat: row.try_get::<Option<String>, _>("repeat")?.and_then(|label| Status::from_label(&label)),

@@ -5,7 +5,8 @@ SELECT a.*,
        coalesce(c.scored, '{}') AS channel_scored, coalesce(c.emotion, '{}') AS channel_emotions,
        coalesce(c.score, '{}') AS channel_scores, coalesce(c.speech_s, '{}') AS channel_speech,
        coalesce(c.segments, '{}') AS channel_segments
-  FROM (SELECT a.job_id, r.bucket, r.key, r.call_id, r.duration_s, a.status, a.failure_code, a.failure_message,
+  FROM (SELECT a.job_id, r.bucket, r.key, r.call_id, r.duration_s, a.called_at, a.finished_at, a.status,
+               a.failure_code, a.failure_message,
                a.repeat, a.repeat_failure_code, a.repeat_failure_message, a.emotion, a.confidence, a.warnings
           FROM analyses a JOIN recordings r ON r.id = a.recording_id
          WHERE a.batch_id = $1 AND a.state <> 'deleting' AND (r.bucket, r.key) >= ($2, $3) AND ((r.bucket, r.key) > ($2, $3) OR a.job_id > $4)

@@ -1,15 +1,18 @@
 //! `producer results`: the results of a batch, one row per job.
 
+mod workbook;
+
 use adapters::postgres::{ChannelSummary, Database, ResultRow, Status};
 use domain::spreadsheet::{BYTE_ORDER_MARK, cell};
 use domain::{BatchId, Emotion};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use crate::cli::{Format, ResultsArgs};
 use crate::error::ProducerError;
 use crate::meter::clock;
 use crate::table::{Side, bar, head, lines, tail};
-use crate::visible::visible;
+use domain::visible::visible;
+use workbook::ResultsWorkbook;
 
 /// Rows asked for at once.
 const PAGE: u32 = 500;
@@ -21,7 +24,7 @@ const REASON_CELLS: usize = 70;
 /// Writes a batch's results.
 ///
 /// # Errors
-/// [`ProducerError::Service`]. An output that is closed early, as by `head`, is none.
+/// [`ProducerError::Service`]; [`ProducerError::Input`] for a workbook on a terminal. An output that is closed early, as by `head`, is none.
 pub async fn write(
     database: &Database,
     batch: BatchId,
@@ -36,6 +39,13 @@ pub async fn write(
     };
     let mut csv = csv::Writer::from_writer(Vec::new());
     let mut table = Vec::new();
+    let mut workbook = match args.format {
+        Format::Xlsx if std::io::stdout().is_terminal() => {
+            return Err(ProducerError::input("a workbook can't be shown on a terminal: add > results.xlsx"));
+        }
+        Format::Xlsx => Some(ResultsWorkbook::begin()?),
+        _ => None,
+    };
     let (mut written, mut more, mut after) = (0_u64, false, None);
     'pages: loop {
         let rows = database.results(&batch, after.as_ref(), PAGE).await?;
@@ -53,6 +63,12 @@ pub async fn write(
                     true
                 }
                 Format::Jsonl => writeln!(out, "{}", json(&row)).is_ok(),
+                Format::Xlsx => {
+                    if let Some(workbook) = &mut workbook {
+                        workbook.push(&row)?;
+                    }
+                    true
+                }
                 Format::Csv => flush_csv(&mut csv, &row, written == 1, out),
             };
             if !readable {
@@ -62,6 +78,10 @@ pub async fn write(
         if last {
             break;
         }
+    }
+    if let Some(workbook) = workbook {
+        // A closed output is no failure.
+        let _ = out.write_all(&workbook.finish()?);
     }
     if args.format == Format::Table {
         let shown = print_table(&table, args.failed, out)
@@ -227,6 +247,8 @@ mod tests {
             bucket: "b".into(),
             key: "通话/1.wav".into(),
             call_id: None,
+            called_at: chrono::DateTime::UNIX_EPOCH,
+            finished_at: None,
             status,
             failure: None,
             repeat: None,

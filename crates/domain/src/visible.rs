@@ -1,11 +1,11 @@
-//! Texts of strangers (keys, names, messages) for a terminal: nothing in them acts.
+//! Texts of strangers (keys, names, messages) for a terminal, a page or a log: nothing in them acts.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
 /// The text with control characters and those that change the direction of writing as visible substitutes, also in line
 /// breaks: `ESC` as `␛`, U+202E as `\\u{202e}`.
-pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+pub fn visible(text: &str) -> Cow<'_, str> {
     replaced(text, acts)
 }
 
@@ -32,11 +32,14 @@ fn replaced(text: &str, hidden: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// Whether it changes the direction of writing.
+pub fn changes_direction(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Whether a terminal would act on it instead of showing it.
 fn acts(c: char) -> bool {
-    let direction =
-        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || direction || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
+    c.is_control() || changes_direction(c) || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 
 #[cfg(test)]
