@@ -250,9 +250,10 @@ async fn a_date_that_no_call_can_have_deletes_nothing() -> Result<()> {
 async fn a_crash_between_objects_and_rows_is_made_good_by_repeating() -> Result<()> {
     let house = House::open().await?;
     let old = house.analysed("old.wav", 100).await?;
-    // Somebody's lock holds the row back; when the objects are gone, the database ends the connection that waits.
+    // A lock on what is deleted with the row holds the last step back; the objects are gone by then, and the database ends the
+    // connection that waits.
     let mut lock = house.database.pool().begin().await?;
-    sqlx::query("SELECT FROM analyses FOR UPDATE").execute(&mut *lock).await?;
+    sqlx::query("SELECT FROM channels FOR UPDATE").execute(&mut *lock).await?;
     let crash = async {
         loop {
             let ended: Option<bool> = sqlx::query_scalar(
