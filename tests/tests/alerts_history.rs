@@ -41,6 +41,7 @@ async fn history(test: &TestDatabase) -> Result<()> {
     let batch = NewBatch { id: BatchId::from_name("night"), name: "night".into(), source: "test".into() };
     test.database.register(&batch, &jobs, false).await?;
     for call in &calls {
+        test.database.begin_attempt(&call.job(), "w1").await?;
         test.database
             .record_done(
                 &call.report(),

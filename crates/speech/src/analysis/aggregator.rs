@@ -91,7 +91,8 @@ impl ScoreAggregator {
             role: track.role,
             scored: track.scored,
             level_dbfs,
-            speech_s: segments.iter().map(Segment::duration_s).sum(),
+            // Not `sum`, which is -0.0 of nothing.
+            speech_s: segments.iter().fold(0.0, |total, segment| total + segment.duration_s()),
             scores: Scores::weighted_mean(segments.iter().map(|s| (s.scores, s.duration_s()))),
             segments,
         }
@@ -132,6 +133,7 @@ mod tests {
         assert_eq!(total.embedding.as_deref(), Some([1.0].as_slice()));
         assert!((total.scores.expect("there was speech").of(Emotion::Angry) - (0.25 + 0.75 / 9.0)).abs() < 1e-5);
         assert!(total.channels[0].segments.is_empty() && total.channels[0].scores.is_none());
+        assert!(total.channels[0].speech_s.is_sign_positive(), "no speech is 0.0, not -0.0");
         assert_eq!(total.channels[1].segments.iter().map(|s| s.index).collect::<Vec<_>>(), [0, 1]);
         assert!((total.channels[1].speech_s - 4.0).abs() < 1e-9);
         let frames = total.frames.expect("frames are kept");

@@ -125,7 +125,7 @@ async fn write_analysis(
     token: AttemptToken,
 ) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
     const DONE: &str = include_str!("record_done.sql");
-    let speech_s: f64 = report.channels.iter().filter(|c| c.scored).map(|c| c.speech_s).sum();
+    let speech_s = report.channels.iter().filter(|c| c.scored).fold(0.0, |total, channel| total + channel.speech_s);
     let audio = &report.audio;
     sqlx::query_scalar(DONE)
         .bind(report.job_id.0)
