@@ -246,6 +246,9 @@ async fn killed_twice(recordings: usize) {
         process(&trial, &args)
     };
     let (arrived, watcher) = tokio::join!(arriving, watching);
+    // One more, so that the last watcher is at work before it is stopped.
+    put(&trial, &store, "0/late.wav").await;
+    let recordings = recordings + 1;
     while published(&database).await < i64::try_from(recordings).unwrap() {
         assert!(begun.elapsed() < Duration::from_secs(600), "{} are enqueued", published(&database).await);
         tokio::time::sleep(Duration::from_millis(50)).await;
