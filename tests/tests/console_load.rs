@@ -5,7 +5,7 @@ use ::speech::{AnalysisControl, Analyzer};
 use adapters::amqp::Lane;
 use adapters::postgres::NewBatch;
 use anyhow::{Context, Result, ensure};
-use domain::{AnalysisOptions, BatchId, Granularity, Job, JobId};
+use domain::{AnalysisOptions, BatchId, Granularity, Job, ObjectRef};
 use futures_util::{StreamExt, stream};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Client};
@@ -22,6 +22,8 @@ use tests::trial::Trial;
 
 /// Bulk jobs that wait while people upload.
 const BULK: usize = 10_000;
+/// Those among them whose recordings are stored: more than are done meanwhile.
+const STORED: usize = 1000;
 /// Uploads at once.
 const UPLOADS: usize = 50;
 
@@ -114,15 +116,16 @@ async fn fifty_uploads_at_once_do_not_wait_for_ten_thousand_bulk_jobs() -> Resul
     };
     let mut alone = burst().await?;
 
-    // The bulk lane: the same file, as so many jobs.
-    let object = console.fleet.upload("bulk.wav", wav.clone()).await?;
+    // The bulk lane: the same file under many keys. Those behind them name objects that are never reached.
+    let (fleet, wav_bytes) = (&console.fleet, &wav);
+    let uploads = (0..STORED).map(|i| async move { fleet.upload(&format!("bulk-{i}.wav"), wav_bytes.clone()).await });
+    let stored: Vec<_> = stream::iter(uploads).buffer_unordered(8).collect().await;
+    let mut objects = stored.into_iter().collect::<Result<Vec<_>>>()?;
+    let first = objects[0].clone();
+    objects.extend((STORED..BULK).map(|i| ObjectRef { key: format!("{}-{i}", first.key), ..first.clone() }));
     let batch = NewBatch { id: BatchId::from_name("bulk"), name: "bulk".into(), source: "test".into() };
-    let jobs: Vec<Job> = (0..BULK)
-        .map(|_| {
-            let job = console.fleet.job(object.clone(), Wish::default());
-            Job { job_id: JobId(uuid::Uuid::new_v4()), batch_id: batch.id, ..job }
-        })
-        .collect();
+    let jobs: Vec<Job> =
+        objects.into_iter().map(|object| Job { batch_id: batch.id, ..fleet.job(object, Wish::default()) }).collect();
     console.fleet.database.register(&batch, &jobs, false).await?;
     for published in console.fleet.publisher.publish_jobs(&jobs, Lane::Bulk).await {
         published?;
