@@ -2,8 +2,8 @@
 
 use adapters::postgres::Database;
 use chrono::{DateTime, Utc};
-use domain::alert::Rulebook;
-use tests::calls::{Call, batch};
+use domain::alert::{Rulebook, Subject};
+use tests::calls::{Call, batch, token};
 use tests::database::TestDatabase;
 
 const FIRST: &str = "2026-02-01T02:05:00Z";
@@ -70,6 +70,7 @@ async fn a_correction_while_the_job_is_open_is_followed() -> anyhow::Result<()> 
     let first = call("small", FIRST);
     database.register(&batch("night"), &[first.job()], false).await?;
     database.begin_attempt(&first.job(), "w").await?;
+    let token = token(database, first.job().job_id).await;
     database.register(&batch("night"), &[call("small", CORRECTED).job()], false).await?;
     // With its month's partition in place, only the recording's row is waited for
     let corrected: DateTime<Utc> = CORRECTED.parse()?;
@@ -78,7 +79,13 @@ async fn a_correction_while_the_job_is_open_is_followed() -> anyhow::Result<()> 
     let mut correction = database.pool().begin().await?;
     let again: DateTime<Utc> = "2025-12-31T10:00:00Z".parse()?;
     sqlx::query("UPDATE recordings SET started_at = $1").bind(again).execute(&mut *correction).await?;
-    let recorded = async { first.record(database, &rules()?).await.map_err(anyhow::Error::from) };
+    let (report, rules) = (first.report(), rules()?);
+    let matches = rules.matches(Subject::from(&report));
+    let artifacts = first.artifacts();
+    let recorded = async {
+        let recorded = database.record_done(&report, &artifacts, None, &matches, "w", token).await;
+        recorded.map_err(anyhow::Error::from)
+    };
     let commit = async {
         let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
             AND wait_event_type = 'Lock' AND query LIKE '%UPDATE recordings SET container%'";
