@@ -31,7 +31,7 @@ impl From<JsonRejection> for Problem {
             StatusCode::PAYLOAD_TOO_LARGE => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request.too_large", "The body is too long.")
             }
-            // The text tells of the body only.
+            // The text describes the body only.
             StatusCode::UNPROCESSABLE_ENTITY => Self::unprocessable(format!("{}.", rejection.body_text())),
             _ => Self::bad_request(format!("{}.", rejection.body_text())),
         }

@@ -103,7 +103,7 @@ impl Principal {
         }
     }
 
-    /// Refuses callers who see one team only, from what may tell of other teams' recordings.
+    /// Refuses callers that are bound to one team: the answer may contain other teams' recordings.
     pub(crate) fn require_all_teams(&self) -> Result<(), Problem> {
         match self.team {
             Some(_) => Err(Problem::forbidden("This is for those who see all teams.")),

@@ -1,4 +1,4 @@
-//! What the broker tells of the queues: whether a worker takes interactive jobs, and how many messages wait.
+//! The state of the queues, from the broker: whether a worker takes interactive jobs, and how many messages wait.
 
 use adapters::amqp::{self, Depth, Lane, Topology};
 use domain::Failure;

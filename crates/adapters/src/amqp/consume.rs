@@ -34,7 +34,7 @@ pub enum Link {
     },
     /// Consuming.
     Up,
-    /// Connected, and taking no jobs by the program's own wish.
+    /// Connected, but paused by the program: no jobs are taken.
     Paused,
 }
 

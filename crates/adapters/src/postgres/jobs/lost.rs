@@ -14,7 +14,7 @@ use crate::postgres::{Database, errors, text};
 /// From when on an open job may be lost.
 #[derive(Debug, Clone)]
 pub struct LostQuery {
-    /// Nothing was heard of it since.
+    /// Only jobs whose last recorded step was before this.
     pub before: DateTime<Utc>,
     /// Longest time of an attempt.
     pub attempt: Duration,
@@ -26,7 +26,7 @@ pub struct LostQuery {
     pub no_retries: bool,
 }
 
-/// An open job that nothing has been heard of.
+/// An open job without a recorded step for a while: its message may be lost.
 #[derive(Debug, Clone)]
 pub struct Silent {
     /// The job.
@@ -42,7 +42,7 @@ pub struct Silent {
 }
 
 impl Database {
-    /// A page of open jobs that nothing has been heard of, by id: the first, or the one after another job.
+    /// A page of open jobs without a recorded step for a while, by id: the first, or the one after another job.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
