@@ -6,7 +6,7 @@ use clap::Parser;
 use domain::{BatchId, Emotion};
 use producer::cli::Cli;
 use settings::Settings;
-use tests::calls::{Call, token};
+use tests::calls::Call;
 use tests::database::TestDatabase;
 
 const RULES: &str = r#"
@@ -42,16 +42,7 @@ async fn history(test: &TestDatabase) -> Result<()> {
     test.database.register(&batch, &jobs, false).await?;
     for call in &calls {
         test.database.begin_attempt(&call.job(), "w1").await?;
-        test.database
-            .record_done(
-                &call.report(),
-                &call.artifacts(),
-                None,
-                &[],
-                "w1",
-                token(&test.database, call.report().job_id).await,
-            )
-            .await?;
+        call.record_result(&test.database, "w1").await?;
     }
     Ok(())
 }

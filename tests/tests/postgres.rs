@@ -78,16 +78,7 @@ async fn a_stale_failure_does_not_undo_what_is_done() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
     let call = Call::angry("a.wav");
     test.database.begin_attempt(&call.job(), "w1").await?;
-    test.database
-        .record_done(
-            &call.report(),
-            &call.artifacts(),
-            None,
-            &[],
-            "w1",
-            token(&test.database, call.report().job_id).await,
-        )
-        .await?;
+    call.record_result(&test.database, "w1").await?;
     test.database.record_failed(&call.job(), &failure(FailureCode::AudioCorrupt), "w2", None).await?;
     let job = call.job().job_id;
     let stale = token(&test.database, job).await;
@@ -249,16 +240,7 @@ async fn force_asks_for_ended_jobs_again_and_leaves_those_under_way() -> anyhow:
     for job in &jobs {
         test.database.begin_attempt(job, "w").await?;
     }
-    test.database
-        .record_done(
-            &done.report(),
-            &done.artifacts(),
-            None,
-            &[],
-            "w",
-            token(&test.database, done.report().job_id).await,
-        )
-        .await?;
+    done.record_result(&test.database, "w").await?;
     let last = token(&test.database, failed.job().job_id).await;
     test.database.record_failed(&failed.job(), &failure(FailureCode::AudioEmpty), "w", Some(last)).await?;
     let again = test.database.register(&batch("once more"), &jobs, true).await?;
@@ -267,16 +249,7 @@ async fn force_asks_for_ended_jobs_again_and_leaves_those_under_way() -> anyhow:
     assert_eq!((progress.total, progress.queued), (2, 2));
     // and a repeated result replaces the first one
     test.database.begin_attempt(&done.job(), "w").await?;
-    test.database
-        .record_done(
-            &done.report(),
-            &done.artifacts(),
-            None,
-            &[],
-            "w",
-            token(&test.database, done.report().job_id).await,
-        )
-        .await?;
+    done.record_result(&test.database, "w").await?;
     assert_eq!(test.count("SELECT count(*) FROM segments").await?, 3);
     Ok(())
 }

@@ -12,16 +12,7 @@ const TIMELINE: [(f64, Emotion, f32); 3] =
 async fn record(test: &TestDatabase, key: &str, when: &str) -> anyhow::Result<Call> {
     let call = Call::new(key).by("7", "a1", "c1", when).with_timeline(&TIMELINE);
     test.database.begin_attempt(&call.job(), "w").await?;
-    test.database
-        .record_done(
-            &call.report(),
-            &call.artifacts(),
-            None,
-            &[],
-            "w",
-            token(&test.database, call.report().job_id).await,
-        )
-        .await?;
+    call.record_result(&test.database, "w").await?;
     Ok(call)
 }
 
@@ -220,16 +211,7 @@ async fn call_data_of_the_longest_kind_fit_everywhere() -> anyhow::Result<()> {
     call.data.call_id = Some(long("号"));
     call.job().validate()?;
     test.database.begin_attempt(&call.job(), "w").await?;
-    test.database
-        .record_done(
-            &call.report(),
-            &call.artifacts(),
-            None,
-            &[],
-            "w",
-            token(&test.database, call.report().job_id).await,
-        )
-        .await?;
+    call.record_result(&test.database, "w").await?;
     assert_eq!(test.count("SELECT count(*) FROM channels WHERE length(team) = 100").await?, 2);
     assert_eq!(test.count("SELECT count(*) FROM recordings WHERE length(team) = 341").await?, 1);
     // and so do corrections

@@ -19,16 +19,7 @@ async fn workers_make_one_partition_per_month_between_them() -> anyhow::Result<(
     let one = async |call: &Call| -> anyhow::Result<()> {
         let database = adapters::postgres::Database::connect(&test.settings).await?;
         database.begin_attempt(&call.job(), "w").await?;
-        database
-            .record_done(
-                &call.report(),
-                &call.artifacts(),
-                None,
-                &[],
-                "w",
-                token(&database, call.report().job_id).await,
-            )
-            .await?;
+        call.record_result(&database, "w").await?;
         database.close().await;
         Ok(())
     };
@@ -51,16 +42,7 @@ async fn calls_with_an_impossible_date_are_of_the_day_of_ingestion() -> anyhow::
     for (n, when) in impossible.into_iter().chain(["1995-01-01T00:00:00Z"]).enumerate() {
         let call = Call::angry(&format!("{n}.wav")).by("7", "a", "c", when);
         test.database.begin_attempt(&call.job(), "w").await?;
-        test.database
-            .record_done(
-                &call.report(),
-                &call.artifacts(),
-                None,
-                &[],
-                "w",
-                token(&test.database, call.report().job_id).await,
-            )
-            .await?;
+        call.record_result(&test.database, "w").await?;
     }
     let of_ingestion = "SELECT count(*) FROM segments s JOIN analyses a USING (job_id)
         JOIN recordings r ON r.id = a.recording_id AND r.created_at = s.called_at";
@@ -75,16 +57,7 @@ async fn rows_that_came_before_their_partition_move_into_it() -> anyhow::Result<
     let test = TestDatabase::create().await?;
     let call = Call::angry("a.wav");
     test.database.begin_attempt(&call.job(), "w").await?;
-    test.database
-        .record_done(
-            &call.report(),
-            &call.artifacts(),
-            None,
-            &[],
-            "w",
-            token(&test.database, call.report().job_id).await,
-        )
-        .await?;
+    call.record_result(&test.database, "w").await?;
     sqlx::raw_sql("ALTER TABLE segments DETACH PARTITION segments_2025_03; INSERT INTO segments SELECT * FROM segments_2025_03; DROP TABLE segments_2025_03")
         .execute(test.database.pool())
         .await?;
@@ -110,16 +83,7 @@ async fn a_second_model_takes_over_as_the_latest_and_the_first_stays() -> anyhow
         .record_done(&later, &large.artifacts(), None, &[], "w", token(&test.database, later.job_id).await)
         .await?;
     // The older one is recorded last: a redelivery does not make it the latest
-    test.database
-        .record_done(
-            &small.report(),
-            &small.artifacts(),
-            None,
-            &[],
-            "w",
-            token(&test.database, small.report().job_id).await,
-        )
-        .await?;
+    small.record_result(&test.database, "w").await?;
     assert_eq!(test.count("SELECT count(*) FROM recordings").await?, 1);
     assert_eq!(test.count("SELECT count(*) FROM channels WHERE latest AND scored AND emotion = 'sad'").await?, 1);
     assert_eq!(test.count("SELECT count(*) FROM channels WHERE latest AND scored").await?, 1);
@@ -132,16 +96,7 @@ async fn corrected_call_data_reach_the_channels() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
     let call = Call::angry("a.wav");
     test.database.begin_attempt(&call.job(), "w").await?;
-    test.database
-        .record_done(
-            &call.report(),
-            &call.artifacts(),
-            None,
-            &[],
-            "w",
-            token(&test.database, call.report().job_id).await,
-        )
-        .await?;
+    call.record_result(&test.database, "w").await?;
     let mut corrected = call.clone();
     corrected.data.team = Some("9".into());
     corrected.data.agent = None;
@@ -198,16 +153,7 @@ async fn the_timeline_is_summed_up_beside_the_channel() -> anyhow::Result<()> {
         (4.0, Emotion::Sad, 0.8),     // 22.5
     ]);
     test.database.begin_attempt(&call.job(), "w").await?;
-    test.database
-        .record_done(
-            &call.report(),
-            &call.artifacts(),
-            None,
-            &[],
-            "w",
-            token(&test.database, call.report().job_id).await,
-        )
-        .await?;
+    call.record_result(&test.database, "w").await?;
     let mut course: Course =
         sqlx::query_as("SELECT * FROM channels WHERE scored").fetch_one(test.database.pool()).await?;
     course.last_third = (course.last_third * 1000.0).round() / 1000.0;
@@ -235,16 +181,7 @@ async fn silence_on_a_scored_channel_is_a_row_without_scores() -> anyhow::Result
     let test = TestDatabase::create().await?;
     let call = Call::new("a.wav").by("7", "a", "c", MARCH);
     test.database.begin_attempt(&call.job(), "w").await?;
-    test.database
-        .record_done(
-            &call.report(),
-            &call.artifacts(),
-            None,
-            &[],
-            "w",
-            token(&test.database, call.report().job_id).await,
-        )
-        .await?;
+    call.record_result(&test.database, "w").await?;
     let silent =
         "SELECT count(*) FROM channels WHERE scored AND emotion IS NULL AND score_angry IS NULL AND segments = 0";
     assert_eq!(test.count(silent).await?, 1);

@@ -8,7 +8,7 @@ use producer::{Outcome, ProducerError};
 use serde_json::{Value, json};
 use settings::Settings;
 use sqlx::AssertSqlSafe;
-use tests::calls::{Call, token};
+use tests::calls::Call;
 use tests::cookbook::questions;
 use tests::database::TestDatabase;
 
@@ -20,16 +20,7 @@ async fn record_calls(test: &TestDatabase, keys: &[&str]) -> Result<()> {
     for key in keys {
         let call = Call::new(key).by("7", "a1", "c1", "2026-05-20T10:00:00Z").with_timeline(&TIMELINE);
         test.database.begin_attempt(&call.job(), "w").await?;
-        test.database
-            .record_done(
-                &call.report(),
-                &call.artifacts(),
-                None,
-                &[],
-                "w",
-                token(&test.database, call.report().job_id).await,
-            )
-            .await?;
+        call.record_result(&test.database, "w").await?;
     }
     Ok(())
 }
