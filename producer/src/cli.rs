@@ -1,13 +1,12 @@
 //! The command line.
 
-use adapters::amqp::Lane;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use domain::{ChannelLayout, Granularity};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::arguments::{duration, encoding, lane};
+use crate::arguments::{duration, encoding};
 use crate::dates::{DateOrder, Dates, zone};
+use crate::job_args::JobArgs;
 use crate::manifest::ManifestOptions;
 
 /// Enqueue recordings, follow batches, show results, replay dead letters, delete old calls
@@ -145,18 +144,9 @@ pub struct EnqueueArgs {
     /// This column of the manifest is an attribute, though its name resembles a known one. Repeatable
     #[arg(long, requires = "manifest", value_name = "COLUMN")]
     pub attribute: Vec<String>,
-    /// utterance: scores per segment; frame: also 50 per second
-    #[arg(long, default_value_t)]
-    pub granularity: Granularity,
-    /// Role of each channel, like 0=agent,1=customer; or mix, to average the channels
-    #[arg(long)]
-    pub channels: Option<ChannelLayout>,
-    /// Do not write embedding.npy
-    #[arg(long)]
-    pub no_embedding: bool,
-    /// Lane of the queue: bulk, or interactive (not behind bulk jobs)
-    #[arg(long, default_value = "bulk", value_parser = lane)]
-    pub lane: Lane,
+    /// How the recordings are analysed.
+    #[command(flatten)]
+    pub job: JobArgs,
     /// Name of the batch; by default that of the source. The same name continues the batch
     #[arg(long, value_name = "NAME")]
     pub batch: Option<String>,
@@ -201,10 +191,7 @@ impl EnqueueArgs {
             timezone: None,
             date_order: None,
             attribute: Vec::new(),
-            granularity: Granularity::Utterance,
-            channels: None,
-            no_embedding: false,
-            lane: Lane::Bulk,
+            job: JobArgs::default(),
             batch: None,
             prefix: None,
             all: false,

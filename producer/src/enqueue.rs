@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::batch_name::impersonal;
 use crate::cli::EnqueueArgs;
-use crate::enqueuer::{Counts, Enqueuer, JobOptions, LeftOut};
+use crate::enqueuer::{Counts, Enqueuer, LeftOut};
 use crate::error::ProducerError;
 use crate::manifest::Manifest;
 use crate::meter::Meter;
@@ -106,13 +106,7 @@ pub async fn enqueue(
         let enqueuer = Enqueuer {
             database: services::database(settings, policy).await?,
             publisher: services::broker(settings, policy).await?,
-            options: JobOptions {
-                model: settings.model.name.clone(),
-                channels: args.channels.clone(),
-                granularity: args.granularity,
-                embedding: !args.no_embedding,
-                lane: args.lane,
-            },
+            options: args.job.options(&settings.model.name),
             policy,
             counts: counts.clone(),
             left_out: LeftOut { skips: skips.clone(), meter: meter.clone() },

@@ -13,6 +13,7 @@ mod error;
 mod folder;
 pub mod follow;
 mod index;
+pub mod job_args;
 pub mod manifest;
 pub mod meter;
 pub mod open_jobs;

@@ -8,6 +8,7 @@ use domain::{BatchId, ChannelLayout, Granularity, Job, Role};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use producer::cli::EnqueueArgs;
 use producer::enqueue::enqueue;
+use producer::job_args::JobArgs;
 use producer::meter::Meter;
 use producer::{ProducerError, Summary};
 use std::collections::BTreeMap;
@@ -122,12 +123,13 @@ async fn other_options_are_another_job_and_force_asks_again() {
     let mut args = EnqueueArgs::of(folder.path().to_string_lossy());
     args.prefix = Some(trial.keys.clone());
     assert_eq!(run(&trial, &args).await.unwrap().enqueued, 1);
-    let frames = EnqueueArgs {
+    let job = JobArgs {
         granularity: Granularity::Frame,
         channels: Some(ChannelLayout::Mix),
         no_embedding: true,
-        ..args.clone()
+        ..JobArgs::default()
     };
+    let frames = EnqueueArgs { job, ..args.clone() };
     assert_eq!(run(&trial, &frames).await.unwrap().enqueued, 1);
     let queued = jobs(&trial).await;
     let framed = queued.iter().find(|j| j.options.granularity == Granularity::Frame).unwrap();
@@ -198,7 +200,7 @@ async fn a_manifests_columns_travel_with_the_job_from_csv_and_from_json_lines() 
         let mut args = from_prefix(&trial);
         args.manifest = Some(manifest(folder.path(), name, text));
         // Another option, so that the second manifest gives new jobs.
-        args.no_embedding = name.ends_with("jsonl");
+        args.job.no_embedding = name.ends_with("jsonl");
         let summary = run(&trial, &args).await.unwrap();
         assert_eq!(
             (summary.batch.as_str(), summary.listed, summary.enqueued, summary.skipped_lines),
@@ -298,6 +300,8 @@ async fn an_enqueue_that_is_cut_off_goes_on_where_it_ended() {
     url.set_port(Some(proxy.address.port())).unwrap();
     trial.settings.amqp.url = url.to_string().into();
     trial.settings.amqp.confirm_timeout_s = 1;
+    // No connection is long enough for all messages, however fast the machine.
+    proxy.set(Mode::CutRequestsAfter(50_000));
     let first = async {
         let enqueuing = enqueue(&trial.settings, &args, RetryPolicy::NEVER, Arc::new(Meter::silent()));
         let breaking = async {

@@ -171,7 +171,7 @@ async fn speed_of_a_folder_and_of_a_manifest() {
     let requests = files / begun.elapsed().as_secs_f64();
     for (what, batch) in [("known", "1"), ("new", "2")] {
         let mut args = EnqueueArgs { batch: Some(batch.into()), ..house.of_prefix(&manifest) };
-        args.no_embedding = what == "new";
+        args.job.no_embedding = what == "new";
         let summary = house.enqueue(&args).await;
         assert_eq!(
             (summary.listed, summary.repeated_lines),

@@ -6,6 +6,7 @@ use adapters::s3::Store;
 use domain::Job;
 use futures_util::stream::{self, StreamExt};
 use producer::ProducerError;
+use producer::job_args::JobArgs;
 use producer::watch::{WatchArgs, WatchSummary};
 use std::collections::HashSet;
 use std::process::{Child, Command, Stdio};
@@ -58,7 +59,8 @@ async fn each_recording_is_enqueued_once_however_often_the_watcher_starts() {
     // A changed object is another recording, and other options are other jobs.
     store.put_bytes(&trial.settings.s3.bucket, &format!("{}b.wav", trial.keys), "other", "audio/wav").await.unwrap();
     assert_eq!(look(&trial, &args).await.unwrap().enqueued, 1);
-    let frames = WatchArgs { granularity: domain::Granularity::Frame, ..args };
+    let job = JobArgs { granularity: domain::Granularity::Frame, ..JobArgs::default() };
+    let frames = WatchArgs { job, ..args };
     let frames = look(&trial, &frames).await.unwrap();
     assert_eq!((frames.enqueued, frames.full_listings), (4, 1), "{frames:?}");
 

@@ -1,12 +1,11 @@
 //! The command line of `watch`.
 
-use adapters::amqp::Lane;
 use clap::Args;
-use domain::{ChannelLayout, Granularity};
 use std::time::Duration;
 
-use crate::arguments::{duration, encoding, lane};
+use crate::arguments::{duration, encoding};
 use crate::dates::{DateOrder, Dates, zone};
+use crate::job_args::JobArgs;
 use crate::manifest::ManifestOptions;
 
 /// What `--help` ends with.
@@ -32,7 +31,6 @@ some were left out; 130 ended by a second signal.";
 
 /// Arguments of `watch`.
 #[derive(Debug, Clone, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct WatchArgs {
     /// `s3://BUCKET/PREFIX`, or a local folder, whose files are uploaded
     pub source: String,
@@ -76,18 +74,9 @@ pub struct WatchArgs {
     /// This field of the call data is an attribute, though its name resembles a known one. Repeatable
     #[arg(long, value_name = "FIELD")]
     pub attribute: Vec<String>,
-    /// utterance: scores per segment; frame: also 50 per second
-    #[arg(long, default_value_t)]
-    pub granularity: Granularity,
-    /// Role of each channel, like 0=agent,1=customer; or mix, to average the channels
-    #[arg(long)]
-    pub channels: Option<ChannelLayout>,
-    /// Do not write embedding.npy
-    #[arg(long)]
-    pub no_embedding: bool,
-    /// Lane of the queue: bulk, or interactive (not behind bulk jobs)
-    #[arg(long, default_value = "bulk", value_parser = lane)]
-    pub lane: Lane,
+    /// How the recordings are analysed.
+    #[command(flatten)]
+    pub job: JobArgs,
     /// Name of the batch; by default that of the source and the day (UTC), so that each day is a batch
     #[arg(long, value_name = "NAME")]
     pub batch: Option<String>,
@@ -126,10 +115,7 @@ impl WatchArgs {
             timezone: None,
             date_order: None,
             attribute: Vec::new(),
-            granularity: Granularity::Utterance,
-            channels: None,
-            no_embedding: false,
-            lane: Lane::Bulk,
+            job: JobArgs::default(),
             batch: None,
             prefix: None,
             all: false,

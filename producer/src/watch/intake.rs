@@ -174,7 +174,9 @@ impl Intake {
         let facts =
             self.call_data.read(&self.store, &self.bucket, open.iter().map(|(candidate, ..)| candidate)).await?;
         let batch = self.batch();
-        let (mut new, mut again, mut versions, mut marks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut new, mut again, mut marks) = (Vec::new(), Vec::new(), Vec::new());
+        // Of recordings with call data: its version, and whether the recording was enqueued before.
+        let (mut versions, mut known) = (Vec::new(), Vec::new());
         for ((candidate, course, state), facts) in open.into_iter().zip(facts) {
             let (mark, rested) = (self.mark(&candidate), hash_of(&candidate.object));
             let facts = match facts {
@@ -193,10 +195,8 @@ impl Intake {
                 continue;
             }
             if let Some(version) = version {
-                if state.any_job && state.call_data_version.as_ref() != Some(&version) {
-                    self.tally.corrected.inc();
-                }
                 versions.push((job.object.clone(), version));
+                known.push(state.any_job);
             } else if self.call_data.is_expected() && !state.any_job {
                 self.tally.without_call_data.inc();
             }
@@ -205,7 +205,9 @@ impl Intake {
         }
         self.register_and_publish(&batch, new, again).await?;
         if !versions.is_empty() {
-            self.database(|| self.enqueuer.database.set_call_data_versions(&versions)).await?;
+            let changed = self.database(|| self.enqueuer.database.set_call_data_versions(&versions)).await?;
+            // Counted by what changed: a listing and a notification may bring the same version at the same time.
+            self.tally.corrected.inc_by(changed.into_iter().filter(|position| known[*position]).count() as u64);
         }
         for (mark, rested) in marks {
             self.settle(mark);

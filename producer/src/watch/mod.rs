@@ -180,13 +180,7 @@ impl Watcher {
             // What waits must be looked at until it is enqueued.
             overlap: Duration::from_secs(watch.overlap_s).max(times.rest + times.grace + interval * 4),
         };
-        let options = JobOptions {
-            model: settings.model.name.clone(),
-            channels: args.channels.clone(),
-            granularity: args.granularity,
-            embedding: !args.no_embedding,
-            lane: args.lane,
-        };
+        let options = args.job.options(&settings.model.name);
         let call_data = match &args.manifest {
             Some(manifest) => CallData::Manifest(Feed::new(manifest, &prefix, args.manifest_options())?),
             None if args.sidecars => CallData::Sidecars(args.manifest_options()),

@@ -103,18 +103,20 @@ impl Database {
         states.fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
     }
 
-    /// Notes which call data these recordings have.
+    /// Notes which call data these recordings have. Returns the positions of those that had another version until now.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
-    pub async fn set_call_data_versions(&self, versions: &[(ObjectRef, String)]) -> Result<(), Failure> {
+    pub async fn set_call_data_versions(&self, versions: &[(ObjectRef, String)]) -> Result<Vec<usize>, Failure> {
         const SET: &str = "UPDATE recordings r SET call_data_version = i.version
-            FROM unnest($1::uuid[], $2::text[]) AS i (id, version)
-            WHERE r.id = i.id AND r.call_data_version IS DISTINCT FROM i.version";
+            FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS i (id, version, position)
+            WHERE r.id = i.id AND r.call_data_version IS DISTINCT FROM i.version
+            RETURNING i.position - 1";
         let (ids, versions): (Vec<_>, Vec<_>) =
             versions.iter().map(|(object, version)| (recording_id(object), version.as_str())).unzip();
-        let set = sqlx::query(SET).bind(ids).bind(versions).execute(self.pool()).await;
-        set.map(drop).map_err(|e| errors::failure(&e))
+        let set = sqlx::query_scalar(SET).bind(ids).bind(versions).fetch_all(self.pool()).await;
+        let positions: Vec<i64> = set.map_err(|e| errors::failure(&e))?;
+        Ok(positions.into_iter().filter_map(|position| usize::try_from(position).ok()).collect())
     }
 
     /// Of each of these keys, the version of the object that was registered last, where there is a job on it with these
