@@ -38,8 +38,9 @@ CONF
   )
 }
 
-# The AMQP port opens last in the boot, after vhosts and queues: a connection means ready.
-answers() { port_taken "$(port amqp)" && grep -q 'Server startup complete' "$STACK/log/rabbitmq.log"; }
+# The AMQP port opens last in the boot, after vhosts and queues. Either line says that the boot is over: of the log, which drops
+# lines when many queues recover at once, or of the banner, which is printed without it.
+answers() { port_taken "$(port amqp)" && grep -qE 'Server startup complete|completed with [0-9]+ plugins' "$STACK/log/rabbitmq.log"; }
 
 start_epmd() {
   running epmd && return 0
