@@ -1,6 +1,6 @@
 //! Users, tokens, and requests that the console refuses before it reads them.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use console::cli::Cli;
 use reqwest::multipart::{Form, Part};
@@ -10,6 +10,7 @@ use serde_json::Value;
 use settings::Login;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 use tests::console::Console;
 use tests::fleet::Fleet;
 use tests::programs;
@@ -190,17 +191,29 @@ async fn unknown_hosts_pages_of_other_sites_and_too_many_requests_are_refused() 
     console.end().await
 }
 
+/// Waits until `terminal` does not show what is typed on it.
+fn until_nothing_is_echoed(terminal: &str) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let state = Command::new("stty").args(["-a", "-F", terminal.trim()]).output()?;
+        if String::from_utf8_lossy(&state.stdout).split_whitespace().any(|word| word == "-echo") {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < Duration::from_secs(30), "{terminal} shows what is typed");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_that_is_typed_is_not_shown() -> Result<()> {
     let fleet = Fleet::without_worker().await?;
-    // `script` gives the program a terminal, and shows what that terminal would.
-    let line = format!("'{}' user add lin --role reviewer", programs::built("console")?.display());
+    // `script` gives the program a terminal, and shows what that terminal would. Its name comes first.
+    let line = format!("tty; exec '{}' user add lin --role reviewer", programs::built("console")?.display());
     let mut typed = Command::new("script");
     typed.args(["-qec", &line, "/dev/null"]).env_clear().envs(programs::environment(&fleet.trial));
     let mut typed = typed.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let mut keys = typed.stdin.take().context("a keyboard")?;
     let shown = tokio::task::spawn_blocking(move || -> Result<String> {
-        // Each line when it is asked for: what is typed before the prompt would be echoed.
         let (mut screen, mut shown, mut byte, mut asked) =
             (typed.stdout.take().context("a screen")?, Vec::new(), [0], 0);
         while screen.read(&mut byte)? == 1 {
@@ -209,6 +222,8 @@ async fn a_password_that_is_typed_is_not_shown() -> Result<()> {
             let prompts = text.matches("Password: ").count() + text.matches("The same again: ").count();
             if prompts > asked {
                 asked = prompts;
+                // The prompt is written before the terminal stops showing what is typed.
+                until_nothing_is_echoed(text.lines().next().context("the name of the terminal")?)?;
                 keys.write_all(b"correct horse battery\n")?;
             }
         }
