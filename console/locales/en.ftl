@@ -62,6 +62,7 @@ no-speech = No speech
 warning-audio-too-quiet = The recording is very quiet: it was amplified to find the speech in it.
 warning-channels-not-separated = The channels hold the same sound: the speakers are not apart, and the scores are of all of them together.
 no-speech-here = There is no speech on this channel.
+audio-not-kept = This fleet does not keep the audio of recordings (analysis.artifacts).
 no-listening = Playing and downloading need the role reviewer.
 frames = Scores over time
 frames-label = Scores of the emotions over time

@@ -62,6 +62,7 @@ no-speech = 没有语音
 warning-audio-too-quiet = 录音音量很低：已放大后再检测语音。
 warning-channels-not-separated = 各声道声音相同：说话人没有分开，得分是所有人合在一起的。
 no-speech-here = 本声道没有语音。
+audio-not-kept = 本系统不保留录音的音频副本（analysis.artifacts）。
 no-listening = 播放和下载需要 reviewer 角色。
 frames = 得分随时间变化
 frames-label = 各情绪得分随时间的变化

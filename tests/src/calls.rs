@@ -156,7 +156,7 @@ impl Call {
         Artifacts {
             bucket: "calls".into(),
             result_key: format!("emofleet/{folder}/result.json"),
-            audio_key: format!("emofleet/{folder}/processed_audio.wav"),
+            audio_key: Some(format!("emofleet/{folder}/processed_audio.wav")),
             embedding_key: Some(format!("emofleet/{folder}/embedding.npy")),
         }
     }

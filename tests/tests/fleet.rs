@@ -1,9 +1,13 @@
 //! The whole way: object in the store, message in the queue, worker, artifacts, rows.
 
-use anyhow::Result;
-use domain::{ChannelLayout, Emotion, Granularity, Role};
+use anyhow::{Context, Result};
+use domain::report::ArtifactKind;
+use domain::{ChannelLayout, Emotion, Granularity, JobId, Role};
+use futures_util::TryStreamExt;
+use reqwest::Method;
 use sqlx::Row;
 use std::collections::BTreeMap;
+use tests::console::Console;
 use tests::fleet::{Fleet, Wish};
 use tests::speech;
 
@@ -179,6 +183,38 @@ async fn the_same_job_five_times_is_one_row() -> Result<()> {
         1
     );
     fleet.end().await
+}
+
+#[tokio::test]
+async fn artifacts_that_are_left_out_are_neither_stored_nor_offered() -> Result<()> {
+    // given a fleet that keeps no second copy of the voices, and a console
+    let only_results = |settings: &mut settings::Settings| {
+        settings.analysis.artifacts = [ArtifactKind::Result].into();
+    };
+    let mut console = Console::without_worker(only_results).await?;
+    console.fleet.start_worker();
+    console.worker_ready().await?;
+    // when a recording is analysed, with frames and an embedding
+    let fields = [("granularity", "frame"), ("extract_embedding", "true")];
+    let answer = console.predict(speech::encoded("a.wav", &["-ar", "16000"])?, &fields).await?;
+    // then the store has its result alone, and nothing else is named
+    let links = answer["links"].as_object().context("links")?;
+    assert!(!links.contains_key("audio") && !links.contains_key("npy"), "{links:?}");
+    let job = answer["job_id"].as_str().context("a job")?.to_owned();
+    let settings = &console.fleet.trial.settings.s3;
+    let folder = settings.artifact_folder(JobId(job.parse()?));
+    let stored: Vec<_> = console.fleet.store.list(settings.artifact_bucket(), &folder).try_collect().await?;
+    let stored: Vec<_> = stored.iter().map(|object| object.key.strip_prefix(&folder)).collect();
+    assert_eq!(stored, [Some("result.json")]);
+    // and the page has no player, but all else
+    let page = console.request(Method::GET, &format!("/recognise/{job}"), None).await?.text().await?;
+    assert!(page.contains("analysis.artifacts") && !page.contains("<audio"), "{page}");
+    assert!(page.contains("id=\"frames\""), "{page}");
+    for (part, status) in [("artifacts/wav", 404), ("peaks", 404), ("artifacts/json", 200), ("artifacts.zip", 200)] {
+        let answer = console.request(Method::GET, &format!("/api/v1/analyses/{job}/{part}"), None).await?;
+        assert_eq!(answer.status().as_u16(), status, "{part}");
+    }
+    console.end().await
 }
 
 /// The shape in a `.npy` file's header, which `numpy.load` goes by.

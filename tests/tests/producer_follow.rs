@@ -88,7 +88,7 @@ async fn done(database: &Database, job: &Job) {
         timings: Timings::default(),
     };
     let artifacts =
-        Artifacts { bucket: "calls".into(), result_key: "r".into(), audio_key: "a".into(), embedding_key: None };
+        Artifacts { bucket: "calls".into(), result_key: "r".into(), audio_key: Some("a".into()), embedding_key: None };
     database.begin_attempt(job, "w1").await.unwrap();
     database
         .record_done(&report, &artifacts, None, &[], "w1", tests::calls::token(database, report.job_id).await)

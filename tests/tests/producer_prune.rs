@@ -72,7 +72,8 @@ impl House {
         let mut report = Call::new("x").with_timeline(&[(4.0, Emotion::Angry, 0.9), (4.0, Emotion::Sad, 0.8)]).report();
         (report.job_id, report.batch_id) = (job.job_id, job.batch_id);
         (report.object, report.call) = (job.object.clone(), job.call.clone());
-        let artifacts = Artifacts { bucket, result_key, audio_key, embedding_key: Some(embedding_key) };
+        let artifacts =
+            Artifacts { bucket, result_key, audio_key: Some(audio_key), embedding_key: Some(embedding_key) };
         self.database.begin_attempt(job, "w").await?;
         self.database
             .record_done(&report, &artifacts, None, &[], "w", token(&self.database, report.job_id).await)

@@ -34,5 +34,6 @@ if (player && asked > 0) {
 
 const wave = document.getElementById('wave');
 if (wave && player) waveform(wave, player, data, play);
-if (data.frames && wave) import('./frames.js').then(({ frames }) => frames(document.getElementById('frames'), wave.dataset.frames, player, data));
+const chart = document.getElementById('frames');
+if (chart) import('./frames.js').then(({ frames }) => frames(chart, chart.dataset.frames, player, data));
 similar(document.getElementById('similar'), data);

@@ -65,7 +65,7 @@ impl Kind {
 
     fn key(self, artifacts: &Artifacts) -> Option<&str> {
         match self {
-            Self::Wav => Some(&artifacts.audio_key),
+            Self::Wav => artifacts.audio_key.as_deref(),
             Self::Json => Some(&artifacts.result_key),
             Self::Npy => artifacts.embedding_key.as_deref(),
         }

@@ -83,14 +83,15 @@ pub(super) async fn read(
     let job = JobId(job);
     let row = app.visible(job, caller.team.as_deref()).await?;
     let artifacts = row.artifacts.ok_or_else(|| Problem::not_found("waveform"))?;
+    let audio_key = artifacts.audio_key.ok_or_else(|| Problem::not_found("waveform"))?;
     if points != POINTS {
-        return app.draw(&artifacts.bucket, &artifacts.audio_key, points).await.map(Json);
+        return app.draw(&artifacts.bucket, &audio_key, points).await.map(Json);
     }
     let kept = app.peaks.0.lock().unwrap_or_else(PoisonError::into_inner).get(&job).cloned();
     if let Some(kept) = kept {
         return Ok(Json((*kept).clone()));
     }
-    let drawn = app.draw(&artifacts.bucket, &artifacts.audio_key, points).await?;
+    let drawn = app.draw(&artifacts.bucket, &audio_key, points).await?;
     app.peaks.0.lock().unwrap_or_else(PoisonError::into_inner).put(job, Arc::new(drawn.clone()));
     Ok(Json(drawn))
 }

@@ -157,7 +157,7 @@ fn preferences(headers: &HeaderMap) -> Result<(Option<String>, bool), Problem> {
 }
 
 fn accepted(job: JobId) -> Response {
-    let links = Links::of(job, false);
+    let links = Links::of(job, None);
     let headers = [(header::LOCATION, links.this.clone()), (header::RETRY_AFTER, "1".to_owned())];
     (StatusCode::ACCEPTED, headers, Json(Accepted { job_id: job.0, status: "queued", links })).into_response()
 }

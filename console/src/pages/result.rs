@@ -124,7 +124,7 @@ async fn done(
     listen: bool,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let (report, embedding) = app.report(row.job_id).await?;
+    let (report, artifacts) = app.report(row.job_id).await?;
     let bars = view::bars(&report);
     let unpredicted = bars.iter().filter(|bar| bar.unpredicted).map(|bar| f.emotion(&bar.emotion)).collect();
     let snippets = Snippets::new(headers, app.settings.console.secure_cookie, &name, &row.options);
@@ -136,7 +136,7 @@ async fn done(
         data: view::script_data(&report, |emotion| f.emotion(&emotion), |role| f.t(&format!("role-{}", role.label()))),
         curl: snippets.curl(),
         python: snippets.python(),
-        links: Links::of(row.job_id, embedding),
+        links: Links::of(row.job_id, Some(&artifacts)),
         bars,
         unpredicted,
         listen,

@@ -1,5 +1,6 @@
 //! The result of a job, or its failure.
 
+use domain::report::Artifacts;
 use domain::{Failure, FailureCode, JobId, Report};
 use std::time::Duration;
 
@@ -19,18 +20,18 @@ impl App {
     pub(crate) async fn prediction(&self, job: JobId, limit: Duration) -> Result<Option<Prediction>, Problem> {
         let Some(progress) = self.hub.ended(job, limit).await else { return Ok(None) };
         if progress.stage == Stage::Done {
-            let (report, embedding) = self.report(job).await?;
-            return Ok(Some(Prediction::new(report, embedding)?));
+            let (report, artifacts) = self.report(job).await?;
+            return Ok(Some(Prediction::new(report, &artifacts)?));
         }
         let unknown = || Failure::new(FailureCode::WorkerInternal, "failed without a code");
         Err(progress.failure.unwrap_or_else(unknown).into())
     }
 
-    /// `result.json` of a job that is done, and whether an embedding is stored beside it.
+    /// `result.json` of a job that is done, and where its artifacts are.
     ///
     /// # Errors
     /// 404 when there is none; 503 when a service does not answer.
-    pub(crate) async fn report(&self, job: JobId) -> Result<(Report, bool), Problem> {
+    pub(crate) async fn report(&self, job: JobId) -> Result<(Report, Artifacts), Problem> {
         let row = self.database.analysis(job, None).await?.ok_or_else(|| Problem::not_found("analysis"))?;
         let artifacts = row.artifacts.ok_or_else(|| Problem::not_found("result"))?;
         let json = self.store.get_bytes(&artifacts.bucket, &artifacts.result_key, MAX_RESULT).await?;
@@ -40,6 +41,6 @@ impl App {
         let report = report.map_err(|error| {
             Failure::new(FailureCode::WorkerInternal, format!("result.json of {job} can't be read: {error}"))
         })?;
-        Ok((report, artifacts.embedding_key.is_some()))
+        Ok((report, artifacts))
     }
 }

@@ -204,6 +204,25 @@ pub struct Timings {
     pub total_ms: f64,
 }
 
+/// A file that an analysis leaves beside its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArtifactKind {
+    /// `result.json`.
+    Result,
+    /// `processed_audio.wav`.
+    Audio,
+    /// `embedding.npy`.
+    Embedding,
+}
+
+impl Artifacts {
+    /// The keys of all of them.
+    pub fn keys(&self) -> impl Iterator<Item = &String> {
+        [Some(&self.result_key), self.audio_key.as_ref(), self.embedding_key.as_ref()].into_iter().flatten()
+    }
+}
+
 /// Where a job's artifacts are stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifacts {
@@ -211,9 +230,10 @@ pub struct Artifacts {
     pub bucket: String,
     /// Key of `result.json`.
     pub result_key: String,
-    /// Key of `processed_audio.wav`.
-    pub audio_key: String,
-    /// Key of `embedding.npy`; absent when the job asked for none.
+    /// Key of `processed_audio.wav`; absent where `analysis.artifacts` leaves it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio_key: Option<String>,
+    /// Key of `embedding.npy`; absent when the job asked for none, without speech, and where `analysis.artifacts` leaves it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedding_key: Option<String>,
 }

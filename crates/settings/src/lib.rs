@@ -82,6 +82,7 @@ impl Settings {
             self.worker.checks(),
             self.audio.checks(),
             self.segment.checks(),
+            self.analysis.checks(),
             self.model.checks(),
             self.dispatcher.checks(),
             self.console.checks(),

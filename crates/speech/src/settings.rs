@@ -2,6 +2,7 @@
 #![expect(missing_docs, reason = "each key is documented once, in config/default.toml")]
 
 use crate::model::provider::Provider;
+use domain::report::ArtifactKind;
 use domain::{Check, Role};
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -57,6 +58,7 @@ pub struct Segment {
 pub struct Analysis {
     pub score_roles: BTreeSet<Role>,
     pub two_channel_roles: [Role; 2],
+    pub artifacts: BTreeSet<ArtifactKind>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -81,6 +83,14 @@ impl Audio {
     /// What the types can't express: ranges.
     pub fn checks(&self) -> Vec<Check> {
         vec![Check::new("audio.max_channels", self.max_channels > 0, "must be at least 1")]
+    }
+}
+
+impl Analysis {
+    /// What the types can't express.
+    pub fn checks(&self) -> Vec<Check> {
+        let result = self.artifacts.contains(&ArtifactKind::Result);
+        vec![Check::new("analysis.artifacts", result, "must contain \"result\": rows and pages refer to it")]
     }
 }
 

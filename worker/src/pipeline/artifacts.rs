@@ -26,7 +26,7 @@ impl<'a> ArtifactFolder<'a> {
         format!("{}{name}", self.prefix)
     }
 
-    /// Uploads the files of `folder`. `result.json` comes last: once it is there, all are.
+    /// Uploads the files of `folder`, side by side. `result.json` comes last: once it is there, all are.
     pub(super) async fn upload(
         &self,
         report: &mut Report,
@@ -34,24 +34,23 @@ impl<'a> ArtifactFolder<'a> {
         begun: Instant,
     ) -> Result<Artifacts, Failure> {
         let uploading = Instant::now();
-        for (name, content_type) in [AUDIO, EMBEDDING] {
-            let path = folder.join(name);
-            if path.is_file() {
-                self.store.put_file(self.bucket, &self.key(name), &path, content_type).await?;
-            }
-        }
+        let (audio_key, embedding_key) = tokio::try_join!(self.put(folder, AUDIO), self.put(folder, EMBEDDING))?;
         report.timings.upload_ms = ms(uploading.elapsed());
         report.timings.total_ms = ms(begun.elapsed());
         let body = serde_json::to_vec(&report)
             .map_err(|e| Failure::new(FailureCode::WorkerInternal, format!("result.json: {e}")))?;
         self.store.put_bytes(self.bucket, &self.key(RESULT.0), body, RESULT.1).await?;
-        Ok(Artifacts {
-            bucket: self.bucket.to_owned(),
-            result_key: self.key(RESULT.0),
-            audio_key: self.key(AUDIO.0),
-            // There is none where there is no speech.
-            embedding_key: folder.join(EMBEDDING.0).is_file().then(|| self.key(EMBEDDING.0)),
-        })
+        Ok(Artifacts { bucket: self.bucket.to_owned(), result_key: self.key(RESULT.0), audio_key, embedding_key })
+    }
+
+    /// The key of this file, now that it is uploaded; `None` if the analysis left no such file.
+    async fn put(&self, folder: &Path, (name, content_type): (&str, &str)) -> Result<Option<String>, Failure> {
+        let (path, key) = (folder.join(name), self.key(name));
+        if !path.is_file() {
+            return Ok(None);
+        }
+        self.store.put_file(self.bucket, &key, &path, content_type).await?;
+        Ok(Some(key))
     }
 
     /// Deletes what was uploaded. Only for a run that no row names and that no attempt can record any more.

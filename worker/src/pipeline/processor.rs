@@ -261,9 +261,7 @@ impl JobProcessor {
     /// Deletes the artifacts of a result that was replaced: no row names them any more.
     async fn replace(&self, earlier: Option<&Artifacts>, now: &Artifacts) {
         let Some(earlier) = earlier.filter(|earlier| *earlier != now) else { return };
-        let kept = [Some(&now.result_key), Some(&now.audio_key), now.embedding_key.as_ref()];
-        let named = [Some(&earlier.result_key), Some(&earlier.audio_key), earlier.embedding_key.as_ref()];
-        let keys: Vec<_> = named.into_iter().flatten().filter(|key| !kept.contains(&Some(key))).cloned().collect();
+        let keys: Vec<_> = earlier.keys().filter(|key| !now.keys().any(|kept| kept == *key)).cloned().collect();
         if let Err(failure) = self.store.delete(&earlier.bucket, &keys).await {
             tracing::warn!(%failure, "the artifacts of the replaced result stay until the call is pruned");
         }

@@ -79,7 +79,6 @@ impl From<&Failure> for FailureBody {
 
 impl From<AnalysisRow> for Analysis {
     fn from(row: AnalysisRow) -> Self {
-        let embedding = row.artifacts.as_ref().is_some_and(|artifacts| artifacts.embedding_key.is_some());
         let done = row.status == Status::Done;
         Self {
             job_id: row.job_id.0,
@@ -102,7 +101,7 @@ impl From<AnalysisRow> for Analysis {
             timings: row.timings,
             batch_id: row.batch_id.map(|batch| batch.0),
             recording: row.recording.into(),
-            links: Links::of(row.job_id, embedding),
+            links: Links::of(row.job_id, row.artifacts.as_ref()),
         }
     }
 }

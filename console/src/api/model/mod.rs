@@ -12,6 +12,7 @@ pub(crate) use prediction::{Accepted, Prediction};
 pub(crate) use recording::{Recording, file_name};
 pub(crate) use segment::Segment;
 
+use domain::report::Artifacts;
 use domain::{JobId, Scores};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -45,8 +46,9 @@ pub(crate) struct Links {
     pub this: String,
     /// The page for people.
     pub page: String,
-    /// `processed_audio.wav`: what was scored, at 16 kHz.
-    pub audio: String,
+    /// `processed_audio.wav`: what was scored, at 16 kHz; absent where workers don't keep it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audio: Option<String>,
     /// `result.json`.
     pub json: String,
     /// `embedding.npy`; absent when none was asked for.
@@ -57,12 +59,14 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    /// The addresses of a job's results.
-    pub(crate) fn of(job: JobId, embedding: bool) -> Self {
+    /// The addresses of a job's results; without `artifacts`, of a job that is not done yet.
+    pub(crate) fn of(job: JobId, artifacts: Option<&Artifacts>) -> Self {
         let this = format!("/api/v1/analyses/{job}");
+        let audio = artifacts.is_none_or(|artifacts| artifacts.audio_key.is_some());
+        let embedding = artifacts.is_some_and(|artifacts| artifacts.embedding_key.is_some());
         Self {
             page: format!("/recognise/{job}"),
-            audio: format!("{this}/artifacts/wav"),
+            audio: audio.then(|| format!("{this}/artifacts/wav")),
             json: format!("{this}/artifacts/json"),
             npy: embedding.then(|| format!("{this}/artifacts/npy")),
             zip: format!("{this}/artifacts.zip"),

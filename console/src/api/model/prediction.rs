@@ -1,7 +1,7 @@
 //! Predictions: `result.json`, the segments and links.
 
 use chrono::{DateTime, Utc};
-use domain::report::ChannelReport;
+use domain::report::{Artifacts, ChannelReport};
 use domain::{CallData, Failure, FailureCode, Report, Warning};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -68,17 +68,17 @@ pub(crate) struct ReportBody {
 }
 
 impl Prediction {
-    /// Of a report, and whether an embedding is stored beside it.
+    /// Of a report, and what is stored beside it.
     ///
     /// # Errors
     /// `audio.no_speech`: a prediction has an emotion. The analysis itself is done, and has none.
-    pub(crate) fn new(report: Report, embedding: bool) -> Result<Self, Failure> {
+    pub(crate) fn new(report: Report, artifacts: &Artifacts) -> Result<Self, Failure> {
         let (Some(emotion), Some(confidence), Some(scores)) = (report.emotion, report.confidence, report.scores) else {
             let message = format!("no speech in {:.1} s of audio on the scored channels", report.audio.duration_s);
             return Err(Failure::new(FailureCode::AudioNoSpeech, message));
         };
         let segments = report.channels.iter().flat_map(segments_of).collect();
-        let links = Links::of(report.job_id, embedding);
+        let links = Links::of(report.job_id, Some(artifacts));
         let report = ReportBody {
             emotion: emotion.label(),
             confidence,

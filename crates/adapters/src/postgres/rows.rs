@@ -26,12 +26,7 @@ pub(super) fn count(row: &PgRow, column: &str) -> Result<u64, sqlx::Error> {
 pub(super) fn artifacts(row: &PgRow) -> Result<Option<Artifacts>, sqlx::Error> {
     let bucket: Option<String> = row.try_get("artifact_bucket")?;
     let result_key: Option<String> = row.try_get("result_key")?;
-    let audio_key: Option<String> = row.try_get("audio_key")?;
-    let embedding_key = row.try_get("embedding_key")?;
-    Ok(match (bucket, result_key, audio_key) {
-        (Some(bucket), Some(result_key), Some(audio_key)) => {
-            Some(Artifacts { bucket, result_key, audio_key, embedding_key })
-        }
-        _ => None,
-    })
+    let (Some(bucket), Some(result_key)) = (bucket, result_key) else { return Ok(None) };
+    let (audio_key, embedding_key) = (row.try_get("audio_key")?, row.try_get("embedding_key")?);
+    Ok(Some(Artifacts { bucket, result_key, audio_key, embedding_key }))
 }

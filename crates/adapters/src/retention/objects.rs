@@ -87,8 +87,7 @@ impl Objects {
         }
         self.store.abort_uploads(bucket, &folder).await?;
         if let Some(artifacts) = &job.artifacts {
-            keys.extend([artifacts.result_key.clone(), artifacts.audio_key.clone()]);
-            keys.extend(artifacts.embedding_key.clone());
+            keys.extend(artifacts.keys().cloned());
         }
         self.store.delete(bucket, &keys.into_iter().collect::<Vec<_>>()).await?;
         if recording {

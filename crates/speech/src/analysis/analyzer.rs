@@ -4,7 +4,7 @@ use crate::Settings;
 use chrono::Utc;
 use domain::alert::OperatingPoints;
 use domain::channel::tracks;
-use domain::report::{AudioFacts, ChannelReport, FrameSeries, Provenance, Timings};
+use domain::report::{ArtifactKind, AudioFacts, ChannelReport, FrameSeries, Provenance, Timings};
 use domain::{AnalysisOptions, Failure, FailureCode, Granularity, ModelIdentity, Report, Scores, Warning};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -113,7 +113,8 @@ impl Analyzer {
         &self.card.alerts
     }
 
-    /// Analyses `file`; leaves `processed_audio.wav` and (if it is an option) `embedding.npy` in `out`.
+    /// Analyses `file`; leaves `processed_audio.wav` and (if it is an option) `embedding.npy` in `out`, as far as
+    /// `analysis.artifacts` names them.
     /// Blocks: call it from a thread for blocking work.
     ///
     /// # Errors
@@ -143,14 +144,16 @@ impl Analyzer {
         sink.collect(0)?;
         preprocessed.check_mixed(&roles.score_roles)?;
         let AnalysisSink { wav, rows, aggregator, waited, .. } = sink;
-        wav.finish()?;
+        if let Some(wav) = wav {
+            wav.finish()?;
+        }
         let frames = options.granularity == Granularity::Frame;
         let total = aggregator.total(&preprocessed.tracks, &preprocessed.levels, frames);
         // Without speech there is nothing to embed, and no file.
         if let Some(embedding) = &total.embedding {
             match rows {
                 Some(rows) => rows.finish(self.card.embedding_dim)?,
-                None if options.embedding => EmbeddingFile::write_vector(&out.join(EMBEDDING.0), embedding)?,
+                None if self.embeds(options) => EmbeddingFile::write_vector(&out.join(EMBEDDING.0), embedding)?,
                 None => {}
             }
         }
@@ -170,6 +173,15 @@ impl Analyzer {
         })
     }
 
+    fn leaves(&self, kind: ArtifactKind) -> bool {
+        self.settings.analysis.artifacts.contains(&kind)
+    }
+
+    /// Whether `embedding.npy` is written.
+    fn embeds(&self, options: &AnalysisOptions) -> bool {
+        options.embedding && self.leaves(ArtifactKind::Embedding)
+    }
+
     fn sink<'a>(
         &'a self,
         options: &AnalysisOptions,
@@ -177,7 +189,7 @@ impl Analyzer {
         control: &'a AnalysisControl,
     ) -> Result<AnalysisSink<'a>, Failure> {
         let frames = options.granularity == Granularity::Frame;
-        let rows = if frames && options.embedding {
+        let rows = if frames && self.embeds(options) {
             let scratch = tempfile::tempfile_in(out).map_err(|e| Failure::disk(EMBEDDING.0, &e))?;
             Some(EmbeddingFile::begin_rows(&out.join(EMBEDDING.0), scratch))
         } else {
@@ -189,7 +201,7 @@ impl Analyzer {
             frames,
             max_pending: self.max_pending,
             pending: VecDeque::new(),
-            wav: AudioFile::at(&out.join(AUDIO.0)),
+            wav: self.leaves(ArtifactKind::Audio).then(|| AudioFile::at(&out.join(AUDIO.0))),
             rows,
             aggregator: ScoreAggregator::default(),
             waited: Duration::ZERO,
@@ -205,7 +217,7 @@ struct AnalysisSink<'a> {
     frames: bool,
     max_pending: usize,
     pending: VecDeque<(SegmentSpan, PendingPrediction)>,
-    wav: AudioFile,
+    wav: Option<AudioFile>,
     rows: Option<EmbeddingFile>,
     aggregator: ScoreAggregator,
     waited: Duration,
@@ -234,10 +246,10 @@ impl Sink for AnalysisSink<'_> {
         if self.control.cancel.is_cancelled() {
             return Err(Failure::new(FailureCode::JobCancelled, "the job was stopped before it ended"));
         }
-        if scored.is_empty() {
-            return Ok(());
+        match &mut self.wav {
+            Some(wav) if !scored.is_empty() => wav.write(scored),
+            _ => Ok(()),
         }
-        self.wav.write(scored)
     }
 
     fn segment(&mut self, segment: SpeechSegment) -> Result<(), Failure> {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::filter::{AnalysisFilter, Cursor};
 use super::recordings::RecordingFacts;
 use crate::postgres::jobs::stored_failure;
-use crate::postgres::{Database, Status, errors};
+use crate::postgres::{Database, Status, errors, rows};
 
 const ANALYSIS: &str = include_str!("analysis.sql");
 
@@ -136,7 +136,7 @@ impl FromRow<'_, PgRow> for AnalysisRow {
             started_at: row.try_get("started_at")?,
             finished_at: row.try_get("finished_at")?,
             timings: row.try_get("timings")?,
-            artifacts: artifacts(row)?,
+            artifacts: rows::artifacts(row)?,
             recording: RecordingFacts::from_row(row)?,
             etag: Some(row.try_get::<String, _>("etag")?).filter(|etag| !etag.is_empty()),
         })
@@ -166,14 +166,6 @@ pub(super) fn call(row: &PgRow) -> Result<CallData, sqlx::Error> {
         started_at: row.try_get("call_started_at")?,
         attributes,
     })
-}
-
-fn artifacts(row: &PgRow) -> Result<Option<Artifacts>, sqlx::Error> {
-    let bucket: Option<String> = row.try_get("artifact_bucket")?;
-    let result: Option<String> = row.try_get("result_key")?;
-    let audio: Option<String> = row.try_get("audio_key")?;
-    let (Some(bucket), Some(result_key), Some(audio_key)) = (bucket, result, audio) else { return Ok(None) };
-    Ok(Some(Artifacts { bucket, result_key, audio_key, embedding_key: row.try_get("embedding_key")? }))
 }
 
 /// A value that this program does not know: a newer one wrote it.
