@@ -16,7 +16,7 @@ Options of `use`
                            hub answers, ModelScope first. A mirror is named by MODELSCOPE_ENDPOINT or HF_ENDPOINT
   --precision fp32|int8    instead of the one that the measurement takes
   --speech FOLDER          recordings to measure on, best of your own calls; without it the samples
-  --now                    does not wait until the open jobs for the old model are done
+  --now                    does not wait until the open jobs for the old model are done: they stay in its queue until a worker has it
   --timeout TIME           longest wait for them (2h); then nothing is changed
 
 A download goes on where it was interrupted. Everything is kept in .stack/models; 5 GB more are taken by the Python packages
@@ -85,8 +85,7 @@ finish_jobs() {
   case "$status" in
     0) ;;
     4) give_up "jobs for $old are still open after $time. Try again later, with a longer --timeout, or with --now: then those
-        jobs are tried again for half an hour and become dead letters (model.mismatch), which \`producer dlq replay\` sends
-        to workers with that model. Nothing was changed" ;;
+        jobs wait in their queue until a worker with $old runs again (\`producer status\` counts them). Nothing was changed" ;;
     *) give_up "the open jobs for $old could not be counted (producer's exit code $status): are the services running? Nothing was changed" ;;
   esac
   trap - INT TERM

@@ -60,13 +60,14 @@ impl App {
     /// When a URL or credentials are wrong.
     pub(crate) fn open(settings: Settings) -> Result<Shared, Failure> {
         let console = &settings.console;
+        let database = Database::lazy(&settings.postgres)?;
         Ok(Arc::new(Self {
-            database: Database::lazy(&settings.postgres)?,
             store: Store::new(&settings.s3)?,
             links: SignedLinks::open(&settings)?,
             publisher: Publisher::new(&settings.amqp),
             hub: Hub::default(),
-            workers: Workers::new(&settings.amqp),
+            workers: Workers::new(&settings.amqp, &settings.model.name, &database),
+            database,
             parked: Parked::default(),
             sessions: Sessions::default(),
             peaks: PeakCache::default(),

@@ -3,11 +3,13 @@
 use adapters::postgres::{Database, Progress};
 use adapters::retry::{RetryPolicy, retry_while};
 use domain::BatchId;
+use settings::Settings;
 use std::time::{Duration, Instant};
 
 use crate::error::{Outcome, ProducerError};
 use crate::meter::{Meter, clock};
 use crate::services::POSTGRES;
+use crate::unserved::Lookout;
 
 /// Pause between polls: only the database knows of all workers.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -36,11 +38,13 @@ impl Followed {
     }
 }
 
-/// Waits until every job of the batch is done or failed, or `timeout` has passed.
+/// Waits until every job of the batch is done or failed, or `timeout` has passed. Jobs for a model without a worker are
+/// told of.
 ///
 /// # Errors
 /// [`ProducerError::Service`] when the database refuses, or is unreachable longer than the policy allows.
 pub async fn follow(
+    settings: &Settings,
     database: &Database,
     batch: BatchId,
     timeout: Option<Duration>,
@@ -48,7 +52,7 @@ pub async fn follow(
     meter: &Meter,
 ) -> Result<Followed, ProducerError> {
     let begun = Instant::now();
-    let mut pace = Pace::default();
+    let (mut pace, mut lookout) = (Pace::default(), Lookout::new(settings));
     loop {
         let ask = || database.batch_progress(&batch);
         let progress = retry_while(policy, POSTGRES, ask).await?;
@@ -59,6 +63,7 @@ pub async fn follow(
         }
         pace.note(progress.ended());
         meter.at(progress.ended(), Some(progress.total), &line(&progress, pace.rate));
+        lookout.look(progress.ended(), async || database.open_jobs_of(&batch).await, meter).await;
         let left = timeout.map_or(ASK_EVERY, |t| t.saturating_sub(begun.elapsed()));
         tokio::time::sleep(ASK_EVERY.min(left)).await;
     }

@@ -27,6 +27,7 @@ mod sheet;
 pub mod source;
 pub mod status;
 pub mod table;
+mod unserved;
 mod upload;
 pub mod watch;
 
@@ -35,6 +36,8 @@ pub use error::{Outcome, ProducerError};
 
 use adapters::postgres::Database;
 use adapters::retry::{RetryPolicy, retry_while};
+use domain::BatchId;
+use domain::visible::visible;
 use settings::Settings;
 use std::io::Write;
 use std::sync::Arc;
@@ -71,15 +74,13 @@ pub async fn run(settings: &Settings, cli: &Cli, out: &mut impl Write) -> Result
             let database = services::database(settings, policy).await?;
             if let Some(model) = &args.model {
                 let meter = Meter::new();
-                let open =
-                    open_jobs::until_at_most(&database, model, args.at_most, args.timeout, policy, &meter).await?;
+                let (most, timeout) = (args.at_most, args.timeout);
+                let open = open_jobs::until_at_most(settings, &database, model, most, timeout, policy, &meter).await?;
                 let _ = writeln!(out, "{open} jobs for {model} are open");
                 return Ok(if open > args.at_most { Outcome::TimedOut } else { Outcome::Done });
             }
             let batch = status::batch(&database, &args.batch).await?;
-            let meter = Meter::new();
-            let followed = follow::follow(&database, batch.id, args.timeout, policy, &meter).await?;
-            Ok(report_followed(&batch.name, &followed, out))
+            follow_and_report(settings, &database, (batch.id, &batch.name), args.timeout, policy, out).await
         }
         Command::Status(args) => {
             status::write(settings, &args.batch, policy, out).await?;
@@ -114,9 +115,9 @@ async fn enqueue_and_report(
         return Ok(complete);
     }
     let database = services::database(settings, policy).await?;
-    let batch = domain::BatchId::from_name(&summary.batch);
-    let followed = follow::follow(&database, batch, args.timeout, policy, &Meter::new()).await?;
-    let outcome = report_followed(&summary.batch, &followed, out);
+    let batch = BatchId::from_name(&summary.batch);
+    let batch = (batch, summary.batch.as_str());
+    let outcome = follow_and_report(settings, &database, batch, args.timeout, policy, out).await?;
     Ok(if outcome == Outcome::Done { complete } else { outcome })
 }
 
@@ -157,6 +158,26 @@ fn summary_lines(summary: &Summary, args: &EnqueueArgs) -> Vec<String> {
     let took = summary.took.max(Duration::from_millis(1)).as_secs_f64();
     lines.push(format!("enqueued  {enqueued} in {took:.1} s, {:.0} a second", summary.rate()));
     lines
+}
+
+/// Waits for the end of a batch, and reports it.
+async fn follow_and_report(
+    settings: &Settings,
+    database: &Database,
+    (batch, name): (BatchId, &str),
+    timeout: Option<Duration>,
+    policy: RetryPolicy,
+    out: &mut impl Write,
+) -> Result<Outcome, ProducerError> {
+    let followed = follow::follow(settings, database, batch, timeout, policy, &Meter::new()).await?;
+    let outcome = report_followed(name, &followed, out);
+    if followed.timed_out {
+        let open = retry_while(policy, POSTGRES, || database.open_jobs_of(&batch)).await?;
+        for sentence in unserved::ask(settings, &open).await {
+            let _ = writeln!(out, "{}", visible(&sentence));
+        }
+    }
+    Ok(outcome)
 }
 
 fn report_followed(name: &str, followed: &Followed, out: &mut impl Write) -> Outcome {

@@ -1,9 +1,10 @@
 //! `producer status`: batches, progress, depth of the queues, age of the oldest job.
 
-use adapters::amqp::{Depth, depths};
+use adapters::amqp::{Depth, Topology, depths};
 use adapters::postgres::{BatchSummary, Database, Progress};
 use adapters::retry::{RetryPolicy, retry_while};
 use chrono::{DateTime, Utc};
+use domain::visible::visible;
 use settings::Settings;
 use std::io::Write;
 
@@ -12,6 +13,7 @@ use crate::follow::line;
 use crate::meter::clock;
 use crate::services::{self, RABBITMQ};
 use crate::table::{Side, lines, tail};
+use crate::unserved;
 
 /// Batches listed.
 const BATCHES: u32 = 10;
@@ -44,7 +46,16 @@ pub async fn write(
 ) -> Result<(), ProducerError> {
     let database = services::database(settings, policy).await?;
     let batches = database.batches(BATCHES).await?;
-    let queues = retry_while(policy, RABBITMQ, || depths(&settings.amqp)).await?;
+    let mut models = database.open_models().await?;
+    if !models.contains(&settings.model.name) {
+        models.push(settings.model.name.clone());
+    }
+    let queues = retry_while(policy, RABBITMQ, || depths(&settings.amqp, &models)).await?;
+    let mut open = Vec::with_capacity(models.len());
+    for model in models {
+        let jobs = database.open_jobs(&model).await?;
+        open.push((model, jobs));
+    }
     let mut text = Vec::new();
     if batches.is_empty() {
         text.push("no batch yet: `producer enqueue SOURCE` makes one".to_owned());
@@ -58,6 +69,8 @@ pub async fn write(
     }
     text.push(String::new());
     text.extend(queue_table(&queues));
+    let unserved = unserved::sentences(&open, &Topology::new(&settings.amqp), &queues);
+    text.extend(unserved.iter().map(|sentence| visible(sentence).into_owned()));
     // A closed pipe is no failure.
     let _ = text.iter().try_for_each(|line| writeln!(out, "{line}"));
     Ok(())

@@ -77,9 +77,10 @@ impl Console {
     /// # Errors
     /// When none comes in time.
     pub async fn worker_ready(&self) -> Result<()> {
-        let queue = format!("{}.jobs.interactive", self.fleet.trial.settings.amqp.prefix);
+        let model = &self.fleet.trial.settings.model.name;
+        let queue = format!("{}.jobs.interactive.{model}", self.fleet.trial.settings.amqp.prefix);
         for _ in 0..600 {
-            let depths = adapters::amqp::depths(&self.fleet.trial.settings.amqp).await?;
+            let depths = adapters::amqp::depths(&self.fleet.trial.settings.amqp, &[model]).await?;
             if depths.iter().any(|depth| depth.queue == queue && depth.consumers > 0) {
                 return Ok(());
             }

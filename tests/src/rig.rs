@@ -103,6 +103,14 @@ impl Rig {
     /// # Errors
     /// When it can't be started.
     pub fn start_worker(&mut self) -> Result<()> {
+        self.start_worker_with(&[])
+    }
+
+    /// The same, with more variables in its environment.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn start_worker_with(&mut self, more: &[(&str, &str)]) -> Result<()> {
         let program = crate::programs::path("worker")?;
         let log = std::fs::File::options().create(true).append(true).open(self.folder.join("workers.log"))?;
         let mut command = Command::new(program);
@@ -110,7 +118,13 @@ impl Rig {
         command
             .env_clear()
             .envs(["PATH", "HOME", "TMPDIR"].into_iter().filter_map(|n| Some((n, std::env::var_os(n)?))));
-        self.workers.push(command.envs(&self.environment).spawn().context("the worker can't be started")?);
+        self.workers.push(
+            command
+                .envs(&self.environment)
+                .envs(more.iter().copied())
+                .spawn()
+                .context("the worker can't be started")?,
+        );
         Ok(())
     }
 
@@ -193,9 +207,17 @@ impl Rig {
         Some(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
+    /// The workers' log.
+    ///
+    /// # Errors
+    /// When no worker was started.
+    pub fn log(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(self.folder.join("workers.log"))?)
+    }
+
     /// The end of the workers' log, for a failed test's message.
     pub fn log_tail(&self) -> String {
-        let text = std::fs::read_to_string(self.folder.join("workers.log")).unwrap_or_default();
+        let text = self.log().unwrap_or_default();
         let lines: Vec<_> = text.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }

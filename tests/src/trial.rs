@@ -1,6 +1,6 @@
 //! Names for one test on the shared services: its own queues, keys and database.
 
-use adapters::amqp::{Lane, Topology, consume};
+use adapters::amqp::{JobQueue, Lane, Topology, consume};
 use anyhow::{Context, Result};
 use domain::Job;
 use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
@@ -9,6 +9,9 @@ use settings::Settings;
 use sqlx::{Connection, PgConnection};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// Models of the jobs that tests make without a fleet.
+const MODELS: [&str; 3] = ["m", "small", "emofleet-small"];
 
 /// Settings that share nothing with any other test. Call [`Trial::end`] to remove queues, objects and database.
 #[derive(Debug)]
@@ -51,13 +54,18 @@ impl Trial {
         Ok(database)
     }
 
+    /// The bulk lane of the settings' model.
+    pub fn bulk(&self) -> JobQueue {
+        Lane::Bulk.of(&self.settings.model.name)
+    }
+
     /// How many jobs wait in the bulk lane.
     ///
     /// # Errors
     /// When the broker refuses.
     pub async fn waiting(&self) -> Result<u32> {
-        let bulk = Topology::new(&self.settings.amqp).jobs(Lane::Bulk);
-        let depths = adapters::amqp::depths(&self.settings.amqp).await?;
+        let bulk = Topology::new(&self.settings.amqp).jobs(&self.bulk());
+        let depths = adapters::amqp::depths(&self.settings.amqp, &[&self.settings.model.name]).await?;
         Ok(depths.iter().find(|depth| depth.queue == bulk).context("the lane is declared")?.messages)
     }
 
@@ -68,7 +76,7 @@ impl Trial {
     pub async fn queued(&self) -> Result<Vec<Job>> {
         let count = self.waiting().await?;
         let stop = CancellationToken::new();
-        let mut leases = consume(&self.settings.amqp, Lane::Bulk, 500, stop.clone());
+        let mut leases = consume(&self.settings.amqp, &self.bulk(), 500, stop.clone());
         let mut jobs = Vec::new();
         for _ in 0..count {
             let lease = tokio::time::timeout(Duration::from_secs(20), leases.recv()).await?.context("stopped")?;
@@ -81,6 +89,15 @@ impl Trial {
         Ok(jobs)
     }
 
+    /// Models of the jobs in the trial's database, if it has one.
+    async fn models(&self) -> Vec<String> {
+        let Ok(mut database) = PgConnection::connect(self.settings.postgres.url.expose_secret()).await else {
+            return Vec::new();
+        };
+        let query = "SELECT DISTINCT model_name FROM analyses";
+        sqlx::query_scalar(query).fetch_all(&mut database).await.unwrap_or_default()
+    }
+
     /// Removes queues, objects and database.
     ///
     /// # Errors
@@ -91,8 +108,12 @@ impl Trial {
         let channel = broker.create_channel().await?;
         let topology = Topology::new(&self.settings.amqp);
         let waiting: Vec<String> = self.settings.amqp.retry_delays_s.iter().map(|s| topology.retry(*s)).collect();
-        let queues = [topology.jobs(Lane::Bulk), topology.jobs(Lane::Interactive), topology.dead()];
-        for queue in queues.iter().chain(&waiting) {
+        let mut models: Vec<String> = MODELS.iter().map(|model| (*model).to_owned()).collect();
+        models.push(self.settings.model.name.clone());
+        models.extend(self.models().await);
+        let of_models = models.iter().flat_map(|model| Lane::ALL.map(|lane| topology.jobs(&lane.of(model))));
+        let others = Lane::ALL.map(|lane| topology.intake(lane)).into_iter().chain([topology.dead()]);
+        for queue in others.chain(of_models).chain(waiting.iter().cloned()) {
             channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await?;
         }
         for exchange in waiting.iter().chain([&topology.alerts_exchange()]) {

@@ -30,7 +30,7 @@ async fn none(leases: &mut Leases) {
 }
 
 async fn waiting(trial: &Trial, queue: &str) -> u32 {
-    let depths = depths(&trial.settings.amqp).await.unwrap();
+    let depths = depths(&trial.settings.amqp, &["m"]).await.unwrap();
     depths.into_iter().find(|d| d.queue.ends_with(queue)).expect("the queue exists").messages
 }
 
@@ -42,7 +42,7 @@ async fn a_published_job_arrives_once_and_is_gone_when_acknowledged() {
     publisher.publish_job(&job, Lane::Bulk).await.unwrap();
 
     let stop = CancellationToken::new();
-    let mut leases = consume(&trial.settings.amqp, Lane::Bulk, 4, stop.clone());
+    let mut leases = consume(&trial.settings.amqp, &Lane::Bulk.of("m"), 4, stop.clone());
     let lease = next(&mut leases).await;
     assert_eq!(*leases.health().borrow(), Link::Up);
     assert_eq!(Job::from_json(&lease.body).unwrap(), job);
@@ -54,7 +54,7 @@ async fn a_published_job_arrives_once_and_is_gone_when_acknowledged() {
     stop.cancel();
     assert!(leases.recv().await.is_none());
     timeout(SOON, leases.closed()).await.expect("all is settled");
-    assert_eq!(waiting(&trial, ".jobs.bulk").await, 0);
+    assert_eq!(waiting(&trial, ".jobs.bulk.m").await, 0);
     trial.end().await.unwrap();
 }
 
@@ -64,7 +64,7 @@ async fn lanes_do_not_wait_for_each_other() {
     let publisher = Publisher::new(&trial.settings.amqp);
     publisher.publish_job(&job("bulk"), Lane::Bulk).await.unwrap();
     publisher.publish_job(&job("page"), Lane::Interactive).await.unwrap();
-    let mut leases = consume(&trial.settings.amqp, Lane::Interactive, 1, CancellationToken::new());
+    let mut leases = consume(&trial.settings.amqp, &Lane::Interactive.of("m"), 1, CancellationToken::new());
     let lease = next(&mut leases).await;
     assert_eq!(Job::from_json(&lease.body).unwrap().object.key, "page");
     lease.ack().await.unwrap();
@@ -83,7 +83,7 @@ async fn thousands_of_jobs_are_published_with_many_in_flight() {
     println!("3000 jobs confirmed in {:?}", begun.elapsed());
     assert_eq!(results.len(), 3000);
     assert!(results.iter().all(Result::is_ok));
-    assert_eq!(waiting(&trial, ".jobs.bulk").await, 3000);
+    assert_eq!(waiting(&trial, ".jobs.bulk.m").await, 3000);
     trial.end().await.unwrap();
 }
 
@@ -94,13 +94,13 @@ async fn a_deleted_queue_is_declared_again_and_the_returned_job_finds_it() {
     publisher.publish_job(&job("before"), Lane::Bulk).await.unwrap();
     let url = secrecy::ExposeSecret::expose_secret(&trial.settings.amqp.url);
     let broker = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
-    let queue = format!("{}.jobs.bulk", trial.settings.amqp.prefix);
+    let queue = format!("{}.jobs.bulk.m", trial.settings.amqp.prefix);
     let channel = broker.create_channel().await.unwrap();
     channel.queue_delete(queue.into(), lapin::options::QueueDeleteOptions::default()).await.unwrap();
 
     let jobs = [job("after 1"), job("after 2")];
     assert!(publisher.publish_jobs(&jobs, Lane::Bulk).await.iter().all(Result::is_ok));
-    assert_eq!(waiting(&trial, ".jobs.bulk").await, 2);
+    assert_eq!(waiting(&trial, ".jobs.bulk.m").await, 2);
     trial.end().await.unwrap();
 }
 
@@ -108,7 +108,7 @@ async fn a_deleted_queue_is_declared_again_and_the_returned_job_finds_it() {
 async fn what_is_handed_back_or_dropped_is_delivered_again() {
     let trial = Trial::new().unwrap();
     Publisher::new(&trial.settings.amqp).publish_job(&job("a"), Lane::Bulk).await.unwrap();
-    let mut leases = consume(&trial.settings.amqp, Lane::Bulk, 1, CancellationToken::new());
+    let mut leases = consume(&trial.settings.amqp, &Lane::Bulk.of("m"), 1, CancellationToken::new());
     next(&mut leases).await.hand_back().await;
     let again = next(&mut leases).await;
     assert!(again.redelivered);
@@ -125,7 +125,7 @@ async fn a_transient_failure_waits_longer_each_time_until_the_delays_are_used_up
     trial.settings.amqp.retry_delays_s = vec![1, 2];
     let job = job("a");
     Publisher::new(&trial.settings.amqp).publish_job(&job, Lane::Interactive).await.unwrap();
-    let mut leases = consume(&trial.settings.amqp, Lane::Interactive, 1, CancellationToken::new());
+    let mut leases = consume(&trial.settings.amqp, &Lane::Interactive.of("m"), 1, CancellationToken::new());
     let failure = Failure::new(FailureCode::StoreUnreachable, "the store is away");
     for (retries, expected) in [(0, 1), (1, 2)] {
         let begun = std::time::Instant::now();
@@ -151,7 +151,7 @@ async fn a_transient_failure_waits_longer_each_time_until_the_delays_are_used_up
 async fn dead_letters_are_listed_by_code_replayed_once_and_dropped() {
     let trial = Trial::new().unwrap();
     let publisher = Publisher::new(&trial.settings.amqp);
-    let mut leases = consume(&trial.settings.amqp, Lane::Bulk, 4, CancellationToken::new());
+    let mut leases = consume(&trial.settings.amqp, &Lane::Bulk.of("m"), 4, CancellationToken::new());
     let failures = [
         (FailureCode::AudioCorrupt, "frame 7 is broken"),
         (FailureCode::AudioEmpty, "no bytes"),
@@ -203,10 +203,38 @@ async fn dead_letters_are_listed_by_code_replayed_once_and_dropped() {
 }
 
 #[tokio::test]
+async fn dead_letters_are_replayed_to_the_queue_of_their_model() {
+    let trial = Trial::new().unwrap();
+    let publisher = Publisher::new(&trial.settings.amqp);
+    let options = domain::AnalysisOptions { model: "small".into(), ..job("other").options };
+    let other =
+        Job::new(BatchId::from_name("night"), job("other").object, CallData::default(), options, job("").submitted_at);
+    let mut leases = ["m", "small"].map(|model| {
+        let queue = Lane::Interactive.of(model);
+        consume(&trial.settings.amqp, &queue, 1, CancellationToken::new())
+    });
+    let failure = Failure::new(FailureCode::AudioCorrupt, "broken");
+    for (job, leases) in [job("a"), other].iter().zip(&mut leases) {
+        publisher.publish_job(job, Lane::Interactive).await.unwrap();
+        next(leases).await.dead_letter(&failure, "w1").await.unwrap();
+    }
+    let dead = DeadLetters::new(&trial.settings.amqp);
+    assert_eq!(dead.replay(&Filter::default(), &publisher, async |_| Ok(())).await.unwrap(), 2);
+    for (key, leases) in ["a", "other"].into_iter().zip(&mut leases) {
+        let lease = next(leases).await;
+        assert_eq!(Job::received(&lease.body).unwrap().object.key, key);
+        lease.ack().await.unwrap();
+        none(leases).await;
+    }
+    drop(leases);
+    trial.end().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_replay_that_fails_half_way_loses_nothing() {
     let trial = Trial::new().unwrap();
     let publisher = Publisher::new(&trial.settings.amqp);
-    let mut leases = consume(&trial.settings.amqp, Lane::Bulk, 4, CancellationToken::new());
+    let mut leases = consume(&trial.settings.amqp, &Lane::Bulk.of("m"), 4, CancellationToken::new());
     publisher.publish_job(&job("a"), Lane::Bulk).await.unwrap();
     let failure = Failure::new(FailureCode::AudioCorrupt, "broken");
     next(&mut leases).await.dead_letter(&failure, "w1").await.unwrap();
@@ -227,7 +255,7 @@ async fn after_the_stop_no_job_comes_and_those_in_hand_can_still_be_settled() {
     let jobs: Vec<Job> = (0..6).map(|i| job(&format!("{i}"))).collect();
     assert!(publisher.publish_jobs(&jobs, Lane::Bulk).await.iter().all(Result::is_ok));
     let stop = CancellationToken::new();
-    let mut leases = consume(&trial.settings.amqp, Lane::Bulk, 4, stop.clone());
+    let mut leases = consume(&trial.settings.amqp, &Lane::Bulk.of("m"), 4, stop.clone());
     let in_hand = next(&mut leases).await;
     stop.cancel();
     assert!(timeout(SOON, leases.recv()).await.unwrap().is_none());
@@ -235,7 +263,7 @@ async fn after_the_stop_no_job_comes_and_those_in_hand_can_still_be_settled() {
     assert!(!in_hand.lost().is_cancelled());
     in_hand.ack().await.unwrap();
     timeout(SOON, leases.closed()).await.expect("all is settled");
-    assert_eq!(waiting(&trial, ".jobs.bulk").await, 5);
+    assert_eq!(waiting(&trial, ".jobs.bulk.m").await, 5);
     trial.end().await.unwrap();
 }
 
@@ -245,11 +273,11 @@ async fn leases_that_nobody_wants_any_more_stop_by_themselves() {
     let publisher = Publisher::new(&trial.settings.amqp);
     publisher.publish_job(&job("a"), Lane::Bulk).await.unwrap();
     let stop = CancellationToken::new();
-    let mut dropped_leases = consume(&trial.settings.amqp, Lane::Bulk, 2, stop.clone());
+    let mut dropped_leases = consume(&trial.settings.amqp, &Lane::Bulk.of("m"), 2, stop.clone());
     let in_hand = next(&mut dropped_leases).await;
     drop(dropped_leases);
     in_hand.hand_back().await;
-    let mut others = consume(&trial.settings.amqp, Lane::Bulk, 2, CancellationToken::new());
+    let mut others = consume(&trial.settings.amqp, &Lane::Bulk.of("m"), 2, CancellationToken::new());
     next(&mut others).await.ack().await.unwrap();
     assert!(!stop.is_cancelled(), "the caller's own token is left alone");
     drop(others);

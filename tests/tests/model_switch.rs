@@ -98,7 +98,18 @@ async fn workers_change_to_another_model_and_back_while_jobs_are_open_and_none_i
     rig.script("stack/model.sh", &["use", "default"])?;
     assert_eq!(done_by(&rig, OTHER_NAME).await?, 11);
     assert_eq!(model_of(&rig, "worker-1")?, DEFAULT_NAME);
-    for ledger in [before, after] {
+
+    // Jobs for a model that no worker runs wait for it
+    let left = jobs(&rig, "left", 5).await?;
+    let status = rig.script("run.sh", &["producer", "status"])?;
+    assert!(status.contains(&format!("5 jobs wait for model {OTHER_NAME}; no worker consumes its queue")), "{status}");
+    rig.script("stack/model.sh", &["use", OTHER, "--now"])?;
+    left.until(&rig, 5).await?;
+    assert_eq!(done_by(&rig, OTHER_NAME).await?, 16);
+    let again = "SELECT count(*) FROM analyses WHERE attempts > 1 OR retries > 0 OR status <> 'done'";
+    let again: i64 = sqlx::query_scalar(again).fetch_one(rig.database.pool()).await?;
+    assert_eq!(again, 0, "no change of the model cost an attempt");
+    for ledger in [before, after, left] {
         let audit = ledger.audit(&rig).await?;
         assert_eq!((audit.lost, audit.duplicated), (0, 0));
     }

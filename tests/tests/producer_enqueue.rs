@@ -1,7 +1,7 @@
 //! What the producer puts into the queue, from every kind of source, on real services.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use adapters::amqp::{Lane, consume, depths};
+use adapters::amqp::{consume, depths};
 use adapters::postgres::Database;
 use adapters::retry::RetryPolicy;
 use domain::{BatchId, ChannelLayout, Granularity, Job, Role};
@@ -53,15 +53,16 @@ async fn end(trial: Trial, database: Database) {
 }
 
 async fn waiting(trial: &Trial) -> u32 {
-    let depths = depths(&trial.settings.amqp).await.unwrap();
-    depths.into_iter().find(|d| d.queue.ends_with(".jobs.bulk")).unwrap().messages
+    let model = &trial.settings.model.name;
+    let depths = depths(&trial.settings.amqp, &[model]).await.unwrap();
+    depths.into_iter().find(|d| d.queue.ends_with(&format!(".jobs.bulk.{model}"))).unwrap().messages
 }
 
 /// Takes all jobs out of the queue.
 async fn jobs(trial: &Trial) -> Vec<Job> {
     let count = waiting(trial).await;
     let stop = CancellationToken::new();
-    let mut leases = consume(&trial.settings.amqp, Lane::Bulk, 100, stop.clone());
+    let mut leases = consume(&trial.settings.amqp, &trial.bulk(), 100, stop.clone());
     let mut jobs = Vec::new();
     for _ in 0..count {
         let lease = timeout(Duration::from_secs(20), leases.recv()).await.unwrap().unwrap();

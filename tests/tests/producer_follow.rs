@@ -181,7 +181,7 @@ async fn dead_letters_are_shown_replayed_as_often_as_one_likes_and_dropped() {
     let mut trial = Trial::new().unwrap();
     let (database, jobs) = registered(&mut trial, &["1.wav", "2.wav", "3.wav"]).await;
     let publisher = Publisher::new(&trial.settings.amqp);
-    let mut leases = consume(&trial.settings.amqp, Lane::Bulk, 4, CancellationToken::new());
+    let mut leases = consume(&trial.settings.amqp, &Lane::Bulk.of("m"), 4, CancellationToken::new());
     let codes = [FailureCode::StoreUnreachable, FailureCode::AudioCorrupt, FailureCode::StoreUnreachable];
     for (job, code) in jobs.iter().zip(codes) {
         publisher.publish_job(job, Lane::Bulk).await.unwrap();

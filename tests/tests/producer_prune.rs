@@ -325,7 +325,7 @@ async fn one_call_is_erased_wherever_it_stands() -> Result<()> {
     // The failed one is a dead letter too, and so is somebody else's
     let stranger = house.job("c-19.wav", 2, "small").await?;
     let stop = CancellationToken::new();
-    let mut leases = consume(&house.trial.settings.amqp, Lane::Bulk, 1, stop.clone());
+    let mut leases = consume(&house.trial.settings.amqp, &Lane::Bulk.of("small"), 1, stop.clone());
     let corrupt = Failure::new(FailureCode::AudioCorrupt, "cut");
     for job in [&failed, &stranger] {
         publisher.publish_job(job, Lane::Bulk).await?;

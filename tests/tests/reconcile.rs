@@ -1,6 +1,6 @@
 //! Every job ends, whoever sets its message aside, and a message that is gone is published again.
 
-use adapters::amqp::{DeadLetters, Filter, Lane, Topology};
+use adapters::amqp::{DeadLetters, Filter, Lane, Topology, depths};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use domain::{Job, JobId};
@@ -22,11 +22,13 @@ async fn channel(fleet: &Fleet) -> Result<(Connection, Channel)> {
     let connection = Connection::connect(url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    // Declares the queues that these tests publish to by hand, before a worker does.
+    depths(&fleet.trial.settings.amqp, &[&fleet.trial.settings.model.name]).await?;
     Ok((connection, channel))
 }
 
 fn bulk(fleet: &Fleet) -> String {
-    Topology::new(&fleet.trial.settings.amqp).jobs(Lane::Bulk)
+    Topology::new(&fleet.trial.settings.amqp).jobs(&fleet.trial.bulk())
 }
 
 /// Publishes any body under a job's message id.

@@ -82,9 +82,10 @@ pub async fn run(mut settings: Settings, stop: Stop) -> anyhow::Result<()> {
     let stores = (rows, objects);
     let processor = JobProcessor::new(&settings, analyzer, stores, rulebook, metrics, name, breaker.clone());
     let processor = Arc::new(processor);
-    let pool = |lane, prefetch, slots| {
+    let model = settings.model.name.as_str();
+    let pool = |lane: Lane, prefetch, slots| {
         let (stop, gate) = (stop.taking.clone(), breaker.gate());
-        let leases = amqp::consume_while(&settings.amqp, lane, prefetch, stop, gate);
+        let leases = amqp::consume_while(&settings.amqp, &lane.of(model), prefetch, stop, gate);
         SlotPool::new(processor.clone(), leases, slots)
     };
     let bulk = pool(Lane::Bulk, plan.prefetch, plan.slots);
@@ -100,8 +101,14 @@ pub async fn run(mut settings: Settings, stop: Stop) -> anyhow::Result<()> {
         trouble: Some(breaker.trouble()),
     });
 
-    let work =
-        async { tokio::join!(bulk.run(stop.clone()), interactive.run(stop.clone()), breaker.watch(&stop.taking)) };
+    let work = async {
+        tokio::join!(
+            bulk.run(stop.clone()),
+            interactive.run(stop.clone()),
+            breaker.watch(&stop.taking),
+            amqp::sort(&settings.amqp, model, stop.taking.clone())
+        )
+    };
     let deadline = Duration::from_secs(settings.worker.drain_timeout_s);
     let mut work = std::pin::pin!(work);
     tokio::select! {

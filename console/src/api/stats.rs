@@ -124,7 +124,7 @@ pub(super) struct Agreement {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct QueueDepth {
     /// Name.
-    #[schema(example = "emofleet.jobs.interactive")]
+    #[schema(example = "emofleet.jobs.interactive.emofleet-default")]
     name: String,
     /// Messages that no consumer has taken yet.
     messages: u32,
@@ -135,7 +135,7 @@ pub(super) struct QueueDepth {
 /// All queues of the fleet.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Queues {
-    /// The queues: dead letters, lanes, retries.
+    /// The queues: dead letters, the lanes of each model that has open jobs, lanes for what names no model, retries.
     items: Vec<QueueDepth>,
 }
 

@@ -45,7 +45,7 @@ pub(super) async fn page(State(app): State<Shared>, _: Caller<Predicts>, f: Fram
         max_mb: (console.upload_max_bytes as f64 / f64::from(1 << 20) * 10.0).round() / 10.0,
         max_bytes: console.upload_max_bytes,
         max_minutes: (console.upload_max_seconds as f64 / 60.0).round(),
-        workers: app.workers.count().await.is_ok_and(|count| count > 0),
+        workers: app.workers.running().await,
         samples: vec!["complaint_zh.flac", "thanks_en.mp3", "support_call.wav"],
     })
 }

@@ -110,7 +110,7 @@ pub(super) async fn page(
             html(&FailedPage { f, job, name, code, sentence, again })
         }
         _ => {
-            let workers = app.workers.count().await.is_ok_and(|count| count > 0);
+            let workers = app.workers.running_for(&row.model_name).await;
             html(&ProgressPage { f, job, name, row, workers })
         }
     }

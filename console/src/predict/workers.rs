@@ -1,6 +1,7 @@
 //! The state of the queues, from the broker: whether a worker takes interactive jobs, and how many messages wait.
 
 use adapters::amqp::{self, Depth, Lane, Topology};
+use adapters::postgres::Database;
 use domain::Failure;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -13,43 +14,55 @@ const FRESH: Duration = Duration::from_secs(3);
 /// Asks the broker.
 pub(crate) struct Workers {
     settings: amqp::Settings,
+    /// The model that the console's own jobs ask for.
+    model: String,
+    database: Database,
     latest: Mutex<Option<(Instant, Vec<Depth>)>>,
 }
 
 impl Workers {
-    /// Asks the broker of these settings.
-    pub(crate) fn new(settings: &amqp::Settings) -> Self {
-        Self { settings: settings.clone(), latest: Mutex::default() }
+    /// Asks the broker of these settings about the queues of `model`, and of the models whose jobs are open.
+    pub(crate) fn new(settings: &amqp::Settings, model: &str, database: &Database) -> Self {
+        let (settings, model, database) = (settings.clone(), model.to_owned(), database.clone());
+        Self { settings, model, database, latest: Mutex::default() }
     }
 
     /// The depth of each queue, counted at most three seconds ago.
     ///
     /// # Errors
-    /// `broker.unreachable`.
+    /// `broker.unreachable`, `database.unreachable`.
     pub(crate) async fn depths(&self) -> Result<Vec<Depth>, Failure> {
         let mut latest = self.latest.lock().await;
         if let Some((at, depths)) = &*latest
             && at.elapsed() < FRESH
-            && self.interactive(depths) > 0
+            && self.interactive(depths, &self.model).is_some_and(|consumers| consumers > 0)
         {
             return Ok(depths.clone());
         }
-        let depths = amqp::depths(&self.settings).await?;
+        let mut models = self.database.open_models().await?;
+        if !models.contains(&self.model) {
+            models.push(self.model.clone());
+        }
+        let depths = amqp::depths(&self.settings, &models).await?;
         *latest = Some((Instant::now(), depths.clone()));
         Ok(depths)
     }
 
-    /// Consumers of the interactive queue, counted at most three seconds ago.
-    ///
-    /// # Errors
-    /// `broker.unreachable`.
-    pub(crate) async fn count(&self) -> Result<u32, Failure> {
-        Ok(self.interactive(&self.depths().await?))
+    /// Whether a worker takes interactive jobs for the console's own model; not while the services do not answer.
+    pub(crate) async fn running(&self) -> bool {
+        self.running_for(&self.model).await
     }
 
-    fn interactive(&self, depths: &[Depth]) -> u32 {
-        let queue = Topology::new(&self.settings).jobs(Lane::Interactive);
-        depths.iter().find(|depth| depth.queue == queue).map_or(0, |depth| depth.consumers)
+    /// The same, for another model.
+    pub(crate) async fn running_for(&self, model: &str) -> bool {
+        // A model that has had its first job since the counting is not known to have no worker.
+        self.depths().await.is_ok_and(|depths| self.interactive(&depths, model) != Some(0))
+    }
+
+    /// Consumers of the interactive queue of a model; `None` when they were not counted.
+    fn interactive(&self, depths: &[Depth], model: &str) -> Option<u32> {
+        let queue = Topology::new(&self.settings).jobs(&Lane::Interactive.of(model));
+        depths.iter().find(|depth| depth.queue == queue).map(|depth| depth.consumers)
     }
 
     /// Refuses a request while no worker would process it.
@@ -57,9 +70,12 @@ impl Workers {
     /// # Errors
     /// 503 without a worker or without the broker.
     pub(crate) async fn require(&self) -> Result<(), Problem> {
-        if self.count().await? > 0 {
+        if self.interactive(&self.depths().await?, &self.model).is_some_and(|consumers| consumers > 0) {
             return Ok(());
         }
-        Err(Problem::unavailable("worker.none", "No worker takes jobs at this moment. Start one, or try again later."))
+        let model = &self.model;
+        let detail =
+            format!("No worker takes jobs for the model `{model}` at this moment. Start one, or try again later.");
+        Err(Problem::unavailable("worker.none", detail))
     }
 }

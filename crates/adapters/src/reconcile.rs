@@ -78,15 +78,19 @@ impl Reconciler {
     }
 
     async fn query(&self, before: DateTime<Utc>) -> Result<LostQuery, Failure> {
-        let (topology, depths) = (Topology::new(&self.amqp), amqp::depths(&self.amqp).await?);
+        let models = self.database.open_models().await?;
+        let (topology, depths) = (Topology::new(&self.amqp), amqp::depths(&self.amqp, &models).await?);
         let empty = |queue: &str| depths.iter().all(|depth| depth.queue != queue || depth.messages == 0);
-        let lanes = [Lane::Bulk, Lane::Interactive].into_iter().filter(|lane| empty(&topology.jobs(*lane)));
+        // What no worker has sorted by model yet may be any job of the lane.
+        let lanes = Lane::ALL.into_iter().filter(|lane| empty(&topology.intake(*lane)));
+        let queues = lanes.flat_map(|lane| models.iter().map(move |model| lane.of(model)));
+        let queues = queues.filter(|queue| empty(&topology.jobs(queue)));
         let longest = self.amqp.retry_delays_s.iter().max().copied().unwrap_or_default();
         Ok(LostQuery {
             before,
             attempt: self.attempt,
             retry: Duration::from_secs(longest.into()),
-            empty_lanes: lanes.map(|lane| lane.label().to_owned()).collect(),
+            empty_queues: queues.map(|queue| (queue.lane.label().to_owned(), queue.model)).collect(),
             no_retries: self.amqp.retry_delays_s.iter().all(|delay| empty(&topology.retry(*delay))),
         })
     }

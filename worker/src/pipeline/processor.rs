@@ -91,6 +91,9 @@ impl JobProcessor {
             Err(failure) => return self.refuse(lease, &failure).await,
         };
         Span::current().record("job_id", display(job.job_id)).record("batch", display(job.batch_id));
+        if job.options.model != self.analyzer.model().name {
+            return self.send_on(&job, lease).await;
+        }
         let cancel = stop.working.child_token();
         let mut begun = None;
         let outcome = {
@@ -162,10 +165,6 @@ impl JobProcessor {
         let start = Instant::now();
         let mut timings = Timings { queued_ms: since(job.submitted_at), ..Timings::default() };
         let model = self.analyzer.model();
-        if job.options.model != model.name {
-            let message = format!("the job asks for model `{}`, this worker runs `{}`", job.options.model, model.name);
-            return Err(Failure::new(FailureCode::ModelMismatch, message));
-        }
         reporter.stage("fetch");
         let folder = self.scratch.folder()?;
         let source = folder.path().join("recording");

@@ -31,6 +31,20 @@ impl JobProcessor {
         self.dead_letter(lease, failure).await;
     }
 
+    /// A job for another model, by an operator's hand: it goes to the queue of its model, and its row is not touched, so
+    /// that nothing counts as an attempt.
+    pub(super) async fn send_on(&self, job: &Job, lease: Lease) {
+        let model = &job.options.model;
+        match lease.send_to(model).await {
+            Ok(()) => tracing::warn!(model, "a job for another model came by this one's queue: sent to its own"),
+            Err((error, lease)) => {
+                let message = format!("the job asks for model `{model}`; its queue can't be published to: {error}");
+                let failure = Failure::new(FailureCode::ModelMismatch, message);
+                self.retry_later(job, *lease, None, &failure).await;
+            }
+        }
+    }
+
     /// Records how the job ended, then settles the lease.
     pub(super) async fn settle(&self, job: &Job, lease: Lease, begun: Option<&Begun>, outcome: Outcome) {
         if let Outcome::Failed(failure) = &outcome

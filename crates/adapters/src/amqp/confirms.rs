@@ -7,6 +7,7 @@ use futures_util::{FutureExt, StreamExt};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation, Connection, Event};
 use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -35,6 +36,9 @@ pub(super) struct ConfirmChannel {
     blocked: watch::Receiver<bool>,
     watcher: JoinHandle<()>,
     confirm_timeout: Duration,
+    topology: Topology,
+    /// Queues of jobs that were declared on this channel.
+    declared: Mutex<HashSet<String>>,
 }
 
 impl ConfirmChannel {
@@ -66,7 +70,8 @@ impl ConfirmChannel {
             .await
             .map_err(|e| link::failure("asking for publisher confirms", &e))?;
         let confirm_timeout = Duration::from_secs(settings.confirm_timeout_s);
-        Ok(Self { connection, channel, blocked, watcher, confirm_timeout })
+        let (topology, declared) = (topology.clone(), Mutex::default());
+        Ok(Self { connection, channel, blocked, watcher, confirm_timeout, topology, declared })
     }
 
     pub(super) fn usable(&self) -> bool {
@@ -77,7 +82,7 @@ impl ConfirmChannel {
         *self.blocked.borrow()
     }
 
-    /// Publishes all, pipelined, and waits for all confirms.
+    /// Publishes all, pipelined, and waits for all confirms. A queue of jobs is declared before the first message for it.
     ///
     /// The outcomes are known only together: the broker may confirm many messages at once, and
     /// the client then attaches a returned message to any of them. So returned messages are
@@ -86,6 +91,7 @@ impl ConfirmChannel {
     /// # Errors
     /// The connection failed or did not confirm in time: any of the messages may have arrived.
     pub(super) async fn publish(&self, messages: &[Message]) -> Result<Vec<PublishOutcome>, Failure> {
+        self.declare_queues(messages).await?;
         // All are sent before any is waited for: waiting for each write would cost a context switch per message.
         let all: Vec<_> = messages.iter().map(|message| self.publish_one(message)).collect();
         let confirmations: Result<Vec<Confirmation>, _> = self.in_time(join_all(all)).await?.into_iter().collect();
@@ -105,6 +111,21 @@ impl ConfirmChannel {
             false => PublishOutcome::Confirmed,
         };
         Ok(messages.iter().zip(refused).map(outcome).collect())
+    }
+
+    async fn declare_queues(&self, messages: &[Message]) -> Result<(), Failure> {
+        for message in messages.iter().filter(|message| message.job_queue) {
+            let queue = &message.routing_key;
+            if !self.declared().contains(queue) {
+                self.topology.declare_jobs(&self.channel, queue).await?;
+                self.declared().insert(queue.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn declared(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.declared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn publish_one(&self, message: &Message) -> Result<Confirmation, lapin::Error> {

@@ -18,7 +18,7 @@ use super::Settings;
 use super::lease::{Lease, Session};
 use super::link;
 use super::publisher::Publisher;
-use super::topology::{Lane, Topology, short};
+use super::topology::{JobQueue, Topology, short};
 use crate::retry::Backoff;
 
 /// Longest wait for the broker to cancel a consumer.
@@ -38,7 +38,7 @@ pub enum Link {
     Paused,
 }
 
-/// The incoming jobs of one lane.
+/// The incoming jobs of one queue.
 #[derive(Debug)]
 pub struct Leases {
     incoming: mpsc::Receiver<Lease>,
@@ -48,13 +48,13 @@ pub struct Leases {
     done: TaskTracker,
 }
 
-/// Starts to consume a lane, with at most `prefetch` jobs unacknowledged.
+/// Starts to consume the jobs of a lane for a model, with at most `prefetch` unacknowledged.
 ///
 /// When `stop` is cancelled, or the leases are dropped, no new ones come; the connection stays open until all leases are
 /// settled.
 /// Must be called within a Tokio runtime.
-pub fn consume(settings: &Settings, lane: Lane, prefetch: u16, stop: CancellationToken) -> Leases {
-    consume_while(settings, lane, prefetch, stop, watch::Sender::new(true).subscribe())
+pub fn consume(settings: &Settings, queue: &JobQueue, prefetch: u16, stop: CancellationToken) -> Leases {
+    consume_while(settings, queue, prefetch, stop, watch::Sender::new(true).subscribe())
 }
 
 /// The same, but jobs are taken only while `gate` is true: when it closes, the consumer is cancelled and what was not
@@ -62,7 +62,7 @@ pub fn consume(settings: &Settings, lane: Lane, prefetch: u16, stop: Cancellatio
 #[expect(clippy::needless_pass_by_value, reason = "a token is handed over like a sender, as a clone")]
 pub fn consume_while(
     settings: &Settings,
-    lane: Lane,
+    queue: &JobQueue,
     prefetch: u16,
     stop: CancellationToken,
     gate: watch::Receiver<bool>,
@@ -74,7 +74,7 @@ pub fn consume_while(
     let supervisor = Supervisor {
         settings: settings.clone(),
         topology: Topology::new(settings),
-        lane,
+        queue: queue.clone(),
         prefetch: prefetch.max(1),
         stop: stop.clone(),
         leases,
@@ -143,7 +143,7 @@ impl Drop for Leases {
 struct Supervisor {
     settings: Settings,
     topology: Topology,
-    lane: Lane,
+    queue: JobQueue,
     prefetch: u16,
     stop: CancellationToken,
     gate: watch::Receiver<bool>,
@@ -161,7 +161,7 @@ impl Supervisor {
                 Err(failure) => failure,
             };
             let pause = backoff.pause();
-            let (lane, advice) = (self.lane.label(), failure.code.advice());
+            let (lane, advice) = (self.queue.lane.label(), failure.code.advice());
             tracing::warn!(lane, %failure, advice, ?pause, "not consuming; connecting again after a pause");
             self.link.send_replace(Link::Connecting { why: failure.message });
             tokio::select! {
@@ -176,7 +176,8 @@ impl Supervisor {
     /// One connection from open to close; `Ok` once stopped and every lease is settled.
     async fn session(&self, backoff: &mut Backoff) -> Result<(), Failure> {
         let opening = async {
-            let connection = link::open(&self.settings, &format!("emofleet worker {}", self.lane.label())).await?;
+            let connection =
+                link::open(&self.settings, &format!("emofleet worker {}", self.queue.lane.label())).await?;
             let (channel, consumer) = self.subscribe(&connection).await?;
             Ok((connection, channel, consumer))
         };
@@ -185,10 +186,11 @@ impl Supervisor {
             () = self.stop.cancelled() => return Ok(()),
         };
         backoff.reset();
-        tracing::info!(lane = self.lane.label(), "consuming");
+        tracing::info!(lane = self.queue.lane.label(), "consuming");
         self.link.send_replace(Link::Up);
 
-        let session = Arc::new(Session { lost: CancellationToken::new(), publisher: self.publisher.clone() });
+        let (lost, publisher) = (CancellationToken::new(), self.publisher.clone());
+        let session = Arc::new(Session { lost, publisher, queue: self.topology.jobs(&self.queue) });
         // Leases that are not settled when this returns are lost.
         let _lost = session.lost.clone().drop_guard();
         let held = TaskTracker::new();
@@ -221,7 +223,7 @@ impl Supervisor {
                 Some(Err(e)) => return Err(link::failure("consuming", &e)),
                 None => return Err(link::unreachable("RabbitMQ cancelled the consumer: was the queue deleted?")),
             };
-            let lease = Lease::new(delivery, self.lane, session.clone(), held.token());
+            let lease = Lease::new(delivery, self.queue.lane, session.clone(), held.token());
             tokio::select! {
                 biased;
                 failure = &mut broken => return Err(failure),
@@ -243,6 +245,7 @@ impl Supervisor {
     async fn subscribe(&self, connection: &Connection) -> Result<(Channel, Consumer), Failure> {
         let channel = connection.create_channel().await.map_err(|e| link::failure("opening a channel", &e))?;
         self.topology.declare(&channel).await?;
+        self.topology.declare_jobs(&channel, &self.topology.jobs(&self.queue)).await?;
         channel
             .basic_qos(self.prefetch, BasicQosOptions::default())
             .await
@@ -252,7 +255,7 @@ impl Supervisor {
     }
 
     async fn start(&self, channel: &Channel) -> Result<Consumer, Failure> {
-        let queue = self.topology.jobs(self.lane);
+        let queue = self.topology.jobs(&self.queue);
         channel
             .basic_consume(short(&queue), "".into(), BasicConsumeOptions::default(), FieldTable::default())
             .await

@@ -107,6 +107,14 @@ impl DeadLetter {
         Some(body.pointer("/call/call_id")?.as_str()?.to_owned())
     }
 
+    /// Where it is replayed: to the queue of its model; to its lane, where any worker refuses it, when it is no job.
+    fn replayed_to(&self, topology: &Topology) -> String {
+        match self.job() {
+            Some(job) => topology.jobs(&self.lane.of(job.options.model)),
+            None => topology.intake(self.lane),
+        }
+    }
+
     /// Why it was set aside. A code of another version is kept in the message.
     pub fn failure(&self) -> Failure {
         match FailureCode::from_code(&self.code) {
@@ -225,7 +233,10 @@ impl DeadLetters {
                 break;
             }
             prepare(&letters).await?;
-            let again = |l: DeadLetter| Message::replayed(l.body, l.properties, l.lane, publisher.topology());
+            let again = |letter: DeadLetter| {
+                let queue = letter.replayed_to(publisher.topology());
+                Message::replayed(letter.body, &letter.properties, letter.lane, queue)
+            };
             let results = publisher.publish(letters.into_iter().map(again).collect()).await;
             let confirmed: Vec<_> =
                 ackers.iter().zip(&results).filter(|(_, r)| r.is_ok()).map(|(a, _)| settle(a)).collect();

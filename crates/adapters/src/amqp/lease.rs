@@ -57,6 +57,8 @@ pub struct Lease {
 pub(super) struct Session {
     pub(super) lost: CancellationToken,
     pub(super) publisher: Publisher,
+    /// The queue that the jobs came from, and go back to after a retry.
+    pub(super) queue: String,
 }
 
 impl Lease {
@@ -101,7 +103,7 @@ impl Lease {
         let topology = self.session.publisher.topology().clone();
         let Some(delay_s) = topology.delay_s(self.retries) else { return Ok(Retry::Exhausted(Box::new(self))) };
         let next = (&topology, delay_s, self.retries + 1);
-        let message = Message::retry(&self.body, &self.properties, self.lane, next);
+        let message = Message::retry(&self.body, &self.properties, &self.session.queue, next);
         self.publish(message).await?;
         // Lost by now: the job is both in the retry queue and delivered elsewhere. Its identity makes it one.
         let _ = self.settle().await;
@@ -117,6 +119,20 @@ impl Lease {
         let reason = DeadLetterReason { failure, worker, lane, retries, at: chrono::Utc::now() };
         let message = Message::dead(&self.body, &self.properties, &reason, self.session.publisher.topology());
         self.publish(message).await?;
+        let _ = self.settle().await;
+        Ok(())
+    }
+
+    /// Puts the job on the queue of another model, confirmed, then acknowledges this delivery.
+    ///
+    /// # Errors
+    /// `broker.unreachable` or `broker.refused`, with the lease, which is as it was.
+    pub async fn send_to(mut self, model: &str) -> Result<(), (Failure, Box<Self>)> {
+        let queue = self.session.publisher.topology().jobs(&self.lane.of(model));
+        let message = Message::moved(self.body.clone(), &self.properties, queue);
+        if let Err(failure) = self.publish(message).await {
+            return Err((failure, Box::new(self)));
+        }
         let _ = self.settle().await;
         Ok(())
     }

@@ -23,7 +23,9 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 pub(super) async fn open(settings: &Settings, name: &str) -> Result<Connection, Failure> {
     let invalid = |what: &str| Failure::new(FailureCode::ConfigInvalid, what);
     if !Topology::new(settings).fits() {
-        return Err(invalid("`amqp.prefix` is too long: the names of the queues would exceed 255 bytes"));
+        return Err(invalid(
+            "`amqp.prefix` is too long: the names of the queues would exceed 255 bytes; take at most 173",
+        ));
     }
     let url: Result<AMQPUri, String> = settings.url.expose_secret().parse();
     let mut uri = url.map_err(|_| invalid("`amqp.url` is no valid AMQP URL"))?;

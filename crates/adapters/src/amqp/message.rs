@@ -40,6 +40,8 @@ const MAX_REASON_BYTES: usize = 2048;
 pub(super) struct Message {
     pub(super) exchange: String,
     pub(super) routing_key: String,
+    /// Whether the routing key is the name of a queue of jobs, which is declared where it does not exist.
+    pub(super) job_queue: bool,
     /// Whether the broker returns it when no queue takes it.
     pub(super) mandatory: bool,
     pub(super) body: Vec<u8>,
@@ -62,24 +64,26 @@ impl Message {
             .with_headers(headers);
         Self {
             exchange: String::new(),
-            routing_key: topology.jobs(lane),
+            routing_key: topology.jobs(&lane.of(&job.options.model)),
+            job_queue: true,
             mandatory: true,
             body: job.to_json(),
             properties,
         }
     }
 
-    /// A job that waits `delay_s` before it is retried.
-    pub(super) fn retry(body: &[u8], properties: &BasicProperties, lane: Lane, to: (&Topology, u32, u32)) -> Self {
+    /// A job that waits `delay_s` before it is retried, and then goes back to `queue`.
+    pub(super) fn retry(body: &[u8], properties: &BasicProperties, queue: &str, to: (&Topology, u32, u32)) -> Self {
         let (topology, delay_s, retries) = to;
-        let mut headers = headers_of(properties);
+        let mut headers = carried_headers(properties);
         headers.insert(header::RETRIES.into(), AMQPValue::LongLongInt(i64::from(retries)));
         Self {
             exchange: topology.retry(delay_s),
-            routing_key: topology.jobs(lane),
+            routing_key: queue.to_owned(),
+            job_queue: true,
             mandatory: true,
             body: body.to_vec(),
-            properties: properties.clone().with_delivery_mode(PERSISTENT).with_headers(headers),
+            properties: carried(properties, headers),
         }
     }
 
@@ -90,7 +94,7 @@ impl Message {
         reason: &DeadLetterReason<'_>,
         topology: &Topology,
     ) -> Self {
-        let mut headers = headers_of(properties);
+        let mut headers = carried_headers(properties);
         set(&mut headers, header::CODE, reason.failure.code.code());
         set(&mut headers, header::REASON, shortened(&reason.failure.message));
         set(&mut headers, header::WORKER, reason.worker);
@@ -100,24 +104,34 @@ impl Message {
         Self {
             exchange: String::new(),
             routing_key: topology.dead(),
+            job_queue: false,
             mandatory: true,
             body: body.to_vec(),
-            properties: properties.clone().with_delivery_mode(PERSISTENT).with_headers(headers),
+            properties: carried(properties, headers),
         }
     }
 
-    /// A dead letter sent back to its lane, without the headers of its failure.
-    pub(super) fn replayed(body: Vec<u8>, properties: BasicProperties, lane: Lane, topology: &Topology) -> Self {
+    /// A message that is moved to the queue of its model as it is.
+    pub(super) fn moved(body: Vec<u8>, properties: &BasicProperties, queue: String) -> Self {
+        let mut kept = carried(properties, carried_headers(properties));
+        if let Some(expiration) = properties.expiration() {
+            kept = kept.with_expiration(expiration.clone());
+        }
+        Self { exchange: String::new(), routing_key: queue, job_queue: true, mandatory: true, body, properties: kept }
+    }
+
+    /// A dead letter sent back to a queue of its lane, without the headers of its failure.
+    pub(super) fn replayed(body: Vec<u8>, properties: &BasicProperties, lane: Lane, queue: String) -> Self {
         let kept = [header::BATCH, header::TRACEPARENT];
         let mut headers = FieldTable::default();
-        for (name, value) in headers_of(&properties).inner() {
+        for (name, value) in headers_of(properties).inner() {
             if kept.contains(&name.as_str()) {
                 headers.insert(name.clone(), value.clone());
             }
         }
         set(&mut headers, header::LANE, lane.label());
-        let properties = properties.with_delivery_mode(PERSISTENT).with_headers(headers);
-        Self { exchange: String::new(), routing_key: topology.jobs(lane), mandatory: true, body, properties }
+        let properties = carried(properties, headers);
+        Self { exchange: String::new(), routing_key: queue, job_queue: true, mandatory: true, body, properties }
     }
 
     /// A message to the alerts exchange. No bound queue is no error.
@@ -129,34 +143,25 @@ impl Message {
         Self {
             exchange: topology.alerts_exchange(),
             routing_key: routing_key.to_owned(),
+            job_queue: false,
             mandatory: false,
             body: body.to_vec(),
             properties,
         }
     }
 
-    /// A foreign message that can't be read, for the queue beside its own. Of its properties only those are kept that do
-    /// not act: an expiry, a user id or a `CC` would.
+    /// A foreign message that can't be read, for the queue beside its own.
     pub(super) fn set_aside(body: &[u8], properties: &BasicProperties, queue: &str, reason: &str) -> Self {
-        let mut headers = FieldTable::default();
-        for (name, value) in headers_of(properties).inner().iter().filter(|(name, _)| !is_routing(name.as_str())) {
-            headers.insert(name.clone(), value.clone());
-        }
+        let mut headers = carried_headers(properties);
         set(&mut headers, header::REASON, shortened(reason));
         set(&mut headers, header::FAILED_AT, &chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
-        let mut kept = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(headers);
-        if let Some(content_type) = properties.content_type() {
-            kept = kept.with_content_type(content_type.clone());
-        }
-        if let Some(id) = properties.message_id() {
-            kept = kept.with_message_id(id.clone());
-        }
         Self {
             exchange: String::new(),
             routing_key: queue.to_owned(),
+            job_queue: false,
             mandatory: true,
             body: body.to_vec(),
-            properties: kept,
+            properties: carried(properties, headers),
         }
     }
 
@@ -230,6 +235,34 @@ fn headers_of(properties: &BasicProperties) -> FieldTable {
     properties.headers().clone().unwrap_or_default()
 }
 
+/// Properties of a message for its copy in another queue. Only those are kept that do not act: by an expiry a dead letter
+/// would vanish, and for the user id of another sender RabbitMQ closes the channel.
+fn carried(properties: &BasicProperties, headers: FieldTable) -> BasicProperties {
+    let mut kept = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(headers);
+    if let Some(content_type) = properties.content_type() {
+        kept = kept.with_content_type(content_type.clone());
+    }
+    if let Some(kind) = properties.kind() {
+        kept = kept.with_type(kind.clone());
+    }
+    if let Some(id) = properties.message_id() {
+        kept = kept.with_message_id(id.clone());
+    }
+    if let Some(timestamp) = properties.timestamp() {
+        kept = kept.with_timestamp(*timestamp);
+    }
+    kept
+}
+
+/// Headers of a message without those by which RabbitMQ would send copies to other queues.
+fn carried_headers(properties: &BasicProperties) -> FieldTable {
+    let mut headers = FieldTable::default();
+    for (name, value) in headers_of(properties).inner().iter().filter(|(name, _)| !is_routing(name.as_str())) {
+        headers.insert(name.clone(), value.clone());
+    }
+    headers
+}
+
 /// Headers by which RabbitMQ sends copies to other queues.
 fn is_routing(name: &str) -> bool {
     name.eq_ignore_ascii_case("cc") || name.eq_ignore_ascii_case("bcc")
@@ -252,6 +285,33 @@ mod tests {
         let reason = "情".repeat(1000);
         assert_eq!(shortened(&reason).len(), 2046);
         assert_eq!(shortened("short"), "short");
+    }
+
+    #[test]
+    fn a_copy_has_no_property_that_acts() {
+        let mut headers = FieldTable::default();
+        set(&mut headers, "CC", "elsewhere");
+        set(&mut headers, header::BATCH, "b");
+        let sent = BasicProperties::default()
+            .with_headers(headers)
+            .with_expiration("1".into())
+            .with_user_id("somebody".into())
+            .with_reply_to("q".into())
+            .with_message_id("id".into())
+            .with_timestamp(7);
+        for copy in [
+            Message::retry(b"", &sent, "q", (&Topology::for_tests("p"), 1, 1)),
+            Message::replayed(Vec::new(), &sent, Lane::Bulk, "q".into()),
+            Message::moved(Vec::new(), &BasicProperties::default().with_user_id("x".into()), "q".into()),
+        ] {
+            let properties = copy.properties;
+            assert!(properties.user_id().is_none() && properties.expiration().is_none(), "{properties:?}");
+            assert!(properties.reply_to().is_none() && text(&properties, "CC").is_none(), "{properties:?}");
+        }
+        let moved = Message::moved(Vec::new(), &sent, "q".into());
+        assert_eq!(text(&moved.properties, header::BATCH).as_deref(), Some("b"));
+        assert_eq!((moved.id(), moved.properties.timestamp()), (Some("id"), &Some(7)));
+        assert!(moved.properties.expiration().is_some(), "the sender's wish holds until a worker has the job");
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Settings {
             Check::new(
                 "amqp.prefix",
                 Topology::new(self).fits(),
-                "is too long: RabbitMQ's names of queues end at 255 bytes",
+                "is too long (at most 173 bytes): RabbitMQ's names of queues end at 255 bytes",
             ),
             Check::new(
                 "amqp.retry_delays_s",

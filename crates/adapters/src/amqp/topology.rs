@@ -1,17 +1,22 @@
 //! Queues and exchanges, declared (and so asserted) in this one place.
 //!
 //! ```text
-//!   <prefix>.jobs.bulk          quorum; consumed by workers
-//!   <prefix>.jobs.interactive   quorum; consumed by workers, ahead of bulk
-//!   <prefix>.jobs.retry.<N>s    quorum, TTL N seconds, then back to the queue it came from
-//!   <prefix>.jobs.dead          quorum; read by `producer dlq`
-//!   <prefix>.alerts             topic exchange
+//!   <prefix>.jobs.bulk.<model>          quorum; consumed by the workers with this model
+//!   <prefix>.jobs.interactive.<model>   quorum; the same, ahead of bulk
+//!   <prefix>.jobs.bulk                  quorum; what names no model's queue: any worker sorts it by model
+//!   <prefix>.jobs.interactive           quorum; the same
+//!   <prefix>.jobs.retry.<N>s            quorum, TTL N seconds, then back to the queue it came from
+//!   <prefix>.jobs.dead                  quorum; read by `producer dlq`
+//!   <prefix>.alerts                     topic exchange
 //! ```
+//!
+//! The queues of a model are declared when it is first published to or consumed, the others by every program.
 
 use domain::Failure;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use lapin::{Channel, ExchangeKind};
+use sha2::{Digest, Sha256};
 
 use super::Settings;
 use super::link;
@@ -25,8 +30,12 @@ const DEAD_DELIVERY_LIMIT: i32 = 1_000_000;
 
 /// Longest name of a queue or exchange, bytes, by AMQP's own rule.
 pub(super) const MAX_NAME_BYTES: usize = 255;
+/// Longest part of a queue's name that stands for a model, bytes: the rest is for `amqp.prefix`.
+const MAX_MODEL_BYTES: usize = 64;
+/// Hexadecimal digits of a model's hash, where its name can't be part of a queue's name.
+const HASH_DIGITS: usize = 16;
 
-/// How urgent a job is. Each lane has its own queue and consumers.
+/// How urgent a job is. Each lane has its own queues and consumers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lane {
     /// A batch.
@@ -36,6 +45,9 @@ pub enum Lane {
 }
 
 impl Lane {
+    /// All lanes.
+    pub const ALL: [Self; 2] = [Self::Bulk, Self::Interactive];
+
     /// Lower-case name, as in queue names and headers.
     pub fn label(self) -> &'static str {
         match self {
@@ -46,8 +58,22 @@ impl Lane {
 
     /// The lane of this name.
     pub fn from_label(label: &str) -> Option<Self> {
-        [Self::Bulk, Self::Interactive].into_iter().find(|l| l.label() == label)
+        Self::ALL.into_iter().find(|l| l.label() == label)
     }
+
+    /// The jobs of this lane for one model.
+    pub fn of(self, model: impl Into<String>) -> JobQueue {
+        JobQueue { lane: self, model: model.into() }
+    }
+}
+
+/// The jobs of one lane for one model, as they share a queue: a worker takes those for its own model only.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct JobQueue {
+    /// How urgent.
+    pub lane: Lane,
+    /// Name of the model.
+    pub model: String,
 }
 
 /// Names of queues and exchanges.
@@ -74,8 +100,19 @@ impl Topology {
         Self { prefix: settings.prefix.clone(), delays_s: settings.retry_delays_s.clone() }
     }
 
-    /// Queue of a lane.
-    pub fn jobs(&self, lane: Lane) -> String {
+    /// A topology with this prefix and no delays.
+    #[cfg(test)]
+    pub(super) fn for_tests(prefix: &str) -> Self {
+        Self { prefix: prefix.into(), delays_s: Vec::new() }
+    }
+
+    /// Queue of a model's jobs in a lane.
+    pub fn jobs(&self, queue: &JobQueue) -> String {
+        format!("{}.{}", self.intake(queue.lane), model_part(&queue.model))
+    }
+
+    /// Queue of a lane for messages whose sender names no queue of a model; see [`super::sort`].
+    pub fn intake(&self, lane: Lane) -> String {
         format!("{}.jobs.{}", self.prefix, lane.label())
     }
 
@@ -92,9 +129,9 @@ impl Topology {
     /// Whether every name is short enough for AMQP, whose names end at 255 bytes.
     pub(super) fn fits(&self) -> bool {
         let longest_delay = self.delays_s.iter().max().copied().unwrap_or_default();
+        let longest_model = "m".repeat(MAX_MODEL_BYTES);
         let names = [
-            self.jobs(Lane::Bulk),
-            self.jobs(Lane::Interactive),
+            self.jobs(&Lane::Interactive.of(longest_model)),
             self.retry(longest_delay),
             self.dead(),
             self.alerts_exchange(),
@@ -112,7 +149,7 @@ impl Topology {
         self.delays_s.get(usize::try_from(retries).ok()?).copied()
     }
 
-    /// Declares everything; says how deep the queues are.
+    /// Declares everything but the queues of the models; says how deep the queues are.
     ///
     /// # Errors
     /// `broker.unreachable`; `broker.refused`, also when a queue exists with other properties.
@@ -120,16 +157,9 @@ impl Topology {
         let (alerts, dead) = (self.alerts_exchange(), self.dead());
         exchange(channel, &alerts, ExchangeKind::Topic).await?;
         let mut depths = Vec::new();
-        let job_queue = [
-            ("x-dead-letter-exchange", text("")),
-            ("x-dead-letter-routing-key", text(&dead)),
-            ("x-dead-letter-strategy", text("at-least-once")),
-            ("x-overflow", text("reject-publish")),
-            ("x-delivery-limit", AMQPValue::LongInt(DELIVERY_LIMIT)),
-        ];
         depths.push(queue(channel, &dead, [("x-delivery-limit", AMQPValue::LongInt(DEAD_DELIVERY_LIMIT))]).await?);
-        for lane in [Lane::Bulk, Lane::Interactive] {
-            depths.push(queue(channel, &self.jobs(lane), job_queue.clone()).await?);
+        for lane in Lane::ALL {
+            depths.push(self.declare_jobs(channel, &self.intake(lane)).await?);
         }
         for delay_s in &self.delays_s {
             let name = self.retry(*delay_s);
@@ -157,16 +187,54 @@ impl Topology {
         }
         Ok(depths)
     }
+
+    /// Declares a queue of jobs by its name; says how deep it is.
+    ///
+    /// # Errors
+    /// As [`Topology::declare`].
+    pub(super) async fn declare_jobs(&self, channel: &Channel, name: &str) -> Result<Depth, Failure> {
+        let arguments = [
+            ("x-dead-letter-exchange", text("")),
+            ("x-dead-letter-routing-key", text(&self.dead())),
+            ("x-dead-letter-strategy", text("at-least-once")),
+            ("x-overflow", text("reject-publish")),
+            ("x-delivery-limit", AMQPValue::LongInt(DELIVERY_LIMIT)),
+        ];
+        queue(channel, name, arguments).await
+    }
 }
 
-/// How deep each queue is: dead letters, lanes, then the retry queues by delay.
+/// The part of a queue's name that stands for a model: its own name where that is short and plain, otherwise what is
+/// readable of it and a hash, so that no two models share a queue.
+fn model_part(model: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+');
+    if (1..=MAX_MODEL_BYTES).contains(&model.len()) && model.chars().all(plain) {
+        return model.to_owned();
+    }
+    let readable = model.chars().map(|c| if plain(c) { c } else { '_' });
+    let readable: String = readable.take(MAX_MODEL_BYTES - HASH_DIGITS - 1).collect();
+    let hash = Sha256::digest(model.as_bytes());
+    let hash = hash.iter().take(HASH_DIGITS / 2).fold(0_u64, |hash, byte| hash << 8 | u64::from(*byte));
+    format!("{readable}~{hash:0HASH_DIGITS$x}")
+}
+
+/// How deep each queue is: dead letters, the queues of these models, lanes, then the retry queues by delay. Queues that
+/// do not exist are declared.
 ///
 /// # Errors
 /// `broker.unreachable`, `broker.refused`, `config.invalid`.
-pub async fn depths(settings: &Settings) -> Result<Vec<Depth>, Failure> {
+pub async fn depths(settings: &Settings, models: &[impl AsRef<str>]) -> Result<Vec<Depth>, Failure> {
     let connection = link::open(settings, "emofleet depths").await?;
     let channel = connection.create_channel().await.map_err(|e| link::failure("opening a channel", &e))?;
-    let depths = Topology::new(settings).declare(&channel).await?;
+    let topology = Topology::new(settings);
+    let mut depths = topology.declare(&channel).await?;
+    let others = depths.split_off(1);
+    for model in models {
+        for lane in Lane::ALL {
+            depths.push(topology.declare_jobs(&channel, &topology.jobs(&lane.of(model.as_ref()))).await?);
+        }
+    }
+    depths.extend(others);
     // The answer is there; a connection that fails to close costs nothing.
     let _ = connection.close(200, "done".into()).await;
     Ok(depths)
@@ -210,4 +278,25 @@ pub(super) fn short(name: &str) -> ShortString {
 
 fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(LongString::from(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn plain_names_of_models_are_kept_and_no_two_models_share_a_queue() {
+        assert_eq!(model_part("emofleet-default"), "emofleet-default");
+        assert_eq!(model_part("emotion2vec+large.v2_int8"), "emotion2vec+large.v2_int8");
+        let long = "m".repeat(65);
+        let names =
+            ["", "a b", "a_b", "a/b", "情绪", "情感", &long, &"m".repeat(64), &"m".repeat(1024), "a\n", "~", "*.#"];
+        let parts: HashSet<String> = names.iter().map(|name| model_part(name)).collect();
+        assert_eq!(parts.len(), names.len(), "{parts:?}");
+        for part in parts {
+            assert!(part.len() <= MAX_MODEL_BYTES && part.is_ascii(), "{part}");
+        }
+        assert!(model_part("a b").starts_with("a_b~"));
+    }
 }

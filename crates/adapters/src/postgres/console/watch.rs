@@ -33,7 +33,7 @@ pub struct JobState {
 pub struct Place {
     /// The job.
     pub job_id: JobId,
-    /// Its place among the jobs of all consoles that no worker has taken yet, from 1.
+    /// Its place among the jobs of all consoles for the same model that no worker has taken yet, from 1.
     pub place: u64,
     /// How many of those there are.
     pub waiting: u64,
@@ -70,15 +70,17 @@ impl Database {
         sqlx::query_as(STATES).bind(ids).fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
     }
 
-    /// The places of these jobs among those that consoles have submitted and no worker has taken; jobs that do not wait
-    /// are left out. Jobs of the interactive lane that a producer enqueued are not counted.
+    /// The places of these jobs among those for the same model that consoles have submitted and no worker has taken; jobs
+    /// that do not wait are left out. Jobs of the interactive lane that a producer enqueued are not counted.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn places(&self, jobs: &[JobId]) -> Result<Vec<Place>, Failure> {
         // Of a week: a batch has the uploads of one day.
         const PLACES: &str = "SELECT job_id, place, waiting FROM (
-                SELECT a.job_id, row_number() OVER (ORDER BY a.submitted_at, a.job_id) AS place, count(*) OVER () AS waiting
+                SELECT a.job_id,
+                       row_number() OVER (PARTITION BY a.model_name ORDER BY a.submitted_at, a.job_id) AS place,
+                       count(*) OVER (PARTITION BY a.model_name) AS waiting
                   FROM batches b JOIN analyses a ON a.batch_id = b.id
                  WHERE b.source = 'console' AND b.created_at > now() - interval '7 days' AND a.status = 'queued') queue
             WHERE job_id = ANY($1)";

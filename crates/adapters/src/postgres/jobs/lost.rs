@@ -20,8 +20,8 @@ pub struct LostQuery {
     pub attempt: Duration,
     /// Longest delay of a retry.
     pub retry: Duration,
-    /// Lanes whose queue is empty.
-    pub empty_lanes: Vec<String>,
+    /// Lane and model of each queue that is empty.
+    pub empty_queues: Vec<(String, String)>,
     /// Whether no job waits for a retry.
     pub no_retries: bool,
 }
@@ -53,14 +53,16 @@ impl Database {
         limit: u32,
     ) -> Result<Vec<Silent>, Failure> {
         const LOST: &str = include_str!("lost.sql");
+        let (lanes, models): (Vec<_>, Vec<_>) = query.empty_queues.iter().cloned().unzip();
         sqlx::query_as(LOST)
             .bind(query.before)
             .bind(query.attempt.as_secs_f64())
             .bind(query.retry.as_secs_f64())
             .bind(after.map(|job| job.0))
             .bind(i64::from(limit))
-            .bind(&query.empty_lanes)
+            .bind(lanes)
             .bind(query.no_retries)
+            .bind(models)
             .fetch_all(self.pool())
             .await
             .map_err(|e| errors::failure(&e))

@@ -86,6 +86,26 @@ impl Database {
         open.map(|count| count.try_into().unwrap_or_default()).map_err(|e| errors::failure(&e))
     }
 
+    /// Models for which jobs are queued, retried or in work, by name.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn open_models(&self) -> Result<Vec<String>, Failure> {
+        const MODELS: &str = include_str!("open_models.sql");
+        sqlx::query_scalar(MODELS).fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
+    }
+
+    /// How many jobs of a batch are queued, retried or in work, for each model that has some.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn open_jobs_of(&self, batch: &BatchId) -> Result<Vec<(String, u64)>, Failure> {
+        const OPEN: &str = include_str!("open_of_batch.sql");
+        let open: Result<Vec<(String, i64)>, _> = sqlx::query_as(OPEN).bind(batch.0).fetch_all(self.pool()).await;
+        let open = open.map_err(|e| errors::failure(&e))?;
+        Ok(open.into_iter().map(|(model, jobs)| (model, jobs.unsigned_abs())).collect())
+    }
+
     /// The newest batches first.
     ///
     /// # Errors
