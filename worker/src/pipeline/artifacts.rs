@@ -34,7 +34,8 @@ impl<'a> ArtifactFolder<'a> {
         begun: Instant,
     ) -> Result<Artifacts, Failure> {
         let uploading = Instant::now();
-        let (audio_key, embedding_key) = tokio::try_join!(self.put(folder, AUDIO), self.put(folder, EMBEDDING))?;
+        let put = |file| Box::pin(self.put(folder, file));
+        let (audio_key, embedding_key) = tokio::try_join!(put(AUDIO), put(EMBEDDING))?;
         report.timings.upload_ms = ms(uploading.elapsed());
         report.timings.total_ms = ms(begun.elapsed());
         let body = serde_json::to_vec(&report)
