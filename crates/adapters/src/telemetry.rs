@@ -1,5 +1,6 @@
 //! The log, set up once per process. docs/logging.md has the rules.
 
+use domain::Check;
 use domain::visible::changes_direction;
 use serde::Deserialize;
 use std::io::{IsTerminal, Write};
@@ -13,6 +14,14 @@ use tracing_subscriber::fmt::SubscriberBuilder;
 pub struct Settings {
     pub filter: String,
     pub format: Format,
+}
+
+impl Settings {
+    /// What the types can't express.
+    pub fn checks(&self) -> Vec<Check> {
+        let valid = EnvFilter::try_new(&self.filter).is_ok();
+        vec![Check::new("log.filter", valid, "must be a filter in tracing's syntax, like info or info,sqlx=warn")]
+    }
 }
 
 /// How log lines are written.

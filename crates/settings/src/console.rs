@@ -47,29 +47,35 @@ impl Console {
     }
 
     pub(crate) fn checks(&self) -> Vec<Check> {
-        let prefix = &self.upload_prefix;
         vec![
-            Check::new("console.session_hours", (1..=720).contains(&self.session_hours), "must be 1 to 720"),
-            Check::new("console.upload_max_bytes", self.upload_max_bytes > 0, "must be at least 1"),
-            Check::new("console.upload_max_seconds", self.upload_max_seconds > 0, "must be at least 1"),
+            Check::new(
+                "console.hosts",
+                self.hosts.iter().all(|host| is_host(host)),
+                "must be names like emofleet.example.org or emofleet.example.org:8443",
+            ),
+            Check::range("console.session_hours", self.session_hours, 1..=720, "hours"),
+            Check::range("console.upload_max_bytes", self.upload_max_bytes, 1..=5 << 40, "bytes"),
+            Check::range("console.upload_max_seconds", self.upload_max_seconds, 1..=604_800, "seconds"),
             Check::new(
                 "console.upload_prefix",
-                !prefix.is_empty() && !prefix.starts_with('/') && !prefix.ends_with('/'),
-                "must be a prefix of keys, without a slash at its ends",
+                adapters::s3::is_prefix(&self.upload_prefix),
+                "must be a prefix of keys of at most 512 bytes, without a slash at its ends",
             ),
-            Check::new("console.upload_timeout_s", (1..=3600).contains(&self.upload_timeout_s), "must be 1 to 3600"),
-            Check::new("console.uploads_at_once", self.uploads_at_once > 0, "must be at least 1"),
-            Check::new(
-                "console.signed_links_s",
-                self.signed_links_s == 0 || (60..=86_400).contains(&self.signed_links_s),
-                "must be 0 or 60 to 86400",
-            ),
+            Check::range("console.upload_timeout_s", self.upload_timeout_s, 1..=3600, "seconds"),
+            Check::range("console.uploads_at_once", self.uploads_at_once, 1..=10_000, "uploads"),
+            Check::range("console.requests_per_minute", self.requests_per_minute, 0..=1_000_000, "requests a minute"),
+            Check::range_or_zero("console.signed_links_s", self.signed_links_s, 60..=86_400, "seconds", "for none"),
             Check::new(
                 "console.signed_links_endpoint",
                 adapters::s3::is_endpoint(&self.signed_links_endpoint),
                 "must be like https://HOST:PORT, or empty for s3.endpoint",
             ),
-            Check::new("console.predict_wait_s", (1..=600).contains(&self.predict_wait_s), "must be 1 to 600"),
+            Check::range("console.predict_wait_s", self.predict_wait_s, 1..=600, "seconds"),
         ]
     }
+}
+
+/// Whether a browser can send this as the host of a request: a name or an address, with or without a port.
+fn is_host(host: &str) -> bool {
+    !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || "/@?#\\,".contains(c))
 }

@@ -27,15 +27,12 @@ impl Dispatcher {
                 url.is_empty() || url.starts_with("http://") || url.starts_with("https://"),
                 "must begin with http:// or https://, or be empty",
             ),
-            Check::new(
-                "dispatcher.poll_s",
-                (1..=60).contains(&self.poll_s),
-                "must be 1 to 60: an alert is sent within a minute",
-            ),
-            Check::new("dispatcher.timeout_s", (1..=60).contains(&self.timeout_s), "must be 1 to 60"),
-            Check::new("dispatcher.reconcile_s", self.reconcile_s <= 86_400, "must be 0 (never) to 86400"),
-            Check::new("dispatcher.reconcile_after_s", self.reconcile_after_s <= 604_800, "must be 0 to 604800"),
-            Check::new("dispatcher.max_attempts", (1..=1000).contains(&self.max_attempts), "must be 1 to 1000"),
+            Check::range("dispatcher.poll_s", self.poll_s, 1..=60, "seconds: an alert is sent within a minute"),
+            Check::range("dispatcher.timeout_s", self.timeout_s, 1..=60, "seconds"),
+            Check::range("dispatcher.retry_max_s", self.retry_max_s, 1..=86_400, "seconds"),
+            Check::range("dispatcher.reconcile_s", self.reconcile_s, 0..=86_400, "seconds; 0 is never"),
+            Check::range("dispatcher.reconcile_after_s", self.reconcile_after_s, 0..=604_800, "seconds"),
+            Check::range("dispatcher.max_attempts", self.max_attempts, 1..=1000, "attempts"),
         ]
     }
 }

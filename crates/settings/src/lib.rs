@@ -4,6 +4,8 @@
 pub mod alert_file;
 mod console;
 mod dispatcher;
+mod environment;
+mod texts;
 mod watch;
 mod worker;
 
@@ -14,9 +16,13 @@ pub use watch::Watch;
 pub use worker::Worker;
 
 use adapters::{amqp, postgres, s3, telemetry};
-use figment::Figment;
-use figment::providers::{Env, Format, Toml};
+use domain::Check;
+use figment::providers::{Format, Toml};
+use figment::value::{Dict, Map};
+use figment::{Figment, Metadata, Profile, Provider};
 use serde::Deserialize;
+use std::ffi::OsString;
+use std::sync::LazyLock;
 
 /// The commented defaults that are built in.
 pub const DEFAULTS: &str = include_str!("../../../config/default.toml");
@@ -34,11 +40,6 @@ pub enum ConfigError {
     #[error("alert file:\n{0}")]
     AlertFile(String),
 }
-
-/// Settings whose values are taken from the environment as they are. The others are parsed, so that `3` is a number, which
-/// would change a password of digits or quotes.
-const VERBATIM: [&str; 6] =
-    ["amqp.user", "amqp.password", "postgres.user", "postgres.password", "s3.access_key", "s3.secret_key"];
 
 /// All settings, one field for each section of `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -73,8 +74,8 @@ impl Settings {
         }
     }
 
-    /// What types can't express: ranges, and how keys depend on each other. The message names the key.
-    fn check(&self) -> Result<(), String> {
+    /// What types can't express: ranges, and how keys depend on each other.
+    fn checks(&self) -> impl Iterator<Item = Check> + use<> {
         let sections = [
             self.amqp.checks(),
             self.s3.checks(),
@@ -87,11 +88,9 @@ impl Settings {
             self.dispatcher.checks(),
             self.console.checks(),
             self.watch.checks(),
+            self.log.checks(),
         ];
-        match sections.into_iter().flatten().find(|check| !check.valid) {
-            Some(check) => Err(format!("`{}` {}", check.key, check.requirement)),
-            None => Ok(()),
-        }
+        sections.into_iter().flatten()
     }
 
     /// Defaults, file and environment together.
@@ -99,14 +98,26 @@ impl Settings {
     /// # Errors
     /// [`ConfigError`], with the key and its source.
     pub fn load() -> Result<Self, ConfigError> {
-        let mut figment = Figment::from(Toml::string(DEFAULTS));
-        if let Some(path) = std::env::var_os("EMOFLEET_CONFIG").filter(|p| !p.is_empty()) {
+        Self::load_from(std::env::vars_os())
+    }
+
+    /// The same with these environment variables.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with the key and its source.
+    pub fn load_from(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
+        let variables: Vec<_> = variables.into_iter().collect();
+        let mut figment = Figment::from(Defaults);
+        let file = variables.iter().find(|(name, path)| name == "EMOFLEET_CONFIG" && !path.is_empty());
+        if let Some((_, path)) = file {
             // Opened here for the reason; figment's error would have neither reason nor path.
-            std::fs::read(&path).map_err(|e| ConfigError::NoFile(path.to_string_lossy().into_owned(), e))?;
+            std::fs::read(path).map_err(|e| ConfigError::NoFile(path.to_string_lossy().into_owned(), e))?;
             figment = figment.merge(Toml::file_exact(path));
         }
-        figment = figment.merge(Env::prefixed("EMOFLEET__").split("__"));
-        Self::extract(&verbatim(figment, |name| std::env::var(name).ok()))
+        for variable in environment::read(variables, &VALUES)? {
+            figment = figment.merge(variable);
+        }
+        Self::extract(&figment)
     }
 
     /// The built-in defaults with TOML text on top; the environment is not looked at.
@@ -114,24 +125,46 @@ impl Settings {
     /// # Errors
     /// [`ConfigError`], with the key.
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
-        Self::extract(&Figment::from(Toml::string(DEFAULTS)).merge(Toml::string(text)))
+        Self::extract(&Figment::from(Defaults).merge(Toml::string(text)))
     }
 
     fn extract(figment: &Figment) -> Result<Self, ConfigError> {
-        let settings: Self = figment.extract().map_err(|errors| ConfigError::Invalid(describe(errors)))?;
-        settings.check().map_err(ConfigError::Invalid)?;
-        Ok(settings)
+        let invalid = |errors| ConfigError::Invalid(describe(errors));
+        texts::check(&figment.extract::<Dict>().map_err(invalid)?).map_err(ConfigError::Invalid)?;
+        let settings: Self = figment.extract().map_err(invalid)?;
+        match settings.checks().find(|check| !check.valid) {
+            Some(check) => Err(ConfigError::Invalid(format!("`{}` {}", check.key, check.requirement))),
+            None => Ok(settings),
+        }
     }
 }
 
-/// Takes the settings of [`VERBATIM`] from the environment.
-fn verbatim(figment: Figment, variable: impl Fn(&str) -> Option<String>) -> Figment {
-    VERBATIM.iter().fold(figment, |figment, key| {
-        match variable(&format!("EMOFLEET__{}", key.to_uppercase().replace('.', "__"))) {
-            Some(value) => figment.merge((*key, value)),
-            None => figment,
-        }
-    })
+/// The values of [`DEFAULTS`].
+static VALUES: LazyLock<Dict> = LazyLock::new(|| {
+    Figment::from(Toml::string(DEFAULTS)).extract().expect("config/default.toml is valid: a test reads it")
+});
+
+/// The range of each number, as its check says it: what the number's type alone allows is no help.
+static RANGES: LazyLock<Vec<Check>> = LazyLock::new(|| {
+    let settings: Option<Settings> = Figment::from(Defaults).extract().ok();
+    settings.iter().flat_map(Settings::checks).filter(|check| check.is_range).collect()
+});
+
+/// The built-in defaults, read once.
+struct Defaults;
+
+impl Provider for Defaults {
+    fn metadata(&self) -> Metadata {
+        Metadata::named("config/default.toml")
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(VALUES.clone()))
+    }
+}
+
+fn range_of(key: &str) -> Option<&'static str> {
+    RANGES.iter().find(|check| check.key == key).map(|check| &*check.requirement)
 }
 
 /// One line per error: which key, what is wrong with it, where it was set. Values are left
@@ -149,7 +182,12 @@ fn describe(errors: figment::Error) -> String {
                 format!("unknown key; the keys here are {}", known.join(", "))
             }
             Kind::MissingField(field) => format!("`{field}` is missing"),
-            Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => format!("must be {expected}"),
+            Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
+                // An element of a list has its number as the last part.
+                let element = error.path.last().is_some_and(|part| part.parse::<usize>().is_ok());
+                let key = error.path[..error.path.len() - usize::from(element)].join(".");
+                range_of(&key).map_or_else(|| format!("must be {expected}"), str::to_owned)
+            }
             Kind::UnknownVariant(_, known) => format!("must be one of {}", known.join(", ")),
             Kind::Message(message) => message.clone(),
             other => other.to_string(),
@@ -206,13 +244,49 @@ mod tests {
         }
     }
 
+    fn with_variable(name: &str, value: &str) -> Result<Settings, ConfigError> {
+        Settings::load_from([(name.into(), value.into())])
+    }
+
     #[test]
-    fn passwords_are_taken_from_the_environment_as_they_are() {
-        for password in ["007", "true", "[a]", "\"quoted\"", "a@b/c:d#e%f$g \\h'"] {
-            let variable = |name: &str| (name == "EMOFLEET__AMQP__PASSWORD").then(|| password.to_owned());
-            let settings =
-                Settings::extract(&verbatim(Figment::from(Toml::string(DEFAULTS)), variable)).expect("valid");
-            assert_eq!(settings.amqp.password.expose_secret(), password);
+    fn texts_are_taken_from_the_environment_as_they_are() {
+        for text in ["007", "12345", "1e5", "true", "nan", "2024", "[a]", "{a=1}", "\"quoted\"", "a@b/c:d#e%f$g \\h'"] {
+            let settings = with_variable("EMOFLEET__AMQP__PASSWORD", text).expect("valid");
+            assert_eq!(settings.amqp.password.expose_secret(), text);
+            let settings = with_variable("EMOFLEET__S3__SECRET_KEY", text).expect("valid");
+            assert_eq!(settings.s3.secret_key.expose_secret(), text);
+        }
+        for text in ["2024", "1e5", "true", "0x10", "3.0"] {
+            let of = |key: &str| with_variable(&format!("EMOFLEET__{key}"), text).expect("valid");
+            assert_eq!(of("S3__BUCKET").s3.bucket, text);
+            assert_eq!(of("S3__ARTIFACT_PREFIX").s3.artifact_prefix, text);
+            assert_eq!(of("AMQP__PREFIX").amqp.prefix, text);
+            assert_eq!(of("MODEL__NAME").model.name, text);
+            assert_eq!(of("WORKER__NAME").worker.name, text);
+            assert_eq!(of("CONSOLE__HOSTS").console.hosts, [text]);
+            assert_eq!(of("WORKER__TEMP_DIR").worker.temp_dir.as_os_str(), text);
+        }
+    }
+
+    #[test]
+    fn numbers_and_lists_are_read_from_the_environment() {
+        assert_eq!(with_variable("EMOFLEET__WORKER__SLOTS", " 3 ").expect("valid").worker.slots, 3);
+        assert!(!with_variable("emofleet__s3__path_style", "false").expect("valid").s3.path_style);
+        for list in ["[1,2]", "1, 2", "[ 1, 2 ]"] {
+            let settings = with_variable("EMOFLEET__AMQP__RETRY_DELAYS_S", list).expect(list);
+            assert_eq!(settings.amqp.retry_delays_s, [1, 2]);
+        }
+        let error = with_variable("EMOFLEET__WORKER__SLOTZ", "3").expect_err("unknown").to_string();
+        assert!(error.contains("`worker.slotz`") && error.contains("EMOFLEET__WORKER__SLOTZ"), "{error}");
+    }
+
+    #[test]
+    fn a_value_beyond_its_type_is_answered_with_the_range() {
+        for (variable, value) in
+            [("WORKER__SLOTS", "70000"), ("AMQP__HEARTBEAT_S", "-1"), ("AMQP__RETRY_DELAYS_S", "1,x")]
+        {
+            let error = with_variable(&format!("EMOFLEET__{variable}"), value).expect_err(value).to_string();
+            assert!(error.contains(" to ") && !error.contains("u16"), "{error}");
         }
     }
 

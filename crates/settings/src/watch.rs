@@ -24,11 +24,11 @@ impl Watch {
 
     pub(crate) fn checks(&self) -> Vec<Check> {
         vec![
-            Check::new("watch.interval_s", (1..=86_400).contains(&self.interval_s), "must be 1 to 86400"),
-            Check::new("watch.full_interval_s", (60..=604_800).contains(&self.full_interval_s), "must be 60 to 604800"),
-            Check::new("watch.overlap_s", (60..=604_800).contains(&self.overlap_s), "must be 60 to 604800"),
-            Check::new("watch.rest_s", self.rest_s <= 3600, "must be 0 to 3600"),
-            Check::new("watch.grace_s", self.grace_s <= 604_800, "must be 0 to 604800"),
+            Check::range("watch.interval_s", self.interval_s, 1..=86_400, "seconds"),
+            Check::range("watch.full_interval_s", self.full_interval_s, 60..=604_800, "seconds"),
+            Check::range("watch.overlap_s", self.overlap_s, 60..=604_800, "seconds"),
+            Check::range("watch.rest_s", self.rest_s, 0..=3600, "seconds"),
+            Check::range("watch.grace_s", self.grace_s, 0..=604_800, "seconds"),
             Check::new(
                 "watch.health_addr",
                 self.health_addr.is_empty() || self.health_addr().is_some(),

@@ -19,6 +19,9 @@ pub struct Worker {
     pub temp_dir: PathBuf,
 }
 
+/// Longest name of a worker: it is part of the key of an object.
+const MAX_NAME_BYTES: usize = 255;
+
 impl Worker {
     /// Seconds one job may take.
     pub fn job_timeout(&self) -> Duration {
@@ -27,12 +30,16 @@ impl Worker {
 
     pub(crate) fn checks(&self) -> Vec<Check> {
         vec![
-            Check::new("worker.max_attempts_unfinished", self.max_attempts_unfinished > 0, "must be at least 1"),
-            Check::new(
+            Check::new("worker.name", self.name.len() <= MAX_NAME_BYTES, "must have at most 255 bytes"),
+            Check::range("worker.slots", self.slots, 0..=1024, "jobs"),
+            Check::range("worker.max_attempts_unfinished", self.max_attempts_unfinished, 1..=1000, "attempts"),
+            Check::range(
                 "worker.job_timeout_s",
-                (1..1800).contains(&self.job_timeout_s),
-                "must be 1 to 1799, below RabbitMQ's consumer_timeout",
+                self.job_timeout_s,
+                1..=1799,
+                "seconds, below RabbitMQ's consumer_timeout",
             ),
+            Check::range("worker.drain_timeout_s", self.drain_timeout_s, 0..=86_400, "seconds"),
         ]
     }
 }

@@ -2,6 +2,7 @@
 #![expect(missing_docs, reason = "each key is documented once, in config/default.toml")]
 
 use crate::model::provider::Provider;
+use domain::job::MAX_FIELD_BYTES;
 use domain::report::ArtifactKind;
 use domain::{Check, Role};
 use serde::Deserialize;
@@ -82,7 +83,11 @@ pub struct Runtime {
 impl Audio {
     /// What the types can't express: ranges.
     pub fn checks(&self) -> Vec<Check> {
-        vec![Check::new("audio.max_channels", self.max_channels > 0, "must be at least 1")]
+        vec![
+            Check::range("audio.max_bytes", self.max_bytes, 1..=5 << 40, "bytes"),
+            Check::range("audio.max_seconds", self.max_seconds, 1.0..=604_800.0, "seconds"),
+            Check::range("audio.max_channels", self.max_channels, 1..=256, "channels"),
+        ]
     }
 }
 
@@ -98,19 +103,20 @@ impl Segment {
     /// What the types can't express: ranges, and how keys depend on each other.
     pub fn checks(&self) -> Vec<Check> {
         vec![
-            Check::new(
-                "segment.vad_threshold",
-                (0.16..1.0).contains(&self.vad_threshold),
-                "must be between 0.16 and 1",
-            ),
-            Check::new("segment.scream_dbfs", (-90.0..=0.0).contains(&self.scream_dbfs), "must be -90 to 0"),
-            Check::new("segment.quiet_dbfs", (-90.0..=0.0).contains(&self.quiet_dbfs), "must be -90 to 0"),
+            Check::range("segment.vad_threshold", self.vad_threshold, 0.16..=1.0, "as a probability"),
+            Check::range("segment.scream_dbfs", self.scream_dbfs, -90.0..=0.0, "dB of full scale"),
+            Check::range("segment.quiet_dbfs", self.quiet_dbfs, -90.0..=0.0, "dB of full scale"),
+            Check::range("segment.min_silence_s", self.min_silence_s, 0.0..=10.0, "seconds"),
+            Check::range("segment.min_speech_s", self.min_speech_s, 0.0..=10.0, "seconds"),
+            Check::range("segment.padding_s", self.padding_s, 0.0..=5.0, "seconds"),
+            Check::range("segment.target_min_s", self.target_min_s, 0.0..=30.0, "seconds"),
+            Check::range("segment.target_max_s", self.target_max_s, 0.1..=30.0, "seconds"),
+            Check::range("segment.hard_max_s", self.hard_max_s, 1.0..=30.0, "seconds"),
             Check::new(
                 "segment.target_max_s",
                 self.target_min_s <= self.target_max_s && self.target_max_s <= self.hard_max_s,
                 "must be between target_min_s and hard_max_s",
             ),
-            Check::new("segment.hard_max_s", (1.0..=30.0).contains(&self.hard_max_s), "must be 1 to 30"),
         ]
     }
 }
@@ -143,10 +149,15 @@ impl Model {
     /// What the types can't express: ranges.
     pub fn checks(&self) -> Vec<Check> {
         vec![
-            Check::new("model.callers", self.callers <= MOST_THREADS, "must be 0 to 1024"),
-            Check::new("model.threads", self.threads <= MOST_THREADS, "must be 0 to 1024"),
-            Check::new("model.batch_items", (1..=1024).contains(&self.batch_items), "must be 1 to 1024"),
-            Check::new("model.batch_seconds", (1.0..=86_400.0).contains(&self.batch_seconds), "must be 1 to 86400"),
+            Check::new(
+                "model.name",
+                (1..=MAX_FIELD_BYTES).contains(&self.name.len()),
+                "must be the `name` in model.json, of at most 1024 bytes",
+            ),
+            Check::range("model.callers", self.callers, 0..=MOST_THREADS, "runs at a time"),
+            Check::range("model.threads", self.threads, 0..=MOST_THREADS, "threads"),
+            Check::range("model.batch_items", self.batch_items, 1..=1024, "segments"),
+            Check::range("model.batch_seconds", self.batch_seconds, 1.0..=86_400.0, "seconds"),
         ]
     }
 }

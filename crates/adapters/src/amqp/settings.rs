@@ -28,7 +28,7 @@ impl Settings {
     /// What the types can't express.
     pub fn checks(&self) -> Vec<Check> {
         let url = self.url.expose_secret();
-        vec![
+        let mut checks = vec![
             Check::new(
                 "amqp.url",
                 url.starts_with("amqp://") || url.starts_with("amqps://"),
@@ -43,6 +43,15 @@ impl Settings {
             Check::new("amqp.prefix", !self.prefix.is_empty(), "must not be empty"),
             Check::new(
                 "amqp.prefix",
+                !self.prefix.starts_with("amq."),
+                "must not begin with amq., which RabbitMQ keeps",
+            ),
+            Check::range("amqp.prefetch", self.prefetch, 0..=4096, "jobs"),
+            Check::range("amqp.heartbeat_s", self.heartbeat_s, 1..=3600, "seconds"),
+            Check::range("amqp.confirm_timeout_s", self.confirm_timeout_s, 1..=3600, "seconds"),
+            Check::range("amqp.reconnect_max_s", self.reconnect_max_s, 1..=3600, "seconds"),
+            Check::new(
+                "amqp.prefix",
                 Topology::new(self).fits(),
                 "is too long (at most 173 bytes): RabbitMQ's names of queues end at 255 bytes",
             ),
@@ -51,7 +60,10 @@ impl Settings {
                 (1..=10).contains(&self.retry_delays_s.len()),
                 "must name one to ten delays",
             ),
-            Check::new("amqp.retry_delays_s", self.retry_delays_s.iter().all(|s| *s > 0), "must be positive"),
-        ]
+        ];
+        // A week in milliseconds is within what RabbitMQ takes for a TTL.
+        let delay = |delay: &u32| Check::range("amqp.retry_delays_s", *delay, 1..=604_800, "seconds each");
+        checks.extend(self.retry_delays_s.iter().map(delay));
+        checks
     }
 }

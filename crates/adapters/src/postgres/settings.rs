@@ -42,6 +42,9 @@ impl Settings {
                 "must be like postgres://USER:PASSWORD@HOST:PORT/DATABASE",
             ),
             Check::new("postgres.url", names_readable_files(url), "names a certificate or key file that can't be read"),
+            Check::range("postgres.max_connections", self.max_connections, 0..=1024, "connections"),
+            Check::range("postgres.connect_timeout_s", self.connect_timeout_s, 1..=3600, "seconds"),
+            Check::range("postgres.statement_timeout_s", self.statement_timeout_s, 1..=86_400, "seconds"),
         ]
     }
 }

@@ -17,4 +17,4 @@ pub use client::Store;
 pub use fetch::Fetched;
 pub use object::ObjectInfo;
 pub use read::{ByteStream, Reading};
-pub use settings::{Checksums, Settings, is_endpoint};
+pub use settings::{Checksums, Settings, is_endpoint, is_prefix};

@@ -125,3 +125,50 @@ fn any_probabilities_keep_the_invariants() {
         cut(&script(&parts), &settings());
     }
 }
+
+/// The ends of each setting's range, together: segments stay within the longest one, in order, and do not overlap.
+#[test]
+fn the_ends_of_every_range_cut_without_overlap() {
+    let ends = |low: f64, high: f64| [low, high];
+    let mut seed = 17_u32;
+    for [min_silence_s, min_speech_s, padding_s] in
+        (0..8).map(|n| [ends(0.0, 10.0)[n & 1], ends(0.0, 10.0)[(n >> 1) & 1], ends(0.0, 5.0)[n >> 2]])
+    {
+        for (target_min_s, target_max_s, hard_max_s) in
+            [(0.0, 0.1, 1.0), (0.1, 0.1, 30.0), (30.0, 30.0, 30.0), (1.0, 1.0, 1.0)]
+        {
+            for vad_threshold in [0.16, 1.0] {
+                let settings = settings::Segment {
+                    vad_threshold,
+                    min_silence_s,
+                    min_speech_s,
+                    padding_s,
+                    target_min_s,
+                    target_max_s,
+                    hard_max_s,
+                    ..settings::Settings::default().segment
+                };
+                assert!(settings.checks().iter().all(|check| check.valid), "{settings:?}");
+                let (mut segmenter, mut found) = (Segmenter::new(&settings), Vec::new());
+                for chunk in 0..1200_u32 {
+                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    // A minute of speech, of silence, then of both in turn.
+                    let probability = match chunk / 400 {
+                        0 => 1.0,
+                        1 => 0.0,
+                        _ => f32::from(u8::from((seed >> 28) > 7)),
+                    };
+                    segmenter.push(probability, &[0.1; 512], &mut found);
+                }
+                segmenter.finish(&mut found);
+                let longest = (hard_max_s * 16_000.0) as u64;
+                let mut end = 0;
+                for segment in &found {
+                    let length = segment.samples.len() as u64;
+                    assert!(segment.start >= end && length <= longest, "{settings:?}");
+                    end = segment.start + length;
+                }
+            }
+        }
+    }
+}
