@@ -58,7 +58,8 @@ pub async fn run(settings: &Settings, cli: &Cli, out: &mut impl Write) -> Result
     match &cli.command {
         Command::Migrate => {
             let connect = || Database::connect(&settings.postgres);
-            retry_while(policy, POSTGRES, connect).await?.migrate().await?;
+            let database = retry_while(policy, POSTGRES, connect).await?;
+            retry_while(policy, POSTGRES, || database.migrate()).await?;
             let _ = writeln!(out, "the database's tables are up to date");
             Ok(Outcome::Done)
         }

@@ -5,6 +5,9 @@ use domain::{Failure, FailureCode};
 use sqlx::Error;
 use sqlx::migrate::MigrateError;
 
+/// SQLSTATE of a statement for which the user has no right.
+const LACKS_PRIVILEGE: &str = "42501";
+
 /// What a failed statement means to the fleet.
 pub(super) fn failure(error: &Error) -> Failure {
     let unreachable = |what: String| Failure::new(FailureCode::DatabaseUnreachable, what);
@@ -12,6 +15,13 @@ pub(super) fn failure(error: &Error) -> Failure {
     match error {
         Error::Database(database) => {
             let state = database.code().unwrap_or_default();
+            if state == LACKS_PRIVILEGE {
+                // This message has a name, never a value: "permission denied for table outbox".
+                return refused(format!(
+                    "the user lacks a privilege ({}) [{state}]: run migrations/grants.sql again, as the tables' owner",
+                    database.message()
+                ));
+            }
             let object = database.constraint().or_else(|| database.table());
             by_sqlstate(&state, object)
         }
@@ -73,13 +83,14 @@ fn by_sqlstate(state: &str, object: Option<&str>) -> Failure {
             FailureCode::DatabaseNotMigrated,
             format!("the database is not migrated yet{on} [{state}]: run `producer migrate`"),
         ),
-        "42501" => refused("the user lacks a privilege: see migrations/grants.sql"),
         "25006" => unreachable("Postgres is read-only: it is a standby, or being switched over"),
         "53100" => unreachable("Postgres has no disk space left"),
         "53300" => {
             unreachable("Postgres has no connection left: lower `postgres.max_connections` or raise the server's")
         }
+        // Writes are repeated first (`conflict.rs`): what is left lasted for seconds.
         "40001" | "40P01" | "55P03" => unreachable("another transaction was in the way"),
+        "23503" => unreachable(&format!("what a row belongs to{on} was deleted at the same moment")),
         "57014" => unreachable("the statement took longer than `postgres.statement_timeout_s`"),
         "57P01" | "57P02" | "57P03" | "57P05" => unreachable("Postgres is starting or shutting down"),
         _ if state.starts_with("08") || state.starts_with("53") || state.starts_with("58") => {
@@ -95,13 +106,15 @@ mod tests {
 
     #[test]
     fn what_passes_by_itself_is_unreachable_and_the_rest_is_refused_with_advice() {
-        for state in ["40001", "40P01", "53300", "57P01", "08006", "25006", "57014", "53100"] {
+        for state in ["40001", "40P01", "23503", "53300", "57P01", "08006", "25006", "57014", "53100"] {
             assert_eq!(by_sqlstate(state, None).code, FailureCode::DatabaseUnreachable, "{state}");
         }
         let missing = by_sqlstate("42P01", None);
         assert_eq!(missing.code, FailureCode::DatabaseNotMigrated);
         assert!(missing.message.contains("producer migrate"), "{missing}");
         assert_eq!(by_sqlstate("28P01", None).code, FailureCode::DatabaseRefused);
+        let deleted = by_sqlstate("23503", Some("reviews_job_id_fkey"));
+        assert!(deleted.message.contains("deleted") && deleted.message.contains("reviews_job_id_fkey"), "{deleted}");
         assert!(by_sqlstate("23514", Some("analyses_status_check")).message.contains("analyses_status_check"));
     }
 

@@ -6,6 +6,7 @@
 //! attempt that began last writes it; a failure never replaces `done`; the timeline of a job is replaced as a whole, in the transaction that sets it `done`.
 
 mod alerts;
+mod conflict;
 mod connect;
 pub mod console;
 mod errors;

@@ -6,8 +6,9 @@ use domain::{Failure, Report};
 use serde_json::json;
 use sqlx::{PgConnection, Row};
 
+use super::conflict::repeated;
 use super::jobs::recording_id;
-use super::{Database, errors, rows, text};
+use super::{Database, rows, text};
 
 /// The channel on which dispatchers are notified of new messages.
 pub(super) const CHANNEL: &str = "emofleet_outbox";
@@ -22,25 +23,29 @@ impl Database {
         let mut resolved = 0;
         for rule in &rulebook.rules {
             let Some(after) = rule.resolve_after else { continue };
-            resolved += self.resolve_rule(rule, after.as_secs_f64()).await.map_err(|e| errors::failure(&e))?;
+            resolved += self.resolve_rule(rule, after.as_secs_f64()).await?;
         }
         Ok(resolved)
     }
 
-    async fn resolve_rule(&self, rule: &Rule, after_s: f64) -> Result<u64, sqlx::Error> {
+    async fn resolve_rule(&self, rule: &Rule, after_s: f64) -> Result<u64, Failure> {
         // A bounded number at a time: the next sweep finds the rest.
         const GROUPS: &str = "SELECT group_key FROM alerts WHERE rule = $1 AND resolved_at IS NULL
             GROUP BY group_key HAVING max(fired_at) < clock_timestamp() - make_interval(secs => $2) LIMIT 500";
         const RESOLVE: &str = include_str!("resolve.sql");
         let groups: Vec<String> =
-            sqlx::query_scalar(GROUPS).bind(&rule.name).bind(after_s).fetch_all(self.pool()).await?;
+            repeated(|| sqlx::query_scalar(GROUPS).bind(&rule.name).bind(after_s).fetch_all(self.pool())).await?;
         let mut resolved = 0;
-        for group in groups {
-            let mut transaction = self.pool().begin().await?;
-            lock(&mut transaction, &rule.name, &group).await?;
-            let resolve = sqlx::query(RESOLVE).bind(&rule.name).bind(&group).bind(after_s).bind(CHANNEL);
-            resolved += u64::from(resolve.fetch_optional(&mut *transaction).await?.is_some());
-            transaction.commit().await?;
+        for group in &groups {
+            let resolve = || async {
+                let mut transaction = self.pool().begin().await?;
+                lock(&mut transaction, &rule.name, group).await?;
+                let resolve = sqlx::query(RESOLVE).bind(&rule.name).bind(group).bind(after_s).bind(CHANNEL);
+                let was_open = resolve.fetch_optional(&mut *transaction).await?.is_some();
+                transaction.commit().await?;
+                Ok(was_open)
+            };
+            resolved += u64::from(repeated(resolve).await?);
         }
         Ok(resolved)
     }

@@ -5,6 +5,7 @@ use domain::Failure;
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use crate::postgres::conflict::repeated;
 use crate::postgres::{Database, errors};
 
 /// A login in force.
@@ -56,8 +57,8 @@ impl Database {
     pub async fn begin_session(&self, user: Uuid, sha256: &[u8], expires_at: DateTime<Utc>) -> Result<(), Failure> {
         const BEGIN: &str = "WITH expired AS (DELETE FROM console_sessions WHERE expires_at < now())
             INSERT INTO console_sessions (token_sha256, user_id, expires_at) VALUES ($1, $2, $3)";
-        let begin = sqlx::query(BEGIN).bind(sha256).bind(user).bind(expires_at);
-        begin.execute(self.pool()).await.map(drop).map_err(|e| errors::failure(&e))
+        let begin = || sqlx::query(BEGIN).bind(sha256).bind(user).bind(expires_at).execute(self.pool());
+        repeated(begin).await.map(drop)
     }
 
     /// The session of this cookie, unless expired or its user disabled.
@@ -76,8 +77,8 @@ impl Database {
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn end_session(&self, sha256: &[u8]) -> Result<(), Failure> {
-        let end = sqlx::query("DELETE FROM console_sessions WHERE token_sha256 = $1").bind(sha256);
-        end.execute(self.pool()).await.map(drop).map_err(|e| errors::failure(&e))
+        const END: &str = "DELETE FROM console_sessions WHERE token_sha256 = $1";
+        repeated(|| sqlx::query(END).bind(sha256).execute(self.pool())).await.map(drop)
     }
 
     /// Adds a token. False: there is one of this name.
@@ -87,9 +88,11 @@ impl Database {
     pub async fn add_token(&self, token: &NewToken<'_>) -> Result<bool, Failure> {
         const ADD: &str = "INSERT INTO console_tokens (id, name, token_sha256, scopes, team, expires_at)
             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name) DO NOTHING";
-        let add = sqlx::query(ADD).bind(Uuid::now_v7()).bind(token.name).bind(token.sha256).bind(token.scopes);
-        let added = add.bind(token.team).bind(token.expires_at).execute(self.pool()).await;
-        Ok(added.map_err(|e| errors::failure(&e))?.rows_affected() > 0)
+        let add = || {
+            let add = sqlx::query(ADD).bind(Uuid::now_v7()).bind(token.name).bind(token.sha256).bind(token.scopes);
+            add.bind(token.team).bind(token.expires_at).execute(self.pool())
+        };
+        Ok(repeated(add).await?.rows_affected() > 0)
     }
 
     /// The token with this hash, unless expired or revoked.
@@ -116,8 +119,7 @@ impl Database {
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn revoke_token(&self, name: &str) -> Result<bool, Failure> {
-        let revoke = sqlx::query("UPDATE console_tokens SET revoked_at = now() WHERE name = $1 AND revoked_at IS NULL");
-        let revoked = revoke.bind(name).execute(self.pool()).await.map_err(|e| errors::failure(&e))?;
-        Ok(revoked.rows_affected() > 0)
+        const REVOKE: &str = "UPDATE console_tokens SET revoked_at = now() WHERE name = $1 AND revoked_at IS NULL";
+        Ok(repeated(|| sqlx::query(REVOKE).bind(name).execute(self.pool())).await?.rows_affected() > 0)
     }
 }

@@ -2,7 +2,8 @@
 
 use domain::{Failure, JobId};
 
-use crate::postgres::{Database, errors, text};
+use crate::postgres::conflict::repeated;
+use crate::postgres::{Database, text};
 
 /// An entry of the audit log: who did what.
 #[derive(Debug, Clone)]
@@ -42,8 +43,10 @@ impl Database {
 
     async fn add_entry(&self, statement: &'static str, entry: &AuditEntry<'_>) -> Result<(), Failure> {
         let (who, detail) = (text::clean(entry.who, 200), text::clean(entry.detail, 500));
-        let add = sqlx::query(statement).bind(who).bind(entry.action).bind(entry.job_id.map(|j| j.0));
-        let add = add.bind(detail).bind(entry.address);
-        add.execute(self.pool()).await.map(drop).map_err(|e| errors::failure(&e))
+        let add = || {
+            let add = sqlx::query(statement).bind(&who).bind(entry.action).bind(entry.job_id.map(|j| j.0));
+            add.bind(&detail).bind(entry.address).execute(self.pool())
+        };
+        repeated(add).await.map(drop)
     }
 }

@@ -4,7 +4,8 @@ use domain::{Failure, JobId};
 use sqlx::Row;
 use uuid::Uuid;
 
-use crate::postgres::{Database, errors};
+use crate::postgres::Database;
+use crate::postgres::conflict::repeated;
 
 /// What is known of an idempotency key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +32,7 @@ impl Database {
         const RESERVE: &str = "INSERT INTO console_requests (caller, key, fingerprint) VALUES ($1, $2, $3)
             ON CONFLICT (caller, key) DO NOTHING";
         const KNOWN: &str = "SELECT fingerprint, job_id FROM console_requests WHERE caller = $1 AND key = $2";
-        let reserve = async {
+        let reserve = || async {
             sqlx::query(FORGET).execute(self.pool()).await?;
             let new = sqlx::query(RESERVE).bind(caller).bind(key).bind(fingerprint).execute(self.pool()).await?;
             if new.rows_affected() > 0 {
@@ -45,7 +46,7 @@ impl Database {
             let job: Option<Uuid> = known.try_get("job_id")?;
             Ok(job.map_or(Reservation::Pending, |job| Reservation::Known(JobId(job))))
         };
-        reserve.await.map_err(|e: sqlx::Error| errors::failure(&e))
+        repeated(reserve).await
     }
 
     /// Stores the job of the request; `None` frees the key.
@@ -55,10 +56,13 @@ impl Database {
     pub async fn settle_request(&self, caller: &str, key: &str, job: Option<JobId>) -> Result<(), Failure> {
         const SETTLE: &str = "UPDATE console_requests SET job_id = $3 WHERE caller = $1 AND key = $2";
         const FREE: &str = "DELETE FROM console_requests WHERE caller = $1 AND key = $2 AND job_id IS NULL";
-        let query = match job {
-            Some(job) => sqlx::query(SETTLE).bind(caller).bind(key).bind(job.0),
-            None => sqlx::query(FREE).bind(caller).bind(key),
+        let settle = || {
+            let query = match job {
+                Some(job) => sqlx::query(SETTLE).bind(caller).bind(key).bind(job.0),
+                None => sqlx::query(FREE).bind(caller).bind(key),
+            };
+            query.execute(self.pool())
         };
-        query.execute(self.pool()).await.map(drop).map_err(|e| errors::failure(&e))
+        repeated(settle).await.map(drop)
     }
 }

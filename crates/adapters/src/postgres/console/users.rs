@@ -5,6 +5,7 @@ use domain::Failure;
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use crate::postgres::conflict::repeated;
 use crate::postgres::{Database, errors};
 
 /// A person who may log in to the console.
@@ -39,8 +40,11 @@ impl Database {
                     team = excluded.team, disabled_at = NULL
                 RETURNING id)
             DELETE FROM console_sessions WHERE user_id IN (SELECT id FROM put)";
-        let put = sqlx::query(PUT).bind(Uuid::now_v7()).bind(name).bind(hash).bind(role).bind(team);
-        put.execute(self.pool()).await.map(drop).map_err(|e| errors::failure(&e))
+        let put = || {
+            let put = sqlx::query(PUT).bind(Uuid::now_v7()).bind(name).bind(hash).bind(role).bind(team);
+            put.execute(self.pool())
+        };
+        repeated(put).await.map(drop)
     }
 
     /// All users, disabled ones too, by name.
@@ -69,8 +73,7 @@ impl Database {
         const DISABLE: &str = "WITH ended AS (
                 DELETE FROM console_sessions WHERE user_id IN (SELECT id FROM console_users WHERE name = $1))
             UPDATE console_users SET disabled_at = coalesce(disabled_at, now()) WHERE name = $1";
-        let done = sqlx::query(DISABLE).bind(name).execute(self.pool()).await.map_err(|e| errors::failure(&e))?;
-        Ok(done.rows_affected() > 0)
+        Ok(repeated(|| sqlx::query(DISABLE).bind(name).execute(self.pool())).await?.rows_affected() > 0)
     }
 
     /// Whether there is a user who may log in, or a token in force.

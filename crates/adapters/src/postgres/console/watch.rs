@@ -6,6 +6,7 @@ use sqlx::postgres::{PgListener, PgRow};
 use sqlx::{FromRow, Row};
 use uuid::Uuid;
 
+use crate::postgres::conflict::repeated;
 use crate::postgres::jobs::stored_failure;
 use crate::postgres::rows::count;
 use crate::postgres::{Database, Status, errors};
@@ -94,8 +95,8 @@ impl Database {
     /// `database.unreachable`, `database.refused`.
     pub async fn note_progress(&self, note: &ProgressNote) -> Result<(), Failure> {
         let payload = serde_json::to_string(note).unwrap_or_default();
-        let notify = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(payload);
-        notify.execute(self.pool()).await.map(drop).map_err(|e| errors::failure(&e))
+        let notify = || sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(&payload).execute(self.pool());
+        repeated(notify).await.map(drop)
     }
 
     /// Begins to listen for progress notes.

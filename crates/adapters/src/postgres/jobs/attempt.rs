@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::Status;
 use super::forgotten::DELETING;
+use crate::postgres::conflict::repeated;
 use crate::postgres::{Database, errors, rows, text};
 
 /// Proof that an attempt owns its job's row: a later attempt takes the row over, and this one can't write it any more.
@@ -80,13 +81,12 @@ impl Database {
 
     async fn begin_known(&self, job: &Job, worker: &str, token: AttemptToken) -> Result<Option<Attempt>, Failure> {
         const BEGIN: &str = include_str!("begin_attempt.sql");
-        let row = sqlx::query(BEGIN)
-            .bind(job.job_id.0)
-            .bind(text::clean(worker, 200))
-            .bind(token.0)
-            .fetch_optional(self.pool())
-            .await
-            .map_err(|e| errors::failure(&e))?;
+        let worker = text::clean(worker, 200);
+        let begin = || {
+            let begin = sqlx::query(BEGIN).bind(job.job_id.0).bind(&worker).bind(token.0);
+            begin.fetch_optional(self.pool())
+        };
+        let row = repeated(begin).await?;
         row.map(|row| read(&row, token).map_err(|e| errors::failure(&e))).transpose()
     }
 
@@ -108,8 +108,7 @@ impl Database {
     /// `database.unreachable`, `database.refused`.
     pub async fn note_returned(&self, job: JobId, token: AttemptToken) -> Result<(), Failure> {
         const RETURNED: &str = include_str!("note_returned.sql");
-        let noted = sqlx::query(RETURNED).bind(job.0).bind(token.0).execute(self.pool()).await;
-        noted.map(drop).map_err(|e| errors::failure(&e))
+        repeated(|| sqlx::query(RETURNED).bind(job.0).bind(token.0).execute(self.pool())).await.map(drop)
     }
 
     /// Records a transient failure of an attempt, which ends with it: the job waits in a retry queue. Returns whether the
@@ -119,15 +118,12 @@ impl Database {
     /// `database.unreachable`, `database.refused`.
     pub async fn note_retry(&self, job: JobId, failure: &Failure, token: AttemptToken) -> Result<bool, Failure> {
         const RETRY: &str = include_str!("note_retry.sql");
-        let noted = sqlx::query(RETRY)
-            .bind(job.0)
-            .bind(failure.code.code())
-            .bind(text::clean(&failure.message, 2000))
-            .bind(token.0)
-            .execute(self.pool())
-            .await
-            .map_err(|e| errors::failure(&e))?;
-        Ok(noted.rows_affected() > 0)
+        let (code, message) = (failure.code.code(), text::clean(&failure.message, 2000));
+        let note = || {
+            let note = sqlx::query(RETRY).bind(job.0).bind(code).bind(&message).bind(token.0);
+            note.execute(self.pool())
+        };
+        Ok(repeated(note).await?.rows_affected() > 0)
     }
 }
 

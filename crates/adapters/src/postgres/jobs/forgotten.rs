@@ -5,6 +5,7 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use super::upsert::recording_id;
+use crate::postgres::conflict::repeated;
 use crate::postgres::{Database, errors, rows};
 
 /// State of a row that is being deleted.
@@ -56,7 +57,7 @@ impl Database {
                 SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM analyses WHERE job_id = $1)
                 ON CONFLICT (id) DO UPDATE SET run = greatest(forgotten.run, excluded.run))
             SELECT NOT EXISTS (SELECT FROM analyses WHERE job_id = $1 AND (run <= $2 AND status <> 'deleting'))";
-        let claim = sqlx::query_scalar(CLAIM).bind(job.0).bind(i32::try_from(run).unwrap_or(i32::MAX));
-        claim.fetch_one(self.pool()).await.map_err(|e| errors::failure(&e))
+        let run = i32::try_from(run).unwrap_or(i32::MAX);
+        repeated(|| sqlx::query_scalar(CLAIM).bind(job.0).bind(run).fetch_one(self.pool())).await
     }
 }

@@ -9,6 +9,7 @@ use sqlx::{FromRow, Row};
 use std::time::Duration;
 use uuid::Uuid;
 
+use crate::postgres::conflict::repeated;
 use crate::postgres::{Database, errors, text};
 
 /// From when on an open job may be lost.
@@ -76,7 +77,7 @@ impl Database {
         const AGAIN: &str = "UPDATE analyses SET published_at = now()
             WHERE job_id = ANY($1) AND state IN ('queued', 'running', 'retrying')";
         let ids: Vec<Uuid> = jobs.iter().map(|job| job.0).collect();
-        sqlx::query(AGAIN).bind(ids).execute(self.pool()).await.map(drop).map_err(|e| errors::failure(&e))
+        repeated(|| sqlx::query(AGAIN).bind(&ids).execute(self.pool())).await.map(drop)
     }
 
     /// Gives a job that waits the failure of its message, which was set aside: refused by a worker, dead-lettered by
@@ -100,16 +101,12 @@ impl Database {
         silent_since: DateTime<Utc>,
     ) -> Result<bool, Failure> {
         const ASIDE: &str = include_str!("set_aside.sql");
-        let written = sqlx::query(ASIDE)
-            .bind(job.0)
-            .bind(failure.code.code())
-            .bind(text::clean(&failure.message, 2000))
-            .bind(text::clean(by, 200))
-            .bind(silent_since)
-            .execute(self.pool())
-            .await
-            .map_err(|e| errors::failure(&e))?;
-        Ok(written.rows_affected() > 0)
+        let (message, by) = (text::clean(&failure.message, 2000), text::clean(by, 200));
+        let write = || {
+            let write = sqlx::query(ASIDE).bind(job.0).bind(failure.code.code()).bind(&message).bind(&by);
+            write.bind(silent_since).execute(self.pool())
+        };
+        Ok(repeated(write).await?.rows_affected() > 0)
     }
 }
 

@@ -4,7 +4,8 @@ use domain::{BatchId, Failure, Job, JobId};
 use uuid::Uuid;
 
 use super::upsert::{BULK, UpsertOptions};
-use crate::postgres::{Database, errors};
+use crate::postgres::Database;
+use crate::postgres::conflict::repeated;
 
 /// Jobs registered by one statement: more gain nothing and hold their locks longer.
 pub const JOBS_PER_CHUNK: usize = 500;
@@ -79,7 +80,7 @@ impl Database {
             "UPDATE analyses SET published_at = now() WHERE job_id = ANY($1) AND published_at IS NULL";
         for chunk in jobs.chunks(JOBS_PER_CHUNK * 4) {
             let ids: Vec<Uuid> = chunk.iter().map(|id| id.0).collect();
-            sqlx::query(PUBLISHED).bind(ids).execute(self.pool()).await.map_err(|e| errors::failure(&e))?;
+            repeated(|| sqlx::query(PUBLISHED).bind(&ids).execute(self.pool())).await?;
         }
         Ok(())
     }
@@ -95,8 +96,7 @@ impl Database {
         let mut changed = 0;
         for chunk in jobs.chunks(JOBS_PER_CHUNK * 4) {
             let ids: Vec<Uuid> = chunk.iter().map(|id| id.0).collect();
-            let done = sqlx::query(REQUEUE).bind(ids).execute(self.pool()).await.map_err(|e| errors::failure(&e))?;
-            changed += done.rows_affected();
+            changed += repeated(|| sqlx::query(REQUEUE).bind(&ids).execute(self.pool())).await?.rows_affected();
         }
         Ok(changed)
     }

@@ -7,17 +7,11 @@ use sqlx::Postgres;
 use uuid::Uuid;
 
 use super::register::NewBatch;
+use crate::postgres::conflict::repeated;
 use crate::postgres::{Database, errors};
 
 /// Source of a batch whose jobs were first seen in the queue.
 const FROM_MESSAGE: &str = "message";
-
-/// Times that a statement is repeated which met another's insertion.
-const MOST_REPETITIONS: u32 = 10;
-
-fn is_duplicate(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
-}
 
 /// How jobs are upserted.
 #[derive(Clone, Copy)]
@@ -45,15 +39,9 @@ impl Database {
         options: UpsertOptions,
     ) -> Result<Vec<JobId>, Failure> {
         self.ensure_months_of_corrections(jobs).await?;
-        let mut repetitions = 0;
-        let ids: Vec<Uuid> = loop {
-            match Columns::of(jobs).bind(batch, options).fetch_all(self.pool()).await {
-                Ok(ids) => break ids,
-                // Another program inserted the same recording at this moment: ON CONFLICT names one of its two keys.
-                Err(error) if repetitions < MOST_REPETITIONS && is_duplicate(&error) => repetitions += 1,
-                Err(error) => return Err(errors::failure(&error)),
-            }
-        };
+        // Another program may insert the same recording at this moment: ON CONFLICT names one of its two keys.
+        let ids: Vec<Uuid> =
+            repeated(|| async { Columns::of(jobs).bind(batch, options).fetch_all(self.pool()).await }).await?;
         Ok(ids.into_iter().map(JobId).collect())
     }
 

@@ -7,7 +7,8 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 use std::time::Duration;
 
-use crate::postgres::{Database, errors};
+use crate::postgres::Database;
+use crate::postgres::conflict::repeated;
 
 /// What a dispatcher asks for.
 #[derive(Debug, Clone)]
@@ -68,14 +69,13 @@ impl Database {
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn claim_messages(&self, request: &ClaimRequest<'_>) -> Result<ClaimOutcome, Failure> {
-        let outcome: Result<ClaimOutcome, sqlx::Error> = async {
+        let claim = || async {
             let mut transaction = self.pool().begin().await?;
-            let outcome = claim(&mut transaction, request).await?;
+            let outcome = claim_in(&mut transaction, request).await?;
             transaction.commit().await?;
             Ok(outcome)
-        }
-        .await;
-        outcome.map_err(|e| errors::failure(&e))
+        };
+        repeated(claim).await
     }
 
     /// Releases all but the first `kept` messages of a claim; the attempt does not count for them.
@@ -89,12 +89,11 @@ impl Database {
         if rest.is_empty() {
             return Ok(());
         }
-        let query = sqlx::query(RELEASE).bind(rest).bind(&claim.owner);
-        query.execute(self.pool()).await.map(drop).map_err(|e| errors::failure(&e))
+        repeated(|| sqlx::query(RELEASE).bind(&rest).bind(&claim.owner).execute(self.pool())).await.map(drop)
     }
 }
 
-async fn claim(connection: &mut PgConnection, request: &ClaimRequest<'_>) -> Result<ClaimOutcome, sqlx::Error> {
+async fn claim_in(connection: &mut PgConnection, request: &ClaimRequest<'_>) -> Result<ClaimOutcome, sqlx::Error> {
     const UPSERT: &str = "INSERT INTO destinations (name) VALUES ($1) ON CONFLICT DO NOTHING";
     const LOCK: &str = "SELECT failures, extract(epoch FROM blocked_until - clock_timestamp())::float8 AS blocked_s
         FROM destinations WHERE name = $1 FOR UPDATE";

@@ -6,7 +6,8 @@ use sqlx::PgConnection;
 use std::time::Duration;
 
 use super::Claim;
-use crate::postgres::{Database, errors, text};
+use crate::postgres::conflict::repeated;
+use crate::postgres::{Database, text};
 
 /// When messages that were not delivered are sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,16 +24,15 @@ impl Database {
     /// # Errors
     /// `database.unreachable`, `database.refused`: the messages are sent again when the claim expires.
     pub async fn record_outcome(&self, claim: &Claim, outcome: &DeliveryOutcome, retry: Retry) -> Result<u64, Failure> {
-        let recorded: Result<u64, sqlx::Error> = async {
+        let record = || async {
             let mut transaction = self.pool().begin().await?;
             // The destination's row first, as claiming does.
             update_destination(&mut transaction, claim, outcome, retry.pause).await?;
             let given_up = update_messages(&mut transaction, claim, outcome, retry).await?;
             transaction.commit().await?;
             Ok(given_up)
-        }
-        .await;
-        recorded.map_err(|e| errors::failure(&e))
+        };
+        repeated(record).await
     }
 }
 

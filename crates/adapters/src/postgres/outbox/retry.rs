@@ -2,7 +2,8 @@
 
 use domain::Failure;
 
-use crate::postgres::{Database, alerts, errors};
+use crate::postgres::conflict::repeated;
+use crate::postgres::{Database, alerts};
 
 impl Database {
     /// Retries the messages of a destination that were given up, and ends its pause. Returns how many messages.
@@ -14,10 +15,8 @@ impl Database {
                 UPDATE destinations SET blocked_until = NULL, failures = 0 WHERE name = $1)
             UPDATE outbox SET given_up_at = NULL, attempts = 0, next_attempt_at = now()
              WHERE destination = $1 AND given_up_at IS NOT NULL";
-        let retried = sqlx::query(RETRY).bind(destination).execute(self.pool()).await;
-        let retried = retried.map_err(|e| errors::failure(&e))?.rows_affected();
-        let wake = sqlx::query("SELECT pg_notify($1, '')").bind(alerts::CHANNEL).execute(self.pool()).await;
-        wake.map_err(|e| errors::failure(&e))?;
-        Ok(retried)
+        let retried = repeated(|| sqlx::query(RETRY).bind(destination).execute(self.pool())).await?;
+        repeated(|| sqlx::query("SELECT pg_notify($1, '')").bind(alerts::CHANNEL).execute(self.pool())).await?;
+        Ok(retried.rows_affected())
     }
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::timeline::{ChannelColumns, SegmentColumns};
+use crate::postgres::conflict::repeated;
 use crate::postgres::jobs::recording_id;
 use crate::postgres::{AttemptToken, Database, alerts, errors, text};
 
@@ -42,7 +43,7 @@ impl Database {
         // made before another transaction.
         loop {
             self.ensure_month(called_at).await?;
-            let written = async {
+            let write = || async {
                 let mut transaction = self.pool().begin().await?;
                 let current = write_analysis(&mut transaction, report, artifacts, embedding, worker, token).await?;
                 if current != Some(called_at) {
@@ -54,7 +55,7 @@ impl Database {
                 transaction.commit().await?;
                 Ok(current)
             };
-            match written.await.map_err(|e: sqlx::Error| errors::failure(&e))? {
+            match repeated(write).await? {
                 None => return self.not_recorded(report.job_id).await,
                 Some(current) if current == called_at => return Ok(RecordOutcome::Recorded),
                 Some(corrected) => called_at = corrected,
@@ -76,20 +77,16 @@ impl Database {
         token: Option<AttemptToken>,
     ) -> Result<RecordOutcome, Failure> {
         const FAILED: &str = include_str!("record_failed.sql");
+        let (message, by) = (text::clean(&failure.message, 2000), text::clean(worker, 200));
         for known in [true, false] {
             if !known {
                 self.adopt(job).await?;
             }
-            let written = sqlx::query(FAILED)
-                .bind(job.job_id.0)
-                .bind(failure.code.code())
-                .bind(text::clean(&failure.message, 2000))
-                .bind(text::clean(worker, 200))
-                .bind(token.map(|token| token.0))
-                .execute(self.pool())
-                .await
-                .map_err(|e| errors::failure(&e))?;
-            if written.rows_affected() > 0 {
+            let write = || {
+                let write = sqlx::query(FAILED).bind(job.job_id.0).bind(failure.code.code()).bind(&message).bind(&by);
+                write.bind(token.map(|token| token.0)).execute(self.pool())
+            };
+            if repeated(write).await?.rows_affected() > 0 {
                 return Ok(RecordOutcome::Recorded);
             }
             if token.is_some() {

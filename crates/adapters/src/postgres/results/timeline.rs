@@ -6,8 +6,9 @@ use sqlx::PgConnection;
 use std::sync::PoisonError;
 use uuid::Uuid;
 
+use crate::postgres::Database;
+use crate::postgres::conflict::repeated;
 use crate::postgres::rows::channel_number;
-use crate::postgres::{Database, errors};
 
 impl Database {
     /// Creates the partition of `segments` for this month, unless this process knows that it exists. Call it
@@ -17,8 +18,7 @@ impl Database {
         if self.months.lock().unwrap_or_else(PoisonError::into_inner).contains(&month) {
             return Ok(());
         }
-        let created = sqlx::query("SELECT segments_month($1)").bind(moment).execute(self.pool()).await;
-        created.map_err(|e| errors::failure(&e))?;
+        repeated(|| sqlx::query("SELECT segments_month($1)").bind(moment).execute(self.pool())).await?;
         self.months.lock().unwrap_or_else(PoisonError::into_inner).insert(month);
         Ok(())
     }

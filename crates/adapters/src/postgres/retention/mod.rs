@@ -9,6 +9,7 @@ use sqlx::{FromRow, Row};
 use std::ops::AddAssign;
 use uuid::Uuid;
 
+use super::conflict::repeated;
 use super::rows::count;
 use super::{Database, errors};
 
@@ -121,7 +122,7 @@ impl Database {
     /// `database.unreachable`, `database.refused`.
     pub async fn count_expired(&self, age: Age) -> Result<ExpiredCount, Failure> {
         const COUNT: &str = include_str!("count_expired.sql");
-        let counted = async {
+        let counted = || async {
             let mut transaction = self.pool().begin().await?;
             // It may read all rows of some years, longer than `postgres.statement_timeout_s` allows.
             sqlx::query("SET LOCAL statement_timeout = '15min'").execute(&mut *transaction).await?;
@@ -129,7 +130,7 @@ impl Database {
             transaction.commit().await?;
             expired_count(&row)
         };
-        counted.await.map_err(|e| errors::failure(&e))
+        repeated(counted).await
     }
 
     /// How much is stored about one call.
@@ -186,8 +187,7 @@ impl Database {
     pub async fn claim(&self, jobs: &[JobId], open: OpenJobs) -> Result<Vec<Expired>, Failure> {
         const CLAIM: &str = include_str!("claim.sql");
         let ids: Vec<Uuid> = jobs.iter().map(|id| id.0).collect();
-        let query = sqlx::query_as(CLAIM).bind(ids).bind(open == OpenJobs::Delete);
-        query.fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
+        repeated(|| sqlx::query_as(CLAIM).bind(&ids).bind(open == OpenJobs::Delete).fetch_all(self.pool())).await
     }
 
     /// Deletes these analyses, which were claimed, with their segments, channels, alerts and reviews; a recording's row is
@@ -198,8 +198,8 @@ impl Database {
     pub async fn prune(&self, jobs: &[JobId]) -> Result<PruneSummary, Failure> {
         const PRUNE: &str = include_str!("prune.sql");
         let ids: Vec<Uuid> = jobs.iter().map(|id| id.0).collect();
-        let row = sqlx::query(PRUNE).bind(ids).fetch_one(self.pool()).await;
-        let counted = row.and_then(|row| {
+        let row = repeated(|| sqlx::query(PRUNE).bind(&ids).fetch_one(self.pool())).await?;
+        let counted = || {
             Ok(PruneSummary {
                 analyses: count(&row, "analyses")?,
                 recordings: count(&row, "recordings")?,
@@ -207,8 +207,8 @@ impl Database {
                 unsent: count(&row, "unsent")?,
                 reviews: count(&row, "reviews")?,
             })
-        });
-        counted.map_err(|e| errors::failure(&e))
+        };
+        counted().map_err(|e: sqlx::Error| errors::failure(&e))
     }
 
     /// After the last [`Self::prune`]: drops partitions of `segments` that are empty, and deletes batches
@@ -219,14 +219,9 @@ impl Database {
     pub async fn drop_empty_months(&self, before: DateTime<Utc>) -> Result<u32, Failure> {
         const BATCHES: &str = "DELETE FROM batches b WHERE created_at < $1
             AND NOT EXISTS (SELECT FROM analyses a WHERE a.batch_id = b.id)";
-        let dropped = async {
-            sqlx::query(BATCHES).bind(before).execute(self.pool()).await?;
-            sqlx::query_scalar::<_, i32>("SELECT segments_drop_empty_months($1)")
-                .bind(before)
-                .fetch_one(self.pool())
-                .await
-        };
-        let dropped = dropped.await.map_err(|e| errors::failure(&e))?;
+        const DROP: &str = "SELECT segments_drop_empty_months($1)";
+        repeated(|| sqlx::query(BATCHES).bind(before).execute(self.pool())).await?;
+        let dropped: i32 = repeated(|| sqlx::query_scalar(DROP).bind(before).fetch_one(self.pool())).await?;
         self.months.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
         Ok(dropped.unsigned_abs())
     }

@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use domain::{Emotion, Failure, JobId};
 use sqlx::PgConnection;
 
-use super::{Database, errors, text};
+use super::conflict::repeated;
+use super::{Database, text};
 
 /// Verdicts per statement.
 const CHUNK: usize = 500;
@@ -71,8 +72,8 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`; nothing is written then.
-    pub async fn import_reviews(&self, reviews: &[Review], import: Import) -> Result<Imported, Failure> {
-        let imported: Result<Imported, sqlx::Error> = async {
+    pub async fn import_reviews(&self, reviews: &[Review], which: Import) -> Result<Imported, Failure> {
+        let import = || async {
             let mut transaction = self.pool().begin().await?;
             let mut imported = Imported::default();
             for (number, chunk) in reviews.chunks(CHUNK).enumerate() {
@@ -85,7 +86,7 @@ impl Database {
                     }
                 }
             }
-            let keep = match import {
+            let keep = match which {
                 Import::Whole => imported.unplaced.is_empty(),
                 Import::Placed => true,
                 Import::Nothing => false,
@@ -96,9 +97,8 @@ impl Database {
                 transaction.rollback().await?;
             }
             Ok(imported)
-        }
-        .await;
-        imported.map_err(|e| errors::failure(&e))
+        };
+        repeated(import).await
     }
 }
 

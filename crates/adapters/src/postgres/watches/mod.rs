@@ -8,6 +8,7 @@ use sqlx::{FromRow, Row};
 use std::time::Duration;
 use uuid::Uuid;
 
+use super::conflict::repeated;
 use super::jobs::recording_id;
 use super::{Database, errors};
 
@@ -79,8 +80,11 @@ impl Database {
             WHERE watches.listed_at < excluded.listed_at";
         let (after, until): (Vec<_>, Vec<_>) =
             state.ranges.iter().map(|range| (range.after.as_str(), range.until.as_deref())).unzip();
-        let save = sqlx::query(SAVE).bind(id).bind(place.0).bind(place.1).bind(state.listed_at);
-        save.bind(after).bind(until).execute(self.pool()).await.map(drop).map_err(|e| errors::failure(&e))
+        let save = || {
+            let save = sqlx::query(SAVE).bind(id).bind(place.0).bind(place.1).bind(state.listed_at);
+            save.bind(&after).bind(&until).execute(self.pool())
+        };
+        repeated(save).await.map(drop)
     }
 
     /// What is known of these recordings, at their positions. `options` name model, granularity and embedding; a job that
@@ -114,8 +118,8 @@ impl Database {
             RETURNING i.position - 1";
         let (ids, versions): (Vec<_>, Vec<_>) =
             versions.iter().map(|(object, version)| (recording_id(object), version.as_str())).unzip();
-        let set = sqlx::query_scalar(SET).bind(ids).bind(versions).fetch_all(self.pool()).await;
-        let positions: Vec<i64> = set.map_err(|e| errors::failure(&e))?;
+        let positions: Vec<i64> =
+            repeated(|| sqlx::query_scalar(SET).bind(&ids).bind(&versions).fetch_all(self.pool())).await?;
         Ok(positions.into_iter().filter_map(|position| usize::try_from(position).ok()).collect())
     }
 
