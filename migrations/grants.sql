@@ -1,16 +1,49 @@
 -- Optional: a role for each program, with no more than it needs. Not a migration: run it by hand as the owner of the
--- schema, after `producer migrate` and again after each update. It is repeatable.
+-- schema, after `producer migrate` and again after each update. It is repeatable, and takes back what an earlier version
+-- granted too much.
 --
 --   psql "$OWNER_URL" -f migrations/grants.sql
 --   psql "$OWNER_URL" -c "CREATE ROLE worker1 LOGIN PASSWORD '...' IN ROLE emofleet_worker"
+--
+-- All of it or nothing: one transaction, which the first error ends. The error names the right that is missing.
+\set ON_ERROR_STOP on
+BEGIN;
 
+-- Without these checks, GRANT only warns about what it leaves out, or names no right.
 DO $$
 DECLARE
+    roles     text[] := ARRAY['emofleet_worker', 'emofleet_producer', 'emofleet_dispatcher', 'emofleet_reader',
+                              'emofleet_console'];
     role_name text;
+    missing   text;
 BEGIN
-    FOREACH role_name IN ARRAY
-        ARRAY['emofleet_worker', 'emofleet_producer', 'emofleet_dispatcher', 'emofleet_reader', 'emofleet_console']
-    LOOP
+    IF current_schema() IS NULL OR to_regclass('watches') IS NULL THEN
+        RAISE EXCEPTION 'the tables of emofleet are not in the database %', current_database()
+            USING HINT = 'Run `producer migrate` first, and name the same database here.';
+    END IF;
+    SELECT string_agg(r, ', ') INTO missing FROM unnest(roles) r
+     WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = r);
+    IF missing IS NOT NULL AND NOT (SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user) THEN
+        RAISE EXCEPTION 'the user % lacks the right CREATEROLE, and these roles are missing: %', current_user, missing
+            USING HINT = format('ALTER ROLE %I CREATEROLE, or let an administrator run CREATE ROLE ... NOLOGIN for each.',
+                                current_user);
+    END IF;
+    SELECT string_agg(c.relname, ', ' ORDER BY c.relname) INTO missing FROM pg_class c
+     WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'v')
+       AND NOT pg_has_role(c.relowner, 'USAGE');
+    IF missing IS NOT NULL THEN
+        RAISE EXCEPTION 'the user % does not own these tables and views: %', current_user, missing
+            USING HINT = 'Only their owner may grant rights to them: the user that ran `producer migrate`.';
+    END IF;
+    SELECT string_agg(f.proname, ', ' ORDER BY f.proname) INTO missing FROM pg_proc f
+     WHERE f.pronamespace = current_schema()::regnamespace
+       AND f.proname IN ('segments_month', 'segments_drop_empty_months') AND NOT pg_has_role(f.proowner, 'USAGE');
+    IF missing IS NOT NULL THEN
+        RAISE EXCEPTION 'the user % does not own these functions: %', current_user, missing
+            USING HINT = 'Only their owner may grant EXECUTE on them: the user that ran `producer migrate`.';
+    END IF;
+
+    FOREACH role_name IN ARRAY roles LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
             BEGIN
                 EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
@@ -18,8 +51,23 @@ BEGIN
                 NULL; -- made meanwhile for another database of the same server
             END;
         END IF;
-        EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role_name);
-        EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), role_name);
+        IF NOT has_database_privilege(role_name, current_database(), 'CONNECT') THEN
+            IF NOT has_database_privilege(current_database(), 'CONNECT WITH GRANT OPTION') THEN
+                RAISE EXCEPTION 'the user % lacks the right to grant CONNECT on the database %, which % needs',
+                    current_user, current_database(), role_name
+                    USING HINT = 'Let the owner of the database grant it.';
+            END IF;
+            EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role_name);
+        END IF;
+        IF NOT has_schema_privilege(role_name, current_schema(), 'USAGE') THEN
+            IF NOT has_schema_privilege(current_schema(), 'USAGE WITH GRANT OPTION') THEN
+                RAISE EXCEPTION 'the user % lacks the right to grant USAGE on the schema %, which % needs',
+                    current_user, current_schema(), role_name
+                    USING HINT = 'Let the owner of the schema grant it.';
+            END IF;
+            EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), role_name);
+        END IF;
+        EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %I FROM %I', current_schema(), role_name);
         EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO %I', current_schema(), role_name);
     END LOOP;
 END $$;
@@ -61,5 +109,21 @@ GRANT INSERT ON pruned_recordings TO emofleet_console;
 GRANT EXECUTE ON FUNCTION segments_month(timestamptz) TO emofleet_console;
 GRANT INSERT, UPDATE, DELETE ON console_users, console_sessions, console_tokens, console_requests TO emofleet_console;
 GRANT INSERT ON audit TO emofleet_console;
--- Only the console reads hashes of passwords and tokens.
-REVOKE SELECT ON console_users, console_sessions, console_tokens FROM emofleet_worker, emofleet_producer, emofleet_dispatcher, emofleet_reader;
+-- Only the console reads hashes of passwords and tokens, and whose requests it knows.
+REVOKE SELECT ON console_users, console_sessions, console_tokens, console_requests
+    FROM emofleet_worker, emofleet_producer, emofleet_dispatcher, emofleet_reader;
+-- Who listened to what is for those who check it, not for services.
+REVOKE SELECT ON audit FROM emofleet_worker, emofleet_producer, emofleet_dispatcher;
+-- Only dispatchers read what messages say: it has call data that a rule includes for its destinations. The others see that
+-- there is a message, and what became of it.
+DO $$
+DECLARE
+    columns text := (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+                      WHERE attrelid = 'outbox'::regclass AND attnum > 0 AND NOT attisdropped AND attname <> 'payload');
+BEGIN
+    EXECUTE 'REVOKE SELECT ON outbox FROM emofleet_worker, emofleet_producer, emofleet_reader, emofleet_console';
+    EXECUTE format('GRANT SELECT (%s) ON outbox TO emofleet_worker, emofleet_producer, emofleet_reader, emofleet_console',
+                   columns);
+END $$;
+
+COMMIT;

@@ -4,11 +4,11 @@ use anyhow::{Context, Result, ensure};
 use console::Serving;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Method, Response};
-use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use settings::Settings;
 use tokio_util::sync::CancellationToken;
 
+use crate::database::{as_role, grant};
 use crate::fleet::Fleet;
 
 /// A console and the fleet behind it. Call [`Console::end`] to leave no traces.
@@ -56,12 +56,9 @@ impl Console {
         let Self { fleet, serving, stop, .. } = Self::without_worker(|_| {}).await?;
         stop.cancel();
         serving.ended().await?;
-        let grants = include_str!("../../migrations/grants.sql");
-        sqlx::raw_sql(grants).execute(fleet.database.pool()).await?;
+        grant(&mut *fleet.database.pool().acquire().await?).await?;
         let mut settings = fleet.trial.settings.clone();
-        let mut url: url::Url = settings.postgres.url.expose_secret().parse()?;
-        url.query_pairs_mut().append_pair("options[role]", role);
-        settings.postgres.url = SecretString::from(url.to_string());
+        settings.postgres = as_role(&settings.postgres, role);
         Self::over(fleet, settings).await
     }
 

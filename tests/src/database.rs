@@ -3,10 +3,13 @@
 use adapters::postgres;
 use adapters::postgres::Database;
 use anyhow::Context;
+use secrecy::ExposeSecret;
 use settings::Settings;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use std::str::FromStr;
+
+const GRANTS: &str = include_str!("../../migrations/grants.sql");
 
 /// Names a server and a user that may create databases.
 pub const ADMIN_URL: &str = "EMOFLEET_TEST_POSTGRES_ADMIN_URL";
@@ -65,6 +68,27 @@ impl TestDatabase {
     pub async fn count(&self, query: &'static str) -> anyhow::Result<i64> {
         Ok(sqlx::query_scalar(query).fetch_one(self.database.pool()).await?)
     }
+}
+
+/// `migrations/grants.sql` for the database of this connection, as psql runs it.
+///
+/// # Errors
+/// When the server refuses: with the right that is missing.
+pub async fn grant(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    // Lines that begin with a backslash are psql's own.
+    let server: Vec<_> = GRANTS.lines().filter(|line| !line.starts_with('\\')).collect();
+    let granted = sqlx::raw_sql(AssertSqlSafe(server.join("\n"))).execute(&mut *connection).await;
+    if granted.is_err() {
+        sqlx::raw_sql("ROLLBACK").execute(connection).await?;
+    }
+    granted.map(drop)
+}
+
+/// These settings, with the rights of one role of `migrations/grants.sql`.
+pub fn as_role(settings: &postgres::Settings, role: &str) -> postgres::Settings {
+    let url = settings.url.expose_secret();
+    let separator = if url.contains('?') { '&' } else { '?' };
+    postgres::Settings { url: format!("{url}{separator}options[role]={role}").into(), ..settings.clone() }
 }
 
 impl Drop for TestDatabase {

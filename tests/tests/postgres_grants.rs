@@ -4,23 +4,21 @@ use adapters::postgres::{Age, Database, Import, NewBatch, OpenJobs, Review};
 use chrono::Utc;
 use domain::{Emotion, FailureCode};
 use secrecy::ExposeSecret;
-use settings::Settings;
+use sqlx::AssertSqlSafe;
+use std::process::Command;
 use tests::calls::{Call, token};
-use tests::database::TestDatabase;
+use tests::cookbook::questions;
+use tests::database::{self, TestDatabase, grant};
 
 async fn as_role(test: &TestDatabase, role: &str) -> anyhow::Result<Database> {
-    let url = test.settings.url.expose_secret();
-    let separator = if url.contains('?') { '&' } else { '?' };
-    let toml = format!("[postgres]\nurl = \"{url}{separator}options[role]={role}\"");
-    Ok(Database::connect(&Settings::from_toml(&toml)?.postgres).await?)
+    Ok(Database::connect(&database::as_role(&test.settings, role)).await?)
 }
 
 #[tokio::test]
 async fn each_role_does_its_work_and_no_more() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
-    let grants = include_str!("../../migrations/grants.sql");
     for _ in 0..2 {
-        sqlx::raw_sql(grants).execute(&mut test.connection().await?).await?;
+        grant(&mut test.connection().await?).await?;
     }
     let call =
         Call::new("a.wav").by("7", "a", "c", "2025-03-14T09:00:00Z").with_timeline(&[(4.0, Emotion::Angry, 0.9)]);
@@ -83,5 +81,122 @@ async fn each_role_does_its_work_and_no_more() -> anyhow::Result<()> {
     assert_eq!(producer.claim(&jobs, OpenJobs::Delete).await?.len(), 2);
     assert_eq!(producer.prune(&jobs).await?.recordings, 1);
     assert_eq!(producer.drop_empty_months(Utc::now()).await?, 4);
+    Ok(())
+}
+
+/// Every role.
+const ALL: [&str; 5] =
+    ["emofleet_worker", "emofleet_producer", "emofleet_dispatcher", "emofleet_reader", "emofleet_console"];
+
+/// What a role must not read or change, whatever it is for.
+#[tokio::test]
+async fn no_role_reads_what_is_none_of_its_business() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    grant(&mut test.connection().await?).await?;
+    let refused: [(&str, &[&str]); 9] = [
+        ("SELECT payload FROM outbox", &["worker", "producer", "reader", "console"]),
+        ("SELECT * FROM outbox", &["worker", "producer", "reader", "console"]),
+        ("SELECT to_jsonb(o) FROM outbox o", &["worker", "producer", "reader", "console"]),
+        ("SELECT password_hash FROM console_users", &["worker", "producer", "reader", "dispatcher"]),
+        ("SELECT 1 FROM console_requests", &["worker", "producer", "reader", "dispatcher"]),
+        ("SELECT who FROM audit", &["worker", "producer", "dispatcher"]),
+        ("DELETE FROM audit", &["worker", "producer", "dispatcher", "reader", "console"]),
+        ("DELETE FROM recordings", &["worker", "dispatcher", "reader"]),
+        ("CREATE TABLE own (id int)", &["worker", "producer", "dispatcher", "reader", "console"]),
+    ];
+    for role in ALL {
+        let mut connection = test.connection().await?;
+        sqlx::raw_sql(AssertSqlSafe(format!("SET ROLE {role}"))).execute(&mut connection).await?;
+        for (statement, roles) in refused {
+            let outcome =
+                sqlx::raw_sql(AssertSqlSafe(format!("BEGIN; {statement}; ROLLBACK"))).execute(&mut connection).await;
+            sqlx::raw_sql("ROLLBACK").execute(&mut connection).await?;
+            let is_refused = roles.contains(&role.trim_start_matches("emofleet_"));
+            assert_eq!(outcome.is_err(), is_refused, "{role}: {statement}: {outcome:?}");
+        }
+        // What became of each message is for all.
+        sqlx::query("SELECT id, destination, delivered_at FROM outbox").execute(&mut connection).await?;
+        sqlx::query("SELECT * FROM alert_deliveries").execute(&mut connection).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn readers_ask_every_question_of_the_cookbook() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    grant(&mut test.connection().await?).await?;
+    let mut reader = test.connection().await?;
+    sqlx::raw_sql("SET ROLE emofleet_reader").execute(&mut reader).await?;
+    let values = |name: &str| match name {
+        "since" | "until" | "day" => "2025-03-10".to_owned(),
+        _ => "7".to_owned(),
+    };
+    for question in questions() {
+        let given: Vec<_> = question.parameters().into_iter().map(|name| (name, values(name))).collect();
+        let given: Vec<_> = given.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let sql = question.with(&given).map_err(anyhow::Error::msg)?;
+        let answer = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut reader).await;
+        assert!(answer.is_ok(), "{}. {}: {answer:?}", question.number, question.title);
+    }
+    Ok(())
+}
+
+/// Runs psql on the database of a test as a role; gives whether it succeeded, and what it said.
+fn psql(test: &TestDatabase, role: &str) -> anyhow::Result<(bool, String)> {
+    let file = tests::repository::root().join("migrations/grants.sql");
+    let output = Command::new("psql")
+        .arg(test.settings.url.expose_secret().split('?').next().unwrap_or_default())
+        .args(["-X", "-q", "-f"])
+        .arg(file)
+        .env("PGOPTIONS", format!("-c role={role}"))
+        .output()?;
+    Ok((output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned()))
+}
+
+#[tokio::test]
+async fn grants_are_given_as_a_whole_or_the_missing_right_is_named() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let name = format!("helper_{}", uuid::Uuid::new_v4().simple());
+    let mut owner = test.connection().await?;
+    let me: String = sqlx::query_scalar("SELECT current_user").fetch_one(&mut owner).await?;
+    let (granted, said) = psql(&test, &me)?;
+    assert!(granted, "{said}");
+    sqlx::raw_sql(AssertSqlSafe(format!("CREATE ROLE {name} NOLOGIN"))).execute(&mut owner).await?;
+    let rights = "SELECT count(*) FROM information_schema.role_table_grants WHERE grantee LIKE 'emofleet\\_%'";
+    let before = test.count(rights).await?;
+    let outcome = async {
+        // A stranger: every table is somebody else's.
+        let (granted, said) = psql(&test, &name)?;
+        assert!(!granted && said.contains("does not own these tables") && said.contains("analyses"), "{said}");
+        // The owner of all but one table, which is the one that is named; nothing is granted or taken back meanwhile.
+        let alone = format!("ALTER TABLE watches OWNER TO {name}; GRANT {name} TO {me}");
+        sqlx::raw_sql(AssertSqlSafe(alone)).execute(&mut owner).await?;
+        let (granted, said) = psql(&test, &name)?;
+        assert!(!granted && !said.contains("watches") && said.contains("analyses"), "{said}");
+        assert_eq!(test.count(rights).await?, before);
+        anyhow::Ok(())
+    };
+    let outcome = outcome.await;
+    let clean = format!("ALTER TABLE watches OWNER TO {me}; DROP OWNED BY {name}; DROP ROLE {name}");
+    sqlx::raw_sql(AssertSqlSafe(clean)).execute(&mut owner).await?;
+    outcome?;
+    // An empty database
+    let empty = TestDatabase::create_empty().await?;
+    let (granted, said) = psql(&empty, &me)?;
+    assert!(!granted && said.contains("producer migrate"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_right_that_is_missing_is_named_by_the_program_that_lacks_it() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    grant(&mut test.connection().await?).await?;
+    let dispatcher = as_role(&test, "emofleet_dispatcher").await?;
+    let failure = dispatcher.prune(&[Call::new("a.wav").job().job_id]).await.expect_err("it may not");
+    assert_eq!(failure.code, FailureCode::DatabaseRefused);
+    assert!(
+        failure.message.contains("permission denied for table") && failure.message.contains("grants.sql"),
+        "{failure}"
+    );
     Ok(())
 }
