@@ -66,6 +66,9 @@ impl Cli {
             Command::Status => {
                 let database = Database::connect(&settings.postgres).await?;
                 crate::print_status(&database.destination_status().await?);
+                for error in settings.alerts.usable()?.errors {
+                    println!("\nset aside: {error}");
+                }
                 Ok(())
             }
             Command::Retry { destination } => {

@@ -7,6 +7,7 @@ use adapters::retry::{RetryPolicy, retry_while};
 use adapters::webhook::Webhook;
 use domain::alert::{AMQP, Rulebook};
 use settings::Settings;
+use settings::alert_file::Usable;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -37,9 +38,13 @@ impl Dispatcher {
     /// Reads the alert file, and URLs and secrets with `variable` (the environment).
     ///
     /// # Errors
-    /// All that is wrong with them, at once. No service is connected to yet.
+    /// All that is wrong with URLs and secrets, at once; an alert file without a rule that can be used. No service is
+    /// connected to yet.
     pub fn open(settings: &Settings, variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
-        let rulebook = settings.alerts.rulebook()?;
+        let Usable { rulebook, errors: set_aside } = settings.alerts.usable()?;
+        for error in &set_aside {
+            tracing::error!(error, "a part of the alert file is set aside; the others apply");
+        }
         let timeout = Duration::from_secs(settings.dispatcher.timeout_s);
         let open = |destination| Webhook::open(destination, &variable, &settings.dispatcher.console_url, timeout);
         let (webhooks, errors): (Vec<_>, Vec<_>) = rulebook.destinations.iter().map(open).partition(Result::is_ok);
@@ -47,7 +52,7 @@ impl Dispatcher {
         anyhow::ensure!(errors.is_empty(), "{}", errors.join("\n"));
         let database = Database::lazy(&settings.postgres)?;
         let webhooks = webhooks.into_iter().filter_map(Result::ok).collect();
-        let (publisher, metrics) = (Publisher::new(&settings.amqp), Arc::new(Metrics::new(&rulebook)));
+        let (publisher, metrics) = (Publisher::new(&settings.amqp), Arc::new(Metrics::new(&rulebook, set_aside.len())));
         Ok(Self { settings: settings.clone(), rulebook, webhooks, database, publisher, metrics })
     }
 

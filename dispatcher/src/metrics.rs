@@ -36,7 +36,7 @@ pub(super) struct Metrics {
 
 impl Metrics {
     /// Counters for the exchange and these destinations, from 0.
-    pub(super) fn new(rulebook: &Rulebook) -> Self {
+    pub(super) fn new(rulebook: &Rulebook, file_errors: usize) -> Self {
         let named = rulebook.destinations.iter().map(|destination| destination.name.clone());
         let mut this = Self {
             registry: Registry::with_prefix("emofleet_alerts"),
@@ -48,6 +48,9 @@ impl Metrics {
             oldest_seconds: Family::default(),
         };
         let registry = &mut this.registry;
+        let errors = Gauge::<i64>::default();
+        errors.set(i64::try_from(file_errors).unwrap_or(i64::MAX));
+        registry.register("file_errors", "Errors of the alert file; the parts that have them are set aside", errors);
         registry.register("delivered", "Messages delivered", this.delivered.clone());
         registry.register(
             "undelivered",

@@ -1,4 +1,4 @@
-//! `producer alerts test`: evaluates the rules of an alert file for past calls. Writes nothing.
+//! `producer alerts`: checks an alert file, and evaluates its rules for past calls. Writes nothing.
 
 use adapters::postgres::{Bookmark, PastCall};
 use adapters::retry::RetryPolicy;
@@ -22,6 +22,15 @@ use crate::table::{Side, head, lines};
 pub enum AlertsCommand {
     /// List what the rules of an alert file would have fired on. Writes and sends nothing
     Test(TestArgs),
+    /// Say what is wrong with an alert file: exit code 2, for use before it is rolled out
+    Check(CheckArgs),
+}
+
+/// Which alert file.
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    /// The alert file; without it, that of the setting `alerts.rules`
+    pub rules: Option<PathBuf>,
 }
 
 /// The rules, and the period.
@@ -59,7 +68,10 @@ pub async fn run(
     policy: RetryPolicy,
     out: &mut impl Write,
 ) -> Result<Outcome, ProducerError> {
-    let AlertsCommand::Test(args) = command;
+    let args = match command {
+        AlertsCommand::Test(args) => args,
+        AlertsCommand::Check(args) => return check(settings, args, out),
+    };
     let mut rulebook = alert_file::read(&args.rules).map_err(|e| ProducerError::input(e.to_string()))?;
     if let Some(name) = &args.rule {
         rulebook.rules.retain(|rule| rule.name == *name);
@@ -84,6 +96,14 @@ pub async fn run(
         place = next;
     }
     let _ = test.lines(since).iter().try_for_each(|line| writeln!(out, "{line}"));
+    Ok(Outcome::Done)
+}
+
+/// Strict, as no program is that runs: one error and the file is refused.
+fn check(settings: &Settings, args: &CheckArgs, out: &mut impl Write) -> Result<Outcome, ProducerError> {
+    let read = args.rules.as_ref().map_or_else(|| settings.alerts.rulebook(), |path| alert_file::read(path));
+    let Rulebook { rules, destinations } = read.map_err(|e| ProducerError::input(e.to_string()))?;
+    let _ = writeln!(out, "{} rules and {} destinations, without an error", rules.len(), destinations.len());
     Ok(Outcome::Done)
 }
 

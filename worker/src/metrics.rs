@@ -42,6 +42,7 @@ pub struct Metrics {
     leases_lost: Family<ByLane, Counter>,
     in_hand: Gauge,
     paused: Gauge,
+    alert_file_errors: Gauge,
     audio_seconds: Counter<f64, AtomicU64>,
     seconds: Family<ByStage, Histogram>,
 }
@@ -67,6 +68,7 @@ impl Default for Metrics {
             leases_lost: Family::default(),
             in_hand: Gauge::default(),
             paused: Gauge::default(),
+            alert_file_errors: Gauge::default(),
             audio_seconds: Counter::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
         };
@@ -88,6 +90,11 @@ impl Default for Metrics {
         }
         registry.register("jobs_in_hand", "Jobs in hand now", this.in_hand.clone());
         registry.register("paused", "1 while no jobs are taken, because a service refuses all", this.paused.clone());
+        registry.register(
+            "alert_file_errors",
+            "Errors of the alert file; the rules that have them are set aside",
+            this.alert_file_errors.clone(),
+        );
         registry.register("audio_seconds", "Seconds of audio analysed", this.audio_seconds.clone());
         registry.register("stage_seconds", "Seconds a job spent in each stage", this.seconds.clone());
         this
@@ -95,6 +102,11 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Errors of the alert file at the start.
+    pub fn alert_file_errors(&self, errors: usize) {
+        self.alert_file_errors.set(i64::try_from(errors).unwrap_or(i64::MAX));
+    }
+
     /// A job is done.
     pub fn done(&self) {
         self.done.inc();

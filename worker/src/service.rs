@@ -7,6 +7,7 @@ use adapters::retry::{RetryPolicy, retry_while};
 use adapters::s3::Store;
 use anyhow::Context;
 use settings::Settings;
+use settings::alert_file::Usable;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,11 +22,11 @@ const INTERACTIVE_SLOTS: u16 = 1;
 /// Runs a worker until `stop` is cancelled and its jobs are settled.
 ///
 /// # Errors
-/// When the alert rules are wrong, the model can't be loaded, the health address is taken, or a service refuses (wrong
+/// When the alert file has no rule that can be used, the model can't be loaded, the health address is taken, or a service refuses (wrong
 /// password, no privilege, no such bucket). Services that are unreachable are waited for, as are tables that are not
 /// migrated yet.
 pub async fn run(mut settings: Settings, stop: Stop) -> anyhow::Result<()> {
-    let mut rulebook = settings.alerts.rulebook()?;
+    let Usable { mut rulebook, errors } = settings.alerts.usable()?;
     for rule in &rulebook.rules {
         for role in rule.roles().into_iter().filter(|role| !settings.analysis.score_roles.contains(role)) {
             tracing::warn!(rule = rule.name, %role, "the rule asks for a role that analysis.score_roles leaves out");
@@ -33,6 +34,10 @@ pub async fn run(mut settings: Settings, stop: Stop) -> anyhow::Result<()> {
     }
     let name = worker_name(&settings.worker.name);
     let metrics = Arc::new(Metrics::default());
+    for error in &errors {
+        tracing::error!(error, "a part of the alert file is set aside; the others apply");
+    }
+    metrics.alert_file_errors(errors.len());
     let health = Health::new(stop.taking.clone());
     let (address, counted) = (settings.worker.health_addr, metrics.clone());
     let address = health

@@ -148,3 +148,70 @@ fn urls_and_secrets_are_not_part_of_the_file() {
         assert!(!errors.iter().any(|f| f.contains("hunter2") || f.contains("hooks.slack")), "{errors:?}");
     }
 }
+
+const RULE: &str = "[[rule]]\nname = \"NAME\"\nwhen = { team = \"7\" }\n";
+
+fn rule(name: &str) -> String {
+    RULE.replace("NAME", name)
+}
+
+#[test]
+fn an_error_sets_aside_only_its_own_rule_or_destination() {
+    let good = format!("{}{}", rule("a"), rule("z"));
+    let destination = "[[destination]]\nname = \"chat\"\nservice = \"wecom\"\nurl_env = \"U\"\n";
+    for (bad, others) in [
+        // A wrong value, a wrong key, a name that is in use, a destination and a group that are not there
+        ("[[rule]]\nname = \"b\"\nseverity = \"dire\"\nwhen = { team = \"7\" }\n", vec!["a", "z"]),
+        ("[[rule]]\nname = \"b\"\nwen = 1\n", vec!["a", "z"]),
+        (&rule("a"), vec!["a", "z"]),
+        ("[[rule]]\nname = \"b\"\nnotify = [\"nobody\"]\nwhen = { team = \"7\" }\n", vec!["a", "z"]),
+        ("[[rule]]\nname = \"b\"\nwhen = { role = \"customer\", emotion = \"upset\", share = 0.4 }\n", vec!["a", "z"]),
+        ("[groups]\nupset = [\"angry\", \"furious\"]\n", vec!["a", "z"]),
+        ("[[destination]]\nname = \"pigeons\"\nservice = \"pigeon\"\nurl_env = \"U\"\n", vec!["a", "z"]),
+        // What is not even TOML
+        ("[[rule]]\nname = \"b\nwhen = { team = \"7\" }\n", vec!["a", "z"]),
+        ("[[rule]]\nname = \"b\"\nname = \"c\"\nwhen = { team = \"7\" }\n", vec!["a", "z"]),
+        ("[[rule]\nname = \"b\"\nwhen = { team = \"7\" }\n", vec!["a", "z"]),
+        ("[[rule]]\nname = \"b\"\nwhen = { team = \n", vec!["a", "z"]),
+        ("[[rule]]\nname = \"\u{1f600}\nwhen = 1\n", vec!["a", "z"]),
+    ] {
+        // Before, between and behind the good ones
+        for text in [
+            format!("{bad}{destination}{good}"),
+            format!("{destination}{}{bad}{}", rule("a"), rule("z")),
+            format!("{destination}{good}{bad}"),
+        ] {
+            let reading = settings::alert_file::parse_valid(&text);
+            let names: Vec<_> = reading.rulebook.rules.iter().map(|rule| rule.name.as_str()).collect();
+            assert_eq!(names, others, "{text}\n{:?}", reading.errors);
+            assert_eq!(reading.rulebook.destinations.len(), 1, "{text}");
+            assert!(!reading.errors.is_empty() && settings::alert_file::parse(&text).is_err(), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_rule_keeps_its_alerts_when_its_destination_is_set_aside() {
+    let text = "[[destination]]\nname = \"chat\"\nservice = \"pigeon\"\nurl_env = \"U\"\n
+        [[rule]]\nname = \"b\"\nnotify = [\"chat\"]\nwhen = { team = \"7\" }\n";
+    let reading = settings::alert_file::parse_valid(text);
+    assert_eq!(reading.rulebook.rules[0].notify, Some(Vec::new()));
+    assert_eq!(reading.errors.len(), 1, "{:?}", reading.errors);
+}
+
+#[test]
+fn a_file_with_errors_and_no_rule_to_use_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("mine.toml");
+    let mut alerts = settings::Settings::from_toml("").expect("defaults").alerts;
+    alerts.rules.clone_from(&path);
+    std::fs::write(&path, "[[rule]]\nwen = 1\n").expect("written");
+    assert!(alerts.usable().expect_err("no rule").to_string().contains("mine.toml:2:1"));
+    std::fs::write(&path, format!("[[rule]]\nwen = 1\n{}", rule("a"))).expect("written");
+    let usable = alerts.usable().expect("one rule");
+    assert!(
+        usable.rulebook.rules.len() == 1 && usable.errors.iter().any(|e| e.contains("mine.toml:2:1")),
+        "{:?}",
+        usable.errors
+    );
+}

@@ -46,11 +46,13 @@ impl<'a> Diagnostics<'a> {
         self.errors.push((at, message.into()));
     }
 
-    /// The value, if there was no error.
-    pub(super) fn finish<T>(mut self, value: T) -> Result<T, AlertFileError> {
-        if self.errors.is_empty() {
-            return Ok(value);
-        }
+    /// Errors so far.
+    pub(super) fn count(&self) -> usize {
+        self.errors.len()
+    }
+
+    /// All errors, in order of place.
+    pub(super) fn finish(mut self) -> Vec<Diagnostic> {
         self.errors.sort_by_key(|(at, _)| *at);
         let diagnostic = |(at, message): (usize, String)| {
             let before = &self.text[..self.text.floor_char_boundary(at)];
@@ -58,6 +60,6 @@ impl<'a> Diagnostics<'a> {
             let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
             Diagnostic { line, column, message }
         };
-        Err(AlertFileError(self.errors.into_iter().map(diagnostic).collect()))
+        self.errors.into_iter().map(diagnostic).collect()
     }
 }

@@ -4,7 +4,7 @@ use domain::alert::{OperatingPoints, Rulebook};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
-use super::parse;
+use super::{Diagnostic, Reading, parse, parse_valid};
 use crate::ConfigError;
 
 /// The built-in file. It has every kind of condition, mostly as comments.
@@ -34,6 +34,22 @@ impl Alerts {
         read(&self.rules)
     }
 
+    /// The rules and destinations that can be used, for a program that must go on without the others.
+    ///
+    /// # Errors
+    /// [`ConfigError`], as [`Alerts::rulebook`], when the file can't be read, or has errors and no rule without one.
+    pub fn usable(&self) -> Result<Usable, ConfigError> {
+        if self.rules.as_os_str().is_empty() {
+            return Ok(Usable { rulebook: self.rulebook()?, errors: Vec::new() });
+        }
+        let (name, text) = text_of(&self.rules)?;
+        let Reading { rulebook, errors } = parse_valid(&text);
+        if rulebook.rules.is_empty() && !errors.is_empty() {
+            return Err(invalid(&name, &errors));
+        }
+        Ok(Usable { rulebook, errors: errors.iter().map(|error| format!("{name}:{error}")).collect() })
+    }
+
     /// Sets the built-in rules to the thresholds that a model's card advises, and leaves those of a file as they are written.
     /// Returns the names of the rules that follow the model.
     pub fn follow_model(&self, rulebook: &mut Rulebook, advised: &OperatingPoints) -> Vec<String> {
@@ -41,26 +57,43 @@ impl Alerts {
     }
 }
 
+/// What can be used of an alert file.
+#[derive(Debug, Clone)]
+pub struct Usable {
+    /// Its rules and destinations without errors.
+    pub rulebook: Rulebook,
+    /// What is wrong with the others, which are set aside: `FILE:LINE:COLUMN: message`.
+    pub errors: Vec<String>,
+}
+
 /// The rules and destinations of a file.
 ///
 /// # Errors
 /// As [`Alerts::rulebook`].
 pub fn read(path: &Path) -> Result<Rulebook, ConfigError> {
-    let name = path.display();
+    let (name, text) = text_of(path)?;
+    parse_named(&name, &text)
+}
+
+/// The file's name and its text.
+fn text_of(path: &Path) -> Result<(String, String), ConfigError> {
+    let name = path.display().to_string();
     let unreadable = |why: String| ConfigError::AlertFile(format!("{name}: {why}"));
     let size = std::fs::metadata(path).map_err(|e| unreadable(format!("can't be read: {e}")))?.len();
     if size > MAX_BYTES {
         return Err(unreadable(format!("has {size} bytes; an alert file has at most {MAX_BYTES}")));
     }
     let text = std::fs::read_to_string(path).map_err(|e| unreadable(format!("can't be read: {e}")))?;
-    parse_named(&name.to_string(), &text)
+    Ok((name, text))
 }
 
 fn parse_named(name: &str, text: &str) -> Result<Rulebook, ConfigError> {
-    parse(text).map_err(|error| {
-        let lines: Vec<_> = error.0.iter().map(|diagnostic| format!("{name}:{diagnostic}")).collect();
-        ConfigError::AlertFile(lines.join("\n"))
-    })
+    parse(text).map_err(|error| invalid(name, &error.0))
+}
+
+fn invalid(name: &str, errors: &[Diagnostic]) -> ConfigError {
+    let lines: Vec<_> = errors.iter().map(|diagnostic| format!("{name}:{diagnostic}")).collect();
+    ConfigError::AlertFile(lines.join("\n"))
 }
 
 #[cfg(test)]

@@ -49,6 +49,11 @@ impl<'a> TableReader<'a> {
         self.table.contains_key(key)
     }
 
+    /// The text of a key, if it is one; this does not count as reading it.
+    pub(super) fn peek(&self, key: &str) -> Option<String> {
+        self.table.get(key)?.as_str().map(str::to_owned)
+    }
+
     /// All keys and their places.
     pub(super) fn names(&self) -> Vec<(String, usize)> {
         self.table.iter().map(|(name, _)| (name.to_owned(), self.position(name))).collect()
