@@ -156,6 +156,9 @@ pub struct EnqueueArgs {
     /// Take every file, not only those whose names look like audio
     #[arg(long)]
     pub all: bool,
+    /// Follow links out of a source folder, and take files with several names (hard links)
+    #[arg(long)]
+    pub follow_symlinks: bool,
     /// Only show what would be enqueued
     #[arg(long)]
     pub dry_run: bool,
@@ -195,6 +198,7 @@ impl EnqueueArgs {
             batch: None,
             prefix: None,
             all: false,
+            follow_symlinks: false,
             dry_run: false,
             force: false,
             wait: false,

@@ -91,6 +91,7 @@ pub async fn enqueue(
         artifacts: (settings.s3.artifact_bucket().to_owned(), format!("{}/", settings.s3.artifact_prefix)),
         all: args.all,
         dry_run: args.dry_run,
+        follow_links: args.follow_symlinks,
         counts: skips.clone(),
         meter: meter.clone(),
     };

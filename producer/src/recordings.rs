@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
 
 use crate::error::ProducerError;
-use crate::folder::{self, Found, LocalFile, MOST_COUNTED};
+use crate::folder::{Found, LocalFile, MOST_COUNTED, Tree};
 use crate::index::{Indexed, ObjectIndex};
 use crate::manifest::{Entry, Line, Manifest};
 use crate::meter::Meter;
@@ -48,6 +48,8 @@ pub(crate) struct RecordingSource {
     /// Takes files whose names do not look like audio, too.
     pub(crate) all: bool,
     pub(crate) dry_run: bool,
+    /// Follows links out of a source folder.
+    pub(crate) follow_links: bool,
     pub(crate) counts: Arc<SkipCounts>,
     pub(crate) meter: Arc<Meter>,
 }
@@ -86,14 +88,14 @@ impl RecordingSource {
             Source::Folder(path) => {
                 let (this, uploader, path) = (self.clone(), self.uploader(self.upload_prefix(source)), path.clone());
                 let planned = async move {
-                    let files = folder::count(&path, MOST_COUNTED).await;
-                    let index = this.index_of_uploads(&uploader, files).await?;
-                    Ok::<_, ProducerError>(this.uploaded(received(folder::files(&path)).boxed(), uploader, index))
+                    let tree = Tree::open(&path, this.follow_links)?;
+                    let index = this.index_of_uploads(&uploader, tree.count(MOST_COUNTED).await).await?;
+                    Ok::<_, ProducerError>(this.uploaded(received(tree.files()).boxed(), uploader, index))
                 };
                 stream::once(planned).try_flatten().boxed()
             }
             Source::File(path) => {
-                let file = local_file(path, None).map(Ok);
+                let file = local_file(path).map(Ok);
                 let uploader = self.uploader(self.upload_prefix(source));
                 self.uploaded(stream::once(async { file }).boxed(), uploader, Arc::default())
             }
@@ -151,8 +153,10 @@ impl RecordingSource {
         let chosen = files.try_filter_map(move |found| {
             let file = match found {
                 Ok(file) => this.takes(&file.key).then_some(file),
-                Err(why) => {
-                    this.leave_out(&why);
+                Err(refused) => {
+                    if refused.key.is_none_or(|key| this.takes(&key)) {
+                        this.leave_out(&refused.why);
+                    }
                     None
                 }
             };
@@ -335,9 +339,9 @@ impl RecordingSource {
         if Path::new(key).components().any(|c| !matches!(c, std::path::Component::Normal(_))) {
             return Ok(Lookup::Missing { why: format!("`{key}` is not a plain path below the folder") });
         }
-        match local_file(&folder.join(key), Some(key)) {
+        match Tree::open(folder, self.follow_links)?.file(key) {
             Ok(file) => self.upload(&place.uploader, &place.index, &file).await,
-            Err(absent) => Ok(Lookup::Missing { why: absent.to_string() }),
+            Err(refused) => Ok(Lookup::Missing { why: refused.why }),
         }
     }
 }
@@ -366,14 +370,15 @@ fn full_key(bucket: &str, prefix: &str, key: &str) -> Result<String, String> {
     }
 }
 
-fn local_file(path: &Path, key: Option<&str>) -> Result<LocalFile, ProducerError> {
+/// The file that the user names: wherever it is.
+fn local_file(path: &Path) -> Result<LocalFile, ProducerError> {
     let wrong = |what: &str| ProducerError::input(format!("{}: {what}", path.display()));
     let found = std::fs::metadata(path).map_err(|e| wrong(&e.to_string()))?;
     if !found.is_file() {
         return Err(wrong("is not a file"));
     }
-    let name = || path.file_name().and_then(std::ffi::OsStr::to_str).map(str::to_owned);
-    let key = key.map(str::to_owned).or_else(name).ok_or_else(|| wrong("the name is not UTF-8: rename the file"))?;
+    let name = path.file_name().and_then(std::ffi::OsStr::to_str);
+    let key = name.ok_or_else(|| wrong("the name is not UTF-8: rename the file"))?.to_owned();
     Ok(LocalFile { path: PathBuf::from(path), key, bytes: found.len() })
 }
 

@@ -31,6 +31,7 @@ some were left out; 130 ended by a second signal.";
 
 /// Arguments of `watch`.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct WatchArgs {
     /// `s3://BUCKET/PREFIX`, or a local folder, whose files are uploaded
     pub source: String,
@@ -86,6 +87,9 @@ pub struct WatchArgs {
     /// Take every file, not only those whose names look like audio
     #[arg(long)]
     pub all: bool,
+    /// Follow links out of a watched folder, and take files with several names (hard links)
+    #[arg(long)]
+    pub follow_symlinks: bool,
 }
 
 impl WatchArgs {
@@ -119,6 +123,7 @@ impl WatchArgs {
             batch: None,
             prefix: None,
             all: false,
+            follow_symlinks: false,
         }
     }
 }

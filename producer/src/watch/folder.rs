@@ -13,7 +13,7 @@ use super::intake::{Candidate, Intake, Look, hash};
 use super::listing::{self, Looked};
 use super::sidecar;
 use crate::error::ProducerError;
-use crate::folder::{self, LocalFile, MOST_COUNTED};
+use crate::folder::{LocalFile, MOST_COUNTED, Tree};
 use crate::index::ObjectIndex;
 use crate::upload::{UPLOADS, Uploader, content_hash};
 
@@ -29,23 +29,25 @@ pub(super) struct Uploads {
 ///
 /// # Errors
 /// Of a service, or of the folder as a whole.
-pub(super) async fn look(intake: &Intake, root: &Path, uploads: &Uploads) -> Result<Looked, ProducerError> {
+pub(super) async fn look(intake: &Intake, tree: &Tree, uploads: &Uploads) -> Result<Looked, ProducerError> {
     let Uploads { uploader, is_first } = uploads;
     let mut index = ObjectIndex::default();
     if is_first.swap(false, Ordering::Relaxed) {
         // Most files are there already, after a restart.
-        let prefixes = [(uploader.prefix.clone(), folder::count(root, MOST_COUNTED).await)];
+        let prefixes = [(uploader.prefix.clone(), tree.count(MOST_COUNTED).await)];
         index = ObjectIndex::of(&intake.store, &intake.bucket, &prefixes, |_| true, &intake.meter).await?;
     }
     let mut looked = Looked { complete: true, ..Looked::default() };
-    let mut files = folder::files(root);
+    let mut files = tree.files();
     let mut ready = Vec::new();
     while let Some(found) = files.recv().await {
         looked.listed += 1;
         let file = match found? {
             Ok(file) => file,
-            Err(why) => {
-                intake.leave_out(hash(&why), &why);
+            Err(refused) => {
+                if refused.key.is_none_or(|key| intake.is_wanted(&format!("{}{key}", uploader.prefix))) {
+                    intake.leave_out(hash(&refused.why), &refused.why);
+                }
                 continue;
             }
         };
@@ -54,7 +56,7 @@ pub(super) async fn look(intake: &Intake, root: &Path, uploads: &Uploads) -> Res
         if is_call_data || !intake.is_wanted(&key) {
             continue;
         }
-        let Some(candidate) = candidate(intake, &file, key) else { continue };
+        let Some(candidate) = candidate(intake, tree, &file, key) else { continue };
         let mark = intake.mark(&candidate);
         match intake.look(candidate) {
             Look::Take(candidate) => ready.push((file, candidate, mark)),
@@ -75,10 +77,14 @@ pub(super) async fn look(intake: &Intake, root: &Path, uploads: &Uploads) -> Res
 }
 
 /// A file as it is now, with its sidecar.
-fn candidate(intake: &Intake, file: &LocalFile, key: String) -> Option<Candidate> {
+fn candidate(intake: &Intake, tree: &Tree, file: &LocalFile, key: String) -> Option<Candidate> {
     // Deleted since it was found.
     let object = info(key, &std::fs::metadata(&file.path).ok()?);
     let sidecar = if intake.call_data.has_sidecars() { sidecar_of(&file.path) } else { None };
+    let sidecar = sidecar.filter(|path| {
+        let refused = tree.check(path).err().map(|why| format!("call data {}: {why}", path.display()));
+        refused.inspect(|why| intake.leave_out(hash(why), why)).is_none()
+    });
     let sidecar = sidecar.and_then(|path| Some(info(path.to_str()?.to_owned(), &std::fs::metadata(&path).ok()?)));
     Some(Candidate { object, sidecar, local: true })
 }

@@ -33,6 +33,7 @@ pub use arguments::{EXAMPLES, WatchArgs};
 use crate::batch_name::impersonal;
 use crate::enqueuer::{Enqueuer, JobOptions, LeftOut};
 use crate::error::{Outcome, ProducerError};
+use crate::folder::Tree;
 use crate::meter::Meter;
 use crate::services;
 use crate::source::{Source, upload_prefix};
@@ -135,7 +136,7 @@ enum Place {
     /// In the bucket, under a prefix, by the identity of the watch.
     Prefix { id: Uuid, prefix: String },
     /// In a local folder.
-    Folder { path: PathBuf, uploads: Uploads },
+    Folder { path: PathBuf, follow_links: bool, uploads: Uploads },
 }
 
 /// How often to look.
@@ -216,7 +217,8 @@ impl Watcher {
             Source::Folder(path) | Source::File(path) => {
                 let (store, bucket) = (intake.store.clone(), intake.bucket.clone());
                 let uploader = Uploader::new(store, bucket, prefix, policy);
-                Place::Folder { path, uploads: Uploads { uploader, is_first: true.into() } }
+                let uploads = Uploads { uploader, is_first: true.into() };
+                Place::Folder { path, follow_links: args.follow_symlinks, uploads }
             }
             Source::Prefix { .. } => Place::Prefix { id, prefix },
         };
@@ -307,8 +309,9 @@ impl Watcher {
     /// Looks once: at a folder, or at what is due of a prefix.
     async fn look(&self, state: &mut Option<WatchState>) -> Result<Looked, ProducerError> {
         let looked = match &self.place {
-            Place::Folder { path, uploads } => {
-                let looked = folder::look(&self.intake, path, uploads).await?;
+            Place::Folder { path, follow_links, uploads } => {
+                // Opened each time: the folder itself may be a link to another one by now.
+                let looked = folder::look(&self.intake, &Tree::open(path, *follow_links)?, uploads).await?;
                 self.intake.tally.full_listings.inc();
                 looked
             }
