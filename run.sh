@@ -32,7 +32,7 @@ TEXT
 build() {
   need_rust
   say "building worker, producer, dispatcher and console (the first time takes minutes)"
-  (cd "$ROOT" && cargo build --release --bin worker --bin producer --bin dispatcher --bin console) || die "the build failed: see above."
+  (umask "$USERS_UMASK" && cd "$ROOT" && cargo build --release --bin worker --bin producer --bin dispatcher --bin console) || die "the build failed: see above."
 }
 
 start_workers() {
@@ -96,6 +96,7 @@ with_program() {
     export EMOFLEET__RUNTIME__ONNXRUNTIME="${EMOFLEET__RUNTIME__ONNXRUNTIME:-$RUNTIME/libonnxruntime.so}"
     eval "$(model_settings)"
   fi
+  umask "$USERS_UMASK"
   exec "$BUILT/$name" "$@"
 }
 

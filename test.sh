@@ -11,6 +11,7 @@
 . "$STACK_SCRIPTS/lib/test_tools.sh"
 . "$STACK_SCRIPTS/lib/checks.sh"
 cd "$ROOT"
+umask "$USERS_UMASK" # builds and tests are the user's; the stack's scripts set their own
 
 started="$(mktemp)"
 

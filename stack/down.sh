@@ -49,6 +49,7 @@ for service in AMQP POSTGRES S3; do
   fi
   if [[ "$(kind_of "$service")" == native ]]; then places[0]="$STACK"; fi
 done
+if [[ -n "${places[0]:-}" && -L "$STACK/postgres" ]]; then places+=("$(readlink "$STACK/postgres")"); fi
 if [[ "$(kept_kind)" == compose ]]; then
   places+=("the volumes of $(compose_project)")
   begin "the containers of $(compose_project)" compose --progress quiet --profile '*' down

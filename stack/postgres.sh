@@ -36,22 +36,31 @@ install_server() {
   keep_disabled postgresql.service
 }
 
-# PostgreSQL refuses to run as root. As root, run it as Debian's account for it, or as nobody.
-# Where that account can't enter the stack's folder (a checkout under /root), the data are under /var/lib instead.
+# PostgreSQL refuses to run as root. As root, run it as Debian's account for it, or as nobody. That account can't enter the
+# stack's folder, which is root's alone: the data are beside it, or under /var/lib in a checkout that it can't enter either.
 choose_account() {
   AS=()
   ((EUID == 0)) || return 0
-  local account=postgres elsewhere
+  local account=postgres elsewhere="$STACK.postgres" kept
   id "$account" >/dev/null 2>&1 || account=nobody
   AS=(setpriv --reuid "$account" --regid "$(id -g "$account")" --clear-groups --)
-  if ! "${AS[@]}" test -x "$STACK"; then
-    elsewhere="/var/lib/emofleet-$(printf '%s' "$STACK" | cksum | cut -d' ' -f1)"
-    mkdir -p "$elsewhere"
-    if [[ ! -e "$DATA" ]]; then
-      note "the account '$account' can't enter $STACK: PostgreSQL's data go to $elsewhere"
-      ln -sfn "$elsewhere/postgres" "$DATA"
+  if [[ -L "$DATA" ]]; then
+    DATA="$(readlink -m "$DATA")"
+  elif ! running postgres; then # one that runs was started before the folder was closed: its data move at the next start
+    if ! "${AS[@]}" test -x "$(dirname "$STACK")"; then
+      elsewhere="/var/lib/emofleet-$(printf '%s' "$STACK" | cksum | cut -d' ' -f1)/postgres"
+      mkdir -p "$(dirname "$elsewhere")"
+      chmod 711 "$(dirname "$elsewhere")"
     fi
-    DATA="$elsewhere/postgres"
+    if [[ -e "$elsewhere" ]]; then # of a folder that was removed, with the passwords
+      kept="$elsewhere.$(date +%Y%m%d-%H%M%S)"
+      note "$elsewhere has data of an earlier stack: they are kept as $kept"
+      mv "$elsewhere" "$kept"
+    fi
+    note "the account '$account' can't enter $STACK: PostgreSQL's data are in $elsewhere"
+    if [[ -d "$DATA" ]]; then mv "$DATA" "$elsewhere"; fi
+    ln -sfn "$elsewhere" "$DATA"
+    DATA="$elsewhere"
   fi
   mkdir -p "$DATA"
   chown "$account" "$DATA"

@@ -12,6 +12,7 @@ install_server() {
 
 write_settings() {
   mkdir -p "$NODE_HOME/data" "$NODE_HOME/log" "$NODE_HOME/generated"
+  chmod 700 "$NODE_HOME"
   (
     umask 077
     # default_* apply to an empty node only: the node starts with this user, and never has the user guest.

@@ -20,6 +20,7 @@ install_packages() { (install_now "$@") || exit 1; }
 install_now() {
   local what="$1" started
   shift
+  umask 022 # what packages install is for every account
   command -v apt-get >/dev/null 2>&1 ||
     die "'$what' is missing and this is not a Debian system: install it with your own package manager (Debian calls it: $*)."
   ((EUID == 0)) || command -v sudo >/dev/null 2>&1 ||

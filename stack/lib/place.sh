@@ -10,7 +10,18 @@ ROOT="$(cd "$STACK_SCRIPTS/.." && pwd -P)"
 STACK="${EMOFLEET_STACK_DIR:-$ROOT/.stack}"
 case "$STACK" in /*) ;; *) STACK="$PWD/$STACK" ;; esac
 
+# The machine may have other users: queues, objects, rows, logs and passwords are for this account alone.
+: "${USERS_UMASK:=$(umask)}" # for what belongs to the user and not to the stack: builds, installed packages, results
+umask 077
 mkdir -p "$STACK/log" "$STACK/run" "$STACK/runtime"
+if [[ "$(stat -c %a "$STACK")" != 700 ]]; then # made by an earlier version, or by hand
+  chmod 700 "$STACK" 2>/dev/null || true
+  for place in "$STACK"/*; do
+    # Links lead elsewhere, and Postgres has its folder's rights in hand. Files of running services come and go meanwhile.
+    if [[ ! -L "$place" && "$place" != "$STACK/postgres" ]]; then chmod -R go= "$place" 2>/dev/null || true; fi
+  done
+  unset place
+fi
 
 ENV_FILE="$STACK/env"         # export lines for the programs; contains passwords, mode 600
 SECRETS_FILE="$STACK/secrets" # NAME=value, generated at first use, mode 600
@@ -19,4 +30,4 @@ RUNTIME="$STACK/runtime"      # files unpacked from wheels; may be a link to ano
 
 MACHINE="$(uname -m)"
 
-export ROOT STACK ENV_FILE SECRETS_FILE PORTS_FILE RUNTIME MACHINE
+export USERS_UMASK ROOT STACK ENV_FILE SECRETS_FILE PORTS_FILE RUNTIME MACHINE

@@ -32,7 +32,11 @@ claimed_by_another() {
 choose_port() {
   local name="$1" wanted candidate used
   touch "$PORTS_FILE"
-  (umask 077 && mkdir -p "$CLAIMS")
+  mkdir -p "$CLAIMS" 2>/dev/null || true
+  # The name can be guessed, and the place is everyone's: a folder of another account is not written to.
+  [[ -d "$CLAIMS" && ! -L "$CLAIMS" && -O "$CLAIMS" ]] || CLAIMS="$STACK/claims"
+  mkdir -p "$CLAIMS"
+  chmod 700 "$CLAIMS"
   exec 8>"$CLAIMS/lock"
   flock 8
   wanted="$(port "$name")"

@@ -3,7 +3,7 @@
 //! - [`trial`]: names of its own for one test, on the services that all tests share; [`fleet`] adds a worker in the
 //!   test's process;
 //! - [`rig`]: services of its own, which the test may stop or kill, and workers as processes; [`ledger`] compares what
-//!   was handed in with what came of it; [`own_broker`] and [`own_postgres`]: one private service;
+//!   was handed in with what came of it; [`own_broker`], [`own_postgres`] and [`own_s3`]: one private service;
 //! - [`proxy`], [`tls`], [`receiver`]: faults, certificates and webhook receivers between a program and a service;
 //! - [`programs`]: the fleet's programs as processes; [`console`]: a console beside a fleet;
 //! - [`speech`], [`calls`], [`database`]: things to test with.
@@ -16,6 +16,7 @@ pub mod fleet;
 pub mod ledger;
 pub mod own_broker;
 pub mod own_postgres;
+pub mod own_s3;
 pub mod programs;
 pub mod proxy;
 pub mod receiver;

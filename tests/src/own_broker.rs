@@ -4,7 +4,7 @@ use adapters::amqp;
 use anyhow::{Context, Result};
 use secrecy::SecretString;
 use settings::Settings;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::rig::{command, project};
 
@@ -59,6 +59,19 @@ impl OwnBroker {
         amqp.url = SecretString::from(format!("amqp://emofleet:{password}@127.0.0.1:{port}/emofleet"));
         amqp.reconnect_max_s = 1;
         Ok(amqp)
+    }
+
+    /// The stack's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The port of AMQP.
+    ///
+    /// # Errors
+    /// When the stack does not know it.
+    pub fn port(&self) -> Result<u16> {
+        Ok(self.fact("ports", "amqp")?.parse()?)
     }
 
     fn fact(&self, file: &str, name: &str) -> Result<String> {

@@ -86,6 +86,19 @@ impl OwnPostgres {
         Ok(postgres)
     }
 
+    /// The stack's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The server's port.
+    ///
+    /// # Errors
+    /// When the stack does not know it.
+    pub fn port(&self) -> Result<u16> {
+        Ok(self.fact("ports", "postgres")?.parse()?)
+    }
+
     fn url(&self, user: &str, secret: &str, database: &str) -> Result<Url> {
         let (port, password) = (self.fact("ports", "postgres")?, self.fact("secrets", secret)?);
         Ok(format!("postgres://{user}:{password}@127.0.0.1:{port}/{database}").parse()?)

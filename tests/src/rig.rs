@@ -239,7 +239,7 @@ pub(crate) fn project(path: &str) -> String {
 }
 
 /// The runtime files are fetched once for all stacks.
-fn share_runtime(folder: &Path) -> Result<()> {
+pub(crate) fn share_runtime(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder)?;
     let library =
         std::env::var("EMOFLEET__RUNTIME__ONNXRUNTIME").context("run ./test.sh, which sets up the runtime files")?;
