@@ -7,8 +7,19 @@ pub(crate) fn lane(text: &str) -> Result<Lane, String> {
     Lane::from_label(text).ok_or_else(|| "must be bulk or interactive".into())
 }
 
+/// Longest time, days: a date that far from now exists.
+const MOST_DAYS: u64 = 36_500;
+
 /// `90s`, `30m`, `2h`, `7d`; a bare number is seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let duration = any_duration(text)?;
+    if duration.as_secs() > MOST_DAYS * 86_400 {
+        return Err(format!("must be at most {MOST_DAYS}d"));
+    }
+    Ok(duration)
+}
+
+fn any_duration(text: &str) -> Result<Duration, String> {
     let number = text.bytes().all(|b| b.is_ascii_digit());
     let duration = domain::duration::parse(&if number { format!("{text}s") } else { text.to_owned() });
     duration.ok_or_else(|| format!("`{text}` is not a time like 90s, 30m, 2h or 7d"))
@@ -20,11 +31,11 @@ pub(crate) fn age(text: &str) -> Result<Duration, String> {
     if text.parse::<u64>().is_ok() {
         return Err(format!("`{text}` has no unit: {text}d?"));
     }
-    let age = duration(text).map_err(|_| format!("`{text}` is not an age like 90d"))?;
+    let age = any_duration(text).map_err(|_| format!("`{text}` is not an age like 90d"))?;
     match age.as_secs() / 86_400 {
         0 => Err("must be at least 1d: younger jobs may still be open (--call deletes one call)".into()),
-        1..=36_500 => Ok(age),
-        _ => Err("must be at most 36500d: there were no recordings a hundred years ago".into()),
+        1..=MOST_DAYS => Ok(age),
+        _ => Err(format!("must be at most {MOST_DAYS}d: there were no recordings a hundred years ago")),
     }
 }
 
@@ -41,7 +52,7 @@ mod tests {
     fn times_have_units() {
         assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("2h"), Ok(Duration::from_hours(2)));
-        for wrong in ["", "h", "2 h", "-1s", "1.5h", "99999999999999999999d", "999999999999999999d"] {
+        for wrong in ["", "h", "2 h", "-1s", "1.5h", "99999999999999999999d", "999999999999999999d", "99999999999s"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
     }
