@@ -321,12 +321,15 @@ async fn the_claim_of_a_dead_dispatcher_expires_and_its_messages_are_sent() -> R
     let mut stage = Stage::set(&["webhook"], "").await?;
     let ids = stage.angry_calls(1).await?;
     let lease = Duration::from_secs(2);
+    let claimed = Instant::now();
     let request = ClaimRequest { destination: "webhook", rate_limit: None, max_messages: 5, lease, owner: "dead" };
     let ClaimOutcome::Claimed(_claim) = stage.database.claim_messages(&request).await? else {
         panic!("a message is due")
     };
     stage.dispatcher()?.once().await?;
-    assert!(stage.receiver.arrivals("webhook").is_empty(), "the claim still holds");
+    let arrived = !stage.receiver.arrivals("webhook").is_empty();
+    // On a busy machine the claim may have ended by now.
+    assert!(!arrived || claimed.elapsed() >= lease, "the claim still holds");
     let started = Instant::now();
     while stage.receiver.arrivals("webhook").is_empty() {
         anyhow::ensure!(started.elapsed() < SOON, "the claim does not expire");
