@@ -105,7 +105,7 @@ async fn queues_and_rows_are_their_owners_alone() -> Result<()> {
         let mut settings = broker.settings()?;
         let port = broker.port()?;
         settings.url = format!("amqp://{user}@127.0.0.1:{port}/emofleet").into();
-        let refused = adapters::amqp::depths(&settings).await.expect_err(user);
+        let refused = adapters::amqp::depths(&settings, &["m"]).await.expect_err(user);
         ensure!(refused.code == domain::FailureCode::BrokerRefused, "{user}: {refused}");
     }
     let server = OwnPostgres::start()?;
