@@ -14,7 +14,8 @@ case "$STACK" in /*) ;; *) STACK="$PWD/$STACK" ;; esac
 : "${USERS_UMASK:=$(umask)}" # for what belongs to the user and not to the stack: builds, installed packages, results
 umask 077
 mkdir -p "$STACK/log" "$STACK/run" "$STACK/runtime"
-if [[ "$(stat -c %a "$STACK")" != 700 ]]; then # made by an earlier version, or by hand
+# Made by an earlier version, or by hand. A Postgres that runs in it would end: its folder is closed once it is stopped.
+if [[ "$(stat -c %a "$STACK")" != 700 ]] && { [[ -L "$STACK/postgres" ]] || [[ ! -e "$STACK/postgres/postmaster.pid" ]]; }; then
   chmod 700 "$STACK" 2>/dev/null || true
   for place in "$STACK"/*; do
     # Links lead elsewhere, and Postgres has its folder's rights in hand. Files of running services come and go meanwhile.
