@@ -74,7 +74,14 @@ impl Fleet {
     /// # Errors
     /// When a service is missing.
     pub async fn without_worker() -> Result<Self> {
-        let mut trial = Trial::new()?;
+        Self::on(Trial::new()?).await
+    }
+
+    /// The same, on the services of a trial.
+    ///
+    /// # Errors
+    /// When a service is missing.
+    pub async fn on(mut trial: Trial) -> Result<Self> {
         trial.settings.worker.health_addr = ([127, 0, 0, 1], 0).into();
         trial.settings.worker.drain_timeout_s = 5;
         trial.settings.amqp.retry_delays_s = vec![1, 1, 2];

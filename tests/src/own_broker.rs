@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use settings::Settings;
 use std::path::{Path, PathBuf};
 
-use crate::rig::{command, project};
+use crate::rig::{command, project, share_runtime};
 
 /// A private node on free ports of loopback. It is stopped when it is dropped.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl OwnBroker {
     pub fn start() -> Result<Self> {
         let temporary = tempfile::Builder::new().prefix("emofleet-broker-").tempdir()?;
         let folder = temporary.path().join("stack");
-        std::fs::create_dir_all(&folder)?;
+        share_runtime(&folder)?;
         std::fs::write(folder.join("kinds"), "AMQP=native\n")?;
         // Chosen here, because stacks that start at the same time must not choose the same ports.
         let free = || Ok::<_, std::io::Error>(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port());
@@ -47,6 +47,11 @@ impl OwnBroker {
     /// When it fails.
     pub fn control(&self, arguments: &[&str]) -> Result<()> {
         command(&project("stack/rabbitmqctl.sh"), arguments, &self.folder)
+    }
+
+    /// Whether the broker is as patient with a consumer as the consumer asks: from 4.3 on.
+    pub fn takes_the_timeout_of_a_consumer(&self) -> bool {
+        std::env::var("EMOFLEET_RABBITMQ").is_ok_and(|release| release == "4.3")
     }
 
     /// The default settings, with this node's URL.

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -15,6 +16,8 @@ pub enum Mode {
     Cut,
     /// No byte moves, and no connection closes.
     Stall,
+    /// The service's answers pass, 16 KiB at most each time, after a pause.
+    Slow(Duration),
     /// HTTP: every request is answered 503.
     Unavailable,
     /// HTTP: requests whose head contains `to` get this answer, all when it is empty; the others pass.
@@ -78,7 +81,12 @@ async fn connection(mut client: TcpStream, upstream: SocketAddr, mut modes: watc
             read_request(&mut client).await?;
             return answer(&mut client, mode).await;
         }
-        Mode::Answer { .. } | Mode::Pass | Mode::Stall | Mode::CutAfter(_) | Mode::CutRequestsAfter(_) => {}
+        Mode::Answer { .. }
+        | Mode::Pass
+        | Mode::Stall
+        | Mode::Slow(_)
+        | Mode::CutAfter(_)
+        | Mode::CutRequestsAfter(_) => {}
     }
     let mut server = TcpStream::connect(upstream).await?;
     let (mut up, mut down) = (vec![0; 16 << 10], vec![0; 16 << 10]);
@@ -111,6 +119,9 @@ async fn connection(mut client: TcpStream, upstream: SocketAddr, mut modes: watc
                 0 => return Ok(()),
                 n => {
                     answered += n;
+                    if let Mode::Slow(pause) = mode {
+                        tokio::time::sleep(pause).await;
+                    }
                     client.write_all(&down[..n]).await?;
                     if matches!(mode, Mode::CutAfter(limit) if answered > limit) {
                         return Ok(());

@@ -256,7 +256,9 @@ pub(crate) fn command(program: &str, arguments: &[&str], folder: &Path) -> Resul
 fn output(program: &str, arguments: &[&str], folder: &Path, variables: &[(&str, PathBuf)]) -> Result<String> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null());
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("EMOFLEET_")) {
+    // Except for the release of RabbitMQ that is to be tested.
+    let ours = |name: &str| name.starts_with("EMOFLEET_") && name != "EMOFLEET_RABBITMQ";
+    for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
         command.env_remove(name);
     }
     let output = command

@@ -120,6 +120,72 @@ async fn what_is_handed_back_or_dropped_is_delivered_again() {
 }
 
 #[tokio::test]
+async fn what_can_not_begin_in_time_is_handed_back() {
+    let mut trial = Trial::new().unwrap();
+    trial.settings.amqp.consumer_timeout_s = 10;
+    let publisher = Publisher::new(&trial.settings.amqp);
+    assert!(publisher.publish_jobs(&[job("a"), job("b")], Lane::Bulk).await.iter().all(Result::is_ok));
+    let job_time = Duration::from_secs(6);
+    let leases = consume(&trial.settings.amqp, &Lane::Bulk.of("m"), 2, CancellationToken::new());
+    let mut leases = leases.for_jobs_of(job_time);
+    let first = next(&mut leases).await;
+    assert!(!first.redelivered && first.begin_until(job_time) + job_time <= first.work_until());
+    // No slot is free for as long as the second may wait, and a moment longer.
+    let wait =
+        first.begin_until(job_time).saturating_duration_since(tokio::time::Instant::now()) + Duration::from_millis(500);
+    let _ = timeout(wait, leases.keep()).await;
+    let again = next(&mut leases).await;
+    assert!(again.redelivered, "it was handed back, and comes again with all its time");
+    assert!(again.begin_until(job_time) > first.begin_until(job_time));
+    first.ack().await.unwrap();
+    again.ack().await.unwrap();
+    none(&mut leases).await;
+    drop(leases);
+    trial.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_that_is_often_handed_back_is_not_dead_lettered_by_the_broker() {
+    let mut trial = Trial::new().unwrap();
+    trial.settings.amqp.retry_delays_s = vec![1];
+    Publisher::new(&trial.settings.amqp).publish_job(&job("a"), Lane::Bulk).await.unwrap();
+    let mut leases = consume(&trial.settings.amqp, &Lane::Bulk.of("m"), 1, CancellationToken::new());
+    // Twice the broker's own limit.
+    for returned in 0..200 {
+        let lease = next(&mut leases).await;
+        assert_eq!((lease.redelivered, lease.retries), (returned > 0, 0));
+        lease.hand_back().await;
+    }
+    next(&mut leases).await.ack().await.unwrap();
+    assert_eq!(waiting(&trial, ".jobs.dead").await, 0);
+    drop(leases);
+    trial.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_postponed_job_comes_back_as_it_was() {
+    let mut trial = Trial::new().unwrap();
+    trial.settings.amqp.retry_delays_s = vec![1, 2];
+    let job = job("a");
+    Publisher::new(&trial.settings.amqp).publish_job(&job, Lane::Interactive).await.unwrap();
+    let mut leases = consume(&trial.settings.amqp, &Lane::Interactive.of("m"), 1, CancellationToken::new());
+    for redelivered in [false, true, true] {
+        next(&mut leases).await.postpone().await.unwrap();
+        let lease = next(&mut leases).await;
+        assert_eq!(Job::from_json(&lease.body).unwrap(), job);
+        assert_eq!((lease.retries, lease.redelivered, lease.lane), (0, redelivered, Lane::Interactive));
+        lease.hand_back().await;
+    }
+    // What was tried again after a failure is a message of its own.
+    let Retry::Scheduled { .. } = next(&mut leases).await.retry().await.unwrap() else { panic!("delays are left") };
+    let lease = next(&mut leases).await;
+    assert_eq!((lease.retries, lease.redelivered), (1, false));
+    lease.ack().await.unwrap();
+    drop(leases);
+    trial.end().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_transient_failure_waits_longer_each_time_until_the_delays_are_used_up() {
     let mut trial = Trial::new().unwrap();
     trial.settings.amqp.retry_delays_s = vec![1, 2];

@@ -273,10 +273,20 @@ async fn a_lease_held_too_long_is_lost_and_noticed(broker: &OwnBroker) {
     Publisher::new(&amqp).publish_job(&jobs(1)[0], Lane::Bulk).await.unwrap();
     let mut leases = consume(&amqp, &Lane::Bulk.of("m"), 1, CancellationToken::new());
     let held = next(&mut leases).await;
+    if broker.takes_the_timeout_of_a_consumer() {
+        assert!(
+            timeout(Duration::from_secs(6), held.lost().cancelled()).await.is_err(),
+            "it is as patient as it was asked"
+        );
+        return held.ack().await.unwrap();
+    }
     timeout(SOON, held.lost().cancelled()).await.expect("the broker closes the channel, and the lease learns of it");
     assert_eq!(held.ack().await, Err(LeaseLost));
     let again = next(&mut leases).await;
     assert!(again.redelivered);
+    // From then on the leases know how long they last.
+    let left = again.settle_until().saturating_duration_since(tokio::time::Instant::now());
+    assert!(left < Duration::from_secs(2), "{left:?}");
     again.ack().await.unwrap();
     let patient = "application:set_env(rabbit, consumer_timeout, 1800000), application:set_env(rabbit, channel_tick_interval, 60000).";
     broker.control(&["eval", patient]).unwrap();

@@ -20,14 +20,12 @@ pub struct Plan {
 const SLOTS_PER_CALLER: usize = 2;
 /// Further slots: with them, a recording that is slow to fetch does not leave a caller without work.
 const SPARE_SLOTS: usize = 2;
-/// Jobs that are delivered already when a slot becomes free.
-const DELIVERED_AHEAD: u16 = 2;
 /// Connections beside those of the slots: the interactive lane, and one to spare.
 const SPARE_CONNECTIONS: u32 = 2;
 
 impl Plan {
     /// Settings that are 0 follow from the callers of the model: slots are `2 * callers + 2`, the prefetch is
-    /// `slots + 2`, and the connections are `slots + 2`.
+    /// as many, since the broker counts the time that a job waits for a slot, and the connections are `slots + 2`.
     pub fn of(settings: &Settings) -> Self {
         Self::with_model(settings, settings.model.concurrency())
     }
@@ -36,7 +34,7 @@ impl Plan {
         let or = |configured: u16, by_rule: u16| if configured == 0 { by_rule } else { configured };
         let slots = model.callers.saturating_mul(SLOTS_PER_CALLER).saturating_add(SPARE_SLOTS);
         let slots = or(settings.worker.slots, u16::try_from(slots).unwrap_or(u16::MAX));
-        let prefetch = or(settings.amqp.prefetch, slots.saturating_add(DELIVERED_AHEAD));
+        let prefetch = or(settings.amqp.prefetch, slots);
         let connections = match settings.postgres.max_connections {
             0 => u32::from(slots) + SPARE_CONNECTIONS,
             configured => configured,
@@ -57,13 +55,13 @@ mod tests {
 
     #[test]
     fn all_follows_from_the_callers_of_the_model() {
-        assert_eq!(plan("", 2), (6, 8, 8));
-        assert_eq!(plan("", 16), (34, 36, 36));
+        assert_eq!(plan("", 2), (6, 6, 8));
+        assert_eq!(plan("", 16), (34, 34, 36));
     }
 
     #[test]
     fn a_setting_overrides_the_rule() {
-        assert_eq!(plan("[worker]\nslots = 3", 16), (3, 5, 5));
+        assert_eq!(plan("[worker]\nslots = 3", 16), (3, 3, 5));
         let all = "[worker]\nslots = 3\n[amqp]\nprefetch = 4\n[postgres]\nmax_connections = 9";
         assert_eq!(plan(all, 16), (3, 4, 9));
     }

@@ -91,7 +91,7 @@ pub async fn run(mut settings: Settings, stop: Stop) -> anyhow::Result<()> {
     let pool = |lane: Lane, prefetch, slots| {
         let (stop, gate) = (stop.taking.clone(), breaker.gate());
         let leases = amqp::consume_while(&settings.amqp, &lane.of(model), prefetch, stop, gate);
-        SlotPool::new(processor.clone(), leases, slots)
+        SlotPool::new(processor.clone(), leases.for_jobs_of(settings.worker.job_timeout()), slots)
     };
     let bulk = pool(Lane::Bulk, plan.prefetch, plan.slots);
     let interactive = pool(Lane::Interactive, INTERACTIVE_SLOTS, INTERACTIVE_SLOTS);

@@ -80,7 +80,7 @@ impl Settings {
             self.amqp.checks(),
             self.s3.checks(),
             self.postgres.checks(),
-            self.worker.checks(),
+            self.worker.checks(self.amqp.consumer_timeout_s),
             self.audio.checks(),
             self.segment.checks(),
             self.analysis.checks(),
@@ -225,6 +225,9 @@ mod tests {
     fn values_that_make_no_sense_are_refused() {
         for (toml, key) in [
             ("[worker]\nmax_attempts_unfinished = 0", "worker.max_attempts_unfinished"),
+            ("[worker]\njob_timeout_s = 1800", "worker.job_timeout_s"),
+            ("[amqp]\nconsumer_timeout_s = 600", "worker.job_timeout_s"),
+            ("[amqp]\nconsumer_timeout_s = 9", "amqp.consumer_timeout_s"),
             ("[model]\nbatch_items = 0", "model.batch_items"),
             ("[watch]\ninterval_s = 0", "watch.interval_s"),
             ("[watch]\nhealth_addr = \"9634\"", "watch.health_addr"),

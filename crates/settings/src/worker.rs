@@ -28,16 +28,17 @@ impl Worker {
         Duration::from_secs(self.job_timeout_s)
     }
 
-    pub(crate) fn checks(&self) -> Vec<Check> {
+    /// `consumer_timeout_s` is that of `[amqp]`.
+    pub(crate) fn checks(&self, consumer_timeout_s: u64) -> Vec<Check> {
         vec![
             Check::new("worker.name", self.name.len() <= MAX_NAME_BYTES, "must have at most 255 bytes"),
             Check::range("worker.slots", self.slots, 0..=1024, "jobs"),
             Check::range("worker.max_attempts_unfinished", self.max_attempts_unfinished, 1..=1000, "attempts"),
-            Check::range(
+            Check::range("worker.job_timeout_s", self.job_timeout_s, 1..=604_800, "seconds"),
+            Check::new(
                 "worker.job_timeout_s",
-                self.job_timeout_s,
-                1..=1799,
-                "seconds, below RabbitMQ's consumer_timeout",
+                self.job_timeout_s < consumer_timeout_s,
+                "must be below `amqp.consumer_timeout_s`, past which RabbitMQ takes the job back",
             ),
             Check::range("worker.drain_timeout_s", self.drain_timeout_s, 0..=86_400, "seconds"),
         ]

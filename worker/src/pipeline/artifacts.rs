@@ -4,7 +4,7 @@ use adapters::s3::{self, Store};
 use domain::report::Artifacts;
 use domain::{Failure, FailureCode, Job, Report};
 use std::path::Path;
-use std::time::Instant;
+use tokio::time::Instant;
 
 use super::processor::ms;
 use speech::artifacts::{AUDIO, EMBEDDING, RESULT};

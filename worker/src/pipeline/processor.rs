@@ -11,7 +11,8 @@ use domain::{Emotion, Failure, FailureCode, Job};
 use settings::Settings;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::field::{Empty, display};
 use tracing::{Instrument, Span};
@@ -19,7 +20,7 @@ use tracing::{Instrument, Span};
 use super::artifacts::ArtifactFolder;
 use super::breaker::Breaker;
 use super::drain::Stop;
-use super::isolation::IsolationLock;
+use super::isolation::{Isolation, Turn};
 use super::progress::ProgressReporter;
 use super::scratch::Scratch;
 use crate::metrics::Metrics;
@@ -43,7 +44,7 @@ pub struct JobProcessor {
     /// This worker's name in rows and logs.
     pub(super) name: String,
     scratch: Scratch,
-    isolation: IsolationLock,
+    isolation: Isolation,
     pub(super) breaker: Arc<Breaker>,
 }
 
@@ -57,6 +58,10 @@ pub(super) enum Outcome {
     /// The row has failed before: the message is a repetition.
     AlreadyFailed(Failure),
     Failed(Failure),
+    /// Too little is left of the lease.
+    Late,
+    /// Another suspect has its turn.
+    Postponed,
     /// Stopped by the drain deadline or a lost lease.
     Interrupted,
 }
@@ -73,7 +78,7 @@ impl JobProcessor {
         breaker: Arc<Breaker>,
     ) -> Self {
         let scratch = Scratch::sweep(&settings.worker.temp_dir);
-        let (settings, isolation) = (settings.clone(), IsolationLock::default());
+        let (settings, isolation) = (settings.clone(), Isolation::default());
         Self { settings, analyzer, database, store, rulebook, metrics, name, scratch, isolation, breaker }
     }
 
@@ -88,7 +93,7 @@ impl JobProcessor {
     async fn process_in_span(&self, lease: Lease, stop: &Stop) {
         let job = match Job::received(&lease.body) {
             Ok(job) => job,
-            Err(failure) => return self.refuse(lease, &failure).await,
+            Err(failure) => return in_time(lease.settle_until(), Box::pin(self.refuse(lease, &failure))).await,
         };
         Span::current().record("job_id", display(job.job_id)).record("batch", display(job.batch_id));
         if job.options.model != self.analyzer.model().name {
@@ -96,15 +101,54 @@ impl JobProcessor {
         }
         let cancel = stop.working.child_token();
         let mut begun = None;
-        let outcome = {
-            let _isolation = self.isolation.acquire(lease.redelivered).await;
-            let lost = lease.lost().clone();
-            tokio::select! {
-                outcome = self.attempt(&job, &lease, &cancel, &mut begun) => outcome,
-                () = lost.cancelled() => { cancel.cancel(); Outcome::Interrupted }
-            }
+        let lost = lease.lost().clone();
+        let outcome = tokio::select! {
+            outcome = self.attempt(&job, &lease, &cancel, &mut begun) => outcome,
+            () = lost.cancelled() => { cancel.cancel(); Outcome::Interrupted }
         };
-        self.settle(&job, lease, begun.as_ref(), outcome).await;
+        let until = lease.settle_until();
+        in_time(until, Box::pin(self.settle(&job, lease, begun.as_ref(), outcome))).await;
+    }
+
+    /// Begins an attempt when it is the job's turn. Waiting for it is no attempt.
+    async fn begin(
+        &self,
+        job: &Job,
+        lease: &Lease,
+        cancel: &CancellationToken,
+    ) -> Result<(Attempt, Turn<'_>), Outcome> {
+        let turn = self.wait_for_turn(lease, cancel, self.isolation.turn(lease.lane)).await?;
+        let begin = || self.database.begin_unless_suspect(job, &self.name);
+        let unfinished = match self.patiently(cancel, begin).await {
+            Ok(Attempt::Suspect { unfinished }) => unfinished,
+            Ok(attempt) => return Ok((attempt, turn)),
+            Err(failure) => return Err(failed_or_interrupted(failure, cancel)),
+        };
+        drop(turn);
+        let place = self.isolation.suspect().ok_or(Outcome::Postponed)?;
+        let last = unfinished + 1 == self.settings.worker.max_attempts_unfinished;
+        tracing::info!(unfinished, last, "attempts of this job never ended: it runs apart from others of that kind");
+        let turn = self.wait_for_turn(lease, cancel, self.isolation.turn_of(place, lease.lane, last)).await?;
+        let begin = || self.database.begin_attempt(job, &self.name);
+        match self.patiently(cancel, begin).await {
+            Ok(attempt) => Ok((attempt, turn)),
+            Err(failure) => Err(failed_or_interrupted(failure, cancel)),
+        }
+    }
+
+    /// As long as the job could still end within its lease.
+    async fn wait_for_turn<'a>(
+        &self,
+        lease: &Lease,
+        cancel: &CancellationToken,
+        turn: impl Future<Output = Turn<'a>>,
+    ) -> Result<Turn<'a>, Outcome> {
+        tokio::select! {
+            biased;
+            turn = turn => Ok(turn),
+            () = cancel.cancelled() => Err(Outcome::Interrupted),
+            () = tokio::time::sleep_until(lease.begin_until(self.settings.worker.job_timeout())) => Err(Outcome::Late),
+        }
     }
 
     /// `begun` is set once the attempt owns the job's row.
@@ -115,16 +159,20 @@ impl JobProcessor {
         cancel: &CancellationToken,
         begun: &mut Option<Begun>,
     ) -> Outcome {
-        let begin = || self.database.begin_attempt(job, &self.name);
-        let begun = match self.patiently(cancel, begin).await {
-            Ok(Attempt::Begin(attempt)) => &*begun.insert(attempt),
-            Ok(Attempt::AlreadyDone) => {
+        let (attempt, _turn) = match self.begin(job, lease, cancel).await {
+            Ok(begun) => begun,
+            Err(outcome) => return outcome,
+        };
+        let begun = match attempt {
+            Attempt::Begin(attempt) => &*begun.insert(attempt),
+            Attempt::AlreadyDone => {
                 tracing::info!("already done");
                 return Outcome::Done;
             }
-            Ok(Attempt::AlreadyFailed(failure)) => return Outcome::AlreadyFailed(failure),
-            Ok(Attempt::Deleted { run }) => return self.leave_deleted(job, run, cancel).await,
-            Err(failure) => return failed_or_interrupted(failure, cancel),
+            Attempt::AlreadyFailed(failure) => return Outcome::AlreadyFailed(failure),
+            Attempt::Deleted { run } => return self.leave_deleted(job, run, cancel).await,
+            // Asked for again between the two statements, or begun by another worker.
+            Attempt::Suspect { .. } => return Outcome::Postponed,
         };
         Span::current().record("attempt", begun.number);
         let limit = self.settings.worker.max_attempts_unfinished;
@@ -134,9 +182,14 @@ impl JobProcessor {
             let message = format!("{limit} attempts began and never ended: the worker died each time");
             return Outcome::Failed(Failure::new(FailureCode::JobKilledWorker, message));
         }
+        let job_timeout = self.settings.worker.job_timeout();
+        // The database may have been waited for.
+        if lease.begin_until(job_timeout) <= Instant::now() {
+            return Outcome::Late;
+        }
         tracing::debug!("begun");
         let reporter = ProgressReporter::new(&self.database, job.job_id, lease.lane);
-        let limit = self.settings.worker.job_timeout();
+        let limit = job_timeout.min(lease.work_until().saturating_duration_since(Instant::now()));
         let performed = tokio::select! {
             performed = tokio::time::timeout(limit, self.perform(job, begun, &reporter, cancel)) => performed,
             () = cancel.cancelled() => return Outcome::Interrupted,
@@ -148,7 +201,10 @@ impl JobProcessor {
             Ok(Err(failure)) => failed_or_interrupted(failure, cancel),
             Err(_) => {
                 cancel.cancel();
-                let message = format!("not done after {} s", limit.as_secs());
+                let mut message = format!("not done after {} s", limit.as_secs());
+                if limit < job_timeout {
+                    message += ", which is all that was left of the lease (`amqp.consumer_timeout_s`)";
+                }
                 Outcome::Failed(Failure::new(FailureCode::JobTimeout, message))
             }
         }
@@ -296,6 +352,13 @@ fn job_span(lease: &Lease) -> Span {
         redelivered = lease.redelivered,
         trace_id,
     )
+}
+
+/// Settles a lease until this moment; past it, the lease is dropped, and so handed back.
+async fn in_time(until: Instant, settling: impl Future<Output = ()>) {
+    if tokio::time::timeout_at(until, settling).await.is_err() {
+        tracing::warn!("not settled in time: handed back before the broker takes all leases away");
+    }
 }
 
 /// A failure that a cancellation caused is not the job's own.

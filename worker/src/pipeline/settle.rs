@@ -72,6 +72,21 @@ impl JobProcessor {
                 self.note_retry(job, begun, &failure).await;
                 lease.hand_back().await;
             }
+            Outcome::Late => {
+                tracing::info!("handed back: too little is left of the lease");
+                if let Some(begun) = begun
+                    && let Err(error) = self.database.note_returned(job.job_id, begun.token).await
+                {
+                    tracing::warn!(%error, "the attempt stays counted");
+                }
+                lease.hand_back().await;
+            }
+            Outcome::Postponed => {
+                tracing::info!("postponed: another job whose worker died has its turn");
+                if let Err(error) = lease.postpone().await {
+                    tracing::warn!(%error, "not postponed: the broker delivers the job again");
+                }
+            }
             Outcome::AlreadyFailed(failure) => {
                 tracing::warn!(%failure, "failed before");
                 self.metrics.failed(failure.code);

@@ -34,6 +34,7 @@ impl SlotPool {
             let slot = tokio::select! {
                 slot = slots.clone().acquire_owned() => slot.ok(),
                 () = stop.taking.cancelled() => None,
+                never = self.leases.keep() => match never {},
             };
             // Once stopped, `recv` hands back what was prefetched and returns nothing.
             let (Some(lease), Some(slot)) = (self.leases.recv().await, slot) else { break };

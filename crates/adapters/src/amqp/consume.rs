@@ -6,7 +6,7 @@
 use domain::Failure;
 use futures_util::StreamExt;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, Consumer, Event};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +16,12 @@ use tokio_util::task::TaskTracker;
 
 use super::Settings;
 use super::lease::{Lease, Session};
+use super::lease_time::LeaseTime;
+use super::leases::Leases;
 use super::link;
 use super::publisher::Publisher;
 use super::topology::{JobQueue, Topology, short};
 use crate::retry::Backoff;
-
-/// Longest wait for the broker to cancel a consumer.
-const PAUSING: Duration = Duration::from_secs(5);
 
 /// Whether jobs can come in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,16 +35,6 @@ pub enum Link {
     Up,
     /// Connected, but paused by the program: no jobs are taken.
     Paused,
-}
-
-/// The incoming jobs of one queue.
-#[derive(Debug)]
-pub struct Leases {
-    incoming: mpsc::Receiver<Lease>,
-    link: watch::Receiver<Link>,
-    stop: CancellationToken,
-    gate: watch::Receiver<bool>,
-    done: TaskTracker,
 }
 
 /// Starts to consume the jobs of a lane for a model, with at most `prefetch` unacknowledged.
@@ -85,59 +74,7 @@ pub fn consume_while(
     let done = TaskTracker::new();
     done.spawn(supervisor.run());
     done.close();
-    Leases { incoming, link, stop, gate, done }
-}
-
-impl Leases {
-    /// The next job; `None` once stopped.
-    pub async fn recv(&mut self) -> Option<Lease> {
-        loop {
-            let lease = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => None,
-                lease = self.incoming.recv() => lease,
-            };
-            match lease {
-                Some(lease) if lease.lost().is_cancelled() => lease.forget(),
-                Some(lease) if !*self.gate.borrow() => {
-                    // Handed back while the consumer is there, the broker would deliver it again at once.
-                    self.paused().await;
-                    lease.hand_back().await;
-                }
-                Some(lease) => return Some(lease),
-                None => {
-                    self.incoming.close();
-                    while let Ok(lease) = self.incoming.try_recv() {
-                        lease.hand_back().await;
-                    }
-                    return None;
-                }
-            }
-        }
-    }
-
-    /// Waits until the consumer is cancelled, or has no connection; for a few seconds at most.
-    async fn paused(&self) {
-        let mut link = self.link.clone();
-        let paused = link.wait_for(|link| *link != Link::Up);
-        let _ = tokio::time::timeout(PAUSING, paused).await;
-    }
-
-    /// Follows the state of the connection.
-    pub fn health(&self) -> watch::Receiver<Link> {
-        self.link.clone()
-    }
-
-    /// Waits, after the stop, until all leases are settled and the connection is closed.
-    pub async fn closed(&self) {
-        self.done.wait().await;
-    }
-}
-
-impl Drop for Leases {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
+    Leases::new(incoming, link, stop, gate, done)
 }
 
 struct Supervisor {
@@ -155,13 +92,23 @@ struct Supervisor {
 impl Supervisor {
     async fn run(self) {
         let mut backoff = Backoff::new(Duration::from_secs(self.settings.reconnect_max_s));
+        let mut time = LeaseTime::new(self.settings.consumer_timeout());
         while !self.stop.is_cancelled() {
-            let failure = match self.session(&mut backoff).await {
+            let failure = match self.session(&mut backoff, time).await {
                 Ok(()) => break,
                 Err(failure) => failure,
             };
             let pause = backoff.pause();
             let (lane, advice) = (self.queue.lane.label(), failure.code.advice());
+            if time.learn(&failure.message) {
+                let job_time = time.working();
+                tracing::error!(
+                    lane,
+                    ?job_time,
+                    "RabbitMQ's consumer_timeout is shorter than `amqp.consumer_timeout_s`, and leases were lost; jobs get \
+                     less time from now on: make the two equal, and longer than the longest job"
+                );
+            }
             tracing::warn!(lane, %failure, advice, ?pause, "not consuming; connecting again after a pause");
             self.link.send_replace(Link::Connecting { why: failure.message });
             tokio::select! {
@@ -174,7 +121,7 @@ impl Supervisor {
     }
 
     /// One connection from open to close; `Ok` once stopped and every lease is settled.
-    async fn session(&self, backoff: &mut Backoff) -> Result<(), Failure> {
+    async fn session(&self, backoff: &mut Backoff, time: LeaseTime) -> Result<(), Failure> {
         let opening = async {
             let connection =
                 link::open(&self.settings, &format!("emofleet worker {}", self.queue.lane.label())).await?;
@@ -190,7 +137,7 @@ impl Supervisor {
         self.link.send_replace(Link::Up);
 
         let (lost, publisher) = (CancellationToken::new(), self.publisher.clone());
-        let session = Arc::new(Session { lost, publisher, queue: self.topology.jobs(&self.queue) });
+        let session = Arc::new(Session { lost, publisher, queue: self.topology.jobs(&self.queue), time });
         // Leases that are not settled when this returns are lost.
         let _lost = session.lost.clone().drop_guard();
         let held = TaskTracker::new();
@@ -221,7 +168,11 @@ impl Supervisor {
             let delivery = match delivery {
                 Some(Ok(delivery)) => delivery,
                 Some(Err(e)) => return Err(link::failure("consuming", &e)),
-                None => return Err(link::unreachable("RabbitMQ cancelled the consumer: was the queue deleted?")),
+                None => {
+                    return Err(link::unreachable(
+                        "RabbitMQ cancelled the consumer: was the queue deleted, or a job held for too long?",
+                    ));
+                }
             };
             let lease = Lease::new(delivery, self.queue.lane, session.clone(), held.token());
             tokio::select! {
@@ -256,8 +207,12 @@ impl Supervisor {
 
     async fn start(&self, channel: &Channel) -> Result<Consumer, Failure> {
         let queue = self.topology.jobs(&self.queue);
+        // RabbitMQ takes it from 4.3 on, whatever its own consumer_timeout is; earlier ones ignore it.
+        let timeout = i64::try_from(self.settings.consumer_timeout().as_millis()).unwrap_or(i64::MAX);
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-consumer-timeout".into(), AMQPValue::LongLongInt(timeout));
         channel
-            .basic_consume(short(&queue), "".into(), BasicConsumeOptions::default(), FieldTable::default())
+            .basic_consume(short(&queue), "".into(), BasicConsumeOptions::default(), arguments)
             .await
             .map_err(|e| link::failure(&format!("consuming {queue}"), &e))
     }

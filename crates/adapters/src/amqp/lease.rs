@@ -6,13 +6,16 @@ use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::lease_time::LeaseTime;
 use super::link;
 use super::message::{self, DeadLetterReason, Message, header};
 use super::publisher::Publisher;
-use super::topology::Lane;
+use super::topology::{DELIVERY_LIMIT, Lane};
 use super::traceparent::TraceParent;
 
 /// The broker delivers the job to another worker: this worker's result does not count.
@@ -41,10 +44,14 @@ pub struct Lease {
     pub message_id: Option<String>,
     /// How often it was retried after transient failures.
     pub retries: u32,
-    /// Whether the broker has delivered it before.
+    /// Whether the broker has delivered it before, and it was not settled.
     pub redelivered: bool,
     /// The lane it came by.
     pub lane: Lane,
+    /// The broker's time limit counts from here.
+    delivered: Instant,
+    /// How often it was delivered and returned before, as the broker counts for its limit.
+    deliveries: u32,
     properties: BasicProperties,
     acker: Option<Acker>,
     session: Arc<Session>,
@@ -59,6 +66,7 @@ pub(super) struct Session {
     pub(super) publisher: Publisher,
     /// The queue that the jobs came from, and go back to after a retry.
     pub(super) queue: String,
+    pub(super) time: LeaseTime,
 }
 
 impl Lease {
@@ -68,8 +76,10 @@ impl Lease {
             body: data,
             message_id: properties.message_id().as_ref().map(ToString::to_string),
             retries: message::number(&properties, header::RETRIES).unwrap_or_default(),
-            redelivered,
+            redelivered: redelivered || message::text(&properties, header::REDELIVERED).is_some(),
             lane,
+            delivered: Instant::now(),
+            deliveries: message::number(&properties, header::DELIVERY_COUNT).unwrap_or_default(),
             properties,
             acker: Some(acker),
             session,
@@ -80,6 +90,22 @@ impl Lease {
     /// Cancelled when the broker will deliver the job to another worker. Work on it should end.
     pub fn lost(&self) -> &CancellationToken {
         &self.session.lost
+    }
+
+    /// Until when a job may begin that may take as long as `job`: past it, hand the lease back.
+    pub fn begin_until(&self, job: Duration) -> Instant {
+        self.delivered + self.session.time.waiting(job)
+    }
+
+    /// Until when the job may be worked on. Some time is left then to settle the lease.
+    pub fn work_until(&self) -> Instant {
+        self.delivered + self.session.time.working()
+    }
+
+    /// Until when the lease must be settled or handed back: soon after, the broker takes it away, and all others of this
+    /// worker with it.
+    pub fn settle_until(&self) -> Instant {
+        self.delivered + self.session.time.settling()
     }
 
     /// The trace that the job belongs to, where its header is valid.
@@ -137,8 +163,30 @@ impl Lease {
         Ok(())
     }
 
-    /// Returns the job to its queue at once.
+    /// Publishes the job to the first retry queue, confirmed, then acknowledges this delivery: it comes back after that
+    /// delay. Unlike [`Lease::retry`], this is no failure and counts as none.
+    ///
+    /// # Errors
+    /// `broker.unreachable` or `broker.refused`: the job is handed back instead, or the lease was lost.
+    pub async fn postpone(mut self) -> Result<(), Failure> {
+        let topology = self.session.publisher.topology().clone();
+        let Some(delay_s) = topology.delay_s(0) else { return Ok(()) };
+        let to = (&topology, delay_s);
+        let message = Message::postponed(&self.body, &self.properties, &self.session.queue, to, self.redelivered);
+        self.publish(message).await?;
+        let _ = self.settle().await;
+        Ok(())
+    }
+
+    /// Returns the job to its queue: at once, or after the first delay when the broker has counted so many deliveries that
+    /// it would soon dead-letter a job that was only waited with.
     pub async fn hand_back(mut self) {
+        if self.deliveries >= DELIVERY_LIMIT.unsigned_abs() / 2 {
+            if let Err(error) = self.postpone().await {
+                tracing::warn!(%error, "not postponed: the broker delivers the job again");
+            }
+            return;
+        }
         if let Some(acker) = self.acker.take() {
             return_to_queue(&acker).await;
         }

@@ -24,8 +24,12 @@ pub mod header {
     pub const BATCH: &str = "x-emofleet-batch";
     /// The lane it came from.
     pub const LANE: &str = "x-emofleet-lane";
+    /// Present on a job that was postponed after a delivery that was not settled.
+    pub const REDELIVERED: &str = "x-emofleet-redelivered";
     /// W3C trace context.
     pub const TRACEPARENT: &str = "traceparent";
+    /// How often a quorum queue had the message back: set by RabbitMQ.
+    pub(in crate::amqp) const DELIVERY_COUNT: &str = "x-delivery-count";
 }
 
 /// AMQP `type` of a job of version 1.
@@ -75,8 +79,32 @@ impl Message {
     /// A job that waits `delay_s` before it is retried, and then goes back to `queue`.
     pub(super) fn retry(body: &[u8], properties: &BasicProperties, queue: &str, to: (&Topology, u32, u32)) -> Self {
         let (topology, delay_s, retries) = to;
-        let mut headers = carried_headers(properties);
+        let mut headers = without(&carried_headers(properties), header::REDELIVERED);
         headers.insert(header::RETRIES.into(), AMQPValue::LongLongInt(i64::from(retries)));
+        Self {
+            exchange: topology.retry(delay_s),
+            routing_key: queue.to_owned(),
+            job_queue: true,
+            mandatory: true,
+            body: body.to_vec(),
+            properties: carried(properties, headers),
+        }
+    }
+
+    /// A job that waits `delay_s` for its turn, without a failure, and then goes back to `queue`. `redelivered`: whether an
+    /// earlier delivery was not settled.
+    pub(super) fn postponed(
+        body: &[u8],
+        properties: &BasicProperties,
+        queue: &str,
+        to: (&Topology, u32),
+        redelivered: bool,
+    ) -> Self {
+        let (topology, delay_s) = to;
+        let mut headers = carried_headers(properties);
+        if redelivered {
+            set(&mut headers, header::REDELIVERED, "true");
+        }
         Self {
             exchange: topology.retry(delay_s),
             routing_key: queue.to_owned(),
@@ -231,8 +259,17 @@ pub(super) fn number(properties: &BasicProperties, name: &str) -> Option<u32> {
     u32::try_from(value).ok()
 }
 
+/// The headers, for a message that is published again: what the broker counted belongs to the old one.
 fn headers_of(properties: &BasicProperties) -> FieldTable {
-    properties.headers().clone().unwrap_or_default()
+    without(&properties.headers().clone().unwrap_or_default(), header::DELIVERY_COUNT)
+}
+
+fn without(headers: &FieldTable, name: &str) -> FieldTable {
+    let mut kept = FieldTable::default();
+    for (key, value) in headers.inner().iter().filter(|(key, _)| key.as_str() != name) {
+        kept.insert(key.clone(), value.clone());
+    }
+    kept
 }
 
 /// Properties of a message for its copy in another queue. Only those are kept that do not act: by an expiry a dead letter

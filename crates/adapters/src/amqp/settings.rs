@@ -6,6 +6,7 @@ use lapin::uri::AMQPUri;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::Topology;
 
@@ -18,6 +19,7 @@ pub struct Settings {
     pub ca_file: PathBuf,
     pub prefix: String,
     pub prefetch: u16,
+    pub consumer_timeout_s: u64,
     pub heartbeat_s: u16,
     pub confirm_timeout_s: u64,
     pub reconnect_max_s: u64,
@@ -25,6 +27,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// How long RabbitMQ lets a delivery be unacknowledged.
+    pub fn consumer_timeout(&self) -> Duration {
+        Duration::from_secs(self.consumer_timeout_s)
+    }
+
     /// What the types can't express.
     pub fn checks(&self) -> Vec<Check> {
         let url = self.url.expose_secret();
@@ -47,6 +54,7 @@ impl Settings {
                 "must not begin with amq., which RabbitMQ keeps",
             ),
             Check::range("amqp.prefetch", self.prefetch, 0..=4096, "jobs"),
+            Check::range("amqp.consumer_timeout_s", self.consumer_timeout_s, 10..=31_536_000, "seconds"),
             Check::range("amqp.heartbeat_s", self.heartbeat_s, 1..=3600, "seconds"),
             Check::range("amqp.confirm_timeout_s", self.confirm_timeout_s, 1..=3600, "seconds"),
             Check::range("amqp.reconnect_max_s", self.reconnect_max_s, 1..=3600, "seconds"),

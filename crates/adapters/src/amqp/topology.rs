@@ -24,7 +24,7 @@ use super::link;
 /// Deliveries after which the broker itself dead-letters a job. Attempts are counted per job in
 /// the database; this is the second line of defence. RabbitMQ 4's own default (20) is too low for
 /// jobs that only waited in the prefetch of workers that crashed.
-const DELIVERY_LIMIT: i32 = 100;
+pub(super) const DELIVERY_LIMIT: i32 = 100;
 /// Reading a dead letter and returning it counts as a delivery to the broker.
 const DEAD_DELIVERY_LIMIT: i32 = 1_000_000;
 

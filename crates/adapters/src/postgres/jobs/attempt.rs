@@ -34,6 +34,12 @@ pub struct Begun {
 pub enum Attempt {
     /// Analyse it.
     Begin(Begun),
+    /// Attempts of it began and never ended, which this one did not: their workers may have died of it. It may begin by
+    /// [`Database::begin_attempt`], apart from others.
+    Suspect {
+        /// Attempts begun and not ended.
+        unfinished: u32,
+    },
     /// It is done: acknowledge the message.
     AlreadyDone,
     /// It has failed: dead-letter the message again. [`Database::requeue`] makes the job `queued`.
@@ -51,7 +57,7 @@ impl Attempt {
     pub fn begun(&self) -> Option<&Begun> {
         match self {
             Self::Begin(begun) => Some(begun),
-            Self::AlreadyDone | Self::AlreadyFailed(_) | Self::Deleted { .. } => None,
+            Self::Suspect { .. } | Self::AlreadyDone | Self::AlreadyFailed(_) | Self::Deleted { .. } => None,
         }
     }
 }
@@ -63,12 +69,24 @@ impl Database {
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn begin_attempt(&self, job: &Job, worker: &str) -> Result<Attempt, Failure> {
+        self.begin(job, worker, true).await
+    }
+
+    /// The same, unless attempts of the job never ended: then nothing begins, and it is a [`Attempt::Suspect`].
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn begin_unless_suspect(&self, job: &Job, worker: &str) -> Result<Attempt, Failure> {
+        self.begin(job, worker, false).await
+    }
+
+    async fn begin(&self, job: &Job, worker: &str, suspects: bool) -> Result<Attempt, Failure> {
         let token = AttemptToken(Uuid::new_v4());
-        if let Some(attempt) = self.begin_known(job, worker, token).await? {
+        if let Some(attempt) = self.begin_known(job, worker, token, suspects).await? {
             return Ok(attempt);
         }
         self.adopt(job).await?;
-        if let Some(attempt) = self.begin_known(job, worker, token).await? {
+        if let Some(attempt) = self.begin_known(job, worker, token, suspects).await? {
             return Ok(attempt);
         }
         match self.forgotten_run(job).await? {
@@ -79,11 +97,17 @@ impl Database {
         }
     }
 
-    async fn begin_known(&self, job: &Job, worker: &str, token: AttemptToken) -> Result<Option<Attempt>, Failure> {
+    async fn begin_known(
+        &self,
+        job: &Job,
+        worker: &str,
+        token: AttemptToken,
+        suspects: bool,
+    ) -> Result<Option<Attempt>, Failure> {
         const BEGIN: &str = include_str!("begin_attempt.sql");
         let worker = text::clean(worker, 200);
         let begin = || {
-            let begin = sqlx::query(BEGIN).bind(job.job_id.0).bind(&worker).bind(token.0);
+            let begin = sqlx::query(BEGIN).bind(job.job_id.0).bind(&worker).bind(token.0).bind(suspects);
             begin.fetch_optional(self.pool())
         };
         let row = repeated(begin).await?;
@@ -128,9 +152,10 @@ impl Database {
 }
 
 fn read(row: &PgRow, token: AttemptToken) -> Result<Attempt, sqlx::Error> {
+    let unfinished = u32::try_from(row.try_get::<i32, _>("unfinished")?).unwrap_or(u32::MAX);
     if row.try_get("begun")? {
         return Ok(Attempt::Begin(Begun {
-            number: u32::try_from(row.try_get::<i32, _>("unfinished")?).unwrap_or(u32::MAX),
+            number: unfinished,
             token,
             run: u32::try_from(row.try_get::<i32, _>("run")?).unwrap_or_default(),
             earlier: rows::artifacts(row)?,
@@ -140,8 +165,10 @@ fn read(row: &PgRow, token: AttemptToken) -> Result<Attempt, sqlx::Error> {
     if state == DELETING {
         return Ok(Attempt::Deleted { run: None });
     }
-    if Status::from_label(&state) == Some(Status::Done) {
-        return Ok(Attempt::AlreadyDone);
+    match Status::from_label(&state) {
+        Some(Status::Done) => return Ok(Attempt::AlreadyDone),
+        Some(Status::Queued | Status::Running | Status::Retrying) => return Ok(Attempt::Suspect { unfinished }),
+        _ => {}
     }
     let unknown = || Failure::new(FailureCode::WorkerInternal, format!("the row is `{state}` without a failure"));
     let failure = stored_failure(row, "failure_code", "failure_message")?;
