@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# The private RabbitMQ: start | stop | restart | status | kill (SIGKILL, for fault tests).
+# The private RabbitMQ: start | stop | restart | status | kill (SIGKILL, for fault tests) | fetch (a newer release, before it starts).
 #
+# EMOFLEET_RABBITMQ=4.0 or 4.3 runs a newer release than Debian's package of this machine (lib/rabbitmq_release.sh).
 # One node and its own epmd, on loopback. The vhost and the only user are `emofleet`; there is no user `guest`.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$STACK_SCRIPTS/lib/rabbitmq_release.sh"
 . "$STACK_SCRIPTS/lib/rabbitmq_node.sh"
 
 install_server() {
@@ -43,19 +45,34 @@ CONF
 # lines when many queues recover at once, or of the banner, which is printed without it.
 answers() { port_taken "$(port amqp)" && grep -qE 'Server startup complete|completed with [0-9]+ plugins' "$STACK/log/rabbitmq.log"; }
 
+epmd_program() { if [[ -n "$RABBITMQ_RELEASE" ]]; then printf '%s' "$RELEASE_ROOT/usr/lib/erlang/bin/epmd"; else printf epmd; fi; }
+
 start_epmd() {
   running epmd && return 0
   choose_port epmd
-  launch epmd epmd -address 127.0.0.1 -port "$(port epmd)"
+  launch epmd "$(epmd_program)" -address 127.0.0.1 -port "$(port epmd)"
+}
+
+# A node of another release keeps neither its place nor its port.
+change_release() {
+  local before=''
+  if [[ -f "$RELEASE_FILE" ]]; then before="$(<"$RELEASE_FILE")"; fi
+  if [[ "$before" != "$RABBITMQ_RELEASE" ]] && running rabbitmq; then
+    say "RabbitMQ was ${before:-of this machine} and becomes ${RABBITMQ_RELEASE:-that of this machine}, with other data"
+    stop
+  fi
+  printf '%s' "$RABBITMQ_RELEASE" >"$RELEASE_FILE"
 }
 
 boot() {
+  if [[ -n "$RABBITMQ_RELEASE" ]]; then fetch_release; fi
+  change_release
   running rabbitmq && return
   rabbitmq_program rabbitmq-server >/dev/null || install_server
   choose_port amqp
   choose_port amqp_dist
   start_epmd
-  say "starting RabbitMQ on 127.0.0.1:$(port amqp) (about ten seconds)"
+  say "starting RabbitMQ${RABBITMQ_RELEASE:+ $RABBITMQ_RELEASE} on 127.0.0.1:$(port amqp) (about ten seconds)"
   write_settings
   local server
   server="$(rabbitmq_program rabbitmq-server)" || die "rabbitmq-server was not found after installing it." "$APT_LOG"
@@ -80,10 +97,11 @@ stop() {
 if delegated AMQP rabbitmq "${1:-}"; then exit; fi
 case "${1:-}" in
   launch) boot ;; # without waiting: up.sh starts the other services in the meantime
+  fetch) fetch_release ;;
   start) start ;;
   stop) stop ;;
   restart) end rabbitmq TERM 40 && start ;;
   kill) end rabbitmq KILL 10 ;;
   status) running rabbitmq && answers ;;
-  *) die "usage: stack/rabbitmq.sh start|stop|restart|kill|status" ;;
+  *) die "usage: stack/rabbitmq.sh start|stop|restart|kill|status|fetch" ;;
 esac

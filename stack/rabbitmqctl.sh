@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # rabbitmqctl for the stack's own node, native or in a container:  stack/rabbitmqctl.sh add_vhost trial
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$STACK_SCRIPTS/lib/rabbitmq_release.sh"
 . "$STACK_SCRIPTS/lib/rabbitmq_node.sh"
 
 case "$(kind_of AMQP)" in

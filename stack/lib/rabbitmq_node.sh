@@ -2,10 +2,11 @@
 # The private RabbitMQ node, for the server and rabbitmqctl: its own name, cookie, epmd and folders, and none of the
 # machine's settings from /etc/rabbitmq.
 
-NODE_HOME="$STACK/rabbitmq"
+NODE_HOME="$STACK/rabbitmq${RABBITMQ_RELEASE:+-$RABBITMQ_RELEASE}"
 
 rabbitmq_environment() {
   export HOME="$NODE_HOME"
+  if [[ -n "$RABBITMQ_RELEASE" ]]; then PATH="$RELEASE_ROOT/usr/lib/erlang/bin:$PATH"; fi
   export RABBITMQ_NODENAME="emofleet@localhost"
   export RABBITMQ_CONF_ENV_FILE=/dev/null
   export RABBITMQ_BASE="$NODE_HOME"
@@ -17,6 +18,7 @@ rabbitmq_environment() {
   export RABBITMQ_ENABLED_PLUGINS_FILE="$NODE_HOME/enabled_plugins"
   export RABBITMQ_GENERATED_CONFIG_DIR="$NODE_HOME/generated"
   export RABBITMQ_PID_FILE="$NODE_HOME/node.pid"
+  export ERL_CRASH_DUMP="$NODE_HOME/log/erl_crash.dump"
   RABBITMQ_DIST_PORT="$(port amqp_dist)"
   ERL_EPMD_PORT="$(port epmd)"
   export RABBITMQ_DIST_PORT ERL_EPMD_PORT
@@ -30,6 +32,11 @@ rabbitmq_environment() {
 # rabbitmq_program NAME: prints its path. Debian's wrapper in /usr/sbin requires the account rabbitmq; the program behind it does not.
 rabbitmq_program() {
   local candidate
+  if [[ -n "$RABBITMQ_RELEASE" ]]; then
+    candidate="$RELEASE_ROOT/usr/lib/rabbitmq/bin/$1"
+    [[ -x "$candidate" ]] && printf '%s' "$candidate"
+    return
+  fi
   for candidate in "/usr/lib/rabbitmq/bin/$1" "$(command -v "$1" 2>/dev/null)"; do
     if [[ -n "$candidate" && -x "$candidate" ]]; then printf '%s' "$candidate" && return; fi
   done
