@@ -43,9 +43,10 @@ password="$(sed -n 's/^AMQP_PASSWORD=//p' "$trial/secrets")"
 export EMOFLEET__AMQP__URL="amqp://emofleet:$password@127.0.0.1:$port/emofleet"
 
 say "delivery and faults on RabbitMQ $release"
+tests=(--test amqp_delivery --test amqp_faults --test leases)
 if cargo nextest --version >/dev/null 2>&1; then
-  tests='binary(amqp_delivery) | binary(amqp_faults) | binary(leases) | (binary(faults) & test(/^(killed_workers|a_killed_broker)/))'
-  cargo nextest run "$@" --workspace --no-fail-fast -E "$tests"
+  cargo nextest run "$@" --workspace --no-fail-fast "${tests[@]}" --test faults \
+    -E 'not binary(faults) | test(/^(killed_workers|a_killed_broker)/)'
 else
-  cargo test "$@" --workspace --no-fail-fast --test amqp_delivery --test amqp_faults --test leases
+  cargo test "$@" --workspace --no-fail-fast "${tests[@]}"
 fi
