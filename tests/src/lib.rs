@@ -5,10 +5,12 @@
 //! - [`rig`]: services of its own, which the test may stop or kill, and workers as processes; [`ledger`] compares what
 //!   was handed in with what came of it; [`own_broker`], [`own_postgres`] and [`own_s3`]: one private service;
 //! - [`proxy`], [`tls`], [`receiver`]: faults, certificates and webhook receivers between a program and a service;
+//! - [`chaos`]: random faults from a seed, and the audit after them; [`small_disk`]: a disk that is full;
 //! - [`programs`]: the fleet's programs as processes; [`console`]: a console beside a fleet;
 //! - [`speech`], [`calls`], [`database`]: things to test with.
 
 pub mod calls;
+pub mod chaos;
 pub mod console;
 pub mod cookbook;
 pub mod database;
@@ -22,6 +24,7 @@ pub mod proxy;
 pub mod receiver;
 pub mod repository;
 pub mod rig;
+pub mod small_disk;
 pub mod speech;
 pub mod tls;
 pub mod trial;

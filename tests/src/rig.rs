@@ -111,21 +111,31 @@ impl Rig {
     /// # Errors
     /// When it can't be started.
     pub fn start_worker_with(&mut self, more: &[(&str, &str)]) -> Result<()> {
-        let program = crate::programs::path("worker")?;
-        let log = std::fs::File::options().create(true).append(true).open(self.folder.join("workers.log"))?;
-        let mut command = Command::new(program);
-        command.arg("run").current_dir(project("")).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let mut worker = self.program("worker")?;
+        let worker = worker.arg("run").envs(more.iter().copied()).spawn().context("the worker can't be started")?;
+        self.workers.push(worker);
+        Ok(())
+    }
+
+    /// A built program with the workers' environment and nothing of the test's. It appends to `<name>s.log` in the rig's
+    /// folder.
+    ///
+    /// # Errors
+    /// When the log can't be opened.
+    pub fn program(&self, name: &str) -> Result<Command> {
+        let log = std::fs::File::options().create(true).append(true).open(self.log_of(name))?;
+        let mut command = Command::new(crate::programs::path(name)?);
+        command.current_dir(project("")).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         command
             .env_clear()
-            .envs(["PATH", "HOME", "TMPDIR"].into_iter().filter_map(|n| Some((n, std::env::var_os(n)?))));
-        self.workers.push(
-            command
-                .envs(&self.environment)
-                .envs(more.iter().copied())
-                .spawn()
-                .context("the worker can't be started")?,
-        );
-        Ok(())
+            .envs(["PATH", "HOME", "TMPDIR"].into_iter().filter_map(|n| Some((n, std::env::var_os(n)?))))
+            .envs(&self.environment);
+        Ok(command)
+    }
+
+    /// The log of the programs of this name.
+    pub fn log_of(&self, program: &str) -> PathBuf {
+        self.folder.join(format!("{program}s.log"))
     }
 
     /// Kills a worker with -9; `which` counts round.
@@ -212,7 +222,7 @@ impl Rig {
     /// # Errors
     /// When no worker was started.
     pub fn log(&self) -> Result<String> {
-        Ok(std::fs::read_to_string(self.folder.join("workers.log"))?)
+        Ok(std::fs::read_to_string(self.log_of("worker"))?)
     }
 
     /// The end of the workers' log, for a failed test's message.

@@ -46,6 +46,31 @@ pub fn encoded(name: &str, options: &[&str]) -> Result<Vec<u8>> {
     Ok(std::fs::read(out)?)
 }
 
+/// Six utterances of 1.2 to 2.2 s, as WAV of 16 kHz: for batches of many short jobs.
+///
+/// # Errors
+/// When espeak-ng or ffmpeg is missing.
+pub fn utterances() -> Result<Vec<Vec<u8>>> {
+    let utterance = |number: u8| {
+        let filter = format!("atrim=0:{}", 1.2 + f64::from(number) * 0.2);
+        encoded("a.wav", &["-ar", "16000", "-bitexact", "-af", &filter])
+    };
+    (0..6).map(utterance).collect()
+}
+
+/// Files that must fail, each with its failure code.
+///
+/// # Errors
+/// When espeak-ng or ffmpeg is missing.
+pub fn damaged() -> Result<[(Vec<u8>, &'static str); 3]> {
+    let whole = encoded("a.wav", &["-ar", "16000", "-bitexact", "-af", "atrim=0:1.2"])?;
+    Ok([
+        (Vec::new(), "audio.empty"),
+        (b"not a recording\n".repeat(40), "audio.not_audio"),
+        (whole[..whole.len() / 2].to_vec(), "audio.truncated"),
+    ])
+}
+
 /// A telephone call like [`call`] as MP3, of so many seconds: half an hour has 7 MB.
 ///
 /// # Errors

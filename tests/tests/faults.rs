@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tests::ledger::{Audit, Entry, Ledger};
 use tests::proxy::Mode;
 use tests::rig::Rig;
+use tests::small_disk::SmallDisk;
 use tests::speech;
 use tokio::time::sleep;
 
@@ -118,39 +119,6 @@ async fn during(proxy: &tests::proxy::Proxy, mode: Mode, time: Duration) {
     proxy.set(Mode::Pass);
 }
 
-/// A file system of 64 MiB for the workers' temporary files.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        speech::run("mount", &["-t", "tmpfs", "-o", "size=64m", "tmpfs", &folder.path().to_string_lossy()])?;
-        Ok(Self(folder))
-    }
-
-    fn fill(&self) -> Result<()> {
-        use std::io::Write as _;
-        let mut file = std::fs::File::create(self.0.path().join("filler"))?;
-        let block = vec![0; 1 << 16];
-        while file.write_all(&block).is_ok() {}
-        // The rest of the last block, to the byte.
-        while file.write_all(&[0; 64]).is_ok() {}
-        Ok(())
-    }
-
-    fn empty(&self) -> Result<()> {
-        Ok(std::fs::remove_file(self.0.path().join("filler"))?)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        if let Err(error) = speech::run("umount", &["-l", &self.0.path().to_string_lossy()]) {
-            eprintln!("{error:#}");
-        }
-    }
-}
-
 /// The failure code of a job on which workers die.
 const POISON: &str = "job.killed_worker";
 
@@ -165,17 +133,7 @@ fn batch(fault: Fault, recordings: &[Entry]) -> Result<Vec<Entry>> {
 
 /// Short utterances, and among them files that must fail with their own code.
 fn recordings() -> Result<Vec<Entry>> {
-    let good: Vec<Vec<u8>> = (0..6)
-        .map(|pitch| {
-            let filter = format!("atrim=0:{}", 1.2 + f64::from(pitch) * 0.2);
-            speech::encoded("a.wav", &["-ar", "16000", "-bitexact", "-af", &filter])
-        })
-        .collect::<Result<_>>()?;
-    let bad = [
-        (Vec::new(), "audio.empty"),
-        (b"not a recording\n".repeat(40), "audio.not_audio"),
-        (good[0][..good[0].len() / 2].to_vec(), "audio.truncated"),
-    ];
+    let (good, bad) = (speech::utterances()?, speech::damaged()?);
     Ok((0..JOBS)
         .map(|i| {
             if i % BAD_EVERY == BAD_EVERY - 1 {
@@ -192,8 +150,8 @@ fn recordings() -> Result<Vec<Entry>> {
 async fn withstand(fault: Fault) -> Result<()> {
     let mut rig = Rig::bring_up().await?;
     let disk = matches!(fault, Fault::DiskFull).then(SmallDisk::mount).transpose()?;
-    if let Some(SmallDisk(folder)) = &disk {
-        rig.environment.insert("EMOFLEET__WORKER__TEMP_DIR".into(), folder.path().to_string_lossy().into_owned());
+    if let Some(disk) = &disk {
+        rig.environment.insert("EMOFLEET__WORKER__TEMP_DIR".into(), disk.folder());
     }
     let ledger = Ledger::hand_in(&rig, &format!("{fault:?}").to_lowercase(), &batch(fault, &recordings()?)?).await?;
     let begun = Instant::now();
