@@ -79,7 +79,7 @@ pub enum Command {
     /// Import what people say of the predictions.
     #[command(subcommand)]
     Review(crate::review::ReviewCommand),
-    /// Delete old calls, or one call: artifacts, then rows, alerts and reviews
+    /// Delete old calls, or one call: artifacts, then rows, alerts and reviews, and dead letters
     ///
     /// Recordings are deleted only with --recordings, and by a date in their call data alone only with --confirm COUNT.
     /// Nothing else asks for confirmation. Open jobs are kept. After an interruption, run the same command again.
@@ -95,7 +95,8 @@ Examples:
   producer prune --call c-17 --recordings       everything of one call, on request
 
 Exit codes: 0 all deleted; 1 a service failed, or the store refused to delete some objects, whose rows
-are kept; 2 wrong usage, or with --call some jobs of the call are open.";
+are kept; 2 wrong usage, or something is left to delete: with --call, jobs of the call that are open;
+dead letters, while RabbitMQ does not answer.";
 
 const ENQUEUE_EXAMPLES: &str = "\
 Examples:

@@ -173,3 +173,58 @@ async fn letters_and_open_uploads_of_a_deleted_call_go_with_it() -> Result<()> {
     connection.close(200, "done".into()).await?;
     fleet.end().await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_of_deleted_calls_go_whenever_they_come() -> Result<()> {
+    let fleet = Fleet::start().await?;
+    // Given an old call and a newer one that failed, with their dead letters
+    let mut jobs = Vec::new();
+    for (name, started_at) in [("old", "2001-02-03T04:05:06Z"), ("new", "2999-01-01T00:00:00Z")] {
+        let call =
+            CallData { call_id: Some(name.to_owned()), started_at: Some(started_at.parse()?), ..CallData::default() };
+        let object = fleet.upload(&format!("{name}.wav"), name.into()).await?;
+        let job = fleet.job(object, Wish { call, ..Wish::default() });
+        fleet.enqueue(std::slice::from_ref(&job)).await?;
+        assert_eq!(fleet.ended(job.job_id).await?.get::<String, _>("failure_code"), "audio.not_audio");
+        jobs.push(job);
+    }
+    until_letters(&fleet, &["new", "old"]).await?;
+    // When the old one is deleted by its age, its letter goes, and the other stays
+    producer(&fleet, &["prune", "--older-than", "3650d"]).await?;
+    until_letters(&fleet, &["new"]).await?;
+    // nor does one stay that a worker wrote after the deletion, whatever is deleted next
+    let url = fleet.trial.settings.amqp.url.expose_secret();
+    let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    let dead = Topology::new(&fleet.trial.settings.amqp).dead();
+    let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default().with_delivery_mode(2));
+    channel.basic_publish("".into(), dead.as_str().into(), options, &jobs[0].to_json(), properties).await?.await?;
+    until_letters(&fleet, &["new", "old"]).await?;
+    producer(&fleet, &["prune", "--call", "another"]).await?;
+    until_letters(&fleet, &["new"]).await?;
+    // and while RabbitMQ does not answer, the command says that letters may be left
+    let mut settings = fleet.trial.settings.clone();
+    settings.amqp.url = "amqp://127.0.0.1:9/%2f".to_owned().into();
+    let cli = Cli::try_parse_from(["producer", "--no-wait-for-services", "prune", "--older-than", "3650d"])?;
+    let mut out = Vec::new();
+    assert_eq!(producer::run(&settings, &cli, &mut out).await?, Outcome::Incomplete);
+    assert!(String::from_utf8(out)?.contains("kept      dead letters of deleted calls"));
+    connection.close(200, "done".into()).await?;
+    fleet.end().await
+}
+
+/// Waits until the dead letters are those of these calls.
+async fn until_letters(fleet: &Fleet, calls: &[&str]) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let letters = DeadLetters::new(&fleet.trial.settings.amqp).list(&Filter::default(), 10).await?.letters;
+        let mut found: Vec<_> = letters.iter().filter_map(|letter| letter.job()?.call.call_id).collect();
+        found.sort();
+        if found == calls {
+            return Ok(());
+        }
+        anyhow::ensure!(begun.elapsed() < Duration::from_secs(60), "the dead letters are of {found:?}, not {calls:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

@@ -93,7 +93,8 @@ pub async fn run(
         say(out, &[format!("kept      {} jobs whose objects the store did not delete", erased.refused.len())]);
         return Err(failure.into());
     }
-    Ok(if args.call.is_some() && pruning.summary.open > 0 { Outcome::Incomplete } else { Outcome::Done })
+    let incomplete = erased.letters_left.is_some() || (args.call.is_some() && pruning.summary.open > 0);
+    Ok(if incomplete { Outcome::Incomplete } else { Outcome::Done })
 }
 
 struct Pruning {
@@ -128,6 +129,7 @@ impl Pruning {
         }
         meter.clear();
         self.summary.months = retry_while(policy, POSTGRES, || database.drop_empty_months(age.before)).await?;
+        self.eraser.drop_letters_of_deleted(&mut self.summary.erased).await;
         Ok(())
     }
 

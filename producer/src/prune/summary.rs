@@ -44,6 +44,10 @@ impl Summary {
         }
         lines.extend(kept(self.open, before.is_none()));
         lines.extend(late(self.late));
+        let letters = self.erased.letters_left.iter();
+        lines.extend(
+            letters.map(|failure| format!("kept      dead letters of deleted calls: {failure}; run this again")),
+        );
         lines
     }
 }

@@ -1,7 +1,7 @@
 //! Dead letters: listed, replayed, or dropped.
 
 use chrono::{DateTime, Utc};
-use domain::{BatchId, Failure, FailureCode, Job, JobId};
+use domain::{BatchId, Failure, FailureCode, Job, JobId, ObjectRef};
 use futures_util::future::try_join_all;
 use lapin::Acker;
 use lapin::options::{BasicAckOptions, BasicGetOptions};
@@ -271,6 +271,38 @@ impl DeadLetters {
             if filter.matches(&letter) {
                 prepare(&letter).await?;
                 settle(&acker).await?;
+                gone += 1;
+            }
+        }
+        pass.end().await;
+        Ok(gone)
+    }
+
+    /// Takes the letters of jobs out of the queue for good that `choose` picks: it is given the jobs of a group of letters, each
+    /// with its object where the message is a job. Returns how many letters.
+    ///
+    /// # Errors
+    /// `broker.unreachable`, or that of `choose`.
+    pub async fn discard_jobs<F>(
+        &self,
+        mut choose: impl FnMut(Vec<(JobId, Option<ObjectRef>)>) -> F,
+    ) -> Result<usize, Failure>
+    where
+        F: Future<Output = Result<HashSet<JobId>, Failure>>,
+    {
+        let mut pass = self.pass().await?;
+        let mut gone = 0;
+        loop {
+            let (letters, ackers) = pass.group(&Filter::default()).await?;
+            if letters.is_empty() {
+                break;
+            }
+            let object = |letter: &DeadLetter| letter.job().map(|job| job.object);
+            let jobs = letters.iter().filter_map(|letter| Some((letter.row()?, object(letter)))).collect();
+            let chosen = choose(jobs).await?;
+            let is_chosen = |letter: &DeadLetter| letter.row().is_some_and(|job| chosen.contains(&job));
+            for (_, acker) in letters.iter().zip(&ackers).filter(|(letter, _)| is_chosen(letter)) {
+                settle(acker).await?;
                 gone += 1;
             }
         }

@@ -36,6 +36,8 @@ pub struct Erased {
     pub refused: HashSet<JobId>,
     /// Why the first of those was refused.
     pub refusal: Option<Failure>,
+    /// Why dead letters of deleted jobs may be left.
+    pub letters_left: Option<Failure>,
 }
 
 impl Eraser {
@@ -91,7 +93,7 @@ impl Eraser {
     }
 
     /// As [`Self::erase`], with the jobs' dead letters and those that have the call's id in their bodies. They come first: the rows are deleted
-    /// last, and the next deletion finds what is left by them.
+    /// last, and the next deletion finds what is left by them. Letters that came meanwhile go at the end.
     ///
     /// # Errors
     /// As [`Self::erase`]; `broker.unreachable`, `broker.refused`.
@@ -105,6 +107,24 @@ impl Eraser {
         let ids = claimed.iter().map(|job| job.job_id).collect();
         let filter = Filter { jobs: Some(ids), call: call.map(str::to_owned), ..Filter::default() };
         erased.dead_letters += retry_while(self.policy, "RabbitMQ", || self.dead_letters.discard(&filter)).await?;
-        self.erase_claimed(&claimed, erased).await
+        self.erase_claimed(&claimed, erased).await?;
+        self.drop_letters_of_deleted(erased).await;
+        Ok(())
+    }
+
+    /// Drops the dead letters of jobs that were deleted, now or earlier: a worker may have written one after the deletion, and
+    /// another program may have had one in hand. Everything else is done then, so a broker that does not answer is only noted.
+    pub async fn drop_letters_of_deleted(&self, erased: &mut Erased) {
+        let deleted = |jobs: Vec<_>| {
+            let database = self.database.clone();
+            async move { database.deleted_jobs(&jobs).await }
+        };
+        match self.dead_letters.discard_jobs(deleted).await {
+            Ok(dropped) => erased.dead_letters += dropped,
+            Err(failure) => {
+                tracing::warn!(%failure, "dead letters of deleted calls may be left: the next `producer prune` drops them");
+                erased.letters_left.get_or_insert(failure);
+            }
+        }
     }
 }

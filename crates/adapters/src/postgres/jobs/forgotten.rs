@@ -1,7 +1,8 @@
 //! What was deleted stays deleted: ids without any data, looked at before a job gets a row.
 
-use domain::{Failure, Job, JobId};
+use domain::{Failure, Job, JobId, ObjectRef};
 use sqlx::Row;
+use std::collections::HashSet;
 use uuid::Uuid;
 
 use super::upsert::recording_id;
@@ -36,6 +37,21 @@ impl Database {
             Ok(Withheld { forgotten: rows::count(&row, "forgotten")?, deleting: rows::count(&row, "deleting")? })
         };
         counted.await.map_err(|e: sqlx::Error| errors::failure(&e))
+    }
+
+    /// Which of these jobs were deleted, by themselves or with their recording, and have no row again. The objects are those
+    /// of messages that can be read.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn deleted_jobs(&self, jobs: &[(JobId, Option<ObjectRef>)]) -> Result<HashSet<JobId>, Failure> {
+        const DELETED: &str = "SELECT n.job_id FROM unnest($1::uuid[], $2::uuid[]) AS n (job_id, recording_id)
+            WHERE EXISTS (SELECT FROM forgotten f WHERE f.id IN (n.job_id, n.recording_id))
+              AND NOT EXISTS (SELECT FROM analyses a WHERE a.job_id = n.job_id)";
+        let ids: (Vec<Uuid>, Vec<Uuid>) =
+            jobs.iter().map(|(job, object)| (job.0, object.as_ref().map_or(job.0, recording_id))).unzip();
+        let deleted = sqlx::query_scalar(DELETED).bind(ids.0).bind(ids.1).fetch_all(self.pool()).await;
+        Ok(deleted.map_err(|e| errors::failure(&e))?.into_iter().map(JobId).collect())
     }
 
     /// The run of a job that was deleted; `None` when it was not.
