@@ -4,6 +4,7 @@
 use adapters::s3;
 use adapters::s3::Store;
 use domain::{FailureCode, ObjectRef};
+use futures_util::TryStreamExt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tests::proxy::{Mode, Proxy};
@@ -85,6 +86,48 @@ async fn a_store_that_stalls_or_says_503_is_unreachable_within_its_time() {
         assert_eq!(failure.code, FailureCode::StoreUnreachable, "{mode:?}: {failure}");
     }
     proxy.set(Mode::Pass);
+    assert!(setting.fetch(&s3).await.unwrap() == setting.body);
+    setting.trial.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_page_in_place_of_the_store_is_no_answer() {
+    let setting = Setting::new().await;
+    let (proxy, s3) = setting.proxy().await;
+    let (store, bucket, key) = (Store::new(&s3).unwrap(), &setting.object.bucket, &setting.object.key);
+    for (status, kind, body) in [
+        ("200 OK", "text/html; charset=utf-8", "<!DOCTYPE html><html><body>We are back soon.</body></html>"),
+        ("404 Not Found", "text/html", "<html><body>Not here</body></html>"),
+        ("404 Not Found", "text/plain", "404 page not found"),
+        ("403 Forbidden", "text/html", "<html><body>Log in</body></html>"),
+        ("200 OK", "application/json", "{\"status\":\"maintenance\"}"),
+    ] {
+        proxy.set(Mode::Answer { to: "", status, kind, body });
+        // A missing object, an empty bucket, a deletion that is done: none of these may be believed
+        let failures = [
+            store.head(bucket, key).await.map(|_| "there or not"),
+            store.delete(bucket, std::slice::from_ref(key)).await.map(|()| "deleted"),
+            store.ping(bucket).await.map(|()| "there"),
+            store.ensure_bucket(bucket).await.map(|()| "created"),
+            store.list(bucket, &setting.trial.keys).try_collect::<Vec<_>>().await.map(|_| "listed"),
+            store.open_uploads(bucket, &setting.trial.keys).await.map(|_| "listed"),
+            store.get_bytes(bucket, key, 1 << 30).await.map(|_| "read"),
+            store.put_bytes(bucket, key, b"x".as_slice(), "text/plain").await.map(|_| "written"),
+            setting.fetch(&s3).await.map(|_| "fetched"),
+        ];
+        for (number, answer) in failures.into_iter().enumerate() {
+            let failure = answer.expect_err(&format!("{status} {kind}, request {number}"));
+            assert_eq!(failure.code, FailureCode::StoreUnreachable, "{status} {kind}, request {number}: {failure}");
+        }
+    }
+    // The store itself is believed, also with objects that are pages
+    proxy.set(Mode::Pass);
+    let page = format!("{}page.html", setting.trial.keys);
+    store.put_bytes(bucket, &page, b"<html></html>".as_slice(), "text/html").await.unwrap();
+    assert_eq!(store.head(bucket, &page).await.unwrap().unwrap().bytes, 13);
+    assert_eq!(store.get_bytes(bucket, &page, 100).await.unwrap(), b"<html></html>");
+    store.delete(bucket, std::slice::from_ref(&page)).await.unwrap();
+    assert_eq!(store.head(bucket, &page).await.unwrap(), None);
     assert!(setting.fetch(&s3).await.unwrap() == setting.body);
     setting.trial.end().await.unwrap();
 }

@@ -13,6 +13,7 @@ use domain::{Failure, FailureCode};
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
 
+use super::genuine::GenuineAnswers;
 use super::{Checksums, Settings};
 
 /// Slowest upload that is allowed, bytes per second, on top of the stall timeout.
@@ -51,6 +52,7 @@ impl Store {
             .region(Region::new(settings.region.clone()))
             .credentials_provider(credentials(settings)?)
             .http_client(http_client(settings)?)
+            .interceptor(GenuineAnswers)
             .force_path_style(settings.path_style)
             .request_checksum_calculation(requests)
             .response_checksum_validation(responses)

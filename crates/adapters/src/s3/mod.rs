@@ -5,6 +5,7 @@ mod bucket;
 mod client;
 mod failures;
 mod fetch;
+mod genuine;
 mod list;
 pub mod notification;
 mod object;
