@@ -151,3 +151,27 @@ async fn every_program_reports_each_error_of_the_alert_file() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn programs_start_without_a_wrong_rule_and_the_check_refuses_it() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("half.toml");
+    std::fs::write(&path, format!("{WRONG}\n[[rule]]\nname = \"good\"\nwhen = {{ team = \"7\" }}\n"))?;
+    let mut settings = Settings::load()?;
+    settings.alerts.rules.clone_from(&path);
+    settings.worker.health_addr = ([127, 0, 0, 1], 0).into();
+    dispatcher::Dispatcher::open(&settings, |_| None)?;
+    let stop = worker::pipeline::Stop::default();
+    stop.taking.cancel();
+    Box::pin(worker::service::run(settings.clone(), stop)).await?;
+    for arguments in [&["alerts", "check"][..], &["alerts", "check", &path.to_string_lossy()]] {
+        let cli = Cli::try_parse_from([&["producer", "--no-wait-for-services"], arguments].concat())?;
+        let refused = producer::run(&settings, &cli, &mut Vec::new()).await.expect_err("six errors");
+        assert_eq!(refused.exit_code(), 2);
+        assert!(
+            PLACES[..5].iter().all(|place| refused.to_string().contains(&place.replace("wrong", "half"))),
+            "{refused}"
+        );
+    }
+    Ok(())
+}

@@ -15,38 +15,26 @@ const BASE: [(&str, &str); 4] =
     [("s3.access_key", "a"), ("s3.secret_key", "b"), ("console.addr", "127.0.0.1:0"), ("console.login", "never")];
 
 /// Values of TOML, of every type.
-const VALUES: [&str; 40] = [
+const VALUES: [&str; 27] = [
     "0",
     "1",
     "-1",
-    "2",
-    "255",
-    "256",
     "1024",
-    "65535",
     "65536",
-    "4294967295",
     "4294967296",
     "9223372036854775807",
     "-9223372036854775808",
-    "0.0",
     "-0.0",
     "1e-320",
     "1e308",
-    "-1e308",
     "nan",
-    "-nan",
     "inf",
     "-inf",
     "true",
-    "false",
     "1979-05-27",
-    "{}",
     "{ a = 1 }",
     "[]",
     "[[]]",
-    "[0]",
-    "[-1]",
     "[4294967295]",
     "[1.5]",
     "[\"\"]",
@@ -54,23 +42,28 @@ const VALUES: [&str; 40] = [
     "\"\"",
     "\" \"",
     "\"a\\u0000b\"",
-    "\"a\\nb\"",
     "\"\\u202e../..\"",
 ];
 
-/// Values of variables; those of [`VALUES`] besides, without their quotes.
-const TEXTS: [&str; 16] = [
+/// Values of variables.
+const TEXTS: [&str; 22] = [
+    "",
+    "0",
+    "-1",
+    "65535",
+    "65536",
+    "9223372036854775807",
     "99999999999999999999999999999999999999999",
+    "1e308",
     "NaN",
     "infinity",
     "1e5",
-    "0x10",
-    "1_000",
     "+5",
     " 7 ",
     "1,2,3",
     "[1,2",
-    "a=1",
+    "[\"\"]",
+    "true",
     "\t",
     "\u{7f}",
     "http://",
@@ -158,8 +151,7 @@ async fn every_value_of_every_setting_is_refused_by_name_or_works() {
             counts[usize::from(refused_or_built(&key, &value, read).await)] += 1;
         }
         let variable = |key: &str| format!("EMOFLEET__{}", key.replace('.', "__").to_uppercase());
-        let values = VALUES.iter().filter(|v| !v.contains('\\')).map(|v| v.trim_matches('"').to_owned());
-        for value in values.chain(TEXTS.map(str::to_owned)).chain([text, list, nesting]) {
+        for value in TEXTS.map(str::to_owned).into_iter().chain([text, list, nesting]) {
             let of_base = base.iter().map(|(name, value)| (variable(name).into(), (*value).into()));
             let all: Vec<_> = of_base.chain([(variable(&key).into(), value.clone().into())]).collect();
             let read = std::panic::catch_unwind(AssertUnwindSafe(|| Settings::load_from(all)));
