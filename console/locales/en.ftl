@@ -169,6 +169,7 @@ error-audio-corrupt = The file is damaged. Export the recording again.
 error-audio-truncated = The file ends too early. Export or copy it again.
 error-audio-too-short = The recording is too short: there must be at least 25 ms of sound.
 error-audio-too-long = The recording is too long. Split it and upload the parts.
+error-audio-too-costly = The recording takes too much work to decode. Convert it, to WAV say, and upload it again.
 error-audio-too-many-channels = The recording has too many channels. Reduce it to one or two.
 error-audio-no-speech = There is no speech in this recording: silence, music or noise only.
 error-channels-missing = A role is given to a channel that this recording does not have. Channels are counted from 0.

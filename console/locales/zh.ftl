@@ -166,6 +166,7 @@ error-audio-corrupt = 文件已损坏，请重新导出录音。
 error-audio-truncated = 文件不完整，请重新导出或复制。
 error-audio-too-short = 录音太短，至少需要 25 毫秒的声音。
 error-audio-too-long = 录音太长，请分段后上传。
+error-audio-too-costly = 录音解码所需的计算量过大。请转换格式（例如 WAV）后重新上传。
 error-audio-too-many-channels = 声道太多，请减少到一个或两个。
 error-audio-no-speech = 录音中没有语音，只有静音、音乐或噪声。
 error-channels-missing = 为录音中不存在的声道指定了角色。声道从 0 开始编号。

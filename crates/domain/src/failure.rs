@@ -68,6 +68,7 @@ failure_codes! {
     AudioTruncated = "audio.truncated", Permanent, "The file ends before its header says: upload it again, or set `audio.accept_truncated`.";
     AudioTooShort = "audio.too_short", Permanent, "The recording is shorter than the model's shortest input (25 ms).";
     AudioTooLong = "audio.too_long", Permanent, "The recording exceeds `audio.max_seconds`: raise the limit or split it.";
+    AudioTooCostly = "audio.too_costly", Permanent, "Decoding takes far more processor time than sound of this length does: look at who makes such files, or raise `audio.decode_load`.";
     AudioTooManyChannels = "audio.too_many_channels", Permanent, "The recording exceeds `audio.max_channels`.";
     AudioNoSpeech = "audio.no_speech", Permanent, "There is no speech on the scored channels: silence, music or noise.";
     ChannelsMissing = "channels.missing", Permanent, "A role is given to a channel that the recording lacks: channels are counted from 0.";

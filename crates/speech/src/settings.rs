@@ -37,6 +37,7 @@ pub struct Audio {
     pub max_bytes: u64,
     pub max_seconds: f64,
     pub max_channels: u16,
+    pub decode_load: f64,
     pub accept_truncated: bool,
 }
 
@@ -87,6 +88,12 @@ impl Audio {
             Check::range("audio.max_bytes", self.max_bytes, 1..=5 << 40, "bytes"),
             Check::range("audio.max_seconds", self.max_seconds, 1.0..=604_800.0, "seconds"),
             Check::range("audio.max_channels", self.max_channels, 1..=256, "channels"),
+            Check::range(
+                "audio.decode_load",
+                self.decode_load,
+                0.001..=10.0,
+                "seconds of processor time for each second of sound",
+            ),
         ]
     }
 }

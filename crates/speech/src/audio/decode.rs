@@ -1,5 +1,6 @@
 //! From packets to samples.
 
+use super::budget::Budget;
 use super::clock::Clock;
 use super::codec::{self, SbrDetector};
 use super::container::Layout;
@@ -31,9 +32,13 @@ const PACKETS_PER_BAD_PACKET: u64 = 25;
 /// Seconds that are decoded before a part that is sought: decoders need the packets before, to be exact.
 const PREROLL_S: f64 = 1.0;
 
+/// Seconds by which headers may announce more than is decoded: delays, padding and rounding.
+const ANNOUNCED_TOLERANCE_S: f64 = 1.0;
+
 /// Decodes one audio track of a file, a packet at a time.
 pub struct Decoder {
     limits: settings::Audio,
+    budget: Budget,
     source: Source,
     codec: Box<dyn AudioDecoder>,
     /// Hz; 0 before the first packet.
@@ -67,13 +72,16 @@ impl Decoder {
     /// # Errors
     /// An `audio.*` failure that says what is wrong with the file.
     pub fn open(file: File, limits: &settings::Audio) -> Result<Self, Failure> {
-        let (layout, file) = Self::layout(file, limits)?;
-        Self::open_track(file, &layout, 0, limits)
+        let (layout, file, budget) = Self::layout(file, limits)?;
+        Self::open_track(file, &layout, 0, limits, &budget)
     }
 
-    /// Reads what `file` is, and which audio tracks it has.
-    pub(super) fn layout(file: File, limits: &settings::Audio) -> Result<(Layout, File), Failure> {
-        catch_panic(|| source::layout(file, limits.accept_truncated))
+    /// Reads what `file` is, and which audio tracks it has. All of them share the budget.
+    pub(super) fn layout(file: File, limits: &settings::Audio) -> Result<(Layout, File, Budget), Failure> {
+        let bytes = file.metadata().map_err(|e| errors::unreadable(&e))?.len();
+        let budget = Budget::new(bytes, limits);
+        let (layout, file) = budget.run(|| catch_panic(|| source::layout(file, limits, &budget)))?;
+        Ok((layout, file, budget))
     }
 
     /// Opens the audio track of this number, like [`Decoder::open`].
@@ -82,48 +90,63 @@ impl Decoder {
         layout: &Layout,
         number: usize,
         limits: &settings::Audio,
+        budget: &Budget,
     ) -> Result<Self, Failure> {
-        catch_panic(|| {
-            let source = Source::open(file, layout, number)?;
-            if let Some(channels) = &source.params.channels {
-                check_channels(channels.count(), limits.max_channels)?;
-            }
-            // MP4 has no room for rates above 65 kHz; AAC's own configuration has.
-            if let Some(rate) = source.params.sample_rate.filter(|_| source.params.codec != CODEC_ID_AAC) {
-                check_rate(rate)?;
-            }
-            if source.timing.silent_s() > limits.max_seconds {
-                return Err(errors::too_long(limits.max_seconds));
-            }
-            let codec = codec::decoder(&source.params, source.timing.gapless).map_err(|failure| {
-                // The container's name of a codec says more than the decoders do.
-                layout.track(number).codec.map_or(failure, |name| errors::unsupported(&name))
-            })?;
-            let mut decoder = Self {
-                limits: limits.clone(),
-                source,
-                codec,
-                rate: 0,
-                channels: 0,
-                frames: 0,
-                packets: 0,
-                bad_packets: 0,
-                longest_packet: 0,
-                stamp_s: 0.0,
-                clock: Clock::default(),
-                timeline: Timeline::default(),
-                sbr: SbrDetector::default(),
-                gap: 0,
-                waiting: None,
-                block: Vec::new(),
-                first_pending: false,
-            };
-            decoder.first_pending = decoder.decode_next()?;
-            if decoder.first_pending {
-                check_channels(usize::from(decoder.channels), limits.max_channels)?;
-            }
-            Ok(decoder)
-        })
+        budget.run(|| catch_panic(|| Self::begin_track(file, layout, number, limits, budget)))
+    }
+
+    fn begin_track(
+        file: File,
+        layout: &Layout,
+        number: usize,
+        limits: &settings::Audio,
+        budget: &Budget,
+    ) -> Result<Self, Failure> {
+        let source = Source::open(file, layout, number, budget)?;
+        if let Some(channels) = &source.params.channels {
+            check_channels(channels.count(), limits.max_channels)?;
+        }
+        // MP4 has no room for rates above 65 kHz; AAC's own configuration has.
+        if let Some(rate) = source.params.sample_rate.filter(|_| source.params.codec != CODEC_ID_AAC) {
+            check_rate(rate)?;
+        }
+        if source.timing.silent_s() > limits.max_seconds {
+            return Err(errors::too_long(limits.max_seconds));
+        }
+        if let Some(announced_s) = source.timing.announced_s()
+            && announced_s > limits.max_seconds + ANNOUNCED_TOLERANCE_S
+        {
+            return Err(errors::too_long_by_header(limits.max_seconds, announced_s));
+        }
+        let codec = codec::decoder(&source.params, source.timing.gapless).map_err(|failure| {
+            // The container's name of a codec says more than the decoders do.
+            layout.track(number).codec.map_or(failure, |name| errors::unsupported(&name))
+        })?;
+        let mut decoder = Self {
+            limits: limits.clone(),
+            budget: budget.clone(),
+            source,
+            codec,
+            rate: 0,
+            channels: 0,
+            frames: 0,
+            packets: 0,
+            bad_packets: 0,
+            longest_packet: 0,
+            stamp_s: 0.0,
+            clock: Clock::default(),
+            timeline: Timeline::default(),
+            sbr: SbrDetector::default(),
+            gap: 0,
+            waiting: None,
+            block: Vec::new(),
+            first_pending: false,
+        };
+        decoder.first_pending = decoder.decode_next()?;
+        if decoder.first_pending {
+            check_channels(usize::from(decoder.channels), limits.max_channels)?;
+        }
+        Ok(decoder)
     }
 
     /// What the file is, as far as it was decoded.
@@ -172,7 +195,8 @@ impl Decoder {
     /// An `audio.*` failure that says what is wrong with the file; it can't be read any further.
     #[expect(clippy::should_implement_trait, reason = "an iterator could not lend its block")]
     pub fn next(&mut self) -> Result<Option<&[Vec<f32>]>, Failure> {
-        if !std::mem::take(&mut self.first_pending) && !catch_panic(|| self.decode_next())? {
+        let budget = self.budget.clone();
+        if !std::mem::take(&mut self.first_pending) && !budget.run(|| catch_panic(|| self.decode_next()))? {
             return Ok(None);
         }
         Ok(Some(&self.block))
@@ -181,6 +205,9 @@ impl Decoder {
     /// Fills `block` with the next samples; false at the end.
     fn decode_next(&mut self) -> Result<bool, Failure> {
         for _ in 0..MAX_STEPS_WITHOUT_AUDIO {
+            if self.budget.is_spent() {
+                return Ok(false);
+            }
             if self.timeline.is_done() {
                 return self.end();
             }
@@ -196,6 +223,7 @@ impl Decoder {
                     self.seek(target)?;
                 }
             }
+            let is_gap = self.gap > 0;
             if !self.take_waiting() {
                 if !self.read_packet()? {
                     self.timeline.end_part();
@@ -205,7 +233,11 @@ impl Decoder {
             let position = self.clock.position();
             self.clock.advance(self.block.first().map_or(0, Vec::len));
             self.timeline.apply(&mut self.block, position);
-            if self.block.first().is_some_and(|samples| !samples.is_empty()) {
+            if let Some(count) = self.block.first().map(Vec::len).filter(|count| *count > 0) {
+                // Silence that headers announce is no work.
+                if !is_gap {
+                    self.budget.earn(count, self.channels, self.rate);
+                }
                 return self.deliver();
             }
         }

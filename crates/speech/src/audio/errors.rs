@@ -55,6 +55,19 @@ pub(super) fn too_long_gap(max_seconds: f64, gap_s: f64) -> Failure {
     Failure::new(FailureCode::AudioTooLong, what)
 }
 
+/// By its headers, the recording exceeds `audio.max_seconds`: it lasts `announced_s` seconds.
+pub(super) fn too_long_by_header(max_seconds: f64, announced_s: f64) -> Failure {
+    let what =
+        format!("the recording is longer than {max_seconds} seconds: {announced_s:.0} by its headers and timestamps");
+    Failure::new(FailureCode::AudioTooLong, what)
+}
+
+/// Decoding has taken more processor time than the file's bytes and its sound so far allow: `allowed_s` seconds.
+pub(super) fn too_costly(allowed_s: f64) -> Failure {
+    let what = format!("decoding took more than {allowed_s:.0} s of processor time, all that this recording may take");
+    Failure::new(FailureCode::AudioTooCostly, what)
+}
+
 /// The recording exceeds `audio.max_channels`.
 pub(super) fn too_many_channels(channels: usize, max_channels: u16) -> Failure {
     let what = format!("the recording has {channels} channels; at most {max_channels} are allowed");
@@ -72,8 +85,13 @@ pub(super) fn leaves_other_tracks(failure: &Failure) -> bool {
     matches!(failure.code, AudioBadHeader | AudioCorrupt | AudioUnsupportedCodec)
 }
 
-/// The worker's own disk failed.
+/// The worker's own disk failed, or the file's headers lead where no file can be.
 pub(super) fn unreadable(error: &io::Error) -> Failure {
+    if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof)
+        || matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOVERFLOW | libc::EFBIG))
+    {
+        return corrupt(format!("the headers lead beyond the end of the file ({error})"));
+    }
     Failure::new(FailureCode::WorkerInternal, format!("the local copy of the recording can't be read: {error}"))
 }
 

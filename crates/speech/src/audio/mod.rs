@@ -1,11 +1,12 @@
 //! From a file of any format to segments of speech at 16 kHz. Streamed: whatever the length of the recording, no
 //! more than one segment per track is in memory.
 //!
-//! Imports point one way: `errors`, `bytes` <- `codec` <- `container` <- `source` <- `decode` <-
+//! Imports point one way: `errors`, `bytes`, `budget` <- `codec` <- `container` <- `source` <- `decode` <-
 //! `align` <- `recording` <- `preprocess`.
 //! Synchronous: it runs on a thread for blocking work.
 
 mod align;
+mod budget;
 mod bytes;
 mod clock;
 mod codec;

@@ -37,14 +37,14 @@ impl Recording {
     /// # Errors
     /// An `audio.*` failure of the file, or of its first track when none can be decoded.
     pub fn open(file: File, limits: &settings::Audio) -> Result<Self, Failure> {
-        let (layout, file) = Decoder::layout(file, limits)?;
+        let (layout, file, budget) = Decoder::layout(file, limits)?;
         let count = layout.track_count();
         check_channels(count, limits.max_channels)?;
         let (mut tracks, mut next) = (Vec::new(), 0u16);
         for number in 0..count {
             // The copies share one position in the file; a demuxer seeks before each read (`View`).
             let file = file.try_clone().map_err(|e| errors::unreadable(&e))?;
-            let decoder = match Decoder::open_track(file, &layout, number, limits) {
+            let decoder = match Decoder::open_track(file, &layout, number, limits, &budget) {
                 Err(failure) if count == 1 || !errors::leaves_other_tracks(&failure) => return Err(failure),
                 decoder => decoder.map_err(|failure| errors::of_track(number, &failure)),
             };

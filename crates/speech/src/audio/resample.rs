@@ -24,6 +24,8 @@ struct Transform {
     out: Vec<Vec<f32>>,
     /// Samples of the filter's delay that are still to be dropped.
     delay: usize,
+    /// Whether the last chunk was digital silence: then nothing of earlier sound is left in the filter.
+    silent: bool,
 }
 
 impl Resampler16k {
@@ -74,7 +76,13 @@ impl Transform {
         let chunk = CHUNK.div_ceil(step).next_multiple_of(2) * step;
         let fft = Fft::new(rate as usize, SAMPLE_RATE as usize, chunk, channels, FixedSync::Both).map_err(failed)?;
         let (delay, frames) = (fft.output_delay(), fft.output_frames_max());
-        Ok(Self { fft, pending: vec![Vec::new(); channels], out: vec![vec![0.0; frames]; channels], delay })
+        Ok(Self {
+            fft,
+            pending: vec![Vec::new(); channels],
+            out: vec![vec![0.0; frames]; channels],
+            delay,
+            silent: true,
+        })
     }
 
     /// Transforms every whole chunk that is pending, or with `flush` one chunk filled up with
@@ -89,11 +97,17 @@ impl Transform {
             }
             let indexing = Indexing::new().partial_len(ready.min(chunk));
             self.pending.iter_mut().for_each(|samples| samples.resize(ready.max(chunk), 0.0));
-            let input = SequentialSliceOfVecs::new(&self.pending, channels, chunk).map_err(|e| failure(&e))?;
-            let mut output =
-                SequentialSliceOfVecs::new_mut(&mut self.out, channels, frames).map_err(|e| failure(&e))?;
-            let (_, made) =
-                self.fft.process_into_buffer(&input, &mut output, Some(&indexing)).map_err(|e| failure(&e))?;
+            let before = self.silent;
+            self.silent = self.pending.iter().all(|samples| samples[..chunk].iter().all(|sample| *sample == 0.0));
+            let made = if before && self.silent {
+                self.out.iter_mut().for_each(|samples| samples.fill(0.0));
+                frames
+            } else {
+                let input = SequentialSliceOfVecs::new(&self.pending, channels, chunk).map_err(|e| failure(&e))?;
+                let mut output =
+                    SequentialSliceOfVecs::new_mut(&mut self.out, channels, frames).map_err(|e| failure(&e))?;
+                self.fft.process_into_buffer(&input, &mut output, Some(&indexing)).map_err(|e| failure(&e))?.1
+            };
             self.pending.iter_mut().for_each(|samples| drop(samples.drain(..chunk)));
             let skip = self.delay.min(made);
             self.delay -= skip;

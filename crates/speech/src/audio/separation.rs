@@ -153,6 +153,11 @@ impl Separation {
 
     fn block(&mut self) {
         for (samples, spectrum) in self.pending.iter_mut().zip(&mut self.spectra) {
+            if samples.iter().all(|sample| *sample == 0.0) {
+                samples.clear();
+                spectrum.fill(Complex::default());
+                continue;
+            }
             self.forward.process(samples, spectrum).expect("the buffers were made for this transform");
             samples.clear();
             spectrum[..LOWEST_HZ * BLOCK / SAMPLE_RATE as usize].fill(Complex::default());
@@ -163,6 +168,9 @@ impl Separation {
             self.spectra.iter().map(|s| s.iter().map(|bin| f64::from(bin.norm_sqr())).sum()).collect();
         for number in 0..self.pairs.len() {
             let [a, b] = self.pairs[number].channels;
+            if energy[a] == 0.0 && energy[b] == 0.0 {
+                continue;
+            }
             let mut cross: Vec<_> = self.spectra[a].iter().zip(&self.spectra[b]).map(|(a, b)| a.conj() * b).collect();
             let pair = &mut self.pairs[number];
             for (sum, bin) in pair.cross.iter_mut().zip(&cross) {

@@ -1,8 +1,10 @@
 //! A file's packets: the container's layout, its demuxer, and the audio track that is decoded.
 
+use super::budget::Budget;
 use super::codec::{self, Blocks};
 use super::container::{self, Container, Layout, Packing, Pager, TrackLayout, TrackTiming, View};
 use super::errors;
+use crate::settings;
 use domain::Failure;
 use std::fs::File;
 use symphonia_core::codecs::CodecParameters;
@@ -37,17 +39,17 @@ pub(super) struct Source {
     blocks: Option<Blocks>,
 }
 
-/// Reads what `file` is, whatever its name. `accept_truncated`: also when bytes are missing at its end.
+/// Reads what `file` is, whatever its name.
 ///
 /// # Errors
 /// An `audio.*` failure that says what is wrong with the file.
-pub(super) fn layout(file: File, accept_truncated: bool) -> Result<(Layout, File), Failure> {
+pub(super) fn layout(file: File, limits: &settings::Audio, budget: &Budget) -> Result<(Layout, File), Failure> {
     let bytes = file.metadata().map_err(|e| errors::unreadable(&e))?.len();
     if bytes == 0 {
         return Err(errors::empty());
     }
-    let (layout, file) = container::read(file, bytes)?;
-    if layout.missing > 0 && !(accept_truncated && layout.readable_in_part) {
+    let (layout, file) = container::read(file, bytes, limits, budget)?;
+    if layout.missing > 0 && !(limits.accept_truncated && layout.readable_in_part) {
         return Err(errors::truncated(format!("the file ends {} bytes before its header says", layout.missing)));
     }
     Ok((layout, file))
@@ -58,17 +60,20 @@ impl Source {
     ///
     /// # Errors
     /// An `audio.*` failure that says what is wrong with the file or its track.
-    pub(super) fn open(file: File, layout: &Layout, number: usize) -> Result<Self, Failure> {
+    pub(super) fn open(file: File, layout: &Layout, number: usize, budget: &Budget) -> Result<Self, Failure> {
         let bytes = file.metadata().map_err(|e| errors::unreadable(&e))?.len();
         let container = layout.container;
-        let view = View::new(layout.header.clone(), file, &layout.range);
+        let view = View::new(layout.header.clone(), file, &layout.range, budget.clone());
         let stream = MediaSourceStream::new(Box::new(view), MediaSourceStreamOptions::default());
         let described = layout.track(number);
         let reader = container.demuxer(stream, &described).map_err(|e| errors::opening(&e))?;
         let (track, mut params) = choose_track(&*reader, &described)?;
         container.correct(&mut params);
         codec::check(&params, described.sample_rate)?;
-        let timing = container.complete(described.timing, track, &params);
+        let mut timing = container.complete(described.timing, track, &params);
+        if let (Some(base), Some(ticks)) = (track.time_base, layout.pages.ticks(track.id)) {
+            timing.decoded_s = base.calc_duration(ticks.into()).map(|duration| duration.as_secs_f64());
+        }
         let has_others = layout.track_count() > 1;
         let TrackLayout { packing, blocks, .. } = described;
         Ok(Self {

@@ -1,7 +1,7 @@
 //! AAC in ADTS frames.
 
 use super::mpeg::{self, Stream};
-use super::{Container, Input, Layout, TrackLayout, tag};
+use super::{Container, Input, Layout, TrackLayout, TrackTiming, tag};
 use domain::Failure;
 use symphonia::default::formats::AdtsReader;
 use symphonia_core::errors::Result as SymphoniaResult;
@@ -20,8 +20,11 @@ impl Container for Adts {
     }
 
     fn layout(&self, input: &mut Input) -> Result<Layout, Failure> {
-        let end = tag::end(input)?;
-        Ok(Layout::new(&Adts, input.start..end))
+        let range = input.start..tag::end(input)?;
+        let timing = TrackTiming { decoded_s: mpeg::frames_s(input, &range)?, ..TrackTiming::default() };
+        let mut layout = Layout::new(&Adts, range);
+        layout.tracks.push(TrackLayout { timing, ..TrackLayout::default() });
+        Ok(layout)
     }
 
     fn demuxer(&self, stream: MediaSourceStream<'static>, _: &TrackLayout) -> SymphoniaResult<Box<dyn FormatReader>> {

@@ -50,7 +50,9 @@ impl Container for Aiff {
             (layout.header, layout.range) = (shorter(input, body)?, body..input.length);
         }
         layout.readable_in_part = false;
+        let timing = TrackTiming { decoded_s: chunks.decoded_s(), ..TrackTiming::default() };
         layout.tracks.push(TrackLayout {
+            timing,
             codec: (!chunks.codec.is_empty()).then(|| codec_name(&chunks.codec)),
             ..TrackLayout::default()
         });
@@ -80,6 +82,25 @@ struct Chunks {
     body: Option<u64>,
     /// Where the audio is.
     sound: Option<std::ops::Range<u64>>,
+}
+
+impl Chunks {
+    /// Seconds of the audio that the file has; `None` where its bytes don't say.
+    fn decoded_s(&self) -> Option<f64> {
+        let sound = self.sound.as_ref()?;
+        let bytes = (sound.end - sound.start) as f64;
+        let channels = f64::from(self.channels.max(1));
+        let frames = match &self.codec[..] {
+            b"ima4" => bytes / (34.0 * channels) * 64.0,
+            b"" | b"NONE" | b"sowt" | b"twos" if self.bits > 0 => bytes / f64::from(self.bits.div_ceil(8)) / channels,
+            b"ulaw" | b"ULAW" | b"alaw" | b"ALAW" => bytes / channels,
+            b"in24" => bytes / 3.0 / channels,
+            b"in32" | b"fl32" | b"FL32" => bytes / 4.0 / channels,
+            b"fl64" | b"FL64" => bytes / 8.0 / channels,
+            _ => return None,
+        };
+        (self.rate > 0).then(|| frames / f64::from(self.rate))
+    }
 }
 
 /// The header up to the content of the audio's chunk, with the lengths that the file has.

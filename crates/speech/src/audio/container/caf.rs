@@ -61,6 +61,8 @@ impl Container for Caf {
             Err(name) => return Err(errors::unsupported(&name)),
         }
         correct_length(&mut layout, input)?;
+        let most_s = longest_s(&input.head, input.length - input.start);
+        layout.tracks.iter_mut().for_each(|track| track.timing.decoded_s = Some(most_s));
         Ok(layout)
     }
 
@@ -82,8 +84,21 @@ impl Container for Caf {
             begin_s: seconds(track.delay.unwrap_or(0).into()),
             duration_s: track.num_frames.filter(|_| track.delay.is_some()).map(seconds),
         };
-        TrackTiming { parts: vec![part], sample_count: track.num_frames, ..timing }
+        // More packets than the file can have, each with a byte and an entry of the packet table, are not believed.
+        let believed = |seconds: &f64| timing.decoded_s.is_some_and(|most_s| *seconds <= most_s);
+        let decoded_s = track.num_frames.map(seconds).filter(believed);
+        TrackTiming { parts: vec![part], sample_count: track.num_frames, decoded_s, ..timing }
     }
+}
+
+/// Seconds that so many bytes can hold at most by an audio description, seconds; 0 where it doesn't say.
+fn longest_s(head: &[u8], bytes: u64) -> f64 {
+    let field = |at| f64::from(be32(head, at).unwrap_or(0));
+    let (packet_bytes, packet_frames) = (field(36), field(40));
+    // Of packets of any size, each has a byte and an entry of a byte in the packet table.
+    let packets = bytes as f64 / if packet_bytes > 0.0 { packet_bytes } else { 2.0 };
+    let rate = be64(head, 20).map_or(0.0, f64::from_bits);
+    if rate > 0.0 { packets * packet_frames / rate } else { 0.0 }
 }
 
 /// Puts the length that the audio has into its chunk's header, where recorders could not know it or a little is missing.

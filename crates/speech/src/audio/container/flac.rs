@@ -5,7 +5,7 @@ use super::{Container, Input, Layout, TrackLayout, TrackTiming, tag};
 use crate::audio::bytes::be32;
 use crate::audio::errors;
 use domain::Failure;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use symphonia::default::formats::FlacReader;
 use symphonia_core::codecs::audio::AudioCodecParameters;
 use symphonia_core::errors::Result as SymphoniaResult;
@@ -20,6 +20,9 @@ const MAX_BLOCKS: usize = 1024;
 const BLOCK_SIZES: RangeInclusive<u16> = 16..=u16::MAX;
 /// A count of samples that encoders of endless streams write: all of its 36 bits.
 const ENDLESS: u64 = (1 << 36) - 1;
+
+/// Bytes at the file's end in which the last frame is searched for.
+const TAIL: u64 = 256 * 1024;
 
 pub(super) struct Flac;
 
@@ -38,7 +41,10 @@ impl Container for Flac {
         repair(&mut info, &frame);
         let header = [&b"fLaC\x80\0\0\x22"[..], &info].concat();
         let end = tag::end(input)?.max(audio);
-        Ok(Layout { header, ..Layout::new(&Flac, audio..end) })
+        let timing =
+            TrackTiming { decoded_s: confirmed_s(input, &info, &frame, audio..end)?, ..TrackTiming::default() };
+        let track = TrackLayout { timing, ..TrackLayout::default() };
+        Ok(Layout { header, tracks: vec![track], ..Layout::new(&Flac, audio..end) })
     }
 
     fn demuxer(&self, stream: MediaSourceStream<'static>, _: &TrackLayout) -> SymphoniaResult<Box<dyn FormatReader>> {
@@ -104,10 +110,37 @@ fn repair(info: &mut [u8], frame: &[u8]) {
     }
 }
 
+/// Seconds of the recording, if a frame at the file's end says the same as the stream information.
+fn confirmed_s(input: &mut Input, info: &[u8], first: &[u8], audio: Range<u64>) -> Result<Option<f64>, Failure> {
+    let count = u64::from(info[13] & 15) << 32 | u64::from(be32(info, 14).unwrap_or(0));
+    let (Some(rate), Some(first)) = (be32(info, 10).map(|bits| bits >> 12), frame_header(first)) else {
+        return Ok(None);
+    };
+    let seconds = count as f64 / f64::from(rate.max(1));
+    if seconds <= input.max_seconds {
+        return Ok(None);
+    }
+    let from = audio.end.saturating_sub(TAIL).max(audio.start);
+    let tail = input.read(from, (audio.end - from) as usize)?;
+    let position = |frame: &FrameHeader| {
+        if frame.is_variable { frame.number } else { frame.number.saturating_mul(first.samples.into()) }
+    };
+    let ends_there = |bytes: &[u8]| {
+        frame_header(bytes).filter(|frame| frame.is_variable == first.is_variable).is_some_and(|frame| {
+            let end = position(&frame).saturating_sub(position(&first)).saturating_add(frame.samples.into());
+            end.abs_diff(count) < u64::from(*BLOCK_SIZES.end())
+        })
+    };
+    let syncs = (0..tail.len()).filter(|at| tail[*at] == 0xff).map(|at| &tail[at..]);
+    Ok(syncs.rev().any(ends_there).then_some(seconds))
+}
+
 /// What the header of a frame says.
 struct FrameHeader {
     /// Whether blocks have sizes of their own.
     is_variable: bool,
+    /// Of the frame; with blocks of any size, of its first sample.
+    number: u64,
     /// Samples per channel.
     samples: u16,
     /// Hz; `None` where the stream information has it.
@@ -122,7 +155,10 @@ fn frame_header(bytes: &[u8]) -> Option<FrameHeader> {
     }
     let (size, rate) = (codes >> 12 & 15, codes >> 8 & 15);
     // The number of the frame or sample, coded like a character of UTF-8.
-    let mut at = 4 + (bytes.get(4)?.leading_ones() as usize).max(1);
+    let length = (bytes.get(4)?.leading_ones() as usize).max(1);
+    let lead = u64::from(bytes[4]) & (0xff >> (length + usize::from(length > 1)).min(8));
+    let number = bytes.get(5..4 + length)?.iter().fold(lead, |number, byte| number << 6 | u64::from(byte & 0x3f));
+    let mut at = 4 + length;
     let mut next = |count: usize| -> Option<u32> {
         let bytes = bytes.get(at..at + count)?;
         at += count;
@@ -144,7 +180,7 @@ fn frame_header(bytes: &[u8]) -> Option<FrameHeader> {
             .get(code as usize)?,
     };
     let is_variable = codes >> 16 & 1 == 1;
-    Some(FrameHeader { is_variable, samples: u16::try_from(samples).ok()?, rate: (rate > 0).then_some(rate) })
+    Some(FrameHeader { is_variable, number, samples: u16::try_from(samples).ok()?, rate: (rate > 0).then_some(rate) })
 }
 
 #[cfg(test)]

@@ -74,6 +74,9 @@ pub(in crate::audio) struct TrackTiming {
     /// The parts of which the recording consists, in order; empty for all of the track. Only a container whose demuxer
     /// can seek may have several.
     pub parts: Vec<Part>,
+    /// Seconds that decoding gives at least, edit list aside, by headers that the file's bytes bear out; `None` where
+    /// they don't say.
+    pub decoded_s: Option<f64>,
     /// Seconds of padding at the end of the last packet.
     pub padding_s: f64,
     /// Samples per channel, where the header states them exactly rather than by estimate.
@@ -84,7 +87,7 @@ pub(in crate::audio) struct TrackTiming {
 
 impl Default for TrackTiming {
     fn default() -> Self {
-        Self { start_s: 0.0, parts: Vec::new(), padding_s: 0.0, sample_count: None, gapless: true }
+        Self { start_s: 0.0, parts: Vec::new(), decoded_s: None, padding_s: 0.0, sample_count: None, gapless: true }
     }
 }
 
@@ -96,6 +99,19 @@ impl TrackTiming {
             Part::Silent { duration_s } => *duration_s,
         });
         self.start_s + silence.sum::<f64>()
+    }
+
+    /// Seconds of the recording by the headers, silence included; `None` where they don't say.
+    pub(in crate::audio) fn announced_s(&self) -> Option<f64> {
+        let decoded_s = self.decoded_s?;
+        let parts = self.parts.iter().map(|part| match *part {
+            Part::Silent { duration_s } => duration_s,
+            Part::Decoded { begin_s, duration_s } => {
+                let left_s = (decoded_s - begin_s).max(0.0);
+                duration_s.map_or(left_s, |duration_s| duration_s.min(left_s))
+            }
+        });
+        Some(self.start_s + if self.parts.is_empty() { decoded_s } else { parts.sum() })
     }
 
     /// Without `delay_s` seconds at the track's beginning.
@@ -126,5 +142,26 @@ impl Layout {
     /// The audio track of this number, before the demuxer adds to it.
     pub(in crate::audio) fn track(&self, number: usize) -> TrackLayout {
         self.tracks.get(number).cloned().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_announce_what_they_take_of_the_track() {
+        let timing = |parts: &[Part]| TrackTiming {
+            start_s: 2.0,
+            decoded_s: Some(60.0),
+            parts: parts.to_vec(),
+            ..TrackTiming::default()
+        };
+        let decoded = |begin_s, duration_s| Part::Decoded { begin_s, duration_s };
+        assert_eq!(timing(&[]).announced_s(), Some(62.0));
+        assert_eq!(timing(&[decoded(10.0, None)]).announced_s(), Some(52.0));
+        assert_eq!(timing(&[decoded(50.0, Some(30.0)), decoded(0.0, Some(5.0))]).announced_s(), Some(17.0));
+        assert_eq!(timing(&[decoded(70.0, None), Part::Silent { duration_s: 3.0 }]).announced_s(), Some(5.0));
+        assert_eq!(TrackTiming::default().announced_s(), None);
     }
 }

@@ -2,7 +2,7 @@
 //! or encrypted, and the padding of their last packets.
 
 use super::{Container, Input, Layout, Packing, TrackLayout, TrackTiming};
-use crate::audio::bytes::{be32, be64, le16};
+use crate::audio::bytes::{be16, be32, be64, le16};
 use crate::audio::codec::{self, Coding, OPUS_RATE};
 use domain::Failure;
 use std::collections::HashMap;
@@ -19,6 +19,7 @@ const SEGMENT: u32 = 0x1853_8067;
 const ENDLESS_SEGMENT: [u8; 12] = [0x18, 0x53, 0x80, 0x67, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
 const SEEK_HEAD: u32 = 0x114d_9b74;
 const INFO: u32 = 0x1549_a966;
+const TIMESTAMP_SCALE: u32 = 0x2a_d7b1;
 const CLUSTER: u32 = 0x1f43_b675;
 const TRACKS: u32 = 0x1654_ae6b;
 const TRACK_ENTRY: u32 = 0xae;
@@ -38,6 +39,7 @@ const CONTENT_COMPRESSION: u32 = 0x5034;
 const CONTENT_COMP_ALGO: u32 = 0x4254;
 const CONTENT_COMP_SETTINGS: u32 = 0x4255;
 const CONTENT_ENCRYPTION: u32 = 0x5035;
+const TIMESTAMP: u32 = 0xe7;
 const SIMPLE_BLOCK: u32 = 0xa3;
 const BLOCK_GROUP: u32 = 0xa0;
 const BLOCK: u32 = 0xa1;
@@ -54,6 +56,10 @@ const MAX_PADDING_S: f64 = 0.12;
 const AUDIO: u64 = 2;
 /// Most bytes of the header before the segment.
 const MAX_HEADER: u64 = 4_096;
+/// Nanoseconds of a tick, where the segment's information doesn't say.
+const TICK_NS: f64 = 1e6;
+/// Most bytes of the segment's information that are read.
+const MAX_INFO: u64 = 64 * 1024;
 /// Most bytes of the tracks' description.
 const MAX_TRACKS: u64 = 4 * 1024 * 1024;
 
@@ -142,24 +148,67 @@ fn read(input: &mut Input) -> Result<EbmlSegment, Failure> {
         let ebml = input.read(input.start, size as usize)?;
         found.sound = Some(([&ebml[..], &ENDLESS_SEGMENT].concat(), range));
     }
-    let Some(cluster) = of(CLUSTER).next_back() else { return Ok(found) };
-    let mut last_padding_s = HashMap::new();
+    let (Some(first), Some(last)) = (of(CLUSTER).next(), of(CLUSTER).next_back()) else { return Ok(found) };
+    let tick_s = match of(INFO).next() {
+        Some(info) => tick_s(input, info, end)?,
+        None => TICK_NS / 1e9,
+    };
+    let (mut first_blocks, mut last_blocks) = (HashMap::new(), HashMap::new());
+    for block in blocks(input, first, end)? {
+        first_blocks.entry(block.track).or_insert(block);
+    }
+    for block in blocks(input, last, end)? {
+        last_blocks.insert(block.track, block);
+    }
+    for track in &mut found.tracks {
+        let Some(id) = track.id.map(u64::from) else { continue };
+        let last = last_blocks.get(&id);
+        track.timing.padding_s = last.map_or(0.0, |block| block.padding_s);
+        let ticks = last.zip(first_blocks.get(&id)).and_then(|(last, first)| last.time.checked_sub(first.time));
+        track.timing.decoded_s = ticks.map(|ticks| ticks as f64 * tick_s);
+    }
+    Ok(found)
+}
+
+/// A block of a cluster.
+struct Block {
+    track: u64,
+    /// Ticks of the segment.
+    time: i64,
+    /// Seconds of padding at its end.
+    padding_s: f64,
+}
+
+/// The blocks of a cluster.
+fn blocks(input: &mut Input, cluster: &Element, end: u64) -> Result<Vec<Block>, Failure> {
+    let (mut found, mut cluster_time) = (Vec::new(), 0);
     for element in children(input, cluster.body, cluster.end.unwrap_or(end).min(end), MAX_ELEMENTS)? {
         let (block, padding_s) = match element.id {
             SIMPLE_BLOCK => (Some(element.body), 0.0),
             BLOCK_GROUP => group(input, &element, end)?,
+            TIMESTAMP => {
+                let size = element.end.map_or(0, |end| end - element.body).min(8) as usize;
+                cluster_time = number(&input.read(element.body, size)?).cast_signed();
+                (None, 0.0)
+            }
             _ => (None, 0.0),
         };
         let Some(block) = block else { continue };
-        if let Some((number, _)) = vint(&input.read(block, 8)?) {
-            last_padding_s.insert(number, padding_s);
+        let header = input.read(block, 10)?;
+        if let Some((track, length)) = vint(&header) {
+            let time = be16(&header, length).map_or(0, |ticks| i64::from(ticks.cast_signed()));
+            found.push(Block { track, time: cluster_time.saturating_add(time), padding_s });
         }
     }
-    for track in &mut found.tracks {
-        let padding_s = track.id.and_then(|id| last_padding_s.get(&u64::from(id)));
-        track.timing.padding_s = padding_s.copied().unwrap_or(0.0);
-    }
     Ok(found)
+}
+
+/// Seconds of a tick, by the segment's information.
+fn tick_s(input: &mut Input, info: &Element, end: u64) -> Result<f64, Failure> {
+    let size = info.end.unwrap_or(end).min(end).saturating_sub(info.body).min(MAX_INFO);
+    let bytes = input.read(info.body, size as usize)?;
+    let scale = elements(&bytes).find(|(id, _)| *id == TIMESTAMP_SCALE).map(|(_, scale)| number(scale));
+    Ok(scale.map_or(TICK_NS, |scale| scale as f64) / 1e9)
 }
 
 /// Where the elements with all of the sound are, if only an index or tags behind them are cut. What comes before them and

@@ -19,7 +19,9 @@ mod unsupported;
 mod view;
 mod wav;
 
+use super::budget::Budget;
 use super::errors;
+use crate::settings;
 use domain::Failure;
 use std::fs::File;
 use symphonia_core::codecs::audio::AudioCodecParameters;
@@ -93,8 +95,13 @@ const HEAD: usize = mpeg::SEARCH + 16 * 1024;
 ///
 /// # Errors
 /// An `audio.*` failure of the file; `worker.internal` when it can't be read.
-pub(super) fn read(file: File, length: u64) -> Result<(Layout, File), Failure> {
-    let mut input = Input { file, start: 0, length, head: Vec::new() };
+pub(super) fn read(
+    file: File,
+    length: u64,
+    limits: &settings::Audio,
+    budget: &Budget,
+) -> Result<(Layout, File), Failure> {
+    let mut input = Input::new(file, length, limits, budget.clone());
     tag::skip(&mut input)?;
     input.head = input.read(input.start, HEAD)?;
     let (container, offset) = detect(&input)?;
@@ -127,7 +134,8 @@ mod tests {
         use std::io::Write;
         let mut file = tempfile::tempfile().expect("temporary file");
         file.write_all(head).expect("written");
-        Input { file, start: 0, length: head.len() as u64, head: head.to_vec() }
+        let (length, limits) = (head.len() as u64, crate::Settings::default().audio);
+        Input { head: head.to_vec(), ..Input::new(file, length, &limits, Budget::new(length, &limits)) }
     }
 
     fn detected(head: &[u8]) -> Result<&'static str, Failure> {

@@ -17,6 +17,18 @@ const FRAMES: usize = 3;
 /// Bytes at the beginning that hold the header and the counts of an info frame.
 const INFO_FRAME: usize = 256;
 
+/// Bytes of a frame's header, and of the shortest frame (ADTS).
+const FRAME_HEADER: usize = 6;
+const SHORTEST_FRAME: u64 = 8;
+/// Bytes read at once while frames are counted.
+const FRAMES_READ: usize = 256 * 1024;
+/// Seconds past the longest recording after which counting more frames is of no use.
+const FRAMES_MARGIN_S: f64 = 2.0;
+/// Hz, of the rates in headers of ADTS; and the samples of such a frame, at least.
+const ADTS_RATES: [u32; 13] =
+    [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
+const ADTS_SAMPLES: f64 = 1_024.0;
+
 pub(super) struct Mpeg;
 
 impl Container for Mpeg {
@@ -48,11 +60,36 @@ impl Container for Mpeg {
 /// The layout of MPEG audio in `range`, be it a file of its own or inside another container.
 pub(super) fn layout(input: &mut Input, range: Range<u64>) -> Result<Layout, Failure> {
     let gapless = !concatenated(input, range.start)?;
+    let decoded_s = frames_s(input, &range)?;
     let mut layout = Layout::new(&Mpeg, range);
-    layout
-        .tracks
-        .push(TrackLayout { timing: TrackTiming { gapless, ..TrackTiming::default() }, ..TrackLayout::default() });
+    let timing = TrackTiming { decoded_s, gapless, ..TrackTiming::default() };
+    layout.tracks.push(TrackLayout { timing, ..TrackLayout::default() });
     Ok(layout)
+}
+
+/// Seconds of the frames that follow each other from the beginning of `range` on, by their headers; not of all of them
+/// where there are enough to be too long. `None` where the shortest frames would not be too long: these are not counted.
+pub(super) fn frames_s(input: &mut Input, range: &Range<u64>) -> Result<Option<f64>, Failure> {
+    let (mut at, mut bytes, mut buffered) = (range.start, Vec::new(), range.start);
+    let most = range.end.saturating_sub(range.start) / SHORTEST_FRAME;
+    let (mut seconds, mut first) = (0.0, None);
+    while seconds <= input.max_seconds + FRAMES_MARGIN_S {
+        let offset = (at - buffered) as usize;
+        if bytes.len() < offset + FRAME_HEADER {
+            (bytes, buffered) = (input.read(at, FRAMES_READ)?, at);
+        }
+        let Some(found) = bytes.get((at - buffered) as usize..).and_then(frame) else { break };
+        let first = *first.get_or_insert(found);
+        if most as f64 * first.seconds <= input.max_seconds {
+            return Ok(None);
+        }
+        if (first.stream, first.identity) != (found.stream, found.identity) || at + found.length as u64 > range.end {
+            break;
+        }
+        seconds += found.seconds;
+        at += found.length as u64;
+    }
+    Ok(Some(seconds))
 }
 
 /// Whether another recording begins where the one at `start` ends by its own count: `cat` makes such files, and
@@ -81,21 +118,33 @@ pub(super) fn find(head: &[u8], whole: bool) -> Option<(usize, Stream)> {
 }
 
 fn stream(bytes: &[u8], whole: bool) -> Option<Stream> {
-    let (kind, identity, mut at) = frame(bytes)?;
+    let first = frame(bytes)?;
+    let mut at = first.length;
     for _ in 1..FRAMES {
         match bytes.get(at..) {
             Some(rest) if rest.len() >= 6 => match frame(rest) {
-                Some((next, same, length)) if next == kind && same == identity => at += length,
+                Some(next) if (next.stream, next.identity) == (first.stream, first.identity) => at += next.length,
                 _ => return None,
             },
-            _ => return whole.then_some(kind),
+            _ => return whole.then_some(first.stream),
         }
     }
-    Some(kind)
+    Some(first.stream)
 }
 
-/// Kind, the bits that must not change from frame to frame, and length of the frame at the beginning.
-fn frame(bytes: &[u8]) -> Option<(Stream, u32, usize)> {
+/// What the header of a frame says.
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    stream: Stream,
+    /// The bits that must not change from frame to frame.
+    identity: u32,
+    /// Bytes, the header included.
+    length: usize,
+    seconds: f64,
+}
+
+/// The frame at the beginning.
+fn frame(bytes: &[u8]) -> Option<Frame> {
     let header = be32(bytes, 0)?;
     if header >> 21 != 0x7ff {
         return None;
@@ -115,14 +164,22 @@ fn frame(bytes: &[u8]) -> Option<(Stream, u32, usize)> {
         3 if version != 3 => 72_000 * kilobits / rate + padding,
         _ => 144_000 * kilobits / rate + padding,
     };
-    Some((Stream::Mpeg, header & 0xfffe_0c00, length as usize))
+    let samples = match layer {
+        1 => 384,
+        3 if version != 3 => 576,
+        _ => 1_152,
+    };
+    let seconds = f64::from(samples) / f64::from(rate);
+    Some(Frame { stream: Stream::Mpeg, identity: header & 0xfffe_0c00, length: length as usize, seconds })
 }
 
-fn adts_frame(bytes: &[u8], header: u32) -> Option<(Stream, u32, usize)> {
+fn adts_frame(bytes: &[u8], header: u32) -> Option<Frame> {
     // 0xfff: twelve bits of sync, where MPEG audio has eleven.
     let length = (be32(bytes, 2)? >> 5 & 0x1fff) as usize;
-    let sensible = header >> 20 == 0xfff && header >> 10 & 15 < 13 && length > 7;
-    sensible.then_some((Stream::Adts, header & 0xfffe_fdc0, length))
+    let rate = *ADTS_RATES.get((header >> 10 & 15) as usize)?;
+    let seconds = ADTS_SAMPLES / f64::from(rate);
+    let sensible = header >> 20 == 0xfff && length > 7;
+    sensible.then_some(Frame { stream: Stream::Adts, identity: header & 0xfffe_fdc0, length, seconds })
 }
 
 /// Bytes of the recording that begins with `head`, if its first frame has that count (`Xing`, `Info`).

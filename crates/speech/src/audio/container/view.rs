@@ -1,11 +1,12 @@
 //! A demuxer's view of a file: a header of our own, then a range of the file's bytes.
 
+use crate::audio::budget::Budget;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use symphonia_core::io::MediaSource;
 
-/// `header`, then the bytes `start..end` of `file`.
+/// `header`, then the bytes `start..end` of `file`. A read past the budget is an error.
 #[derive(Debug)]
 pub(in crate::audio) struct View {
     header: Vec<u8>,
@@ -13,12 +14,13 @@ pub(in crate::audio) struct View {
     start: u64,
     end: u64,
     position: u64,
+    budget: Budget,
 }
 
 impl View {
     /// `range` must be within the file.
-    pub(in crate::audio) fn new(header: Vec<u8>, file: File, range: &Range<u64>) -> Self {
-        Self { header, file, start: range.start, end: range.end.max(range.start), position: 0 }
+    pub(in crate::audio) fn new(header: Vec<u8>, file: File, range: &Range<u64>, budget: Budget) -> Self {
+        Self { header, file, start: range.start, end: range.end.max(range.start), position: 0, budget }
     }
 
     fn length(&self) -> u64 {
@@ -28,6 +30,7 @@ impl View {
 
 impl Read for View {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.budget.step()?;
         let header = self.header.len() as u64;
         let count = if self.position < header {
             let rest = &self.header[self.position as usize..];
@@ -80,7 +83,7 @@ mod tests {
     fn reads_the_header_then_the_range_and_seeks_over_both() {
         let mut file = tempfile::tempfile().expect("temporary file");
         file.write_all(b"0123456789").expect("written");
-        let mut view = View::new(b"ab".to_vec(), file, &(3..7));
+        let mut view = View::new(b"ab".to_vec(), file, &(3..7), Budget::new(10, &crate::Settings::default().audio));
         let mut all = String::new();
         view.read_to_string(&mut all).expect("read");
         assert_eq!(all, "ab3456");

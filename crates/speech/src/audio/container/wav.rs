@@ -1,7 +1,7 @@
 //! WAV, RF64 and BW64. The header is read here rather than by the demuxer, since recorders write lengths of 0,
 //! lengths of "endless", lengths that are off by a header and lengths past 4 GiB, and each means something else.
 
-use super::{Container, Input, Layout, TrackLayout, mpeg};
+use super::{Container, Input, Layout, TrackLayout, TrackTiming, mpeg};
 use crate::audio::bytes::{le16, le32, le64};
 use crate::audio::{codec, errors};
 use domain::Failure;
@@ -44,7 +44,11 @@ impl Container for Wav {
         let data = data_chunk(input)?;
         let mut layout = match data.coding {
             Coding::Mpeg => mpeg::layout(input, data.range)?,
-            Coding::Header(header) => Layout { header, ..Layout::new(&Wav, data.range) },
+            Coding::Header(header) => {
+                let timing = TrackTiming { decoded_s: data.decoded_s, ..TrackTiming::default() };
+                let track = TrackLayout { timing, ..TrackLayout::default() };
+                Layout { header, tracks: vec![track], ..Layout::new(&Wav, data.range) }
+            }
         };
         layout.missing = data.missing;
         Ok(layout)
@@ -63,6 +67,8 @@ struct Data {
     range: Range<u64>,
     /// Bytes that the header promises and the file does not have.
     missing: u64,
+    /// Seconds of the samples in `range`; `None` where their number does not follow from the bytes.
+    decoded_s: Option<f64>,
 }
 
 /// What a `data` chunk holds.
@@ -135,7 +141,12 @@ fn data(input: &mut Input, format: &[u8], declared: u64, body: u64) -> Result<Da
         }
         coding => coding,
     };
-    Ok(Data { coding, range, missing })
+    let frames = match codec::of_wave_format(format).ok().and_then(|coding| coding.blocks) {
+        Some(blocks) => held / u64::from(blocks.bytes.max(1)) * u64::from(blocks.frames),
+        None => held / u64::from(block),
+    };
+    let decoded_s = (rate > 0).then(|| frames as f64 / f64::from(rate));
+    Ok(Data { coding, range, missing, decoded_s })
 }
 
 /// Bytes of `available` from `body` on that are sound: those before chunks up to the file's end, which a length that is

@@ -12,8 +12,13 @@ use domain::Failure;
 /// up to date for its probability to be good.
 const HANGOVER_CHUNKS: u32 = 8;
 
+/// Chunks after which sound that does not change, digital silence above all, is not looked at any more: a minute, in which
+/// the network has come to rest.
+const STILL_CHUNKS: u32 = 1_875;
+
 /// Voice activity of one track.
 pub(super) struct TrackVad {
+    still: Still,
     threshold: f32,
     /// Factor by which the sound was amplified.
     gain: f32,
@@ -33,6 +38,7 @@ impl TrackVad {
     /// `gain`: the sound is amplified by this factor before; whether it is loud is decided by what it was.
     pub(super) fn new(settings: &settings::Segment, gain: f32) -> Self {
         Self {
+            still: Still::default(),
             threshold: settings.vad_threshold,
             gain,
             loud_rms: 10f32.powf(settings.scream_dbfs / 20.0),
@@ -45,12 +51,29 @@ impl TrackVad {
     }
 
     /// The probability of speech in each of `chunks`, the next ones. The result does not depend on how chunks are
-    /// divided into blocks.
+    /// divided into blocks. Hours of digital silence cost nothing.
     pub(super) fn probabilities(
         &mut self,
         vad: &mut PooledSession<'_>,
         chunks: &[[f32; CHUNK]],
     ) -> Result<Vec<f32>, Failure> {
+        let is_still: Vec<bool> = chunks.iter().map(|chunk| self.still.goes_on(chunk)).collect();
+        let mut probabilities = Vec::with_capacity(chunks.len());
+        let mut begin = 0;
+        for run in is_still.chunk_by(PartialEq::eq) {
+            let end = begin + run.len();
+            match self.still.probability.filter(|_| run[0]) {
+                Some(probability) => probabilities.resize(end, probability),
+                None => probabilities.extend(self.moving(vad, &chunks[begin..end])?),
+            }
+            self.still.probability = probabilities.last().copied();
+            begin = end;
+        }
+        Ok(probabilities)
+    }
+
+    /// The probability of speech in each of `chunks`, by the network.
+    fn moving(&mut self, vad: &mut PooledSession<'_>, chunks: &[[f32; CHUNK]]) -> Result<Vec<f32>, Failure> {
         let mut probabilities = vad.probabilities(&mut self.normal_speed, chunks)?;
         let passes = self.passes(vad, chunks, &probabilities)?;
         for (probability, pass) in probabilities.iter_mut().zip(passes) {
@@ -119,6 +142,33 @@ impl TrackVad {
     }
 }
 
+/// Whether a track repeats the same chunk.
+struct Still {
+    chunk: [f32; CHUNK],
+    /// Chunks in a row that were the same as the one before.
+    same: u32,
+    /// The probability of speech in the last chunk.
+    probability: Option<f32>,
+}
+
+impl Default for Still {
+    fn default() -> Self {
+        Self { chunk: [0.0; CHUNK], same: 0, probability: None }
+    }
+}
+
+impl Still {
+    /// Takes the next chunk; true from [`STILL_CHUNKS`] of the same on.
+    fn goes_on(&mut self, chunk: &[f32; CHUNK]) -> bool {
+        if *chunk == self.chunk {
+            self.same = self.same.saturating_add(1);
+        } else {
+            (self.chunk, self.same) = (*chunk, 0);
+        }
+        self.same > STILL_CHUNKS
+    }
+}
+
 /// What happens with one chunk.
 #[derive(Debug, Clone, Copy)]
 enum Pass {
@@ -179,6 +229,31 @@ mod tests {
         assert!(worst < 1e-4, "{worst}");
         let normal = session.probabilities(&mut VadState::new(), &chunks).expect("predicted");
         assert!(normal.iter().zip(&single).any(|(a, b)| a != b), "no second pass changed anything: not a test");
+    }
+
+    #[test]
+    fn silence_that_lasts_is_passed_over_and_what_follows_is_as_it_was() {
+        let mut settings = crate::Settings::default();
+        settings.runtime.onnxruntime = std::env::var_os("EMOFLEET__RUNTIME__ONNXRUNTIME").unwrap_or_default().into();
+        let runtime = Runtime::load(&settings.runtime).expect("run ./test.sh, which fetches ONNX Runtime");
+        let detector = VoiceDetector::load(&runtime).expect("the built-in network");
+        let mut session = detector.acquire().expect("a session");
+        let sounds = loud_sounds();
+        let silence = vec![[0.0; CHUNK]; 6_000];
+        let chunks = [&sounds[..], &silence, &sounds].concat();
+        let mut vad = TrackVad::new(&settings.segment, 1.0);
+        let passed: Vec<f32> =
+            chunks.chunks(32).flat_map(|block| vad.probabilities(&mut session, block).expect("predicted")).collect();
+        let mut vad = TrackVad::new(&settings.segment, 1.0);
+        let all: Vec<f32> =
+            chunks.chunks(32).flat_map(|block| vad.moving(&mut session, block).expect("predicted")).collect();
+        assert_eq!(passed.len(), all.len());
+        // The network's memory of silence has no end, but what it decides does not depend on it.
+        let differ = passed.iter().zip(&all).filter(|(a, b)| (**a >= 0.5) != (**b >= 0.5)).count();
+        assert!(differ <= 2, "{differ} chunks");
+        let mut still = Still::default();
+        let passed_over = chunks.iter().filter(|chunk| still.goes_on(chunk)).count();
+        assert!(passed_over > 4_000, "{passed_over}");
     }
 
     #[test]

@@ -9,20 +9,21 @@ mod reader;
 mod table;
 
 use super::{Container, Input, Layout, Part, TrackLayout, TrackTiming};
+use crate::audio::budget::Budget;
 use crate::audio::bytes::{be16, be32, be64};
 use crate::audio::codec::{Coding, OPUS_RATE};
 use crate::audio::errors;
 use boxes::{boxes, inside, scale, track_id};
 use domain::Failure;
 use fragment::Defaults;
-use reader::Mp4Reader;
+use reader::{MAX_MOOF, Mp4Reader};
 use std::sync::Arc;
 use symphonia_core::codecs::audio::AudioCodecParameters;
 use symphonia_core::codecs::audio::well_known::{CODEC_ID_MP3, CODEC_ID_OPUS};
 use symphonia_core::errors::Result as SymphoniaResult;
 use symphonia_core::formats::FormatReader;
 use symphonia_core::io::MediaSourceStream;
-use table::{Cursor, Table};
+use table::{Cursor, Sample, Table};
 
 pub(super) use entry::name as codec_name;
 pub(in crate::audio) use reader::Samples;
@@ -35,6 +36,9 @@ const MAX_BOXES: usize = 200_000;
 const TOLERATED_S: f64 = 0.02;
 /// Types of the box that a file may begin with: QuickTime's have no `ftyp`.
 const FIRST: [&[u8; 4]; 5] = [b"ftyp", b"moov", b"mdat", b"wide", b"pnot"];
+
+/// Fragments at the end in which a track's last packet is searched for.
+const LAST_FRAGMENTS: usize = 4;
 
 pub(super) struct Mp4;
 
@@ -56,7 +60,10 @@ impl Container for Mp4 {
             return Err(errors::unsupported("a compressed QuickTime index"));
         }
         let mut layout = Layout::new(&Mp4, input.start..input.length);
-        layout.tracks = tracks(&moov, &file.fragments.into());
+        layout.tracks = tracks(&moov, &file.fragments.into(), &input.budget);
+        if layout.tracks.len() > usize::from(input.max_tracks) {
+            return Err(errors::too_many_channels(layout.tracks.len(), input.max_tracks));
+        }
         let missing: Vec<u64> =
             layout.tracks.iter_mut().map(|track| complete(track, input)).collect::<Result<_, _>>()?;
         let fragmented = inside(&moov, &[b"mvex"]).is_some();
@@ -128,7 +135,7 @@ fn walk(input: &mut Input) -> Result<File, Failure> {
 }
 
 /// The audio tracks of a `moov` box.
-fn tracks(moov: &[u8], fragments: &Arc<[(u64, u64)]>) -> Vec<TrackLayout> {
+fn tracks(moov: &[u8], fragments: &Arc<[(u64, u64)]>, budget: &Budget) -> Vec<TrackLayout> {
     let movie_scale = inside(moov, &[b"mvhd"]).and_then(scale).unwrap_or(1_000);
     let priming = priming(moov);
     let is_audio = |trak: &&[u8]| inside(trak, &[b"mdia", b"hdlr"]).and_then(|hdlr| hdlr.get(8..12)) == Some(b"soun");
@@ -137,7 +144,7 @@ fn tracks(moov: &[u8], fragments: &Arc<[(u64, u64)]>) -> Vec<TrackLayout> {
         let mut track = track(trak, movie_scale, priming)
             .unwrap_or_else(|name| TrackLayout { refused: Some(name), ..TrackLayout::default() });
         track.id = inside(trak, &[b"tkhd"]).and_then(track_id);
-        track.samples = track.id.and_then(|id| samples(moov, trak, id, &track, fragments)).map(Arc::new);
+        track.samples = track.id.and_then(|id| samples(moov, trak, id, &track, fragments, budget)).map(Arc::new);
         track
     };
     traks.map(track).collect()
@@ -185,7 +192,14 @@ fn opus_delay_s(params: &AudioCodecParameters) -> Option<f64> {
 }
 
 /// Where the packets of a track are.
-fn samples(moov: &[u8], trak: &[u8], id: u32, track: &TrackLayout, fragments: &Arc<[(u64, u64)]>) -> Option<Samples> {
+fn samples(
+    moov: &[u8],
+    trak: &[u8],
+    id: u32,
+    track: &TrackLayout,
+    fragments: &Arc<[(u64, u64)]>,
+    budget: &Budget,
+) -> Option<Samples> {
     let stbl = inside(trak, &[b"mdia", b"minf", b"stbl"])?;
     let coding = track.params.clone().map(|params| Coding { params, blocks: track.blocks });
     Some(Samples {
@@ -194,16 +208,21 @@ fn samples(moov: &[u8], trak: &[u8], id: u32, track: &TrackLayout, fragments: &A
         table: Table::read(stbl, coding.as_ref().and_then(entry::unit)),
         fragments: Arc::clone(fragments),
         defaults: Defaults::read(moov, id),
+        budget: budget.clone(),
     })
 }
 
 /// Adds to a track what its first packet says; gives the bytes by which its packets exceed the end of the file.
 fn complete(track: &mut TrackLayout, input: &mut Input) -> Result<u64, Failure> {
     let Some(samples) = track.samples.clone() else { return Ok(0) };
-    let Some(table) = &samples.table else { return Ok(0) };
     let (mut cursor, length) = (Cursor::default(), input.length - input.start);
     let (mut missing, mut ticks, mut longest) = (0, 0, 0);
-    while let Some(sample) = cursor.next(table) {
+    let mut span = Span::default();
+    while let Some(sample) = samples.table.as_ref().and_then(|table| cursor.next(table)) {
+        if input.budget.is_spent() {
+            break;
+        }
+        span.add(&sample, length);
         if sample.time == 0
             && let Some(params) = track.params.as_mut().filter(|params| params.codec == CODEC_ID_MP3)
         {
@@ -219,8 +238,40 @@ fn complete(track: &mut TrackLayout, input: &mut Input) -> Result<u64, Failure> 
             }
         }
     }
+    for (begin, size) in ends(&samples.fragments) {
+        let moof = input.read(input.start.saturating_add(begin), size.min(MAX_MOOF) as usize)?;
+        let header = if be32(&moof, 0) == Some(1) { 16 } else { 8 };
+        let body = moof.get(header..).unwrap_or_default();
+        for sample in &fragment::samples(body, begin, samples.track, samples.defaults, 0) {
+            span.add(sample, length);
+        }
+    }
+    track.timing.decoded_s = span.ticks().map(|ticks| ticks as f64 / f64::from(samples.scale));
     let tolerated = longest.max((f64::from(samples.scale) * TOLERATED_S) as u64);
     Ok(if ticks > tolerated { missing } else { 0 })
+}
+
+/// The first and the last packet that the file has, by their timestamps. What is between them is sound, or silence.
+#[derive(Debug, Default)]
+struct Span(Option<(u64, u64)>);
+
+impl Span {
+    /// `length`: bytes of the file.
+    fn add(&mut self, sample: &Sample, length: u64) {
+        if sample.size > 0 && sample.offset.saturating_add(sample.size.into()) <= length {
+            self.0 = Some((self.0.map_or(sample.time, |(first, _)| first), sample.time));
+        }
+    }
+
+    fn ticks(&self) -> Option<u64> {
+        self.0.and_then(|(first, last)| last.checked_sub(first))
+    }
+}
+
+/// The first and the last fragments: what is between them can only make the recording longer.
+fn ends(fragments: &[(u64, u64)]) -> impl Iterator<Item = (u64, u64)> {
+    let last = fragments.len().saturating_sub(LAST_FRAGMENTS).max(1);
+    fragments.first().into_iter().chain(fragments.get(last..).unwrap_or_default()).copied()
 }
 
 /// Samples of delay by Apple's own tag, in files without an edit list.
@@ -276,7 +327,7 @@ mod tests {
         let count = 20_000;
         let moov = [scale(*b"mvhd"), trak.repeat(count)].concat();
         let begun = std::time::Instant::now();
-        let found = tracks(&moov, &Arc::from([]));
+        let found = tracks(&moov, &Arc::from([]), &input(&[]).budget);
         assert_eq!(found.len(), count);
         assert_eq!(found[0].codec.as_deref(), Some("ulaw"));
         // A pass for each track would take minutes.

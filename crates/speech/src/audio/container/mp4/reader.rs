@@ -3,6 +3,7 @@
 use super::boxes::boxes;
 use super::fragment::{self, Defaults};
 use super::table::{Cursor, Sample, Table};
+use crate::audio::budget::Budget;
 use crate::audio::bytes::be32;
 use std::collections::VecDeque;
 use std::io::{Seek, SeekFrom};
@@ -21,7 +22,7 @@ const INFO: FormatInfo = FormatInfo {
     long_name: "ISO base media file format",
 };
 /// Most bytes of a fragment's index.
-const MAX_MOOF: u64 = 16 * 1024 * 1024;
+pub(super) const MAX_MOOF: u64 = 16 * 1024 * 1024;
 
 /// Where a track's packets are.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub(in crate::audio) struct Samples {
     /// Where `moof` boxes are, and their bytes.
     pub(super) fragments: Arc<[(u64, u64)]>,
     pub(super) defaults: Defaults,
+    /// The processor time for passing over packets.
+    pub(super) budget: Budget,
 }
 
 pub(super) struct Mp4Reader<'s> {
@@ -138,7 +141,9 @@ impl FormatReader for Mp4Reader<'_> {
             (self.cursor, self.fragment, self.time) = (Cursor::default(), 0, 0);
             self.pending.clear();
         }
+        let budget = self.samples.as_ref().map(|samples| samples.budget.clone());
         while let Some(sample) = self.next_sample()? {
+            budget.as_ref().map_or(Ok(()), Budget::step)?;
             if sample.time.saturating_add(sample.duration) > wanted {
                 self.pending.push_front(sample);
                 return Ok(SeekedTo { track_id, required_ts, actual_ts: timestamp(sample.time) });

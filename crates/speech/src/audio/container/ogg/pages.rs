@@ -61,6 +61,14 @@ impl Pages {
         Ok(Self::default())
     }
 
+    /// Ticks from the end of a stream's first page to that of its last: packets, and silence where there are gaps.
+    pub(in crate::audio) fn ticks(&self, serial: u32) -> Option<u64> {
+        let timed = |page: &&Page| page.end != NO_TIME;
+        let pages = self.0.get(&serial)?;
+        let (first, last) = (pages.iter().find(timed)?, pages.iter().rfind(timed)?);
+        last.end.checked_sub(first.end)
+    }
+
     /// What corrects the packets of one track.
     pub(in crate::audio) fn pager(&self) -> Pager {
         let streams = self.0.iter().map(|(serial, pages)| (*serial, pages.iter().copied().collect())).collect();
