@@ -123,6 +123,24 @@ impl Ledger {
         }
     }
 
+    /// Job and code of each dead letter, once all that are expected are there or half a minute has passed: a row has its
+    /// failure a moment before the letter is published.
+    async fn letters(&self, rig: &Rig) -> Result<BTreeSet<(String, String)>> {
+        let expected = || self.expected.iter().filter_map(|(job, code)| Some((job.to_string(), (*code)?.to_owned())));
+        let (queue, filter) =
+            (DeadLetters::new(&rig.direct.amqp), Filter { batch: Some(self.batch), ..Filter::default() });
+        let begun = Instant::now();
+        loop {
+            // A worker killed between dead letter and acknowledgement leaves a second dead letter, which is harmless.
+            let letters = queue.list(&filter, 10_000).await?.letters;
+            let dead: BTreeSet<_> = letters.into_iter().map(|letter| (letter.id, letter.code)).collect();
+            if begun.elapsed() > Duration::from_secs(30) || expected().all(|letter| dead.contains(&letter)) {
+                return Ok(dead);
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
     /// Compares rows, dead letters and artifacts with what was enqueued. Prints what is wrong.
     ///
     /// # Errors
@@ -137,12 +155,7 @@ impl Ledger {
             *found.entry(JobId(row.get("job_id"))).or_insert(0_usize) += 1;
         }
         audit.duplicated += found.values().filter(|n| **n > 1).count();
-        let letters = DeadLetters::new(&rig.direct.amqp)
-            .list(&Filter { batch: Some(self.batch), ..Filter::default() }, 10_000)
-            .await?
-            .letters;
-        // A worker killed between dead letter and acknowledgement leaves a second dead letter, which is harmless.
-        let dead: BTreeSet<(String, String)> = letters.iter().map(|l| (l.id.clone(), l.code.clone())).collect();
+        let dead = self.letters(rig).await?;
         for (job, code) in &self.expected {
             let row = rows.iter().find(|row| row.get::<uuid::Uuid, _>("job_id") == job.0);
             let (status, actual) =
