@@ -1,4 +1,4 @@
--- Users, sessions and tokens of the console, idempotency keys, and the audit trail.
+-- Users, sessions and tokens of the console, who submitted what, idempotency keys, and the audit trail.
 
 CREATE TABLE console_users (
     id            uuid PRIMARY KEY,
@@ -42,6 +42,16 @@ CREATE TABLE console_tokens (
 COMMENT ON TABLE console_tokens IS 'Access tokens of programs: `Authorization: Bearer ...`. `console token add` and `console token revoke` change it.';
 COMMENT ON COLUMN console_tokens.token_sha256 IS 'SHA-256 of the token, which is printed once and stored nowhere.';
 COMMENT ON COLUMN console_tokens.scopes IS 'Any of predict, read, listen, review, admin.';
+
+CREATE TABLE console_submissions (
+    job_id       uuid NOT NULL REFERENCES analyses ON DELETE CASCADE,
+    caller       text NOT NULL,
+    submitted_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (job_id, caller)
+);
+COMMENT ON TABLE console_submissions IS
+    'Who submitted an analysis through the console: callers without the permission `read` see these alone.';
+COMMENT ON COLUMN console_submissions.caller IS '`user:NAME`, `token:NAME`, or `local`.';
 
 CREATE TABLE console_requests (
     caller      text NOT NULL,

@@ -108,9 +108,9 @@ GRANT UPDATE ON channels TO emofleet_console;
 GRANT INSERT ON pruned_recordings TO emofleet_console;
 GRANT EXECUTE ON FUNCTION segments_month(timestamptz) TO emofleet_console;
 GRANT INSERT, UPDATE, DELETE ON console_users, console_sessions, console_tokens, console_requests TO emofleet_console;
-GRANT INSERT ON audit TO emofleet_console;
+GRANT INSERT ON audit, console_submissions TO emofleet_console;
 -- Only the console reads hashes of passwords and tokens, and whose requests it knows.
-REVOKE SELECT ON console_users, console_sessions, console_tokens, console_requests
+REVOKE SELECT ON console_users, console_sessions, console_tokens, console_requests, console_submissions
     FROM emofleet_worker, emofleet_producer, emofleet_dispatcher, emofleet_reader;
 -- Who listened to what is for those who check it, not for services.
 REVOKE SELECT ON audit FROM emofleet_worker, emofleet_producer, emofleet_dispatcher;

@@ -13,9 +13,9 @@ use crate::auth::Passwords;
 use crate::gradio::{Parked, Sessions};
 use crate::guard::RateLimit;
 use crate::links::SignedLinks;
-use crate::predict::{Hub, Workers};
+use crate::predict::{Hub, Refusals, Workers};
 
-/// JSON bodies in memory at once; each takes up to four times the size of its file.
+/// JSON bodies in memory at once; each takes up to twice the size of its text.
 const JSON_BODIES: usize = 6;
 
 /// Settings, services, and requests in progress.
@@ -32,6 +32,8 @@ pub(crate) struct App {
     pub publisher: Publisher,
     /// Jobs that a request or a page waits for.
     pub hub: Hub,
+    /// Files of several that were not taken.
+    pub refusals: Refusals,
     /// Counts the workers.
     pub workers: Workers,
     /// Files received by `/upload`.
@@ -46,8 +48,8 @@ pub(crate) struct App {
     pub rate: RateLimit,
     /// Uploads being received.
     pub uploads: Semaphore,
-    /// JSON bodies being read.
-    pub decoding: Semaphore,
+    /// JSON bodies being decoded.
+    pub decoding: Arc<Semaphore>,
 }
 
 /// The state of all routes.
@@ -66,6 +68,7 @@ impl App {
             links: SignedLinks::open(&settings)?,
             publisher: Publisher::new(&settings.amqp),
             hub: Hub::default(),
+            refusals: Refusals::default(),
             workers: Workers::new(&settings.amqp, &settings.model.name, &database),
             database,
             parked: Parked::default(),
@@ -74,7 +77,7 @@ impl App {
             passwords: Passwords::default(),
             rate: RateLimit::new(console.requests_per_minute),
             uploads: Semaphore::new(usize::from(console.uploads_at_once)),
-            decoding: Semaphore::new(JSON_BODIES),
+            decoding: Arc::new(Semaphore::new(JSON_BODIES)),
             settings,
         }))
     }

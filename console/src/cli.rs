@@ -176,15 +176,21 @@ impl TokenCommand {
                     (secret.sha256(), days.map(|days| Utc::now() + TimeDelta::days(days.into())));
                 let token =
                     NewToken { name: &name, sha256: &sha256, scopes: &scopes, team: team.as_deref(), expires_at };
-                ensure!(database.add_token(&token).await?, "there is a token `{name}` already");
+                ensure!(database.add_token(&token).await?, "there is a token `{name}` in force already");
                 writeln!(out, "{}", secret.reveal())?;
             }
             Self::List => {
                 for token in database.tokens().await? {
-                    let state = if token.revoked_at.is_some() { "revoked" } else { "active" };
+                    let expired = token.expires_at.is_some_and(|end| end <= Utc::now());
+                    let state = match token.revoked_at {
+                        Some(_) => "revoked",
+                        None if expired => "expired",
+                        None => "active",
+                    };
                     let end =
                         token.expires_at.map_or_else(|| "no end".into(), |end| end.format("%Y-%m-%d").to_string());
-                    writeln!(out, "{}\t{}\t{end}\t{state}", token.name, token.scopes.join(","))?;
+                    let team = token.team.unwrap_or_else(|| "all teams".into());
+                    writeln!(out, "{}\t{}\t{team}\t{end}\t{state}", token.name, token.scopes.join(","))?;
                 }
             }
             Self::Revoke { name } => {

@@ -42,6 +42,11 @@ impl Lang {
         }
     }
 
+    /// The other one.
+    pub(crate) fn other(self) -> Self {
+        if self == Self::Zh { Self::En } else { Self::Zh }
+    }
+
     /// Its own name.
     pub(crate) fn own_name(self) -> &'static str {
         match self {
@@ -82,9 +87,10 @@ impl Lang {
         self.format(key, Some(&arguments))
     }
 
-    /// A text by its key, if there is one.
-    pub(crate) fn find(self, key: &str) -> Option<String> {
-        CATALOGUES[self as usize].has_message(key).then(|| self.text(key))
+    /// A text by its key, if there is one; with a number, if the text has one.
+    pub(crate) fn find(self, key: &str, number: Option<u32>) -> Option<String> {
+        let arguments = number.map(|number| FluentArgs::from_iter([("n", FluentValue::from(number))]));
+        CATALOGUES[self as usize].has_message(key).then(|| self.format(key, arguments.as_ref()))
     }
 
     fn format(self, key: &str, arguments: Option<&FluentArgs<'_>>) -> String {
@@ -144,7 +150,7 @@ mod tests {
     fn every_failure_code_has_a_sentence() {
         for code in domain::FailureCode::ALL {
             let key = crate::pages::error_key(code.code());
-            assert!(Lang::ALL.iter().all(|lang| lang.find(&key).is_some()), "{key}");
+            assert!(Lang::ALL.iter().all(|lang| lang.find(&key, None).is_some()), "{key}");
         }
     }
 }

@@ -9,6 +9,7 @@ mod gradio;
 mod guard;
 mod i18n;
 mod links;
+mod listen;
 mod pages;
 mod predict;
 mod problem;

@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::{Failure, FailureCode};
 use serde::Serialize;
+use std::time::Duration;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -24,6 +25,10 @@ pub(crate) struct Problem {
     pub detail: String,
     /// Seconds after which trying again can help.
     pub retry_after_s: Option<u32>,
+    /// Size of the file, where a range of it does not exist.
+    pub total_bytes: Option<u64>,
+    /// A limit or a time that the sentence of a page names.
+    pub number: Option<u32>,
     /// What a service or the fleet said: for the log alone.
     cause: Option<Failure>,
 }
@@ -54,7 +59,7 @@ pub(crate) struct ProblemBody {
 impl Problem {
     /// An error of the request itself.
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), retry_after_s: None, cause: None }
+        Self { status, code, detail: detail.into(), retry_after_s: None, total_bytes: None, number: None, cause: None }
     }
 
     /// The request can't be understood.
@@ -83,6 +88,39 @@ impl Problem {
         let limit = limit as f64 / f64::from(1 << 20);
         let detail = format!("The file is larger than {limit:.1} MB. Send a shorter or a compressed recording.");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request.too_large", detail)
+    }
+
+    /// The request has more files than allowed.
+    pub(crate) fn too_many_files(limit: usize) -> Self {
+        let files = if limit == 1 { "file" } else { "files" };
+        let detail = format!("At most {limit} {files} in one request.");
+        let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "request.too_many_files", detail);
+        Self { number: u32::try_from(limit).ok(), ..problem }
+    }
+
+    /// No byte of a range exists in a file of this size.
+    pub(crate) fn unsatisfiable(total: u64) -> Self {
+        let detail = format!("The file has {total} bytes.");
+        let problem = Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "range.unsatisfiable", detail);
+        Self { total_bytes: Some(total), ..problem }
+    }
+
+    /// The body did not arrive in time.
+    pub(crate) fn timeout(limit: Duration) -> Self {
+        let detail = format!("The request took longer than {} s to arrive.", limit.as_secs());
+        Self::new(StatusCode::REQUEST_TIMEOUT, "request.timeout", detail)
+    }
+
+    /// Too many requests: another one is answered after so many seconds.
+    pub(crate) fn rate_limited(seconds: u32) -> Self {
+        let detail = format!("Too many requests in a short time. Wait {seconds} s.");
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "request.rate_limited", detail).retry_after(seconds);
+        Self { number: Some(seconds), ..problem }
+    }
+
+    /// The job was deleted while it was waited for.
+    pub(crate) fn deleted() -> Self {
+        Self::new(StatusCode::GONE, FailureCode::JobDeleted.code(), "The recording was deleted while it was analysed.")
     }
 
     /// The caller is not known.
@@ -130,6 +168,8 @@ impl Problem {
     fn title(&self) -> &'static str {
         match self.code {
             "request.too_large" => "The upload is too large",
+            "request.too_many_files" => "Too many files",
+            "job.deleted" => "The recording was deleted",
             "request.rate_limited" => "Too many requests",
             "request.timeout" => "The upload took too long",
             "request.media_type" => "Unsupported content type",
@@ -185,6 +225,7 @@ impl From<Failure> for Problem {
                 return Self::away("The database", failure);
             }
             F::BrokerUnreachable | F::BrokerRefused => return Self::away("The message broker", failure),
+            F::JobDeleted => return Self::deleted(),
             F::ObjectNotFound => return Self::new(StatusCode::NOT_FOUND, code, "The stored file is gone."),
             _ => {
                 let detail =
@@ -215,6 +256,9 @@ impl IntoResponse for Problem {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if let Some(Ok(range)) = self.total_bytes.map(|total| HeaderValue::from_str(&format!("bytes */{total}"))) {
+            headers.insert(header::CONTENT_RANGE, range);
         }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Shared};
-use crate::{api, auth, gradio, guard, pages};
+use crate::{api, auth, gradio, guard, listen, pages};
 
 /// How long requests in progress get to finish.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -55,12 +55,15 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Resul
         let (app, stop) = (app.clone(), stop.clone());
         async move { app.hub.listen(app.database.clone(), stop).await }
     });
+    tokio::spawn({
+        let (parked, stop) = (app.parked.clone(), stop.clone());
+        async move { parked.sweep(gradio::SWEEP, stop).await }
+    });
     let task = tokio::spawn(async move {
-        let service = routes.into_make_service_with_connect_info::<SocketAddr>();
-        let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
-        let mut serving = std::pin::pin!(serving.into_future());
+        let head = Duration::from_secs(app.settings.console.request_timeout_s);
+        let mut serving = std::pin::pin!(listen::serve(listener, routes, head, stop.clone()));
         tokio::select! {
-            ended = &mut serving => ended?,
+            () = &mut serving => {}
             // Streams of events do not end by themselves.
             () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => {}
         }
@@ -95,11 +98,13 @@ fn routes(app: Shared) -> Router {
         .merge(pages::routes())
         .fallback(pages::not_found)
         .method_not_allowed_fallback(pages::method_not_allowed)
-        .layer(from_fn_with_state(app.clone(), pages::errors))
         .layer(from_fn_with_state(app.clone(), guard::rate_limit))
         .layer(from_fn(guard::same_origin))
         .layer(from_fn_with_state(app.clone(), auth::identify))
         .layer(from_fn_with_state(app.clone(), guard::known_host))
+        // Around the guards: their refusals are pages for browsers too.
+        .layer(from_fn(guard::drain_refused))
+        .layer(from_fn_with_state(app.clone(), pages::errors))
         .merge(pages::health())
         .layer(from_fn_with_state(app.clone(), guard::headers))
         .with_state(app)

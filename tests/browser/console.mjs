@@ -51,10 +51,16 @@ const steps = {
     // A click on a segment plays from there.
     await page.locator('.segment').first().click();
     await page.waitForFunction(() => document.getElementById('player').currentTime > 0);
+    // A second in the address is where the player stands, in both languages.
+    await page.goto(`${page.url()}?t=2`);
+    await page.waitForFunction(() => document.getElementById('player').currentTime === 2);
+    await page.click('.site-head a[hreflang=en]');
+    await page.waitForURL((url) => url.searchParams.get('t') === '2' && url.searchParams.get('lang') === 'en');
+    await page.goto(page.url().split('?')[0] + '?lang=zh');
     // Reload and share.
     await page.reload();
     await page.waitForSelector('.verdict');
-    await page.goto(`${page.url()}?lang=en`);
+    await page.goto(`${page.url().split('?')[0]}?lang=en`);
     assert.match(await page.textContent('h2'), /Scores/);
     await page.goto(base);
     assert.equal(await page.getAttribute('html', 'lang'), 'en'); // the choice is kept
@@ -156,6 +162,18 @@ const steps = {
     assert.match(await page.textContent('#chosen'), /The file is empty/);
     await page.click('button[type=submit].primary');
     assert.match(await page.textContent('#upload-state'), /The file is empty/);
+  },
+  async 'of several files, those that can be sent are'() {
+    const page = await open({ locale: 'en-GB' });
+    await page.goto(base);
+    await page.setInputFiles('#audio', Array(51).fill({ name: 'a.wav', mimeType: 'audio/wav', buffer: Buffer.from('x') }));
+    await page.click('button[type=submit].primary');
+    assert.match(await page.textContent('#upload-state'), /at most 50/);
+    await page.setInputFiles('#audio', ['speech.wav', 'empty.wav'].map(file));
+    await page.click('button[type=submit].primary');
+    assert.match(await page.textContent('#upload-state'), /empty\.wav: The file is empty.*press the button again/);
+    await page.click('button[type=submit].primary');
+    await page.waitForSelector('.verdict');
   },
   async 'two scored channels are drawn one at a time'() {
     const page = await open({ locale: 'en-GB' });

@@ -22,4 +22,13 @@ if isinstance(result, str):  # older clients keep JSON in a file
     with open(result) as file:
         result = json.load(file)
 assert [p["parameter_name"] for p in named["named_endpoints"]["/predict"]["parameters"]] == ["audio", "granularity", "extract_embedding"]
+# What is wrong with a request is said.
+try:
+    client.predict(path if major == 0 else handle_file(path), "word", True, api_name="/predict")
+except AttributeError:
+    raise
+except Exception as error:
+    assert major < 2 or "granularity" in str(error), repr(error)
+else:
+    raise SystemExit("a granularity that does not exist was accepted")
 print(json.dumps({"version": gradio_client.__version__, "emotion": result["emotion"], "scores": result["scores"]}))

@@ -15,6 +15,8 @@ use tests::console::Console;
 use tests::fleet::Fleet;
 use tests::programs;
 use tests::speech;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 fn client() -> Client {
     Client::builder().redirect(Policy::none()).build().expect("a client")
@@ -143,6 +145,17 @@ async fn tokens_are_limited_to_their_scopes() -> Result<()> {
     assert!(list.contains("nightly") && !list.contains(&token));
     command(&console.fleet, &["token", "revoke", "nightly"], "").await?;
     assert_eq!(get(&token, "/api/v1/analyses").await?.status(), StatusCode::UNAUTHORIZED);
+    // The name is free again; the revoked token stays revoked.
+    let (done, renewed) =
+        command(&console.fleet, &["token", "add", "nightly", "--scope", "read", "--team", "7"], "").await?;
+    assert!(done, "{renewed}");
+    assert_eq!(get(&renewed, "/api/v1/analyses").await?.status(), StatusCode::OK);
+    assert_eq!(get(&token, "/api/v1/analyses").await?.status(), StatusCode::UNAUTHORIZED);
+    let (_, list) = command(&console.fleet, &["token", "list"], "").await?;
+    assert!(list.contains("nightly\tread\t7\tno end\tactive"), "{list}");
+    // The scheme may be written in any case.
+    let lower = client().get(console.at("/api/v1/analyses")).header("authorization", format!("bearer {renewed}"));
+    assert_eq!(lower.send().await?.status(), StatusCode::OK);
     console.end().await
 }
 
@@ -234,4 +247,187 @@ async fn a_password_that_is_typed_is_not_shown() -> Result<()> {
     assert!(shown.contains("lin may log in as reviewer"), "{shown}");
     assert!(!shown.contains("horse"), "{shown}");
     fleet.end().await
+}
+
+async fn token(console: &Console, name: &str, scopes: &str, team: Option<&str>) -> Result<String> {
+    let mut arguments = vec!["token", "add", name];
+    arguments.extend(scopes.split(',').flat_map(|scope| ["--scope", scope]));
+    arguments.extend(team.iter().flat_map(|team| ["--team", team]));
+    let (done, said) = command(&console.fleet, &arguments, "").await?;
+    ensure!(done, "{said}");
+    Ok(said)
+}
+
+#[tokio::test]
+async fn a_token_for_predictions_reads_its_own_results_and_no_others() -> Result<()> {
+    let console = Console::start().await?;
+    let sender = token(&console, "sender", "predict", None).await?;
+    let stranger = token(&console, "stranger", "predict", None).await?;
+    let reviewer = token(&console, "lin", "read,review", None).await?;
+    let form = Form::new().part("audio", Part::bytes(speech::encoded("a.wav", &["-ar", "16000"])?).file_name("a.wav"));
+    let post = client().post(console.at("/api/v1/predictions")).bearer_auth(&sender).header("prefer", "respond-async");
+    let accepted = post.multipart(form).send().await?;
+    assert_eq!(accepted.status(), StatusCode::ACCEPTED);
+    let location = accepted.headers()["location"].to_str()?.to_owned();
+    let job = accepted.json::<Value>().await?["job_id"].as_str().context("a job")?.to_owned();
+    let get = async |token: &str, path: &str| client().get(console.at(path)).bearer_auth(token).send().await;
+    let done: Value = get(&sender, &format!("{location}?wait=60")).await?.json().await?;
+    assert_eq!(done["status"], "done", "{done}");
+    // The first event of a job that has ended is its end.
+    let events = get(&sender, &format!("{location}/events")).await?.text().await?;
+    assert!(events.starts_with("event: done\n"), "{events}");
+    let call = format!("/call/predict/{job}");
+    for path in [format!("{location}/segments"), format!("/recognise/{job}"), call.clone()] {
+        assert_eq!(get(&sender, &path).await?.status(), StatusCode::OK, "{path}");
+    }
+    for path in [location.clone(), format!("{location}/events"), format!("{location}/segments"), call.clone()] {
+        assert_eq!(get(&stranger, &path).await?.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+    let again = async |token: &str| {
+        client().post(console.at(&format!("/recognise/{job}/again"))).bearer_auth(token).send().await
+    };
+    assert_eq!(again(&stranger).await?.status(), StatusCode::NOT_FOUND);
+    assert_eq!(again(&sender).await?.status(), StatusCode::SEE_OTHER);
+    // Lists, and results by Gradio's request for readers, stay closed.
+    assert_eq!(get(&sender, "/api/v1/analyses").await?.status(), StatusCode::FORBIDDEN);
+    assert_eq!(get(&reviewer, &call).await?.status(), StatusCode::FORBIDDEN);
+    assert_eq!(get(&reviewer, &location).await?.status(), StatusCode::OK);
+    // A token's review is that of a token.
+    let put = client().put(console.at(&format!("{location}/review"))).bearer_auth(&reviewer);
+    let review: Value =
+        put.header("content-type", "application/json").body("{\"emotion\":\"sad\"}").send().await?.json().await?;
+    assert_eq!(review["items"][0]["reviewer"], "token:lin", "{review}");
+    console.end().await
+}
+
+#[tokio::test]
+async fn several_files_are_taken_one_by_one_and_shown_to_those_of_their_team() -> Result<()> {
+    let console = Console::without_worker(|s| s.console.upload_max_bytes = 1 << 20).await?;
+    let seven = token(&console, "seven", "predict,read", Some("7")).await?;
+    let eight = token(&console, "eight", "predict,read", Some("8")).await?;
+    let wav = speech::encoded("a.wav", &["-ar", "16000", "-t", "2"])?;
+    let upload = async |files: Vec<(&str, Vec<u8>)>| {
+        let mut form = Form::new();
+        for (name, bytes) in files {
+            form = form.part("audio", Part::bytes(bytes).file_name(name.to_owned()));
+        }
+        let post = client().post(console.at("/recognise")).bearer_auth(&seven).header("accept", "text/html");
+        post.header("accept-language", "en").multipart(form).send().await
+    };
+    let long = format!("{}.wav", "通".repeat(119));
+    let files =
+        vec![("a.wav", wav.clone()), ("empty.wav", vec![]), ("huge.wav", vec![1; 2 << 20]), (&*long, wav.clone())];
+    let sent = upload(files).await?;
+    assert_eq!(sent.status(), StatusCode::SEE_OTHER);
+    let batch = sent.headers()["location"].to_str()?.to_owned();
+    let page = async |token: &str| {
+        client().get(console.at(&batch)).bearer_auth(token).header("accept-language", "en").send().await
+    };
+    let shown = page(&seven).await?;
+    assert_eq!(shown.status(), StatusCode::OK);
+    let text = shown.text().await?;
+    for found in ["a.wav", "empty.wav", "The file is empty", "huge.wav", "too large", "通通.wav", "0 / 2"] {
+        assert!(text.contains(found), "{found} in {text}");
+    }
+    assert_eq!(page(&eight).await?.status(), StatusCode::NOT_FOUND);
+    assert_eq!(console.fleet.count("SELECT count(*) FROM recordings WHERE team = '7'").await?, 2);
+    // With nothing to take, the first sentence says why; and the limit on files is named.
+    let refused = upload(vec![("empty.wav", vec![]), ("b.wav", vec![])]).await?;
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let many = upload((0..51).map(|_| ("a.wav", vec![1])).collect()).await?.text().await?;
+    assert!(many.contains("at most 50") && many.contains("request.too_many_files"), "{many}");
+    console.end().await
+}
+
+/// What a server sends on a connection that is sent this and nothing more, until it closes it or half a minute is over.
+async fn slowly(console: &Console, sent: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(console.url.trim_start_matches("http://")).await?;
+    stream.write_all(sent.as_bytes()).await?;
+    let mut answer = Vec::new();
+    tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut answer)).await.context("held open")??;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[tokio::test]
+async fn connections_of_slow_strangers_are_closed() -> Result<()> {
+    let console = Console::without_worker(|s| s.console.request_timeout_s = 1).await?;
+    for head in ["", "GET / HTTP/1.1\r\nHost: localhost\r\n"] {
+        let answer = slowly(&console, head).await?;
+        assert!(answer.is_empty() || answer.contains("408"), "{answer}");
+    }
+    let form = "Host: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\nname=";
+    let job = uuid::Uuid::nil();
+    for line in ["POST /login", &format!("PUT /api/v1/analyses/{job}/review")] {
+        let form = form
+            .replace("x-www-form-urlencoded", if line.starts_with("PUT") { "json" } else { "x-www-form-urlencoded" });
+        let answer = slowly(&console, &format!("{line} HTTP/1.1\r\n{form}")).await?;
+        assert!(answer.starts_with("HTTP/1.1 408"), "{line}: {answer}");
+    }
+    console.end().await
+}
+
+#[tokio::test]
+async fn wrong_tokens_of_an_address_are_limited_and_right_ones_are_not() -> Result<()> {
+    let console = Console::without_worker(|_| {}).await?;
+    let right = token(&console, "reader", "read", None).await?;
+    let get = async |token: &str| client().get(console.at("/api/v1/analyses")).bearer_auth(token).send().await;
+    let mut last = get("emofleet_wrong").await?;
+    assert_eq!(last.status(), StatusCode::UNAUTHORIZED);
+    for _ in 0..100 {
+        last = get("emofleet_wrong").await?;
+        if last.status() != StatusCode::UNAUTHORIZED {
+            break;
+        }
+    }
+    assert_eq!(last.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(last.headers().contains_key("retry-after"));
+    assert_eq!(get(&right).await?.status(), StatusCode::OK);
+    console.end().await
+}
+
+#[tokio::test]
+async fn browsers_are_refused_by_a_page_in_their_language() -> Result<()> {
+    let console = Console::without_worker(|s| s.console.requests_per_minute = 20).await?;
+    let get =
+        |path: &str| client().get(console.at(path)).header("accept", "text/html").header("accept-language", "zh-CN");
+    let foreign = get("/").header("host", "evil.example").send().await?;
+    assert_eq!(
+        (foreign.status(), &foreign.headers()["content-type"]),
+        (StatusCode::MISDIRECTED_REQUEST, &"text/html; charset=utf-8".parse()?)
+    );
+    let post =
+        client().post(console.at("/logout")).header("accept", "text/html").header("sec-fetch-site", "cross-site");
+    let page = post.header("accept-language", "zh-CN").send().await?;
+    assert_eq!(page.status(), StatusCode::FORBIDDEN);
+    assert!(page.text().await?.contains("request.origin"));
+    // Links of alerts, and of pages whose address would be another host's.
+    let job = uuid::Uuid::nil();
+    let call = get(&format!("/calls/{job}?t=83")).send().await?;
+    assert_eq!(call.headers()["location"], format!("/recognise/{job}?t=83"));
+    let page = get("//evil.example/a?t=3").send().await?.text().await?;
+    assert!(page.contains("href=\"?t=3&#38;lang=en\"") && !page.contains("href=\"//evil"), "{page}");
+    let after_post = client().post(console.at("/recognise")).header("accept", "text/html").send().await?.text().await?;
+    assert!(after_post.contains("href=\"/?lang=zh\""), "{after_post}");
+    assert_eq!(
+        client().get(console.at("/assets/nope.js")).send().await?.headers()["content-type"],
+        "application/problem+json"
+    );
+    // More than a minute's worth.
+    let mut refused = None;
+    for _ in 0..40 {
+        let answer = get("/login").send().await?;
+        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.context("a limit")?;
+    assert!(refused.headers().contains_key("retry-after"));
+    let page = refused.text().await?;
+    assert!(page.contains("request.rate_limited") && page.contains("秒后重试"), "{page}");
+    // Who is still sending a file gets the answer, too.
+    let form = Form::new().part("audio", Part::bytes(vec![1; 8 << 20]).file_name("a.wav"));
+    let upload = client().post(console.at("/recognise")).multipart(form).send().await?;
+    assert_eq!(upload.status(), StatusCode::TOO_MANY_REQUESTS);
+    console.end().await
 }

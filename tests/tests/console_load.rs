@@ -91,6 +91,19 @@ async fn an_upload_of_200_mb_is_refused_in_flat_memory() -> Result<()> {
     let grown = peak_mib(console.0.id())? - before;
     println!("200 MB posted: 413; peak memory {before:.1} MiB before, {grown:.1} MiB more after");
     assert!(grown < 24.0, "{grown} MiB more");
+    // JSON of many small values takes little more than its text.
+    let values = "[],".repeat((13 << 20) / 3);
+    for body in
+        [format!("{{\"data\": [{values}[]]}}"), format!("{{\"data\": [[{values}[]], {{\"x\": [{values}[]]}}]}}")]
+    {
+        let bytes = body.len();
+        let post = client.post(format!("http://{address}/api/predict/")).header("content-type", "application/json");
+        let status = post.body(body).send().await?.status();
+        assert_eq!(status.as_u16(), if bytes > 14 << 20 { 413 } else { 422 });
+    }
+    let grown = peak_mib(console.0.id())? - before;
+    println!("13 MB of JSON posted: {grown:.1} MiB more than before");
+    assert!(grown < 72.0, "{grown} MiB more");
     Ok(())
 }
 

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tests::console::Console;
 use tests::speech;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 fn part(bytes: Vec<u8>) -> Part {
     Part::bytes(bytes).file_name("通话 1.wav")
@@ -73,6 +75,7 @@ async fn every_form_of_the_request_is_answered() -> Result<()> {
     for (path, file, kind) in [
         ("/api/predict/", json!({"name": "a.wav", "data": url}), Some("application/json")),
         ("/run/predict", json!({"name": "a.wav", "data": url}), None),
+        ("/gradio_api/run/predict", json!({"name": "a.wav", "data": url}), None),
         ("/api/predict", json!(url), Some("application/json")),
     ] {
         let body = json!({"data": [file, "utterance", true], "fn_index": 0, "session_hash": "s"}).to_string();
@@ -102,10 +105,13 @@ async fn gradios_two_requests_give_an_event() -> Result<()> {
     let console = Console::start().await?;
     let (client, wav) = (Client::new(), speech::encoded("a.wav", &["-ar", "16000"])?);
     for prefix in ["", "/gradio_api"] {
-        let form = Form::new().part("files", Part::bytes(wav.clone()).file_name("blob"));
+        let form = Form::new().part("files", Part::bytes(vec![1; 9]).file_name("blob"));
+        let form = form.part("files", Part::bytes(wav.clone()).file_name("blob"));
         let paths: Vec<String> =
             client.post(console.at(&format!("{prefix}/upload"))).multipart(form).send().await?.json().await?;
-        let body = json!({"data": [{"path": paths[0], "meta": {"_type": "gradio.FileData"}}, "utterance", false]});
+        assert_eq!(paths.len(), 2);
+        let file = json!({"path": paths[1], "orig_name": "通话 1.wav", "meta": {"_type": "gradio.FileData"}});
+        let body = json!({"data": [file, "utterance", false]});
         let begun: Value =
             client.post(console.at(&format!("{prefix}/call/predict"))).json(&body).send().await?.json().await?;
         let id = begun["event_id"].as_str().expect("an event");
@@ -114,6 +120,8 @@ async fn gradios_two_requests_give_an_event() -> Result<()> {
         let results: Value = serde_json::from_str(data.trim())?;
         is_a_prediction(&results[0], "utterance");
         assert!(results[0]["links"]["npy"].is_null());
+        let analysis = console.get(results[0]["links"]["self"].as_str().expect("a link")).await?;
+        assert_eq!(analysis["recording"]["name"], "通话 1.wav");
     }
     // Paths that /upload did not give are refused, and so are addresses.
     for file in
@@ -237,5 +245,56 @@ async fn a_prediction_that_takes_longer_than_the_wait_is_202() -> Result<()> {
         }
     }
     assert_eq!(status, "done");
+    console.end().await
+}
+
+#[tokio::test]
+async fn slow_senders_of_json_hold_up_no_other_prediction() -> Result<()> {
+    let console = Console::start().await?;
+    let wav = speech::encoded("a.wav", &["-ar", "16000"])?;
+    let mut slow = Vec::new();
+    for _ in 0..12 {
+        let mut stream = TcpStream::connect(console.url.trim_start_matches("http://")).await?;
+        let head = "POST /api/predict/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{";
+        stream.write_all(head.as_bytes()).await?;
+        slow.push(stream);
+    }
+    let body = json!({"data": [format!("data:audio/wav;base64,{}", STANDARD.encode(&wav)), "utterance", false]});
+    for _ in 0..2 {
+        let answer = Client::new().post(console.at("/api/predict/")).json(&body).timeout(Duration::from_secs(120));
+        is_a_prediction(&answer.send().await?.json().await?, "utterance");
+    }
+    drop(slow);
+    console.end().await
+}
+
+#[tokio::test]
+async fn who_waits_for_a_recording_that_is_deleted_is_told() -> Result<()> {
+    // Without a worker, the job would wait for good.
+    let console = Console::without_worker(|_| {}).await?;
+    let wav = speech::encoded("a.wav", &["-ar", "16000"])?;
+    let client = Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+    let form = Form::new().part("audio", part(wav));
+    let sent = client.post(console.at("/recognise")).multipart(form).send().await?;
+    let page = sent.headers()["location"].to_str()?.to_owned();
+    let job = page.rsplit('/').next().unwrap_or_default();
+    let this = format!("/api/v1/analyses/{job}");
+    let recording = console.get(&this).await?["recording"]["id"].as_str().expect("an id").to_owned();
+    // The first event is there before the deletion.
+    let mut events = client.get(console.at(&format!("{this}/events"))).send().await?;
+    let mut seen = String::from_utf8(events.chunk().await?.expect("an event").to_vec())?;
+    assert!(seen.starts_with("event: progress"), "{seen}");
+    let call = client.get(console.at(&format!("/call/predict/{job}"))).send().await?;
+    let deletion = format!("/api/v1/recordings/{recording}?even_unfinished=true");
+    assert_eq!(console.request(reqwest::Method::DELETE, &deletion, None).await?.status(), StatusCode::OK);
+    let wait = async {
+        while let Some(chunk) = events.chunk().await? {
+            seen.push_str(&String::from_utf8_lossy(&chunk));
+        }
+        call.text().await
+    };
+    let output = tokio::time::timeout(Duration::from_secs(60), wait).await??;
+    assert!(seen.contains("event: deleted\n"), "{seen}");
+    assert!(output.starts_with("event: error") && output.contains("job.deleted"), "{output}");
     console.end().await
 }

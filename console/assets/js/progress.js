@@ -14,14 +14,12 @@ function show(progress) {
   const detail = (step, text) => { section.querySelector(`[data-step=${step}] .detail`).textContent = text; };
   detail('queued', progress.stage === 'retrying' ? section.dataset.retrying : progress.place ? `(${section.dataset.place} ${progress.place} ${section.dataset.of} ${progress.waiting})` : '');
   detail('taken', progress.worker ? `(${section.dataset.worker} ${progress.worker})` : '');
-  detail('analyze', progress.done !== undefined ? `${progress.done} / ${progress.total ?? '?'} ${section.dataset.segments}` : '');
-  const bar = section.querySelector('progress');
-  bar.hidden = progress.stage !== 'analyze' || !progress.total;
-  if (progress.total) [bar.max, bar.value] = [progress.total, progress.done];
+  // How many segments follow is not known before the end.
+  detail('analyze', progress.done !== undefined ? `${progress.done} ${section.dataset.segments}` : '');
 }
 
 const events = new EventSource(section.dataset.events);
 events.addEventListener('progress', (event) => show(JSON.parse(event.data)));
-for (const end of ['done', 'failed']) {
+for (const end of ['done', 'failed', 'deleted']) {
   events.addEventListener(end, () => { events.close(); location.reload(); });
 }

@@ -29,7 +29,10 @@ player?.addEventListener('timeupdate', () => {
 
 const asked = Number(new URLSearchParams(location.search).get('t'));
 if (player && asked > 0) {
-  player.addEventListener('loadedmetadata', () => { player.currentTime = asked; }, { once: true });
+  const seek = () => { player.currentTime = asked; };
+  // It may know the length before this script runs.
+  if (player.readyState >= HTMLMediaElement.HAVE_METADATA) seek();
+  else player.addEventListener('loadedmetadata', seek, { once: true });
 }
 
 const wave = document.getElementById('wave');

@@ -8,6 +8,7 @@ const chosen = document.getElementById('chosen');
 const state = document.getElementById('upload-state');
 const button = form.querySelector('button[type=submit]');
 const maxBytes = Number(form.dataset.maxBytes);
+const maxFiles = Number(form.dataset.maxFiles);
 
 function choose(files) {
   const transfer = new DataTransfer();
@@ -65,8 +66,16 @@ recorder(document.getElementById('record'), document.getElementById('record-note
 
 form.addEventListener('submit', (event) => {
   event.preventDefault();
-  const wrong = [...input.files].map(fault).find(Boolean);
-  if (wrong) return say(wrong);
+  const files = [...input.files];
+  if (files.length > maxFiles) return say(state.dataset.tooMany);
+  const good = files.filter((file) => !fault(file));
+  if (good.length < files.length) {
+    const sentences = files.filter(fault).map((file) => `${file.name}: ${fault(file)}`);
+    if (!good.length) return say(sentences.join(' '));
+    // The others are sent with the next press.
+    choose(good);
+    return say([...sentences, state.dataset.leftOut].join(' '));
+  }
   const bar = document.createElement('progress');
   const label = document.createElement('span');
   label.textContent = ` ${state.dataset.uploading}`;

@@ -15,7 +15,7 @@ use super::cursor;
 use super::model::{Analysis, Page};
 use super::predictions::Refused;
 use crate::app::{App, Shared};
-use crate::auth::{Caller, Reads};
+use crate::auth::{Caller, Capability, Follows, Principal, Reads};
 use crate::extract::{Path, Query};
 use crate::problem::Problem;
 
@@ -148,26 +148,31 @@ pub(super) struct ReadQuery {
 )]
 pub(super) async fn read(
     State(app): State<Shared>,
-    Caller(caller, _): Caller<Reads>,
+    Caller(caller, _): Caller<Follows>,
     Path(job): Path<Uuid>,
     Query(query): Query<ReadQuery>,
 ) -> Result<Json<Analysis>, Problem> {
     let wait = cursor::bounded("wait", query.wait.unwrap_or_default(), 0..=MOST_WAIT_S)?;
     let job = JobId(job);
-    let mut row = app.visible(job, caller.team.as_deref()).await?;
+    let mut row = app.visible(job, &caller).await?;
     if wait > 0 && !matches!(row.status, Status::Done | Status::Failed) {
         app.hub.ended(job, Duration::from_secs(wait.into())).await;
-        row = app.visible(job, caller.team.as_deref()).await?;
+        row = app.visible(job, &caller).await?;
     }
     Ok(Json(row.into()))
 }
 
 impl App {
-    /// An analysis that this caller may see.
+    /// An analysis that this caller may see: of its team, and without the permission `read` only one that it submitted.
     ///
     /// # Errors
     /// 404; 503 when the database does not answer.
-    pub(crate) async fn visible(&self, job: JobId, team: Option<&str>) -> Result<AnalysisRow, Problem> {
-        self.database.analysis(job, team).await?.ok_or_else(|| Problem::not_found("analysis"))
+    pub(crate) async fn visible(&self, job: JobId, caller: &Principal) -> Result<AnalysisRow, Problem> {
+        let found = self.database.analysis(job, caller.team.as_deref()).await?;
+        let row = found.ok_or_else(|| Problem::not_found("analysis"))?;
+        if caller.may(Capability::Read) || self.database.has_submitted(&caller.name(), job).await? {
+            return Ok(row);
+        }
+        Err(Problem::not_found("analysis"))
     }
 }

@@ -108,13 +108,13 @@ pub(crate) async fn artifact(
     kind: Kind,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let row = app.visible(job, caller.team.as_deref()).await?;
+    let row = app.visible(job, caller).await?;
     let artifacts = row.artifacts.ok_or_else(|| Problem::not_found("file"))?;
     let key = kind.key(&artifacts).ok_or_else(|| Problem::not_found("file"))?;
     let info = app.store.head(&artifacts.bucket, key).await?.ok_or_else(|| Problem::not_found("file"))?;
     let etag = info.etag.as_ref().map(|etag| format!("\"{etag}\""));
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    if etag.is_some() && text(header::IF_NONE_MATCH) == etag.as_deref() {
+    if etag.as_ref().is_some_and(|etag| range::is_known(headers, etag)) {
         return Ok(StatusCode::NOT_MODIFIED.into_response());
     }
     // Of another version than the caller has, the whole file is sent.
@@ -177,7 +177,7 @@ pub(super) async fn archive(
 /// # Errors
 /// 404; 422 for a file that is too large; 503 when a service or the disk refuses.
 pub(crate) async fn zipped(app: &App, caller: &Principal, job: JobId) -> Result<Response, Problem> {
-    let row: AnalysisRow = app.visible(job, caller.team.as_deref()).await?;
+    let row: AnalysisRow = app.visible(job, caller).await?;
     let artifacts = row.artifacts.as_ref().ok_or_else(|| Problem::not_found("file"))?;
     app.note(caller, "download", job, "artifacts.zip", true).await?;
     let folder = folder(row.finished_at.unwrap_or(row.submitted_at));

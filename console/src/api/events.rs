@@ -13,9 +13,9 @@ use uuid::Uuid;
 
 use super::predictions::Refused;
 use crate::app::Shared;
-use crate::auth::{Caller, Reads};
+use crate::auth::{Caller, Follows};
 use crate::extract::Path;
-use crate::predict::Progress;
+use crate::predict::{Progress, Stage};
 use crate::problem::Problem;
 
 /// Proxies close idle connections.
@@ -25,17 +25,17 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "describes an answer")]
 struct ProgressEvent {
-    /// `progress`, `done` or `failed`.
+    /// `progress`, `done`, `failed` or `deleted`.
     event: String,
-    /// JSON: `stage` (`queued`, `retrying`, `taken`, `fetch`, `analyze`, `upload`, `done`, `failed`), and, where known,
-    /// `place` of `waiting` in the queue, `worker`, `done` of `total` segments, and `code`.
+    /// JSON: `stage` (`queued`, `retrying`, `taken`, `fetch`, `analyze`, `upload`, `done`, `failed`, `deleted`), and,
+    /// where known, `place` of `waiting` in the queue, `worker`, `done` segments of the `total` found so far, and `code`.
     #[schema(example = r#"{"stage":"analyze","worker":"w1","done":3,"total":5}"#)]
     data: String,
 }
 
 /// Follow an analysis
 ///
-/// Server-sent events: `progress` with each change, and at the end `done` or `failed`.
+/// Server-sent events: `progress` with each change, and at the end `done`, `failed` or `deleted`.
 #[utoipa::path(
     get, path = "/api/v1/analyses/{job_id}/events", operation_id = "follow_analysis", tag = "analyses", params(("job_id" = Uuid, Path)),
     responses((status = 200, description = "Events", body = ProgressEvent, content_type = "text/event-stream"),
@@ -44,12 +44,13 @@ struct ProgressEvent {
 )]
 pub(super) async fn stream(
     State(app): State<Shared>,
-    Caller(caller, _): Caller<Reads>,
+    Caller(caller, _): Caller<Follows>,
     Path(job): Path<Uuid>,
 ) -> Result<Response, Problem> {
     let job = JobId(job);
-    app.visible(job, caller.team.as_deref()).await?;
-    Ok(sse(events(app.hub.watch(job))))
+    let row = app.visible(job, &caller).await?;
+    let now = Progress::of(row.status, row.worker, row.failure);
+    Ok(sse(events(app.hub.watch_from(job, now))))
 }
 
 /// An answer of events that proxies do not buffer.
@@ -68,10 +69,11 @@ fn events(progress: watch::Receiver<Progress>) -> impl Stream<Item = Result<Even
             progress.changed().await.ok()?;
         }
         let now = progress.borrow_and_update().clone();
-        let name = match (now.ended(), now.code) {
-            (false, _) => "progress",
-            (true, None) => "done",
-            (true, Some(_)) => "failed",
+        let name = match now.stage {
+            Stage::Done => "done",
+            Stage::Failed => "failed",
+            Stage::Deleted => "deleted",
+            _ => "progress",
         };
         let event = Event::default().event(name).json_data(&now).unwrap_or_default();
         Some((Ok(event), (!now.ended()).then_some((progress, false))))

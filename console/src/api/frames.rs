@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::cursor::{POINT_BOUNDS, bounded};
 use super::predictions::Refused;
 use crate::app::Shared;
-use crate::auth::{Caller, Reads};
+use crate::auth::{Caller, Follows};
 use crate::extract::{Path, Query};
 use crate::problem::Problem;
 
@@ -66,13 +66,13 @@ pub(super) struct FrameRow {
 )]
 pub(super) async fn read(
     State(app): State<Shared>,
-    Caller(caller, _): Caller<Reads>,
+    Caller(caller, _): Caller<Follows>,
     Path(job): Path<Uuid>,
     Query(query): Query<FrameQuery>,
 ) -> Result<Json<Frames>, Problem> {
     let points = query.points.map(|points| bounded("points", points, POINT_BOUNDS)).transpose()?;
     let job = JobId(job);
-    app.visible(job, caller.team.as_deref()).await?;
+    app.visible(job, &caller).await?;
     let series = app.report(job).await?.0.frames.ok_or_else(|| {
         Problem::new(
             axum::http::StatusCode::NOT_FOUND,

@@ -24,26 +24,22 @@ mod wave;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
-use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use docs::openapi;
 pub(crate) use events::sse;
 pub(crate) use peaks::PeakCache;
-pub(crate) use predictions::to_value;
+pub(crate) use predictions::{predict, to_value};
+pub(crate) use range::is_known;
 
 use crate::app::Shared;
-
-/// Longest body of JSON that is no upload, bytes.
-const MAX_JSON: usize = 64 << 10;
 
 /// All routes of the API.
 pub(crate) fn routes() -> Router<Shared> {
     let (described, _) = described().split_for_parts();
     described
         .route("/api/predict", post(predictions::predict))
-        .route("/run/predict", post(predictions::predict))
-        .route("/run/predict/", post(predictions::predict))
         .route("/api/v1/openapi.json", get(docs::openapi_json))
         .route("/api/openapi.json", get(docs::openapi_json))
         .layer(DefaultBodyLimit::disable())
@@ -69,7 +65,7 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(export::calls))
         .routes(routes!(similar::list))
         .routes(routes!(reviews::list))
-        .routes(routes!(reviews::put).layer(DefaultBodyLimit::max(MAX_JSON)))
+        .routes(routes!(reviews::put))
         .routes(routes!(stats::emotions))
         .routes(routes!(stats::failures))
         .routes(routes!(stats::agreement))

@@ -15,7 +15,7 @@ use super::cursor::{POINT_BOUNDS, bounded};
 use super::predictions::Refused;
 use super::wave::WaveHeader;
 use crate::app::{App, Shared};
-use crate::auth::{Caller, Reads};
+use crate::auth::{Caller, Follows};
 use crate::extract::{Path, Query};
 use crate::problem::Problem;
 
@@ -75,13 +75,13 @@ impl Default for PeakCache {
 )]
 pub(super) async fn read(
     State(app): State<Shared>,
-    Caller(caller, _): Caller<Reads>,
+    Caller(caller, _): Caller<Follows>,
     Path(job): Path<Uuid>,
     Query(query): Query<PeakQuery>,
 ) -> Result<Json<Peaks>, Problem> {
     let points = bounded("points", query.points.unwrap_or(POINTS), POINT_BOUNDS)?;
     let job = JobId(job);
-    let row = app.visible(job, caller.team.as_deref()).await?;
+    let row = app.visible(job, &caller).await?;
     let artifacts = row.artifacts.ok_or_else(|| Problem::not_found("waveform"))?;
     let audio_key = artifacts.audio_key.ok_or_else(|| Problem::not_found("waveform"))?;
     if points != POINTS {

@@ -73,7 +73,7 @@ pub(super) enum GranularityLabel {
         UploadRefusals,
     )
 )]
-pub(super) async fn predict(
+pub(crate) async fn predict(
     State(app): State<Shared>,
     Caller(caller, _): Caller<Predicts>,
     request: Request,
@@ -117,7 +117,7 @@ struct UploadRefusals;
 
 impl IntoResponses for UploadRefusals {
     fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
-        let statuses = [400, 401, 403, 408, 409, 413, 415, 422, 429, 500, 503];
+        let statuses = [400, 401, 403, 408, 409, 410, 413, 415, 422, 429, 500, 503];
         let refused = || RefOr::Ref(Ref::from_response_name("Refused"));
         statuses.into_iter().map(|status: u16| (status.to_string(), refused())).collect()
     }

@@ -1,6 +1,6 @@
 //! `Range` of HTTP: one range of bytes.
 
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, header};
 use std::ops::RangeInclusive;
 
 use crate::problem::Problem;
@@ -24,15 +24,31 @@ pub(crate) fn wanted(header: Option<&str>, total: u64) -> Result<Option<RangeInc
         _ => return Ok(None),
     };
     if *range.start() >= total {
-        let detail = format!("The file has {total} bytes.");
-        return Err(Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "range.unsatisfiable", detail));
+        return Err(Problem::unsatisfiable(total));
     }
     Ok(Some(range))
 }
 
+/// Whether `If-None-Match` names this version: one of a list, a weak one, or any.
+pub(crate) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    let named = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut tags = named.flat_map(|line| line.split(',')).map(str::trim);
+    tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::wanted;
+    use super::*;
+
+    #[test]
+    fn a_version_is_known_by_any_of_a_list() {
+        for (header, known) in [("\"a\"", true), ("\"b\", W/\"a\"", true), ("*", true), ("\"b\"", false), ("a", false)]
+        {
+            let headers = HeaderMap::from_iter([(header::IF_NONE_MATCH, header.parse().expect("a header"))]);
+            assert_eq!(is_known(&headers, "\"a\""), known, "{header}");
+        }
+        assert!(!is_known(&HeaderMap::new(), "\"a\""));
+    }
 
     #[test]
     fn ranges_are_read_as_rfc_9110_says() {

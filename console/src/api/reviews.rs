@@ -34,7 +34,7 @@ pub(super) struct ReviewQuery {
     to: Option<DateTime<Utc>>,
     /// Of this analysis.
     job: Option<Uuid>,
-    /// By this person.
+    /// By this reviewer: `user:NAME`, `token:NAME`, `local`, or a name that `producer review` imported.
     #[param(pattern = r"^[^\u0000]*$")]
     reviewer: Option<String>,
     /// Team of the agent.
@@ -76,7 +76,7 @@ pub(super) struct Review {
     channel: Option<i32>,
     /// The segment's number; null: the channel, or the call, as a whole.
     segment: Option<u32>,
-    /// Name of the reviewer.
+    /// The reviewer: `user:NAME`, `token:NAME`, `local`, or a name that `producer review` imported.
     reviewer: String,
     /// When.
     reviewed_at: DateTime<Utc>,
@@ -156,11 +156,12 @@ pub(super) async fn put(
     if verdict.note.as_ref().is_some_and(|note| note.chars().count() > MAX_NOTE) {
         return Err(Problem::unprocessable(format!("`note` has at most {MAX_NOTE} characters.")));
     }
-    if app.visible(job, caller.team.as_deref()).await?.status != Status::Done {
+    if app.visible(job, &caller).await?.status != Status::Done {
         let detail = "The analysis has no result to review yet.";
         return Err(Problem::new(StatusCode::CONFLICT, "request.conflict", detail));
     }
-    let reviewer = caller.person();
+    // A program and a person of the same name are two reviewers.
+    let reviewer = caller.name();
     let review = NewReview {
         job_id: Some(job),
         call_id: None,

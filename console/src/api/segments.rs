@@ -13,7 +13,7 @@ use super::cursor;
 use super::model::{Page, Segment};
 use super::predictions::Refused;
 use crate::app::Shared;
-use crate::auth::{Caller, Reads};
+use crate::auth::{Caller, Follows};
 use crate::extract::{Path, Query};
 use crate::problem::Problem;
 
@@ -47,7 +47,7 @@ pub(super) struct SegmentQuery {
 )]
 pub(super) async fn list(
     State(app): State<Shared>,
-    Caller(caller, _): Caller<Reads>,
+    Caller(caller, _): Caller<Follows>,
     Path(job): Path<Uuid>,
     Query(query): Query<SegmentQuery>,
 ) -> Result<Json<Page<Segment>>, Problem> {
@@ -56,7 +56,7 @@ pub(super) async fn list(
         return Err(Problem::bad_request("`channel` is a channel number from 0, or -1 for the mix."));
     }
     let after = query.after.as_deref().map(place).transpose()?;
-    app.visible(job, caller.team.as_deref()).await?;
+    app.visible(job, &caller).await?;
     let filter = SegmentFilter { channel: query.channel, emotion: query.emotion.map(Into::into), after };
     let rows = app.database.segments(job, &filter, limit + 1).await?;
     let (rows, next) = cursor::page(rows, limit, |row| format!("{}.{}", row.channel.map_or(-1, i32::from), row.index));

@@ -82,7 +82,7 @@ pub(super) async fn list(
     let among = cursor::bounded("among", query.among.unwrap_or(AMONG), 1..=20_000)?;
     refuse_nul(&[&query.team])?;
     let job = JobId(job);
-    app.visible(job, caller.team.as_deref()).await?;
+    app.visible(job, &caller).await?;
     let filter = AnalysisFilter {
         from: query.from.map(cursor::within_years),
         to: query.to.map(cursor::within_years),

@@ -22,7 +22,10 @@ pub(crate) async fn identify(State(app): State<Shared>, mut request: Request, ne
     let found = match (bearer, session) {
         // A wrong token is refused even where none is needed: the caller expects its scopes and its team.
         (Some(token), _) => match app.by_token(&token, address).await {
-            Ok(None) => return Problem::unauthorized().into_response(),
+            Ok(None) => {
+                let counted = app.rate.check_wrong_token(&address.to_string());
+                return counted.err().unwrap_or_else(Problem::unauthorized).into_response();
+            }
             found => found,
         },
         (None, Some(session)) => app.by_session(&session, address).await,
@@ -34,15 +37,18 @@ pub(crate) async fn identify(State(app): State<Shared>, mut request: Request, ne
         Ok(None) => None,
         Err(problem) => return problem.into_response(),
     };
-    if let Some(principal) = principal {
-        request.extensions_mut().insert(principal);
-    }
-    next.run(request).await
+    let Some(principal) = principal else { return next.run(request).await };
+    request.extensions_mut().insert(principal.clone());
+    let mut response = next.run(request).await;
+    // For the page of an error.
+    response.extensions_mut().insert(principal);
+    response
 }
 
 /// The token of a request.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ").map(str::trim)
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// Where the request comes from.

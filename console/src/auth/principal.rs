@@ -78,20 +78,12 @@ pub(crate) struct Principal {
 }
 
 impl Principal {
-    /// `local`, `user:NAME` or `token:NAME`.
+    /// `local`, `user:NAME` or `token:NAME`: a user and a token of the same name differ.
     pub(crate) fn name(&self) -> String {
         match &self.who {
             Who::Local => "local".into(),
             Who::User(name) => format!("user:{name}"),
             Who::Token(name) => format!("token:{name}"),
-        }
-    }
-
-    /// Its name alone, as the author of a review.
-    pub(crate) fn person(&self) -> String {
-        match &self.who {
-            Who::Local => "local".into(),
-            Who::User(name) | Who::Token(name) => name.clone(),
         }
     }
 
@@ -119,17 +111,17 @@ impl Principal {
 
 /// What an extractor demands.
 pub(crate) trait Demand: Send {
-    /// The capability.
-    const CAPABILITY: Capability;
+    /// One of these is enough.
+    const ANY_OF: &[Capability];
 }
 
 macro_rules! demands {
-    ($( $(#[$doc:meta])* $name:ident = $capability:ident; )*) => { $(
+    ($( $(#[$doc:meta])* $name:ident = $( $capability:ident )|+; )*) => { $(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy)]
         pub(crate) struct $name;
         impl Demand for $name {
-            const CAPABILITY: Capability = Capability::$capability;
+            const ANY_OF: &[Capability] = &[$( Capability::$capability ),+];
         }
     )* };
 }
@@ -139,6 +131,8 @@ demands! {
     Predicts = Predict;
     /// May see results.
     Reads = Read;
+    /// May see results, or those of its own recordings: [`App::visible`](crate::app::App::visible) decides.
+    Follows = Read | Predict;
     /// May play and download.
     Listens = Listen;
     /// May review.
@@ -156,11 +150,11 @@ impl<D: Demand, S: Sync> FromRequestParts<S> for Caller<D> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let principal = parts.extensions.get::<Principal>().cloned().ok_or_else(Problem::unauthorized)?;
-        if principal.may(D::CAPABILITY) {
+        if D::ANY_OF.iter().any(|capability| principal.may(*capability)) {
             Ok(Self(principal, PhantomData))
         } else {
-            let detail = format!("This needs the permission `{}`.", D::CAPABILITY.label());
-            Err(Problem::forbidden(detail))
+            let names: Vec<_> = D::ANY_OF.iter().map(|capability| format!("`{}`", capability.label())).collect();
+            Err(Problem::forbidden(format!("This needs the permission {}.", names.join(" or "))))
         }
     }
 }

@@ -33,7 +33,7 @@ pub(super) async fn follow(
     Path(event): Path<Uuid>,
 ) -> Result<Response, Problem> {
     let job = JobId(event);
-    app.visible(job, caller.team.as_deref()).await?;
+    app.visible(job, &caller).await?;
     let end = async move {
         let event = match app.output(job).await {
             Ok(result) => Event::default().event("complete").data(json!([result]).to_string()),

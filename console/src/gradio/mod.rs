@@ -9,9 +9,10 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 
-pub(crate) use parked::Parked;
+pub(crate) use parked::{Parked, SWEEP};
 pub(crate) use queue::Sessions;
 
+use crate::api;
 use crate::app::Shared;
 
 /// The routes: as in Gradio 3 and 4, and below `/gradio_api` as in 5 and 6.
@@ -28,6 +29,8 @@ fn endpoints() -> Router<Shared> {
         .route("/queue/data", get(queue::data))
         .route("/heartbeat/{session}", get(queue::heartbeat))
         .route("/reset", post(queue::reset))
+        .route("/run/predict", post(api::predict))
+        .route("/run/predict/", post(api::predict))
         .route("/call/predict", post(calls::begin))
         .route("/call/predict/{event_id}", get(calls::follow))
 }

@@ -2,8 +2,9 @@
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::http::StatusCode;
 use axum::response::sse::Event;
+use axum::response::{IntoResponse, Response};
 use domain::JobId;
 use futures_util::stream;
 use serde::Deserialize;
@@ -87,10 +88,23 @@ pub(super) async fn join(
     State(app): State<Shared>,
     Caller(caller, _): Caller<Predicts>,
     request: Request,
-) -> Result<Json<Value>, Problem> {
-    let (job, session) = app.join(&caller, request).await?;
+) -> Result<Json<Value>, Response> {
+    let (job, session) = app.join(&caller, request).await.map_err(refused)?;
     app.sessions.push(&caller.name(), session.as_deref().unwrap_or_default(), job);
     Ok(Json(json!({ "event_id": job.0.simple().to_string() })))
+}
+
+/// A problem as Gradio's clients read it here: `gradio_client` 2 fails on a 422 whose `detail` is no list.
+fn refused(problem: Problem) -> Response {
+    if problem.status != StatusCode::UNPROCESSABLE_ENTITY {
+        return problem.into_response();
+    }
+    let sentence = format!("{} ({})", problem.detail, problem.code);
+    let detail = json!([{
+        "__type__": "validate", "is_valid": false, "parameter_name": "audio", "message": sentence,
+        "loc": ["body", "data"], "msg": sentence, "type": problem.code,
+    }]);
+    (problem.status, Json(json!({ "detail": detail, "code": problem.code, "error": sentence }))).into_response()
 }
 
 #[derive(Deserialize)]

@@ -4,8 +4,10 @@ mod headers;
 mod host;
 mod origin;
 mod rate;
+mod refusal;
 
 pub(crate) use headers::{Nonce, headers};
 pub(crate) use host::known_host;
 pub(crate) use origin::same_origin;
 pub(crate) use rate::{RateLimit, rate_limit};
+pub(crate) use refusal::drain_refused;

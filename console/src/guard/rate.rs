@@ -1,7 +1,6 @@
 //! Limits each caller's requests.
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use governor::clock::{Clock, DefaultClock};
@@ -15,6 +14,8 @@ use crate::problem::Problem;
 
 /// Attempts to log in, a minute, of one address and of one name.
 const LOGINS: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
+/// Wrong tokens, a minute, of one address.
+const WRONG_TOKENS: NonZeroU32 = NonZeroU32::new(30).expect("thirty is not zero");
 /// Requests after which callers without a recent request are removed from memory.
 const SWEEP: u32 = 10_000;
 
@@ -22,6 +23,7 @@ const SWEEP: u32 = 10_000;
 pub(crate) struct RateLimit {
     requests: Option<DefaultKeyedRateLimiter<String>>,
     logins: DefaultKeyedRateLimiter<String>,
+    wrong_tokens: DefaultKeyedRateLimiter<String>,
     seen: AtomicU32,
 }
 
@@ -29,18 +31,38 @@ impl RateLimit {
     /// So many requests a minute; 0: no limit.
     pub(crate) fn new(per_minute: u32) -> Self {
         let requests = NonZeroU32::new(per_minute).map(|n| RateLimiter::keyed(Quota::per_minute(n)));
-        Self { requests, logins: RateLimiter::keyed(Quota::per_minute(LOGINS)), seen: AtomicU32::new(0) }
+        let (logins, wrong_tokens) = (Quota::per_minute(LOGINS), Quota::per_minute(WRONG_TOKENS));
+        Self {
+            requests,
+            logins: RateLimiter::keyed(logins),
+            wrong_tokens: RateLimiter::keyed(wrong_tokens),
+            seen: AtomicU32::new(0),
+        }
     }
 
     fn check(&self, caller: &str) -> Result<(), Problem> {
+        self.sweep();
+        let Some(requests) = &self.requests else { return Ok(()) };
+        requests.check_key(&caller.to_owned()).map_err(|until| too_many(&until))
+    }
+
+    fn sweep(&self) {
         if self.seen.fetch_add(1, Ordering::Relaxed) % SWEEP == SWEEP - 1 {
             if let Some(requests) = &self.requests {
                 requests.retain_recent();
             }
             self.logins.retain_recent();
+            self.wrong_tokens.retain_recent();
         }
-        let Some(requests) = &self.requests else { return Ok(()) };
-        requests.check_key(&caller.to_owned()).map_err(|until| too_many(&until))
+    }
+
+    /// Counts a wrong token. Right ones from the same address, which may be a proxy's, are not concerned.
+    ///
+    /// # Errors
+    /// 429 with the time to wait.
+    pub(crate) fn check_wrong_token(&self, address: &str) -> Result<(), Problem> {
+        self.sweep();
+        self.wrong_tokens.check_key(&address.to_owned()).map_err(|until| too_many(&until))
     }
 
     /// Counts an attempt to log in.
@@ -57,8 +79,7 @@ impl RateLimit {
 
 fn too_many(until: &governor::NotUntil<<DefaultClock as Clock>::Instant>) -> Problem {
     let wait = until.wait_time_from(DefaultClock::default().now()).as_secs_f64().ceil() as u32;
-    let detail = "Too many requests in a short time.";
-    Problem::new(StatusCode::TOO_MANY_REQUESTS, "request.rate_limited", detail).retry_after(wait.max(1))
+    Problem::rate_limited(wait.max(1))
 }
 
 /// Lets a request pass, or answers 429. Files of the pages are not counted.
@@ -87,6 +108,14 @@ mod tests {
         assert!(refused.retry_after_s.is_some_and(|wait| (1..=60).contains(&wait)));
         assert!(rate.check("b").is_ok());
         assert!(RateLimit::new(0).check("a").is_ok());
+    }
+
+    #[test]
+    fn wrong_tokens_of_one_address_are_limited() {
+        let rate = RateLimit::new(0);
+        let refused = (0..=WRONG_TOKENS.get()).filter(|_| rate.check_wrong_token("10.0.0.7").is_err()).count();
+        assert_eq!(refused, 1);
+        assert!(rate.check_wrong_token("10.0.0.8").is_ok());
     }
 
     #[test]

@@ -21,13 +21,12 @@ pub(super) async fn again(
     Path(job): Path<Uuid>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let row = app.visible(JobId(job), caller.team.as_deref()).await?;
-    let form = axum::body::to_bytes(request.into_body(), MAX_FORM).await;
-    let form = form.map_err(|_| Problem::bad_request("The form can't be read."))?;
+    let row = app.visible(JobId(job), &caller).await?;
+    let form = app.small_body(request, MAX_FORM).await?;
     let mut fields = Fields::default();
     for (name, value) in url::form_urlencoded::parse(&form) {
         fields.take(&name, &value)?;
     }
-    let job = app.resubmit(&row, &fields).await?;
+    let job = app.resubmit(&caller, &row, &fields).await?;
     Ok(Redirect::to(&format!("/recognise/{job}")).into_response())
 }

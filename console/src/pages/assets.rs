@@ -6,6 +6,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rust_embed::RustEmbed;
 
+use crate::api::is_known;
+use crate::problem::Problem;
+
 #[derive(RustEmbed)]
 #[folder = "assets"]
 #[exclude = "*.lock"]
@@ -27,9 +30,9 @@ fn hex(bytes: &[u8]) -> String {
 
 /// `GET /assets/{*path}`
 pub(super) async fn file(Path(path): Path<String>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
-    let Some(file) = Files::get(&path) else { return StatusCode::NOT_FOUND.into_response() };
+    let Some(file) = Files::get(&path) else { return Problem::not_found("file").into_response() };
     let etag = format!("\"{}\"", hex(&file.metadata.sha256_hash()));
-    if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
+    if is_known(&headers, &etag) {
         return StatusCode::NOT_MODIFIED.into_response();
     }
     let mut kind = file.metadata.mimetype().to_owned();

@@ -10,12 +10,14 @@ use domain::{BatchId, Emotion};
 use std::borrow::Cow;
 use uuid::Uuid;
 
+use super::error::sentence;
 use super::frame::{Frame, html};
 use super::view::{clock, percent};
 use crate::api::model::file_name;
 use crate::app::Shared;
 use crate::auth::{Caller, Reads};
 use crate::extract::Path;
+use crate::predict::SOURCE;
 use crate::problem::Problem;
 
 /// Rows shown; the API has the rest.
@@ -28,6 +30,8 @@ struct BatchPage {
     name: String,
     progress: Progress,
     rows: Vec<ResultRow>,
+    /// Files that were uploaded with them and not taken: name and sentence.
+    refused: Vec<(String, String)>,
     /// How many of the rows have each emotion, most frequent first.
     emotions: Vec<(Emotion, usize)>,
 }
@@ -57,14 +61,20 @@ pub(super) async fn page(
     f: Frame,
     Path(id): Path<Uuid>,
 ) -> Result<Response, Problem> {
-    caller.require_all_teams()?;
-    let batch = BatchId(id);
+    let (batch, team) = (BatchId(id), caller.team.as_deref());
     let row = app.database.batch(batch).await?.ok_or_else(|| Problem::not_found("batch"))?;
-    let progress = app.database.batch_progress(&batch).await?;
-    let rows = app.database.results(&batch, None, ROWS).await?;
+    let progress = app.database.batch_progress_of(&batch, team).await?;
+    // To callers of one team, a batch is what that team has in it. Its name may tell of others, unless a console made it.
+    if team.is_some() && progress.total == 0 {
+        return Err(Problem::not_found("batch"));
+    }
+    let name = if team.is_none() || row.source == SOURCE { row.name } else { String::new() };
+    let rows = app.database.results_of(&batch, team, None, ROWS).await?;
+    let refused = app.refusals.of(batch, team).into_iter();
+    let refused = refused.map(|file| (visible(&file.name).into_owned(), sentence(&f, &file.problem))).collect();
     let count = |emotion| rows.iter().filter(|row| row.emotion == Some(emotion)).count();
     let mut emotions: Vec<_> = Emotion::ALL.into_iter().map(|emotion| (emotion, count(emotion))).collect();
     emotions.retain(|(_, count)| *count > 0);
     emotions.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    html(&BatchPage { f, name: row.name, progress, rows, emotions })
+    html(&BatchPage { f, name, progress, rows, refused, emotions })
 }

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use super::frame::{Frame, LANG_COOKIE, asked, html};
 use crate::app::Shared;
+use crate::auth::Principal;
 use crate::problem::Problem;
 
 #[derive(Template)]
@@ -17,7 +18,8 @@ struct ErrorPage {
     code: &'static str,
     status: u16,
     sentence: String,
-    again: bool,
+    /// The same address again.
+    again: Option<String>,
 }
 
 /// The key of a code's sentence in the catalogues.
@@ -27,7 +29,7 @@ pub(crate) fn error_key(code: &str) -> String {
 
 /// The sentence of a problem in the page's language; the problem's own when there is none.
 pub(super) fn sentence(f: &Frame, problem: &Problem) -> String {
-    f.lang.find(&error_key(problem.code)).unwrap_or_else(|| problem.detail.clone())
+    f.lang.find(&error_key(problem.code), problem.number).unwrap_or_else(|| problem.detail.clone())
 }
 
 /// Turns problems into pages for browsers, and keeps the language that `?lang=` chose.
@@ -42,7 +44,14 @@ pub(crate) async fn errors(State(app): State<Shared>, request: Request, next: Ne
     let address = parts.uri.path_and_query().filter(|_| parts.method == Method::GET).map(ToString::to_string);
     let mut response = next.run(Request::from_parts(parts, body)).await;
     if for_people && let Some(problem) = response.extensions().get::<Problem>().cloned() {
-        response = page(frame, &problem, address.as_deref());
+        let user = response.extensions().get::<Principal>().and_then(|caller| caller.user().map(str::to_owned));
+        let mut shown = page(Frame { user, ..frame }, &problem, address.as_deref());
+        for name in [header::RETRY_AFTER, header::ALLOW] {
+            if let Some(value) = response.headers().get(&name) {
+                shown.headers_mut().insert(name, value.clone());
+            }
+        }
+        response = shown;
     }
     if let Some(lang) = lang {
         let cookie = format!("{LANG_COOKIE}={}; Path=/; Max-Age=31536000; SameSite=Lax", lang.tag());
@@ -59,7 +68,9 @@ fn page(f: Frame, problem: &Problem, address: Option<&str>) -> Response {
         return Redirect::to(&format!("/login?next={next}")).into_response();
     }
     let sentence = sentence(&f, problem);
-    let again = problem.retry_after_s.is_some() && address.is_some();
+    // A query alone: it can't lead to another host, whatever the path is.
+    let query = |address: &str| format!("?{}", address.split_once('?').map_or("", |(_, query)| query));
+    let again = address.filter(|_| problem.retry_after_s.is_some()).map(query);
     let page = ErrorPage { f, code: problem.code, status: problem.status.as_u16(), sentence, again };
     match html(&page) {
         Ok(response) => (problem.status, response).into_response(),

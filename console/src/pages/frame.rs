@@ -3,11 +3,12 @@
 
 use askama::Template;
 use axum::extract::FromRequestParts;
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{Method, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use domain::Emotion;
 use std::convert::Infallible;
+use uuid::Uuid;
 
 use super::assets;
 use crate::auth::{Principal, cookie};
@@ -27,8 +28,10 @@ pub(super) struct Frame {
     pub(super) nonce: String,
     /// Name of who is logged in.
     pub(super) user: Option<String>,
-    /// Path of the page, for the switch of languages.
+    /// Path of the page.
     pub(super) path: String,
+    /// The page in the other language. A query alone: it can't lead to another host, whatever the path is.
+    pub(super) switch: String,
 }
 
 impl Frame {
@@ -71,7 +74,7 @@ impl Frame {
 
     /// The other language.
     pub(super) fn other(&self) -> Lang {
-        if self.lang == Lang::Zh { Lang::En } else { Lang::Zh }
+        self.lang.other()
     }
 }
 
@@ -84,13 +87,35 @@ impl<S: Sync> FromRequestParts<S> for Frame {
             Lang::accepted(header.unwrap_or_default())
         };
         let kept = || cookie(&parts.headers, LANG_COOKIE).and_then(Lang::from_tag);
+        let lang = asked(parts.uri.query()).or_else(kept).unwrap_or_else(accepted);
         Ok(Self {
-            lang: asked(parts.uri.query()).or_else(kept).unwrap_or_else(accepted),
+            lang,
+            switch: switch(&parts.method, &parts.uri, lang.other()),
             nonce: parts.extensions.get::<Nonce>().map(|nonce| nonce.0.clone()).unwrap_or_default(),
             user: parts.extensions.get::<Principal>().and_then(|p| p.user().map(str::to_owned)),
             path: parts.uri.path().to_owned(),
         })
     }
+}
+
+/// Where the switch to this language leads: the same address with `lang`, or the page whose form was sent.
+fn switch(method: &Method, uri: &Uri, lang: Lang) -> String {
+    let safe = matches!(*method, Method::GET | Method::HEAD);
+    let page = match uri.path() {
+        _ if safe => "",
+        "/login" => "/login",
+        path => path.strip_suffix("/again").filter(|page| is_result(page)).unwrap_or("/"),
+    };
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    if safe {
+        let kept = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+        query.extend_pairs(kept.filter(|(name, _)| name != "lang"));
+    }
+    format!("{page}?{}", query.append_pair("lang", lang.tag()).finish())
+}
+
+fn is_result(path: &str) -> bool {
+    path.strip_prefix("/recognise/").is_some_and(|job| job.parse::<Uuid>().is_ok())
 }
 
 /// `?lang=`
@@ -106,6 +131,27 @@ pub(super) fn html(template: &impl Template) -> Result<Response, Problem> {
         Err(error) => {
             tracing::error!(%error, "a page can't be written");
             Err(Problem::internal("The page can't be written."))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_switch_of_languages_stays_on_the_page() {
+        let job = "/recognise/0190a5e2-0000-7000-8000-000000000000";
+        for (method, address, switch_to) in [
+            (Method::GET, "/recognise/1?t=83&lang=en", "?t=83&lang=zh"),
+            (Method::GET, "/", "?lang=zh"),
+            (Method::GET, "//evil.example/a", "?lang=zh"),
+            (Method::POST, "/recognise", "/?lang=zh"),
+            (Method::POST, "/login?next=x", "/login?lang=zh"),
+            (Method::POST, &format!("{job}/again"), &format!("{job}?lang=zh")),
+            (Method::POST, "//evil.example/again", "/?lang=zh"),
+        ] {
+            assert_eq!(switch(&method, &address.parse().expect("an address"), Lang::Zh), switch_to, "{address}");
         }
     }
 }

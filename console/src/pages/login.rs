@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::{TimeDelta, Utc};
 use serde::Deserialize;
+use url::{Position, Url};
 
 use super::frame::{Frame, html};
 use crate::app::{App, Shared};
@@ -44,8 +45,7 @@ pub(super) async fn page(f: Frame, Query(Next { next }): Query<Next>) -> Result<
 /// `POST /login`
 pub(super) async fn login(State(app): State<Shared>, f: Frame, request: Request) -> Result<Response, Problem> {
     let address = peer_name(&request);
-    let body = axum::body::to_bytes(request.into_body(), MAX_FORM).await;
-    let body = body.map_err(|_| Problem::bad_request("The form can't be read."))?;
+    let body = app.small_body(request, MAX_FORM).await?;
     let form = read(&body).ok_or_else(|| Problem::bad_request("The form has `name` and `password`."))?;
     app.rate.check_login(&address, &form.name)?;
     let user = app.database.user(&form.name).await?;
@@ -87,10 +87,16 @@ fn read(body: &[u8]) -> Option<Form> {
     Some(Form { name: name.filter(|name: &String| !name.contains('\0'))?, password: password?, next })
 }
 
-/// A path on this site; `/` for anything else.
+/// A path on this site; `/` for anything else. Read as browsers read it: they drop tabs, and take `\` for `/`.
 fn local(next: Option<String>) -> String {
-    next.filter(|next| next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n']))
-        .unwrap_or_else(|| "/".into())
+    let path = || {
+        let next = next.filter(|next| next.starts_with('/') && !next.contains(char::is_control))?;
+        let site = Url::parse("http://console.invalid/").ok()?;
+        let url = site.join(&next).ok()?;
+        let path = url[Position::BeforePath..].to_owned();
+        (url.origin() == site.origin() && !path.starts_with("//")).then_some(path)
+    };
+    path().unwrap_or_else(|| "/".into())
 }
 
 impl App {
@@ -115,7 +121,20 @@ mod tests {
     #[test]
     fn after_the_login_the_browser_stays_on_this_site() {
         assert_eq!(local(Some("/recognise/1?t=3".into())), "/recognise/1?t=3");
-        for foreign in ["https://evil.example", "//evil.example", "/\\evil.example", "evil"] {
+        assert_eq!(local(Some("/recognise/通话".into())), "/recognise/%E9%80%9A%E8%AF%9D");
+        for foreign in [
+            "https://evil.example",
+            "//evil.example",
+            "/\\evil.example",
+            "/\t/evil.example",
+            "/\u{1}x",
+            "/\u{7f}",
+            "/\u{85}",
+            "/.//evil.example",
+            "/a/..//evil.example",
+            "evil",
+            "",
+        ] {
             assert_eq!(local(Some(foreign.into())), "/");
         }
     }

@@ -3,6 +3,7 @@
 mod again;
 mod assets;
 mod batch;
+mod call;
 mod error;
 mod frame;
 mod health;
@@ -29,6 +30,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/recognise", post(recognise::upload).layer(DefaultBodyLimit::disable()))
         .route("/recognise/{job_id}", get(result::page))
         .route("/recognise/{job_id}/again", post(again::again))
+        .route("/calls/{job_id}", get(call::page))
         .route("/batches/{id}", get(batch::page))
         .route("/samples/{name}", get(recognise::sample))
         .route("/login", get(login::page).post(login::login))

@@ -12,6 +12,7 @@ use crate::auth::{Caller, Predicts};
 use crate::extract::Path;
 use crate::predict::{Origin, Submission};
 use crate::problem::Problem;
+use crate::upload::{Received, RefusedFile};
 
 /// Most files of one upload.
 const MOST_FILES: usize = 50;
@@ -33,6 +34,7 @@ struct RecognisePage {
     max_mb: f64,
     max_bytes: u64,
     max_minutes: f64,
+    max_files: f64,
     workers: bool,
     samples: Vec<&'static str>,
 }
@@ -45,26 +47,37 @@ pub(super) async fn page(State(app): State<Shared>, _: Caller<Predicts>, f: Fram
         max_mb: (console.upload_max_bytes as f64 / f64::from(1 << 20) * 10.0).round() / 10.0,
         max_bytes: console.upload_max_bytes,
         max_minutes: (console.upload_max_seconds as f64 / 60.0).round(),
+        max_files: MOST_FILES as f64,
         workers: app.workers.running().await,
         samples: vec!["complaint_zh.flac", "thanks_en.mp3", "support_call.wav"],
     })
 }
 
-/// `POST /recognise`: redirects to the result of one file, or to the batch of several.
+/// `POST /recognise`: redirects to the result of one file, or to the batch of several. Of several, each is taken or refused
+/// by itself; the page of the batch names those that were not.
 pub(super) async fn upload(
     State(app): State<Shared>,
     Caller(caller, _): Caller<Predicts>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let received = app.receive(request, MOST_FILES).await?;
-    if let [file] = received.files.as_slice() {
-        let job = app.submit(&caller, Submission::new(file.clone(), &received.fields), &Origin::today()).await?;
+    let Received { files, mut refused, fields, .. } = app.receive(request, MOST_FILES).await?;
+    if let ([file], true) = (files.as_slice(), refused.is_empty()) {
+        let job = app.submit(&caller, Submission::new(file.clone(), &fields), &Origin::today()).await?;
         return Ok(Redirect::to(&format!("/recognise/{job}")).into_response());
     }
-    let origin = Origin::together();
-    for file in &received.files {
-        app.submit(&caller, Submission::new(file.clone(), &received.fields), &origin).await?;
+    let (origin, mut taken) = (Origin::together(), false);
+    for file in files {
+        let name = file.name.clone();
+        match app.submit(&caller, Submission::new(file, &fields), &origin).await {
+            Ok(_) => taken = true,
+            Err(problem) => refused.push(RefusedFile { name, problem }),
+        }
     }
+    if !taken && let Some(first) = refused.first() {
+        return Err(first.problem.clone());
+    }
+    let team = caller.team.or(fields.call.team);
+    app.refusals.put(origin.id(), team, refused);
     Ok(Redirect::to(&format!("/batches/{}", origin.id())).into_response())
 }
 

@@ -19,7 +19,7 @@ use super::snippets::Snippets;
 use super::view::{self, Bar, LogLine};
 use crate::api::model::{Links, file_name};
 use crate::app::{App, Shared};
-use crate::auth::{Caller, Capability, Reads};
+use crate::auth::{Caller, Capability, Follows};
 use crate::extract::Path;
 use crate::problem::Problem;
 
@@ -90,16 +90,16 @@ const SOON: TimeDelta = TimeDelta::milliseconds(700);
 /// `GET /recognise/{job_id}`
 pub(super) async fn page(
     State(app): State<Shared>,
-    Caller(caller, _): Caller<Reads>,
+    Caller(caller, _): Caller<Follows>,
     f: Frame,
     Path(job): Path<Uuid>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let job = JobId(job);
-    let mut row = app.visible(job, caller.team.as_deref()).await?;
+    let mut row = app.visible(job, &caller).await?;
     if !matches!(row.status, Status::Done | Status::Failed) && row.submitted_at > Utc::now() - SOON {
         app.hub.ended(job, SOON.to_std().unwrap_or_default()).await;
-        row = app.visible(job, caller.team.as_deref()).await?;
+        row = app.visible(job, &caller).await?;
     }
     let name = visible(file_name(&row.recording.key)).into_owned();
     match (row.status, &row.failure) {
@@ -127,7 +127,7 @@ async fn done(
     let (report, artifacts) = app.report(row.job_id).await?;
     let bars = view::bars(&report);
     let unpredicted = bars.iter().filter(|bar| bar.unpredicted).map(|bar| f.emotion(&bar.emotion)).collect();
-    let snippets = Snippets::new(headers, app.settings.console.secure_cookie, &name, &row.options);
+    let snippets = Snippets::new(headers, app.settings.console.secure_cookie, &name, &row.options, &row.recording.call);
     let swapped = view::swapped(&report);
     html(&ResultPage {
         swapped,

@@ -1,7 +1,7 @@
 //! The same request from a shell and from Python, to copy.
 
 use axum::http::{HeaderMap, header};
-use domain::{ChannelLayout, Granularity};
+use domain::{CallData, ChannelLayout, Granularity};
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -13,14 +13,17 @@ pub(super) struct Snippets {
 }
 
 impl Snippets {
-    /// For this analysis' file name and options, against the address that the browser used.
-    pub(super) fn new(headers: &HeaderMap, secure: bool, name: &str, options: &Value) -> Self {
+    /// For this analysis' file name, options and call data, against the address that the browser used.
+    pub(super) fn new(headers: &HeaderMap, secure: bool, name: &str, options: &Value, call: &CallData) -> Self {
         let granularity = options["granularity"].as_str().unwrap_or(Granularity::Utterance.label());
         let embedding = options["embedding"].as_bool().unwrap_or(true);
         let mut fields = vec![("granularity", granularity.to_owned()), ("extract_embedding", embedding.to_string())];
         if let Ok(layout) = serde_json::from_value::<ChannelLayout>(options["channels"].clone()) {
             fields.push(("channels", written(&layout)));
         }
+        let known =
+            [("call_id", &call.call_id), ("agent", &call.agent), ("team", &call.team), ("customer", &call.customer)];
+        fields.extend(known.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
         Self { base: base(headers, secure), name: name.to_owned(), fields }
     }
 
@@ -28,7 +31,9 @@ impl Snippets {
     pub(super) fn curl(&self) -> String {
         let mut fields = String::new();
         for (name, value) in &self.fields {
-            let _ = write!(fields, " \\\n  -F {}", shell(&format!("{name}={value}")));
+            // curl reads a file for a value that begins with `@` or `<`, and takes `;type=` out of others.
+            let option = if value.starts_with(['@', '<']) || value.contains(';') { "--form-string" } else { "-F" };
+            let _ = write!(fields, " \\\n  {option} {}", shell(&format!("{name}={value}")));
         }
         // Within double quotes, curl reads `\"` and `\\`.
         let name = self.name.replace('\\', r"\\").replace('"', r#"\""#);
@@ -81,7 +86,9 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, "localhost:7860".parse().expect("a host"));
         let options = json!({"granularity": "frame", "embedding": false, "channels": {"0": "customer", "1": "agent"}});
-        let snippets = Snippets::new(&headers, false, "it's \"me\".wav", &options);
+        let call = CallData { call_id: Some("c'17".into()), ..CallData::default() };
+        let snippets = Snippets::new(&headers, false, "it's \"me\".wav", &options, &call);
+        assert!(snippets.curl().contains(r"-F 'call_id=c'\''17'"), "{}", snippets.curl());
         assert!(snippets.curl().contains(r#"-F 'audio=@"it'\''s \"me\".wav"'"#), "{}", snippets.curl());
         assert!(snippets.curl().contains("-F 'channels=0=customer,1=agent'"));
         assert!(snippets.python().contains(r#"open("it's \"me\".wav", "rb")"#), "{}", snippets.python());

@@ -5,7 +5,7 @@ use adapters::postgres::Status;
 use adapters::postgres::console::{JobState, ProgressNote};
 use domain::{Failure, JobId};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
@@ -38,6 +38,8 @@ pub(crate) enum Stage {
     Done,
     /// Failed for good.
     Failed,
+    /// Deleted meanwhile, with all that was known of it.
+    Deleted,
 }
 
 /// The state of a job, for the requests and pages that wait for it.
@@ -82,9 +84,22 @@ impl Progress {
         }
     }
 
+    /// What a row says.
+    pub(crate) fn of(status: Status, worker: Option<String>, failure: Option<Failure>) -> Self {
+        let stage = match status {
+            Status::Queued => Stage::Queued,
+            Status::Retrying => Stage::Retrying,
+            Status::Running => Stage::Taken,
+            Status::Done => Stage::Done,
+            Status::Failed => Stage::Failed,
+        };
+        let code = failure.as_ref().map(|failure| failure.code.code());
+        Self { stage, worker, code, failure, ..Self::queued() }
+    }
+
     /// Whether it has ended.
     pub(crate) fn ended(&self) -> bool {
-        matches!(self.stage, Stage::Done | Stage::Failed)
+        matches!(self.stage, Stage::Done | Stage::Failed | Stage::Deleted)
     }
 }
 
@@ -109,6 +124,14 @@ impl Hub {
         receiver
     }
 
+    /// Watches a job whose state is known: the first state is that one.
+    pub(crate) fn watch_from(&self, job: JobId, progress: Progress) -> watch::Receiver<Progress> {
+        if progress.ended() {
+            return watch::channel(progress).1;
+        }
+        self.watch(job)
+    }
+
     /// Waits for a job's end; `None`: not within `limit`.
     pub(crate) async fn ended(&self, job: JobId, limit: Duration) -> Option<Progress> {
         let mut progress = self.watch(job);
@@ -126,7 +149,7 @@ impl Hub {
             } else {
                 match database.job_states(&jobs).await {
                     Ok(states) => {
-                        self.apply(&states);
+                        self.apply(&jobs, &states);
                         self.number_the_queue(&database, &mut numbered).await;
                         self.pause()
                     }
@@ -185,8 +208,16 @@ impl Hub {
         }
     }
 
-    fn apply(&self, states: &[JobState]) {
+    /// `asked`: the jobs whose states were asked for. A job is registered before it is watched, so one without a state has
+    /// been deleted.
+    fn apply(&self, asked: &[JobId], states: &[JobState]) {
         let mut jobs = self.jobs();
+        let found: HashSet<JobId> = states.iter().map(|state| state.job_id).collect();
+        for watched in asked.iter().filter(|job| !found.contains(job)).filter_map(|job| jobs.get(job)) {
+            watched
+                .progress
+                .send_modify(|progress| *progress = Progress { stage: Stage::Deleted, ..Progress::queued() });
+        }
         for state in states {
             let Some(watched) = jobs.get(&state.job_id) else { continue };
             watched.progress.send_if_modified(|progress| {

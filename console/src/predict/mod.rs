@@ -2,9 +2,11 @@
 
 mod hub;
 mod outcome;
+mod refused;
 mod submit;
 mod workers;
 
-pub(crate) use hub::{Hub, Progress};
-pub(crate) use submit::{Origin, Submission};
+pub(crate) use hub::{Hub, Progress, Stage};
+pub(crate) use refused::Refusals;
+pub(crate) use submit::{Origin, SOURCE, Submission};
 pub(crate) use workers::Workers;

@@ -16,12 +16,15 @@ impl App {
     /// Waits for a job's result, at most `limit`; `None`: it takes longer.
     ///
     /// # Errors
-    /// The job's own failure, or `audio.no_speech`; 503 when a service does not answer.
+    /// The job's own failure, or `audio.no_speech`; 410 when it was deleted; 503 when a service does not answer.
     pub(crate) async fn prediction(&self, job: JobId, limit: Duration) -> Result<Option<Prediction>, Problem> {
         let Some(progress) = self.hub.ended(job, limit).await else { return Ok(None) };
         if progress.stage == Stage::Done {
             let (report, artifacts) = self.report(job).await?;
             return Ok(Some(Prediction::new(report, &artifacts)?));
+        }
+        if progress.stage == Stage::Deleted {
+            return Err(Problem::deleted());
         }
         let unknown = || Failure::new(FailureCode::WorkerInternal, "failed without a code");
         Err(progress.failure.unwrap_or_else(unknown).into())

@@ -14,8 +14,8 @@ use crate::auth::Principal;
 use crate::problem::Problem;
 use crate::upload::{Fields, Spooled};
 
-/// Source of the batches that the console makes.
-const SOURCE: &str = "console";
+/// Source of the batches that consoles make.
+pub(crate) const SOURCE: &str = "console";
 /// Longest idempotency key, in bytes.
 const MAX_KEY: usize = 255;
 
@@ -103,7 +103,7 @@ impl App {
         let etag = Some(stored?).filter(|etag| !etag.is_empty());
         let options = AnalysisOptions { channels, granularity, embedding, model: self.settings.model.name.clone() };
         let job = Job::new(origin.batch.id, ObjectRef { bucket, key, etag }, call, options, now);
-        self.enqueue(job, origin, false).await
+        self.enqueue(caller, job, origin, false).await
     }
 
     /// A recording that is stored already, analysed again: with the fields that are given, else as before. The same
@@ -111,7 +111,12 @@ impl App {
     ///
     /// # Errors
     /// 503 when a service does not answer.
-    pub(crate) async fn resubmit(&self, row: &AnalysisRow, fields: &Fields) -> Result<JobId, Problem> {
+    pub(crate) async fn resubmit(
+        &self,
+        caller: &Principal,
+        row: &AnalysisRow,
+        fields: &Fields,
+    ) -> Result<JobId, Problem> {
         let kept = |key: &str| row.options[key].clone();
         let options = AnalysisOptions {
             channels: fields.channels.clone().or_else(|| serde_json::from_value(kept("channels")).ok()),
@@ -126,11 +131,11 @@ impl App {
         let origin = Origin::today();
         let job = Job::new(origin.batch.id, object, row.recording.call.clone(), options, Utc::now());
         let anew = job.job_id == row.job_id && row.status == Status::Failed;
-        self.enqueue(job, &origin, anew).await
+        self.enqueue(caller, job, &origin, anew).await
     }
 
     /// Registers and publishes; a job that is known already is not published again, unless `anew`.
-    async fn enqueue(&self, mut job: Job, origin: &Origin, anew: bool) -> Result<JobId, Problem> {
+    async fn enqueue(&self, caller: &Principal, mut job: Job, origin: &Origin, anew: bool) -> Result<JobId, Problem> {
         job.max_seconds = u32::try_from(self.settings.console.upload_max_seconds).ok();
         let lane = Lane::Interactive;
         // By the code with which a worker would refuse it.
@@ -138,6 +143,7 @@ impl App {
         // Before a row is written that would stay queued; and at once, where publishing would wait for the broker.
         self.publisher.ready().await?;
         let wanted = self.database.register_in(&origin.batch, std::slice::from_ref(&job), anew, lane.label()).await?;
+        self.database.note_submission(&caller.name(), job.job_id).await?;
         if !wanted.is_empty() {
             self.publisher.publish_job(&job, lane).await?;
             self.database.mark_published(&wanted).await?;

@@ -7,9 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Most bytes drained after an error. Without draining, clients that are still sending see a broken connection instead of
-/// the answer.
-const MOST_DRAINED: u64 = 512 << 20;
 /// Longest time of draining.
 const LONGEST_DRAIN: Duration = Duration::from_secs(15);
 
@@ -23,13 +20,14 @@ impl SharedBody {
         Self(Arc::new(Mutex::new(body.into_data_stream())))
     }
 
-    /// Reads and drops the rest, within limits.
-    pub(crate) async fn drain(mut self) {
+    /// Reads and drops the rest, at most so many bytes. Without this, clients that are still sending see a broken
+    /// connection instead of the answer.
+    pub(crate) async fn drain(mut self, most: u64) {
         let read = async {
             let mut drained = 0;
             while let Some(Ok(chunk)) = self.next().await {
                 drained += chunk.len() as u64;
-                if drained > MOST_DRAINED {
+                if drained > most {
                     break;
                 }
             }

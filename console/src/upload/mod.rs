@@ -2,39 +2,75 @@
 
 mod body;
 pub(crate) mod fields;
-pub(crate) mod json;
+mod json;
+mod kept;
 pub(crate) mod multipart;
 mod spool;
 
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use futures_util::StreamExt;
-use serde_json::Value;
 use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
 
 pub(crate) use body::SharedBody;
 pub(crate) use fields::Fields;
 pub(crate) use spool::{Spool, Spooled};
 
 use crate::app::App;
+use crate::gradio::Parked;
 use crate::problem::Problem;
 use json::FileArgument;
+use kept::Kept;
 use multipart::Limits;
 
-/// Longest name of a Gradio client's session, in bytes; clients send some ten.
-const MAX_SESSION: usize = 100;
+/// How long a JSON body that has been received waits to be decoded.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// The content of a request.
 #[derive(Debug)]
 pub(crate) struct Received {
     /// The files; at least one.
     pub files: Vec<Spooled>,
+    /// Of several files, those that can't be taken.
+    pub refused: Vec<RefusedFile>,
     /// The options.
     pub fields: Fields,
     /// Whether it is Gradio's JSON, which is answered in Gradio's form.
     pub gradio: bool,
     /// Session of a Gradio client.
     pub session: Option<String>,
+}
+
+/// A file of several that can't be taken, while the others are.
+#[derive(Debug, Clone)]
+pub(crate) struct RefusedFile {
+    /// Name that the caller gave it.
+    pub name: String,
+    /// Why.
+    pub problem: Problem,
+}
+
+impl Received {
+    /// Moves files without bytes to those refused.
+    ///
+    /// # Errors
+    /// 422 without a file; of files that are all refused, why the first one is.
+    fn without_empty_files(mut self) -> Result<Self, Problem> {
+        let (files, empty): (Vec<_>, Vec<_>) = self.files.into_iter().partition(|file| file.bytes > 0);
+        self.files = files;
+        self.refused.extend(empty.into_iter().map(|file| {
+            let detail = format!("The file `{}` has no bytes.", file.name);
+            let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "audio.empty", detail);
+            RefusedFile { name: file.name, problem }
+        }));
+        match (self.files.is_empty(), self.refused.first()) {
+            (false, _) => Ok(self),
+            (true, Some(refused)) => Err(refused.problem.clone()),
+            (true, None) => Err(Problem::no_audio()),
+        }
+    }
 }
 
 /// The kind of a body.
@@ -48,31 +84,15 @@ impl App {
     /// Receives a prediction's body: a form, Gradio's JSON, or the bytes of the file alone.
     ///
     /// # Errors
-    /// 400, 408, 413, 415, 422, 503; the rest of the body has been drained then.
+    /// 400, 408, 413, 415, 422, 503.
     pub(crate) async fn receive(&self, request: Request, files: usize) -> Result<Received, Problem> {
-        let Ok(_permit) = self.uploads.try_acquire() else {
-            return Err(Problem::unavailable(
-                "request.busy",
-                "Too many uploads at this moment. Try again in a few seconds.",
-            ));
-        };
+        let Ok(_permit) = self.uploads.try_acquire() else { return Err(busy()) };
         let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(str::to_owned);
         let query = request.uri().query().unwrap_or_default().to_owned();
         let body = SharedBody::new(request.into_body());
         let limit = Duration::from_secs(self.settings.console.upload_timeout_s);
-        let reading = self.read(content_type.as_deref(), &query, body.clone(), files);
-        let received = match tokio::time::timeout(limit, reading).await {
-            Ok(received) => received,
-            Err(_) => Err(Problem::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "request.timeout",
-                format!("The upload took longer than {} s.", limit.as_secs()),
-            )),
-        };
-        if received.is_err() {
-            body.drain().await;
-        }
-        received
+        let reading = self.read(content_type.as_deref(), &query, body, files);
+        tokio::time::timeout(limit, reading).await.unwrap_or_else(|_| Err(Problem::timeout(limit)))
     }
 
     async fn read(
@@ -86,8 +106,8 @@ impl App {
         let limits = Limits { bytes: settings.upload_max_bytes, files, folder: &settings.temp_dir };
         let received = match kind(content_type)? {
             Some(Kind::Multipart(boundary)) => {
-                let (files, fields) = multipart::read(body, boundary, limits).await?;
-                Received { files, fields, gradio: false, session: None }
+                let (files, refused, fields) = multipart::read(body, boundary, limits).await?;
+                Received { files, refused, fields, gradio: false, session: None }
             }
             Some(Kind::Json) => self.read_json(Vec::new(), body).await?,
             sent => {
@@ -100,13 +120,7 @@ impl App {
                 }
             }
         };
-        if received.files.is_empty() {
-            return Err(Problem::no_audio());
-        }
-        if received.files.iter().any(|file| file.bytes == 0) {
-            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "audio.empty", "The file has no bytes."));
-        }
-        Ok(received)
+        received.without_empty_files()
     }
 
     async fn read_raw(&self, first: Vec<u8>, mut body: SharedBody, query: &str) -> Result<Received, Problem> {
@@ -123,58 +137,71 @@ impl App {
         let file = spool.finish(None).await?;
         Ok(Received {
             files: if file.bytes == 0 { Vec::new() } else { vec![file] },
+            refused: Vec::new(),
             fields,
             gradio: false,
             session: None,
         })
     }
 
-    async fn read_json(&self, first: Vec<u8>, body: SharedBody) -> Result<Received, Problem> {
-        // Before the body is read: each takes a few times its size of memory.
-        let _decoding = self.decoding.acquire().await;
-        let text = self.read_text(first, body).await?;
-        let body: Value =
-            serde_json::from_slice(&text).map_err(|e| Problem::bad_request(format!("The body is no JSON: {e}.")))?;
-        drop(text);
-        let (file, fields) = json::arguments(&body)?;
-        let session = body.get("session_hash").and_then(Value::as_str).map(str::to_owned);
-        if session.as_ref().is_some_and(|session| session.len() > MAX_SESSION) {
-            return Err(Problem::unprocessable(format!("`session_hash` has at most {MAX_SESSION} bytes.")));
-        }
-        drop(body);
-        Ok(Received { files: vec![self.file_of(file).await?], fields, gradio: true, session })
-    }
-
-    async fn read_text(&self, first: Vec<u8>, mut body: SharedBody) -> Result<Vec<u8>, Problem> {
-        let limit = json::json_limit(self.settings.console.upload_max_bytes);
-        let mut text = first;
-        while let Some(chunk) = next(&mut body).await? {
-            if (text.len() + chunk.len()) as u64 > limit {
-                return Err(Problem::too_large(self.settings.console.upload_max_bytes));
-            }
-            text.extend_from_slice(&chunk);
-        }
-        Ok(text)
-    }
-
-    /// The file of an argument of Gradio's JSON.
-    ///
-    /// # Errors
-    /// 413, 422; a path that `/upload` did not return, or that has expired, is 422.
-    pub(crate) async fn file_of(&self, argument: FileArgument) -> Result<Spooled, Problem> {
+    /// To disk first: slow senders hold neither memory nor a permit to decode.
+    async fn read_json(&self, first: Vec<u8>, mut body: SharedBody) -> Result<Received, Problem> {
         let settings = &self.settings.console;
-        match argument {
-            FileArgument::Inline { base64, name } => {
-                let spool = Spool::begin(&settings.temp_dir, settings.upload_max_bytes)?;
-                json::decode(&base64, name.as_deref(), spool).await
-            }
-            FileArgument::Uploaded { path, .. } => self.parked.get(&path).ok_or_else(|| {
+        let limit = json::json_limit(settings.upload_max_bytes);
+        let mut text = Spool::begin(&settings.temp_dir, limit)?;
+        // The limit that callers know is that of the file.
+        let refused = |problem: Problem| match problem.status {
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(settings.upload_max_bytes),
+            _ => problem,
+        };
+        text.write(&first).await.map_err(refused)?;
+        while let Some(chunk) = next(&mut body).await? {
+            text.write(&chunk).await.map_err(refused)?;
+        }
+        let text = text.finish(None).await?;
+        let permit = tokio::time::timeout(LONGEST_WAIT, self.decoding.clone().acquire_owned()).await;
+        let permit = permit.map_err(|_| busy())?.map_err(|_| busy())?;
+        let spool = Spool::begin(&settings.temp_dir, settings.upload_max_bytes)?;
+        let (parked, runtime) = (self.parked.clone(), Handle::current());
+        let decoding = tokio::task::spawn_blocking(move || decode(&text, spool, &parked, &runtime, permit));
+        decoding.await.map_err(|error| {
+            tracing::error!(%error, "a JSON body can't be decoded");
+            Problem::internal("The body can't be decoded.")
+        })?
+    }
+}
+
+/// Reads a stored JSON body, and decodes its file to disk.
+fn decode(
+    text: &Spooled,
+    spool: Spool,
+    parked: &Parked,
+    runtime: &Handle,
+    _permit: OwnedSemaphorePermit,
+) -> Result<Received, Problem> {
+    let text = std::fs::read(text.path()).map_err(|e| spool::disk(&e))?;
+    let body = Kept::read(&text)?;
+    let (file, fields) = json::arguments(&body)?;
+    let session = json::session(&body)?;
+    let file = match file {
+        FileArgument::Inline { base64, name } => runtime.block_on(json::decode(base64, name, spool))?,
+        FileArgument::Uploaded { path, name } => {
+            let file = parked.get(path).ok_or_else(|| {
                 Problem::unprocessable(
                     "The path was not returned by /upload, or it has expired. Upload the file again.",
                 )
-            }),
+            })?;
+            match name {
+                Some(name) => file.named(name),
+                None => file,
+            }
         }
-    }
+    };
+    Ok(Received { files: vec![file], refused: Vec::new(), fields, gradio: true, session })
+}
+
+fn busy() -> Problem {
+    Problem::unavailable("request.busy", "Too many uploads at this moment. Try again in a few seconds.")
 }
 
 async fn next(body: &mut SharedBody) -> Result<Option<Vec<u8>>, Problem> {

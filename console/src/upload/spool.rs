@@ -11,6 +11,8 @@ use crate::problem::Problem;
 
 /// Longest file name kept, in characters.
 const MAX_NAME: usize = 120;
+/// Longest file name kept, in bytes: stores that keep objects as files allow 255 for each part of a key.
+const MAX_NAME_BYTES: usize = 200;
 
 /// A file being received.
 pub(crate) struct Spool {
@@ -75,22 +77,38 @@ impl Spooled {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// The same file under another name.
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        self.name = safe_name(name);
+        self
+    }
 }
 
-fn disk(error: &std::io::Error) -> Problem {
+/// The disk refuses.
+pub(super) fn disk(error: &std::io::Error) -> Problem {
     tracing::error!(%error, "an upload can't be written to console.temp_dir");
     Problem::unavailable("worker.no_space", "The console can't store the upload at this moment. Try again later.")
 }
 
 /// The last part of a path, without characters that are a problem in keys, headers or terminals.
-fn safe_name(name: &str) -> String {
+pub(super) fn safe_name(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let kept: String = last.chars().filter(|c| !c.is_control() && !r#""<>:|?*"#.contains(*c)).collect();
-    let kept = kept.trim().trim_matches('.');
-    let skip = kept.chars().count().saturating_sub(MAX_NAME);
+    let kept = trimmed(&kept);
     // The end is kept: it has the extension.
-    let kept: String = kept.chars().skip(skip).collect();
-    if kept.is_empty() { "recording".into() } else { kept }
+    let long = kept
+        .char_indices()
+        .rev()
+        .enumerate()
+        .find(|(count, (at, _))| *count == MAX_NAME || kept.len() - at > MAX_NAME_BYTES);
+    let cut = long.map_or(0, |(_, (at, c))| at + c.len_utf8());
+    let kept = trimmed(&kept[cut..]);
+    if kept.is_empty() { "recording".into() } else { kept.to_owned() }
+}
+
+fn trimmed(name: &str) -> &str {
+    name.trim_matches(|c: char| c.is_whitespace() || c == '.')
 }
 
 #[cfg(test)]
@@ -103,6 +121,16 @@ mod tests {
         assert_eq!(safe_name("C:\\calls\\a\"b\r\n.wav"), "ab.wav");
         assert_eq!(safe_name(".."), "recording");
         assert!(safe_name(&"x".repeat(500)).len() == MAX_NAME);
+    }
+
+    #[test]
+    fn long_names_are_cut_between_characters_and_keep_their_extension() {
+        for letter in ["x", "é", "通", "\u{1f600}", " . "] {
+            let name = safe_name(&format!("{}{letter}.wav", letter.repeat(300)));
+            assert!(name.len() <= MAX_NAME_BYTES && name.chars().count() <= MAX_NAME, "{name}");
+            assert!(name.ends_with("wav") && !name.starts_with([' ', '.']), "{name}");
+        }
+        assert_eq!(safe_name(&"通".repeat(40)).chars().count(), 40);
     }
 
     #[tokio::test]

@@ -71,7 +71,7 @@ impl Store {
     }
 
     async fn put_whole(&self, to: Target<'_>, bytes: u64) -> Result<String, Failure> {
-        let doing = format!("uploading {}/{}", to.bucket, to.key);
+        let doing = format!("uploading to `{}`", to.bucket);
         let request = self.client.put_object().bucket(to.bucket).key(to.key).content_type(to.content_type);
         let body = if bytes <= IN_MEMORY {
             let read = tokio::fs::read(to.path).await;
@@ -88,7 +88,7 @@ impl Store {
     }
 
     async fn put_parts(&self, to: Target<'_>, bytes: u64) -> Result<String, Failure> {
-        let doing = format!("uploading {}/{}", to.bucket, to.key);
+        let doing = format!("uploading to `{}`", to.bucket);
         let request = self.client.create_multipart_upload().bucket(to.bucket).key(to.key).content_type(to.content_type);
         let begun = request.send().await.map_err(|e| failure(&doing, &e))?;
         let mut upload = Upload {
@@ -142,7 +142,7 @@ impl Upload {
             .config_override(self.store.upload_config(bytes))
             .send()
             .await
-            .map_err(|e| failure(&format!("uploading part {number} of {}/{}", self.bucket, self.key), &e))?;
+            .map_err(|e| failure(&format!("uploading part {number} to `{}`", self.bucket), &e))?;
         Ok(CompletedPart::builder().part_number(number).set_e_tag(written.e_tag().map(str::to_owned)).build())
     }
 }

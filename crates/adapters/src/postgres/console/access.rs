@@ -81,13 +81,17 @@ impl Database {
         repeated(|| sqlx::query(END).bind(sha256).execute(self.pool())).await.map(drop)
     }
 
-    /// Adds a token. False: there is one of this name.
+    /// Adds a token, in the place of one of this name that was revoked or has expired. False: there is one in force.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn add_token(&self, token: &NewToken<'_>) -> Result<bool, Failure> {
         const ADD: &str = "INSERT INTO console_tokens (id, name, token_sha256, scopes, team, expires_at)
-            VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name) DO NOTHING";
+            VALUES ($1, $2, $3, $4, $5, $6)
+            ON CONFLICT (name) DO UPDATE SET id = excluded.id, token_sha256 = excluded.token_sha256,
+                scopes = excluded.scopes, team = excluded.team, expires_at = excluded.expires_at,
+                created_at = now(), revoked_at = NULL
+            WHERE console_tokens.revoked_at IS NOT NULL OR console_tokens.expires_at <= now()";
         let add = || {
             let add = sqlx::query(ADD).bind(Uuid::now_v7()).bind(token.name).bind(token.sha256).bind(token.scopes);
             add.bind(token.team).bind(token.expires_at).execute(self.pool())

@@ -11,6 +11,7 @@ mod requests;
 mod segments;
 mod similar;
 mod stats;
+mod submissions;
 mod users;
 mod verdicts;
 mod watch;

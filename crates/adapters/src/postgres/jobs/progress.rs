@@ -71,8 +71,16 @@ impl Database {
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn batch_progress(&self, batch: &BatchId) -> Result<Progress, Failure> {
+        self.batch_progress_of(batch, None).await
+    }
+
+    /// The same of recordings of one team; `None`: of all.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn batch_progress_of(&self, batch: &BatchId, team: Option<&str>) -> Result<Progress, Failure> {
         const PROGRESS: &str = include_str!("progress.sql");
-        let progress = sqlx::query_as(PROGRESS).bind(batch.0).fetch_one(self.pool()).await;
+        let progress = sqlx::query_as(PROGRESS).bind(batch.0).bind(team).fetch_one(self.pool()).await;
         progress.map_err(|e| errors::failure(&e))
     }
 

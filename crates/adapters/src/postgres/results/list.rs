@@ -75,6 +75,20 @@ impl Database {
         after: Option<&ResultRow>,
         limit: u32,
     ) -> Result<Vec<ResultRow>, Failure> {
+        self.results_of(batch, None, after, limit).await
+    }
+
+    /// The same of recordings of one team; `None`: of all.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn results_of(
+        &self,
+        batch: &BatchId,
+        team: Option<&str>,
+        after: Option<&ResultRow>,
+        limit: u32,
+    ) -> Result<Vec<ResultRow>, Failure> {
         const LIST: &str = include_str!("list.sql");
         let (bucket, key) = after.map_or(("", ""), |row| (&row.bucket, &row.key));
         sqlx::query_as(LIST)
@@ -83,6 +97,7 @@ impl Database {
             .bind(key)
             .bind(after.map_or(Uuid::nil(), |row| row.job_id.0))
             .bind(i64::from(limit))
+            .bind(team)
             .fetch_all(self.pool())
             .await
             .map_err(|e| errors::failure(&e))

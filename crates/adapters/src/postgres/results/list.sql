@@ -1,5 +1,5 @@
 -- A page of a batch's jobs with their results, by bucket and key: $1 batch, $2 to $4 bucket, key and job after which
--- the page begins, $5 limit. The first comparison is one that recordings_object can serve.
+-- the page begins, $5 limit, $6 only recordings of this team, or NULL. The first comparison is one that recordings_object can serve.
 SELECT a.*,
        coalesce(c.number, '{}') AS channel_numbers, coalesce(c.role, '{}') AS channel_roles,
        coalesce(c.scored, '{}') AS channel_scored, coalesce(c.emotion, '{}') AS channel_emotions,
@@ -10,6 +10,7 @@ SELECT a.*,
                a.repeat, a.repeat_failure_code, a.repeat_failure_message, a.emotion, a.confidence, a.warnings
           FROM analyses a JOIN recordings r ON r.id = a.recording_id
          WHERE a.batch_id = $1 AND a.state <> 'deleting' AND (r.bucket, r.key) >= ($2, $3) AND ((r.bucket, r.key) > ($2, $3) OR a.job_id > $4)
+           AND ($6::text IS NULL OR r.team = $6)
          ORDER BY r.bucket, r.key, a.job_id LIMIT $5) a
   LEFT JOIN LATERAL (
        SELECT array_agg(channel ORDER BY channel) AS number, array_agg(role ORDER BY channel) AS role,
