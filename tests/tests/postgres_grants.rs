@@ -93,12 +93,13 @@ const ALL: [&str; 5] =
 async fn no_role_reads_what_is_none_of_its_business() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
     grant(&mut test.connection().await?).await?;
-    let refused: [(&str, &[&str]); 9] = [
+    let refused: [(&str, &[&str]); 10] = [
         ("SELECT payload FROM outbox", &["worker", "producer", "reader", "console"]),
         ("SELECT * FROM outbox", &["worker", "producer", "reader", "console"]),
         ("SELECT to_jsonb(o) FROM outbox o", &["worker", "producer", "reader", "console"]),
         ("SELECT password_hash FROM console_users", &["worker", "producer", "reader", "dispatcher"]),
         ("SELECT 1 FROM console_requests", &["worker", "producer", "reader", "dispatcher"]),
+        ("SELECT 1 FROM console_submissions", &["worker", "producer", "reader", "dispatcher"]),
         ("SELECT who FROM audit", &["worker", "producer", "dispatcher"]),
         ("DELETE FROM audit", &["worker", "producer", "dispatcher", "reader", "console"]),
         ("DELETE FROM recordings", &["worker", "dispatcher", "reader"]),
