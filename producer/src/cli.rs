@@ -109,7 +109,8 @@ Examples:
 A manifest is CSV (with a header; comma, semicolon, tab or bar), a workbook (its first sheet), JSON
 lines or a JSON array. Column `key` names the recording, relative to SOURCE. Columns call_id, agent,
 team, customer, started_at, and channel_0, channel_1, ... (agent, customer or speaker; counted from
-0) have a meaning, in any spelling (Call ID); any other column becomes an attribute of the call.
+0) have a meaning, in any spelling (Call ID); any other column becomes an attribute of the call,
+unless it has roles or only resembles one of these; --attribute keeps such a column.
 Times may have any usual form with a four-digit year; those without a zone are UTC, or as
 --timezone says.
 
@@ -179,7 +180,7 @@ impl EnqueueArgs {
     pub fn manifest_options(&self) -> ManifestOptions {
         ManifestOptions {
             encoding: self.encoding,
-            dates: Dates { zone: self.timezone, order: self.date_order },
+            dates: Dates { zone: self.timezone, order: self.date_order, mixed: false },
             attributes: self.attribute.clone(),
         }
     }

@@ -18,7 +18,7 @@ use crate::manifest::Manifest;
 use crate::meter::Meter;
 use crate::recordings::{RecordingSource, Recordings, SkipCounts};
 use crate::services;
-use crate::source::Source;
+use crate::source::{Source, looks_like_audio};
 
 /// What an enqueue did.
 #[derive(Debug, Clone, Default)]
@@ -95,6 +95,10 @@ pub async fn enqueue(
         counts: skips.clone(),
         meter: meter.clone(),
     };
+    let object = match sources.as_slice() {
+        [Source::Prefix { prefix, .. }] if looks_like_audio(prefix) && manifest.is_none() => args.sources.first(),
+        _ => None,
+    };
     let recordings = match &manifest {
         Some(manifest) => recording_source.of_manifest(manifest, sources.into_iter().next()),
         None => stream::iter(sources).map(move |source| recording_source.of_source(&source)).flatten().boxed(),
@@ -117,6 +121,13 @@ pub async fn enqueue(
     }
     meter.clear();
     let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    if let Some(object) = object
+        && of(&counts.listed) + of(&skips.left_out) + of(&skips.not_audio) == 0
+    {
+        return Err(ProducerError::input(format!(
+            "`{object}`: the store has no such object, and none whose key begins so"
+        )));
+    }
     Ok(Summary {
         batch: name,
         listed: of(&counts.listed),

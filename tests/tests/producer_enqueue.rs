@@ -102,6 +102,17 @@ async fn a_folder_is_uploaded_and_the_same_folder_again_adds_nothing() {
 }
 
 #[tokio::test]
+async fn a_key_that_does_not_exist_is_an_error_and_an_empty_prefix_is_none() {
+    let (trial, database) = trial().await;
+    let empty = run(&trial, &from_prefix(&trial)).await.unwrap();
+    assert_eq!(empty.listed, 0);
+    let missing = EnqueueArgs::of(format!("s3://{}/{}nothere.wav", trial.settings.s3.bucket, trial.keys));
+    let refused = run(&trial, &missing).await.unwrap_err().to_string();
+    assert!(refused.contains("nothere.wav") && refused.contains("no such object"), "{refused}");
+    end(trial, database).await;
+}
+
+#[tokio::test]
 async fn a_changed_file_is_uploaded_again_and_is_another_job() {
     let (trial, database) = trial().await;
     let folder = folder(&["a.wav"]);

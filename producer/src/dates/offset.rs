@@ -15,6 +15,22 @@ pub(super) fn without_zone(text: &str) -> Result<(&str, Option<FixedOffset>), St
         Some((before, _)) => before.trim_end(),
         None => text,
     };
+    // Go's `... +0800 CST m=+0.000027`: the name adds nothing to the offset.
+    let text = text.rsplit_once(" m=").map_or(text, |(before, _)| before);
+    let is_offset =
+        |word: &str| word.len() == 5 && word.starts_with(['+', '-']) && word[1..].bytes().all(|b| b.is_ascii_digit());
+    let text = match text.rsplit_once(' ') {
+        Some((before, name))
+            if name.bytes().all(|b| b.is_ascii_alphabetic() || b == b'+' || b == b'-' || b.is_ascii_digit())
+                && is_offset(before.rsplit(' ').next().unwrap_or_default())
+                && before.contains(':')
+                && !name.is_empty()
+                && !name.bytes().all(|b| b.is_ascii_digit()) =>
+        {
+            before
+        }
+        _ => text,
+    };
     let has_time =
         text.contains(':') || compact(text.split(['+', 'Z', 'z']).next().unwrap_or_default().trim()).is_some();
     let upper = text.to_ascii_uppercase();
@@ -30,7 +46,10 @@ pub(super) fn without_zone(text: &str) -> Result<(&str, Option<FixedOffset>), St
         let digits = text[at + 1..].replace(':', "");
         let before = text[..at].trim_end();
         let before = before.strip_suffix("UTC").or_else(|| before.strip_suffix("GMT")).unwrap_or(before).trim_end();
-        let after_time = before.contains(':') || compact(before).is_some();
+        // In `14:05 22-11-2025` the last sign is that of a date.
+        let behind = |before: &str| before.rsplit(' ').next().is_some_and(|word| word.contains(':'));
+        let apart = text[..at].ends_with(' ') || text[at..].starts_with('+');
+        let after_time = before.contains(':') && (apart || behind(before)) || compact(before).is_some();
         let numeric = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
         if numeric && after_time && digits.len() <= 4 {
             let number = digits.parse::<i32>().unwrap_or_default();

@@ -1,28 +1,57 @@
 //! Words in dates: halves of the day, months and days of the week, in English, German and Chinese.
 
-/// Which half of the day, and the text without that word.
-pub(super) fn half_of_day(text: &str) -> (String, Option<bool>) {
+/// A part of the day, to which an hour up to 12 belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PartOfDay {
+    /// 12 is 0.
+    Morning,
+    /// From 10 to 15.
+    Noon,
+    /// 12 is 12.
+    Afternoon,
+    /// From 17 to 23: 12 may be 0.
+    Evening,
+}
+
+impl PartOfDay {
+    /// The hour of the day; `None` where it is none of this part, or may be two.
+    pub(super) fn hour(self, hour: u32) -> Option<u32> {
+        match (self, hour) {
+            (Self::Morning, 12) => Some(0),
+            (Self::Morning, 13..) => None,
+            (Self::Noon, 1..=3) | (Self::Afternoon, 0..12) | (Self::Evening, 5..12) => Some(hour + 12),
+            (Self::Noon, 10..=15) | (Self::Evening, 17..) | (Self::Morning | Self::Afternoon, _) => Some(hour),
+            (Self::Noon | Self::Evening, _) => None,
+        }
+    }
+}
+
+/// Which part of the day, and the text without that word.
+pub(super) fn part_of_day(text: &str) -> (String, Option<PartOfDay>) {
     let words = [
-        ("上午", false),
-        ("凌晨", false),
-        ("早上", false),
-        ("下午", true),
-        ("晚上", true),
-        ("中午", true),
-        ("a.m.", false),
-        ("p.m.", true),
-        ("am", false),
-        ("pm", true),
+        ("上午", PartOfDay::Morning),
+        ("凌晨", PartOfDay::Morning),
+        ("早上", PartOfDay::Morning),
+        ("早晨", PartOfDay::Morning),
+        ("清晨", PartOfDay::Morning),
+        ("下午", PartOfDay::Afternoon),
+        ("傍晚", PartOfDay::Afternoon),
+        ("晚上", PartOfDay::Evening),
+        ("中午", PartOfDay::Noon),
+        ("a.m.", PartOfDay::Morning),
+        ("p.m.", PartOfDay::Afternoon),
+        ("am", PartOfDay::Morning),
+        ("pm", PartOfDay::Afternoon),
     ];
     let lower = text.to_ascii_lowercase();
-    for (word, afternoon) in words {
+    for (word, part) in words {
         if let Some(at) = lower.find(word) {
             let (before, behind) = (&text[..at], &text[at + word.len()..]);
             let letter = |c: char| c.is_ascii_alphabetic();
             if word.is_ascii() && (before.ends_with(letter) || behind.starts_with(letter)) {
                 continue;
             }
-            return (format!("{before} {behind}"), Some(afternoon));
+            return (format!("{before} {behind}"), Some(part));
         }
     }
     (text.to_owned(), None)
@@ -66,7 +95,15 @@ pub(super) fn month_named(word: &str) -> Option<u32> {
 
 /// Whether it names a day of the week.
 pub(super) fn is_weekday(word: &str) -> bool {
-    const DAYS: [&str; 23] = [
+    const DAYS: [&str; 31] = [
+        "montag",
+        "dienstag",
+        "mittwoch",
+        "donnerstag",
+        "freitag",
+        "samstag",
+        "sonnabend",
+        "sonntag",
         "mon",
         "tue",
         "wed",

@@ -3,7 +3,8 @@
 use domain::{CallData, ChannelLayout, ObjectRef, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::names::{Meaning, meaning};
+use super::names::{Meaning, is_declared, meaning, visible};
+use super::roles::misplaced_role;
 use super::{BadLine, Entry, ManifestOptions};
 use crate::sheet::Fields;
 
@@ -13,15 +14,21 @@ pub(super) fn entry(line: u64, fields: Fields, options: &ManifestOptions) -> Res
     let mut key = String::new();
     let mut call = CallData::default();
     let mut roles = BTreeMap::new();
-    let (mut local_time, mut seen) = (false, BTreeSet::new());
+    let (mut local_time, mut date_order, mut seen) = (false, None, BTreeSet::new());
     for (name, value) in fields {
         let value = value.trim();
         if value.is_empty() {
             continue;
         }
         let text = || Some(value.to_owned());
+        let names_something = |field| matches!(field, "key" | "call_id" | "agent" | "team" | "customer");
         match meaning(&name, &options.attributes).map_err(wrong)? {
             Meaning::Field(field) if !seen.insert(field) => return Err(wrong(format!("`{field}` is there twice"))),
+            Meaning::Field(field) if names_something(field) && has_exponent(value) => {
+                return Err(wrong(format!(
+                    "`{field}` is `{value}`, a number that a program has shortened: write it as text, with all its digits"
+                )));
+            }
             Meaning::Field("key") => value.clone_into(&mut key),
             Meaning::Field("call_id") => call.call_id = text(),
             Meaning::Field("agent") => call.agent = text(),
@@ -29,25 +36,26 @@ pub(super) fn entry(line: u64, fields: Fields, options: &ManifestOptions) -> Res
             Meaning::Field("customer") => call.customer = text(),
             Meaning::Field(_) => {
                 let read = options.dates.read(value).map_err(|e| wrong(format!("started_at {e}")))?;
-                local_time = read.local;
+                (local_time, date_order) = (read.local, read.order);
                 call.started_at = Some(read.time);
             }
             Meaning::Channel(channel) => {
-                let role = Role::of_channel(&value.to_lowercase()).map_err(|e| wrong(format!("{name}: {e}")))?;
+                let role =
+                    Role::of_channel(&visible(value).to_lowercase()).map_err(|e| wrong(format!("{name}: {e}")))?;
                 if roles.insert(channel, role).is_some() {
                     return Err(wrong(format!("channel {channel} is there twice")));
                 }
             }
             Meaning::Attribute => {
-                // A misnamed column of roles; as an attribute it would be without effect.
-                let role = Role::of_channel(&value.to_lowercase()).is_ok();
-                let declared = options.attributes.iter().any(|a| a.eq_ignore_ascii_case(name.trim()));
-                if role && !declared && name.to_lowercase().contains("channel") {
-                    return Err(wrong(format!(
-                        "column `{name}` has the role `{value}`, but names no channel: write `channel_0`, `channel_1`, ..."
-                    )));
+                let declared = options.attributes.iter().any(|attribute| is_declared(attribute, &name));
+                if let Some(refused) = misplaced_role(&name, value).filter(|_| !declared) {
+                    return Err(wrong(refused));
                 }
-                call.attributes.insert(name, value.to_owned());
+                let name = visible(&name);
+                let earlier = call.attributes.insert(name.clone(), value.to_owned());
+                if earlier.is_some_and(|earlier| earlier != value) {
+                    return Err(wrong(format!("`{name}` is there twice, with two values")));
+                }
             }
         }
     }
@@ -57,7 +65,15 @@ pub(super) fn entry(line: u64, fields: Fields, options: &ManifestOptions) -> Res
     domain::counted_from_zero(&roles).map_err(wrong)?;
     let channels = (!roles.is_empty()).then_some(ChannelLayout::Roles(roles));
     ObjectRef::validate_key(&key).and_then(|()| call.validate()).map_err(|failure| wrong(failure.message))?;
-    Ok(Entry { line, key, call, channels, local_time, lines: 1, repeated: false })
+    Ok(Entry { line, key, call, channels, local_time, date_order, lines: 1, repeated: false })
+}
+
+/// `1.23457E+19`, as spreadsheets and JSON writers put it: the other digits are lost.
+fn has_exponent(value: &str) -> bool {
+    let Some((mantissa, exponent)) = value.split_once(['e', 'E']) else { return false };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let mantissa = mantissa.strip_prefix('-').unwrap_or(mantissa);
+    exponent.strip_prefix('+').is_some_and(digits) && mantissa.split(['.', ',']).all(digits)
 }
 
 #[cfg(test)]
@@ -104,6 +120,10 @@ mod tests {
             (fields(&[("key", "a"), ("started_at", "yesterday")]), "yesterday"),
             (fields(&[("key", "a"), ("agent", "x\0y")]), "NUL"),
             (fields(&[("key", &long)]), "1025"),
+            (fields(&[("key", "a"), ("call_id", "1.23457E+19")]), "all its digits"),
+            (fields(&[("key", "a"), ("left", "agent"), ("right", "customer")]), "channel_0"),
+            (fields(&[("key", "a"), ("agent_channel", "0")]), "`channel_0` with the value `agent`"),
+            (fields(&[("key", "a"), ("vip", "yes"), ("vip", "no")]), "twice"),
         ] {
             let bad = entry(3, line, &ManifestOptions::default()).expect_err(said);
             assert!(bad.line == 3 && bad.what.contains(said), "{}", bad.what);

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::Read;
 
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -198,24 +199,51 @@ fn fields(text: &str) -> Result<Fields, String> {
     if text.contains('\u{fffd}') {
         return Err("it has bytes that are not text in the file's encoding; --encoding names another".into());
     }
-    let object: serde_json::Map<String, Value> =
-        serde_json::from_str(text).map_err(|e| format!("not a JSON object: {e}"))?;
+    let object: JsonObject = serde_json::from_str(text).map_err(|e| format!("not a JSON object: {e}"))?;
     flat(object)
 }
 
 /// An object's fields as text; those of a nested `attributes` object are added to them.
-fn flat(object: serde_json::Map<String, Value>) -> Result<Fields, String> {
+fn flat(object: JsonObject) -> Result<Fields, String> {
     let mut fields = Fields::new();
-    for (name, value) in object {
-        match value {
-            Value::Object(inner) if name == "attributes" => fields.extend(flat(inner)?),
-            Value::Object(_) | Value::Array(_) => {
-                return Err(format!("`{name}` must be a string, a number or a boolean"));
+    for (name, value) in object.0 {
+        let value = value.get();
+        match value.as_bytes().first() {
+            Some(b'{') if name == "attributes" => {
+                let inner = serde_json::from_str(value).map_err(|e| format!("`attributes`: {e}"))?;
+                fields.extend(flat(inner)?);
             }
-            Value::Null => {}
-            Value::String(text) => fields.push((name, text)),
-            other => fields.push((name, other.to_string())),
+            Some(b'{' | b'[') => return Err(format!("`{name}` must be a string, a number or a boolean")),
+            Some(b'n') => {}
+            Some(b'"') => fields.push((name, serde_json::from_str(value).map_err(|e| e.to_string())?)),
+            // A number keeps its digits as they are written: an id such as 1700000000.10 is none, only looks like it.
+            _ => fields.push((name, value.to_owned())),
         }
     }
     Ok(fields)
+}
+
+/// The members of an object in their order, those that come twice as well.
+struct JsonObject<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for JsonObject<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Vec<(String, &'de RawValue)>;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(Members).map(JsonObject)
+    }
 }

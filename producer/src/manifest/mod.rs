@@ -6,6 +6,7 @@ mod lines;
 mod names;
 mod places;
 mod repeats;
+mod roles;
 
 use domain::{CallData, ChannelLayout};
 use encoding_rs::Encoding;
@@ -18,7 +19,7 @@ use tokio::sync::mpsc;
 
 pub(crate) use lines::entry_of_json;
 
-use crate::dates::Dates;
+use crate::dates::{DateOrder, Dates};
 use crate::error::ProducerError;
 use crate::sheet::TableFile;
 use places::Places;
@@ -53,6 +54,8 @@ pub struct Entry {
     pub channels: Option<ChannelLayout>,
     /// Its time named no zone.
     pub local_time: bool,
+    /// The order of day and month that its time shows.
+    pub(crate) date_order: Option<DateOrder>,
     /// How many lines it was made of.
     pub lines: u64,
     /// An earlier entry is about the same recording.
@@ -130,6 +133,19 @@ impl Manifest {
     }
 
     fn check_blocking(&mut self) -> Result<Findings, ProducerError> {
+        let (findings, orders) = self.check_once()?;
+        let [Some(day), Some(month)] = orders else { return Ok(findings) };
+        self.options.dates.mixed = true;
+        let (mut findings, _) = self.check_once()?;
+        findings.notices.push(format!(
+            "line {day} has the day first in its date, line {month} the month: none of both is believed"
+        ));
+        Ok(findings)
+    }
+
+    /// With the first lines whose times show that the day is first, and that the month is.
+    fn check_once(&mut self) -> Result<(Findings, [Option<u64>; 2]), ProducerError> {
+        let mut orders = [None; 2];
         let mut findings = Findings { notices: self.notices()?, ..Findings::default() };
         let mut calls = Calls::default();
         let (mut lines_of_keys, mut places) = (LinesOfKeys::new(), Places::default());
@@ -139,6 +155,9 @@ impl Manifest {
                 Line::Entry(entry) => {
                     findings.good += 1;
                     local += u64::from(entry.local_time);
+                    if let Some(order) = entry.date_order {
+                        orders[usize::from(order == DateOrder::Mdy)].get_or_insert(entry.line);
+                    }
                     calls.add(&entry);
                     places.add(&entry.key);
                     *lines_of_keys.entry(hash(&entry.key)).or_default() += 1;
@@ -167,7 +186,7 @@ impl Manifest {
         self.refused = Arc::new(calls.refused);
         self.lines_of_keys = Arc::new(lines_of_keys);
         self.places = Arc::new(places);
-        Ok(findings)
+        Ok((findings, orders))
     }
 
     /// Whether a line names this key, in this spelling. Known once it was checked.

@@ -2,11 +2,23 @@
 
 use strsim::damerau_levenshtein;
 
+use super::roles::misspelt_column;
+
 /// The known columns besides `channel_N`.
 pub(super) const KNOWN: [&str; 6] = ["key", "call_id", "agent", "team", "customer", "started_at"];
 
 /// Words that people use for a time or a key, and which stay attributes.
-const RELATED: [(&str, &str); 16] = [
+const RELATED: [(&str, &str); 26] = [
+    ("agentid", "agent"),
+    ("agentname", "agent"),
+    ("agentno", "agent"),
+    ("teamid", "team"),
+    ("teamname", "team"),
+    ("customerid", "customer"),
+    ("customername", "customer"),
+    ("customerno", "customer"),
+    ("callnumber", "call_id"),
+    ("callno", "call_id"),
     ("date", "started_at"),
     ("calldate", "started_at"),
     ("calltime", "started_at"),
@@ -41,7 +53,7 @@ pub(super) enum Meaning {
 /// # Errors
 /// It resembles a known column: what to write instead.
 pub(super) fn meaning(name: &str, attributes: &[String]) -> Result<Meaning, String> {
-    if attributes.iter().any(|attribute| attribute.eq_ignore_ascii_case(name.trim())) {
+    if attributes.iter().any(|attribute| is_declared(attribute, name)) {
         return Ok(Meaning::Attribute);
     }
     let letters = letters(name);
@@ -51,15 +63,10 @@ pub(super) fn meaning(name: &str, attributes: &[String]) -> Result<Meaning, Stri
     if let Some(rest) = letters.strip_prefix("channels").or_else(|| letters.strip_prefix("channel")) {
         return channel(name, rest);
     }
-    let near = KNOWN.into_iter().find(|known| {
-        let (known, plural) = (known.replace('_', ""), format!("{}s", known.replace('_', "")));
-        let allowed = match known.len() {
-            0..=4 => 0,
-            5..=7 => 1,
-            _ => 2,
-        };
-        letters == plural || (letters.is_ascii() && damerau_levenshtein(&letters, &known) <= allowed)
-    });
+    if let Some(refused) = misspelt_column(name) {
+        return Err(refused);
+    }
+    let near = KNOWN.into_iter().find(|known| is_near(&letters, known));
     match near {
         Some(near) => Err(format!(
             "column `{name}` is not known: is it `{near}`? If it is an attribute, say --attribute \"{name}\""
@@ -68,13 +75,65 @@ pub(super) fn meaning(name: &str, attributes: &[String]) -> Result<Meaning, Stri
     }
 }
 
+/// Whether `letters` are a known column's with a slip.
+fn is_near(letters: &str, known: &str) -> bool {
+    let known = known.replace('_', "");
+    if letters == format!("{known}s") {
+        return true;
+    }
+    if !letters.is_ascii() {
+        return false;
+    }
+    match known.len() {
+        0..=4 => is_slip(letters.as_bytes(), known.as_bytes()),
+        5..=7 => damerau_levenshtein(letters, &known) <= 1,
+        _ => damerau_levenshtein(letters, &known) <= 2,
+    }
+}
+
+/// Whether a short word has two letters exchanged, one doubled, or another vowel. Anything else, like `term` for `team`,
+/// may be a word of its own.
+fn is_slip(letters: &[u8], known: &[u8]) -> bool {
+    let is_vowel = |letter: u8| b"aeiou".contains(&letter);
+    let differing: Vec<usize> =
+        (0..known.len()).filter(|at| letters.len() == known.len() && letters[*at] != known[*at]).collect();
+    match differing[..] {
+        [at] => is_vowel(letters[at]) && is_vowel(known[at]),
+        [at, next] => next == at + 1 && letters[at] == known[next] && letters[next] == known[at],
+        _ => (0..known.len()).any(|at| [&known[..=at], &known[at..]].concat() == letters),
+    }
+}
+
+/// Whether the user declared this column to be an attribute.
+pub(super) fn is_declared(attribute: &str, name: &str) -> bool {
+    visible(attribute).to_lowercase() == visible(name).to_lowercase()
+}
+
+/// A text without characters that take no place: what nobody sees is no part of a name.
+pub(super) fn visible(text: &str) -> String {
+    let invisible = |c: &char| {
+        matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
+    };
+    text.chars().filter(|c| !invisible(c)).collect::<String>().trim().to_owned()
+}
+
 fn channel(name: &str, rest: &str) -> Result<Meaning, String> {
-    if let Ok(number) = rest.parse() {
-        return Ok(Meaning::Channel(number));
+    if !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()) {
+        // `channel_0.1` and `channel_-1` are no numbers of channels, though their letters and digits look so.
+        let digits = name.split(|c: char| !c.is_numeric()).filter(|run| !run.is_empty()).count();
+        let negative = name.contains("_-") || name.contains(" -") || name.contains("--") || name.contains('\u{2212}');
+        return match rest.parse() {
+            Ok(number) if digits == 1 && !negative => Ok(Meaning::Channel(number)),
+            _ => Err(format!(
+                "column `{name}` names no channel: they are numbered from 0 to {}, like `channel_0`. If it is an attribute, say --attribute \"{name}\"",
+                u16::MAX
+            )),
+        };
     }
     let number = match rest {
-        "left" | "l" | "a" | "zero" | "first" => "channel_0",
-        "right" | "r" | "b" | "second" => "channel_1",
+        "left" | "l" | "a" | "zero" | "first" | "o" | "links" | "左" => "channel_0",
+        "right" | "r" | "b" | "second" | "i" | "rechts" | "右" => "channel_1",
         "one" | "two" | "n" | "x" | "role" | "roles" | "agent" | "customer" => "channel_0, channel_1, ...",
         // A call centre's channel (telephone, web) is an attribute.
         _ => return Ok(Meaning::Attribute),
@@ -137,16 +196,40 @@ mod tests {
             ("keys", "key"),
             ("teams", "team"),
             ("started_on", "started_at"),
+            ("taem", "team"),
+            ("tema", "team"),
+            ("teem", "team"),
+            ("teamm", "team"),
+            ("channel_99999", "channel_0"),
+            ("channel_0.1", "channel_0"),
+            ("channel_-1", "channel_0"),
         ] {
             let refused = meaning(name, &[]).expect_err(name);
             assert!(refused.contains(said) && refused.contains("--attribute"), "{refused}");
             assert_eq!(meaning(name, &[name.to_uppercase()]), Ok(Meaning::Attribute));
         }
-        for name in
-            ["Produkt", "channel", "channel_type", "term", "age", "agency", "vip", "通话类型", "date", "text", "store"]
-        {
+        for name in [
+            "Produkt",
+            "channel",
+            "channel_type",
+            "term",
+            "age",
+            "agency",
+            "vip",
+            "通话类型",
+            "date",
+            "text",
+            "store",
+            "tea",
+            "steam",
+        ] {
             assert_eq!(meaning(name, &[]), Ok(Meaning::Attribute), "{name}");
         }
-        assert_eq!((related("Call Date"), related("vip")), (Some("started_at"), None));
+        assert_eq!(
+            (related("Call Date"), related("agent_id"), related("vip")),
+            (Some("started_at"), Some("agent"), None)
+        );
+        assert_eq!(meaning("team\u{200b}", &[]), Ok(Meaning::Field("team")));
+        assert_eq!(visible("\u{feff}Pro\u{200b}dukt "), "Produkt");
     }
 }

@@ -80,7 +80,16 @@ mod tests {
     use domain::{CallData, ChannelLayout};
 
     fn entry(line: u64, key: &str, call: CallData) -> Entry {
-        Entry { line, key: key.into(), call, channels: None, local_time: false, lines: 1, repeated: false }
+        Entry {
+            line,
+            key: key.into(),
+            call,
+            channels: None,
+            local_time: false,
+            date_order: None,
+            lines: 1,
+            repeated: false,
+        }
     }
 
     fn merged_entries(entries: Vec<Entry>) -> Vec<Entry> {

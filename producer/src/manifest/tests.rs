@@ -116,3 +116,80 @@ async fn a_workbook_is_read_as_it_is() {
     assert_eq!(entries[0].call.started_at.expect("set").to_rfc3339(), "2025-11-22T14:05:00+00:00");
     assert_eq!((entries.len(), entries[1].line), (2, 4));
 }
+
+#[tokio::test]
+async fn roles_in_columns_that_are_no_roles_are_refused_unless_they_are_declared_attributes() {
+    for (header, line) in [
+        ("chanel_0,chanel_1", "agent,customer"),
+        ("ch0,ch1", "agent,customer"),
+        ("声道0,声道1", "客服,客户"),
+        ("left,right", "agent,customer"),
+        ("track_0,track_1", "Agent,Customer"),
+        ("channels,x", "\"0=agent,1=customer\","),
+        ("channels,x", "mix,"),
+        ("agent_channel,customer_channel", "0,1"),
+    ] {
+        let text = format!("key,{header}\na.wav,{line}\n");
+        let found = findings_of("a.csv", text.as_bytes(), ManifestOptions::default()).await;
+        match found {
+            Err(header) => assert!(header.to_string().contains("`channel_0`"), "{header}"),
+            Ok((findings, _)) => {
+                assert_eq!((findings.good, findings.bad), (0, 1), "{text}");
+                assert!(findings.reported[0].contains("--attribute"), "{:?}", findings.reported);
+            }
+        }
+        let attributes = header.split(',').map(str::to_owned).collect();
+        let declared = ManifestOptions { attributes, ..ManifestOptions::default() };
+        let (findings, entries) = findings_of("a.csv", text.as_bytes(), declared).await.expect("declared");
+        assert_eq!((findings.good, entries[0].channels.as_ref()), (1, None), "{text}");
+    }
+    let options = ManifestOptions::default();
+    for sidecar in [
+        r#"{"ch_0":"agent","ch_1":"customer"}"#,
+        r#"{"left":"agent"}"#,
+        r#"{"attributes":{"channels":"0=agent,1=customer"}}"#,
+        r#"{"customer_channel":1}"#,
+    ] {
+        let refused = entry_of_json(sidecar.as_bytes(), "a.wav", &options).expect_err(sidecar);
+        assert!(refused.contains("channel_"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn numbers_of_json_keep_their_digits() {
+    let text =
+        r#"{"key":"a","call_id":1700000000.10,"agent":123456789012345678901,"attributes":{"rate":0.50,"vip":true}}"#;
+    for (name, text) in [("a.jsonl", text.to_owned()), ("a.json", format!("[{text}]"))] {
+        let (_, entries) = read(name, &text).await;
+        let call = &entries[0].call;
+        assert_eq!(call.call_id.as_deref(), Some("1700000000.10"));
+        assert_eq!(call.agent.as_deref(), Some("123456789012345678901"));
+        assert_eq!((call.attributes["rate"].as_str(), call.attributes["vip"].as_str()), ("0.50", "true"));
+    }
+    let options = ManifestOptions::default();
+    let sidecar = entry_of_json(br#"{"call_id": 20261126140500000017}"#, "a.wav", &options).expect("call data");
+    assert_eq!(sidecar.call.call_id.as_deref(), Some("20261126140500000017"));
+    for (sidecar, said) in [
+        (r#"{"call_id": 1.7e+20}"#, "all its digits"),
+        (r#"{"call_id": 1, "Call ID": 2}"#, "twice"),
+        (r#"{"call_id": 1, "call_id": 2}"#, "twice"),
+        (r#"{"agent": ["a"]}"#, "must be a string"),
+    ] {
+        let refused = entry_of_json(sidecar.as_bytes(), "a.wav", &options).expect_err(sidecar);
+        assert!(refused.contains(said), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn both_orders_of_day_and_month_in_one_column_are_refused_unless_one_is_said() {
+    let text = "key,started_at\na,22/11/2025 14:05\nb,11/23/2025 14:05\nc,11/11/2025\nd,2025-11-22\n";
+    let (findings, entries) = read("a.csv", text).await;
+    assert_eq!((findings.good, findings.bad, entries.len()), (2, 2, 2), "{:?}", findings.reported);
+    assert!(findings.reported.iter().all(|line| line.contains("--date-order")), "{:?}", findings.reported);
+    assert!(findings.notices.iter().any(|notice| notice.contains("line 2 has the day first")));
+    let dates = Dates { order: Some(DateOrder::Dmy), ..Dates::default() };
+    let options = ManifestOptions { dates, ..ManifestOptions::default() };
+    let (findings, _) = findings_of("a.csv", text.as_bytes(), options).await.expect("a manifest");
+    assert_eq!((findings.good, findings.bad), (3, 1), "{:?}", findings.reported);
+    assert!(findings.reported[0].contains(":3: "), "{:?}", findings.reported);
+}

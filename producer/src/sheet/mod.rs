@@ -1,6 +1,7 @@
 //! A table as spreadsheets save it: CSV with a header, separated by commas, semicolons, tabs or bars, in whatever
 //! encoding; or a workbook.
 
+mod date_formats;
 mod encoding;
 mod lines;
 mod records;
@@ -179,7 +180,7 @@ impl Sheet {
 
     fn record(&mut self) -> Result<Option<Record>, ProducerError> {
         match &mut self.rows {
-            Rows::Workbook(book) => Ok(book.rows.next().map(|(row, cells)| (row, Ok(cells)))),
+            Rows::Workbook(book) => Ok(book.rows.next()),
             Rows::Text(records) => records.next().map_err(|e| ProducerError::input(format!("{}: {e}", self.path))),
         }
     }

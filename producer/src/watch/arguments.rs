@@ -97,7 +97,7 @@ impl WatchArgs {
     pub(super) fn manifest_options(&self) -> ManifestOptions {
         ManifestOptions {
             encoding: self.encoding,
-            dates: Dates { zone: self.timezone, order: self.date_order },
+            dates: Dates { zone: self.timezone, order: self.date_order, mixed: false },
             attributes: self.attribute.clone(),
         }
     }

@@ -90,7 +90,11 @@ fn candidate(intake: &Intake, tree: &Tree, file: &LocalFile, key: String) -> Opt
 }
 
 fn sidecar_of(path: &Path) -> Option<PathBuf> {
-    sidecar::names(path.to_str()?).into_iter().map(PathBuf::from).find(|path| path.is_file())
+    let names = sidecar::names(path.to_str()?);
+    // Recorders of old systems write all in capitals; a listing of a bucket finds those as well.
+    let with_capitals = |name: &String| name.strip_suffix(".json").map(|base| format!("{base}.JSON"));
+    let all = names.iter().flat_map(|name| [Some(name.clone()), with_capitals(name)]).flatten();
+    all.map(PathBuf::from).find(|path| path.is_file())
 }
 
 fn info(key: String, found: &Metadata) -> ObjectInfo {
