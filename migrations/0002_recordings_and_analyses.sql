@@ -217,6 +217,29 @@ CREATE TABLE forgotten (
 );
 COMMENT ON TABLE forgotten IS
     'Jobs and recordings that were deleted, by their ids alone, which are hashes. They end as job.deleted unless they are '
-    'enqueued with --force.';
+    'enqueued with --force; `producer watch` leaves such recordings out.';
 COMMENT ON COLUMN forgotten.id IS 'A job_id, or the id of a recording: another job of the same version is forgotten as well.';
 COMMENT ON COLUMN forgotten.run IS 'Run of the job when it was deleted: artifacts of this and earlier runs are leftovers.';
+
+-- A recording whose rows were deleted, by whatever statement, may still be in the store.
+CREATE FUNCTION recordings_are_forgotten() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO forgotten (id) SELECT id FROM gone ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION recordings_are_forgotten IS 'Trigger: keeps the ids of deleted recordings.';
+CREATE TRIGGER recordings_are_forgotten AFTER DELETE ON recordings REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION recordings_are_forgotten();
+
+-- A clock that jumped would let a pruning by age delete what is not old. What the latest one saw is compared with the next.
+CREATE TABLE last_prune (
+    only      boolean PRIMARY KEY DEFAULT true CHECK (only),
+    pruned_at timestamptz NOT NULL,
+    boot      text NOT NULL,
+    up_s      double precision NOT NULL
+);
+COMMENT ON TABLE last_prune IS 'One row: the latest `producer prune --older-than`.';
+COMMENT ON COLUMN last_prune.only IS 'There is one row.';
+COMMENT ON COLUMN last_prune.pruned_at IS 'By the clock of the machine that pruned.';
+COMMENT ON COLUMN last_prune.boot IS 'Identity of that machine since it was started; empty where it tells none.';
+COMMENT ON COLUMN last_prune.up_s IS 'Seconds since it was started, which no clock that is set changes.';

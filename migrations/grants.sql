@@ -79,7 +79,8 @@ GRANT INSERT, UPDATE, DELETE ON segments, channels TO emofleet_worker;
 GRANT INSERT ON alerts, outbox TO emofleet_worker;
 GRANT EXECUTE ON FUNCTION segments_month(timestamptz) TO emofleet_worker;
 
--- Whoever registers a job looks whether it was deleted, and may be asked to analyse it all the same.
+-- Whoever registers a job looks whether it was deleted, and may be asked to analyse it all the same. A trigger adds
+-- recordings that are deleted.
 GRANT INSERT, UPDATE, DELETE ON forgotten TO emofleet_worker, emofleet_producer, emofleet_console;
 
 -- Producers register jobs, import reviews and prune. `producer migrate` needs the owner's rights instead.
@@ -87,9 +88,9 @@ GRANT INSERT, UPDATE, DELETE ON batches, recordings, analyses, reviews TO emofle
 GRANT UPDATE, DELETE ON channels TO emofleet_producer;
 GRANT DELETE ON segments, alerts, outbox TO emofleet_producer;
 GRANT EXECUTE ON FUNCTION segments_month(timestamptz), segments_drop_empty_months(timestamptz) TO emofleet_producer;
--- `producer watch` keeps its place, and the ids of pruned recordings, which a trigger inserts.
+-- `producer watch` keeps its place, `producer prune` what its clock said.
 GRANT INSERT, UPDATE, DELETE ON watches TO emofleet_producer;
-GRANT INSERT ON pruned_recordings TO emofleet_producer;
+GRANT INSERT, UPDATE ON last_prune TO emofleet_producer;
 
 -- Dispatchers (`dispatcher run`) send what is owed, close what has gone quiet, and publish lost jobs again.
 GRANT UPDATE ON analyses TO emofleet_dispatcher;
@@ -105,7 +106,6 @@ GRANT INSERT ON reviews TO emofleet_reader;
 GRANT INSERT, UPDATE ON batches, reviews TO emofleet_console;
 GRANT INSERT, UPDATE, DELETE ON recordings, analyses TO emofleet_console;
 GRANT UPDATE ON channels TO emofleet_console;
-GRANT INSERT ON pruned_recordings TO emofleet_console;
 GRANT EXECUTE ON FUNCTION segments_month(timestamptz) TO emofleet_console;
 GRANT INSERT, UPDATE, DELETE ON console_users, console_sessions, console_tokens, console_requests TO emofleet_console;
 GRANT INSERT ON audit, console_submissions TO emofleet_console;

@@ -87,7 +87,7 @@ pub async fn run(
     let mut place = Bookmark::between(since, now);
     loop {
         let (calls, next) = database.past_calls(place).await?;
-        if calls.is_empty() {
+        if next == place {
             break;
         }
         for call in &calls {

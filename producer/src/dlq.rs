@@ -1,6 +1,6 @@
 //! `producer dlq`: dead letters.
 
-use adapters::amqp::{DeadLetter, DeadLetters, Filter};
+use adapters::amqp::{DeadLetter, DeadLetters, Discarded, Filter};
 use adapters::retry::{RetryPolicy, retry_while};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{BatchId, FailureCode, JobId};
@@ -55,8 +55,12 @@ pub async fn run(
         DlqCommand::Drop(choice) => {
             let filter = choice.resolve(Utc::now())?;
             if agreed(choice, &dead, &filter, "delete", policy).await? {
-                let gone = discard(settings, &dead, &filter, policy).await?;
-                let _ = writeln!(out, "{gone} dead letters deleted");
+                let discarded = discard(settings, &dead, &filter, policy).await?;
+                let _ = writeln!(out, "{} dead letters deleted", discarded.letters);
+                if let Some(problem) = discarded.problem {
+                    let _ = writeln!(out, "{} kept, since their rows could not be written", discarded.kept);
+                    return Err(problem.into());
+                }
             }
         }
     }
@@ -93,7 +97,7 @@ async fn discard(
     dead: &DeadLetters,
     filter: &Filter,
     policy: RetryPolicy,
-) -> Result<usize, ProducerError> {
+) -> Result<Discarded, ProducerError> {
     let database = services::database(settings, policy).await?;
     let record = async |letter: &DeadLetter| {
         let Some(job) = letter.row() else { return Ok(()) };

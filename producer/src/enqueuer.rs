@@ -9,10 +9,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::ProducerError;
 use crate::meter::Meter;
 use crate::recordings::{Recording, Recordings, SkipCounts};
+use crate::registration::{Registered, Wanted};
 use crate::services::{POSTGRES, RABBITMQ};
 use domain::visible::visible;
 
@@ -118,11 +120,15 @@ impl Enqueuer {
                 jobs.push(job);
             }
         }
-        let register = || self.database.register_in(batch, &jobs, force, self.options.lane.label());
+        let first: Vec<JobId> = jobs.iter().zip(first).filter(|(_, first)| *first).map(|(job, _)| job.job_id).collect();
+        let registered = self.register(batch, jobs, Wanted::Open { force }, &CancellationToken::new()).await?;
         // Each identity once, even where the chunk has the same recording twice.
-        let wanted = retry_while(self.policy, POSTGRES, register).await?;
-        let new: HashSet<&JobId> = wanted.iter().collect();
-        let known = jobs.iter().zip(first).filter(|(job, first)| *first && !new.contains(&job.job_id)).count();
+        let Registered { jobs, wanted, refused } = registered;
+        for (job, failure) in &refused {
+            self.left_out.say(1, &format!("{}: {failure}", visible(&job.object.key)));
+        }
+        let others: HashSet<JobId> = wanted.iter().copied().chain(refused.iter().map(|(job, _)| job.job_id)).collect();
+        let known = first.iter().filter(|job| !others.contains(job)).count();
         let mut known = known as u64;
         if known > 0 {
             let Withheld { forgotten, deleting } =

@@ -132,8 +132,8 @@ impl Tree {
         take: &mut impl FnMut(Found) -> bool,
     ) -> Result<bool, ProducerError> {
         let here = std::fs::metadata(folder).map(|found| (found.dev(), found.ino()));
-        let listing = here.and_then(|here| Ok((here, std::fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?)));
-        let (here, mut entries) = match listing {
+        let listing = here.and_then(|here| Ok((here, std::fs::read_dir(folder)?)));
+        let (here, listing) = match listing {
             Ok(listing) => listing,
             Err(e) if folder == self.root => {
                 return Err(ProducerError::input(format!("{}: {e}", folder.display())));
@@ -142,6 +142,20 @@ impl Tree {
         };
         if above.contains(&here) {
             return Ok(true);
+        }
+        let mut entries = Vec::new();
+        for entry in listing {
+            // The other files of the folder are no worse for one that can't be read.
+            let told = match entry {
+                Ok(entry) => {
+                    entries.push(entry);
+                    true
+                }
+                Err(e) => take(Err(Refused::because(folder, e))),
+            };
+            if !told {
+                return Ok(false);
+            }
         }
         above.push(here);
         entries.sort_by_key(std::fs::DirEntry::file_name);

@@ -20,6 +20,7 @@ pub mod open_jobs;
 pub mod prune;
 pub mod reconcile;
 mod recordings;
+mod registration;
 pub mod results;
 pub mod review;
 pub mod services;

@@ -9,6 +9,7 @@ use sqlx::AssertSqlSafe;
 use std::time::{Duration, Instant};
 use tests::fleet::{Fleet, Wish};
 use tests::proxy::{Mode, Proxy};
+use tests::small_disk::SmallDisk;
 use tests::speech;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
@@ -186,5 +187,29 @@ async fn one_object_that_is_denied_stops_only_its_own_job() -> Result<()> {
     assert_eq!(fleet.count(failed).await?, 1);
     assert_eq!(fleet.count("SELECT count(*) FROM analyses WHERE status = 'done'").await?, JOBS as i64);
     proxy.set(Mode::Pass);
+    fleet.end().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_that_fails_every_job_harms_none() -> Result<()> {
+    let mut fleet = Fleet::without_worker().await?;
+    let port = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+    let disk = SmallDisk::mount()?;
+    let settings = &mut fleet.trial.settings;
+    settings.worker.temp_dir = disk.folder().into();
+    settings.worker.health_addr = ([127, 0, 0, 1], port).into();
+    fleet.start_worker();
+    until_ready(port, 200, "").await?;
+    // Given a disk without a byte left
+    disk.fill()?;
+    let jobs = jobs(&fleet, "full").await?;
+    fleet.enqueue(&jobs).await?;
+    // Then the worker says so, and no job is harmed once there is room
+    let body = until_ready(port, 503, "\"disk\"").await?;
+    assert!(body.contains("worker.no_space"), "{body}");
+    disk.empty()?;
+    unharmed(&fleet, &jobs, "a full disk").await?;
+    until_ready(port, 200, "").await?;
+    fleet.stop_worker().await?;
     fleet.end().await
 }

@@ -8,10 +8,10 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use domain::{CallData, Job};
 use futures_util::TryStreamExt;
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Connection, ConnectionProperties};
-use producer::Outcome;
 use producer::cli::Cli;
+use producer::{Outcome, ProducerError};
 use secrecy::ExposeSecret;
 use sqlx::Row;
 use std::time::{Duration, Instant};
@@ -227,4 +227,96 @@ async fn until_letters(fleet: &Fleet, calls: &[&str]) -> Result<()> {
         anyhow::ensure!(begun.elapsed() < Duration::from_secs(60), "the dead letters are of {found:?}, not {calls:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// A call whose job has failed, with its dead letter.
+async fn failed(fleet: &Fleet, name: &str) -> Result<Job> {
+    let call = CallData { call_id: Some(name.to_owned()), ..CallData::default() };
+    let object = fleet.upload(&format!("{name}.wav"), b"no recording at all, but a text".to_vec()).await?;
+    let job = fleet.job(object, Wish { call, ..Wish::default() });
+    fleet.enqueue(std::slice::from_ref(&job)).await?;
+    assert_eq!(fleet.ended(job.job_id).await?.get::<String, _>("status"), "failed");
+    let dead = DeadLetters::new(&fleet.trial.settings.amqp);
+    let begun = Instant::now();
+    // The row comes first
+    while dead.list(&Filter::default(), 1).await?.total == 0 {
+        anyhow::ensure!(begun.elapsed() < Duration::from_secs(60), "there is no dead letter");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(job)
+}
+
+/// Takes the dead letter into the hands of another program; it returns when the connection is closed.
+async fn take_letter(fleet: &Fleet) -> Result<Connection> {
+    let url = fleet.trial.settings.amqp.url.expose_secret();
+    let dead = Topology::new(&fleet.trial.settings.amqp).dead();
+    let begun = Instant::now();
+    loop {
+        let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+        let channel = connection.create_channel().await?;
+        if channel.basic_get(dead.as_str().into(), BasicGetOptions::default()).await?.is_some() {
+            return Ok(connection);
+        }
+        connection.close(200, "not yet".into()).await?;
+        anyhow::ensure!(begun.elapsed() < Duration::from_secs(60), "the letter does not come back");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_letter_in_another_programs_hands_is_waited_for_or_reported() -> Result<()> {
+    let fleet = Fleet::start().await?;
+    failed(&fleet, "c-21").await?;
+    // Given a program that has the letter in hand and does not let go
+    let holding = take_letter(&fleet).await?;
+    let (said, outcome) = producer(&fleet, &["prune", "--call", "c-21"]).await?;
+    assert_eq!(outcome, Outcome::Incomplete, "{said}");
+    assert!(said.contains("not found 1 dead letters of failed jobs"), "{said}");
+    holding.close(200, "done".into()).await?;
+    // When it has ended, the next deletion finds the letter by its body
+    let dead = DeadLetters::new(&fleet.trial.settings.amqp);
+    let begun = Instant::now();
+    while dead.list(&Filter::default(), 1).await?.total > 0 {
+        let (said, outcome) = producer(&fleet, &["prune", "--call", "c-21"]).await?;
+        assert_eq!(outcome, Outcome::Done, "{said}");
+        anyhow::ensure!(begun.elapsed() < Duration::from_secs(60), "the letter stays");
+    }
+    // Given one that lets go meanwhile, the letter is waited for
+    failed(&fleet, "c-22").await?;
+    let holding = take_letter(&fleet).await?;
+    let let_go = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        holding.close(200, "done".into()).await
+    };
+    let (pruned, closed) = tokio::join!(producer(&fleet, &["prune", "--call", "c-22"]), let_go);
+    closed?;
+    let (said, outcome) = pruned?;
+    assert_eq!(outcome, Outcome::Done, "{said}");
+    assert!(said.contains("1 dead letters"), "{said}");
+    fleet.end().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_jumped_deletes_nothing_without_a_question() -> Result<()> {
+    let fleet = Fleet::without_worker().await?;
+    let prune = ["prune", "--older-than", "90d"];
+    // The first one has nothing to compare with, and the next follows it
+    for _ in 0..2 {
+        assert_eq!(producer(&fleet, &prune).await?.1, Outcome::Done);
+    }
+    assert_eq!(fleet.count("SELECT count(*) FROM last_prune WHERE boot <> ''").await?, 1);
+    // Given a latest pruning that by the clock was 400 days ago, while the machine has been running for a moment
+    sqlx::query("UPDATE last_prune SET pruned_at = pruned_at - interval '400 days'")
+        .execute(fleet.database.pool())
+        .await?;
+    let refused = producer(&fleet, &prune).await.expect_err("it asks").downcast::<ProducerError>()?;
+    assert!(refused.to_string().contains("is the clock right? by the clock, 400 days"), "{refused}");
+    let (said, _) = producer(&fleet, &["prune", "--older-than", "90d", "--dry-run"]).await?;
+    assert!(said.contains("question  by the clock, 400 days"), "{said}");
+    // Then the right day goes on, and another one does not
+    let other = producer(&fleet, &["prune", "--older-than", "90d", "--today", "2001-01-01"]).await;
+    assert!(other.expect_err("another day").to_string().contains("nothing was deleted"));
+    let today = chrono::Utc::now().date_naive().to_string();
+    assert_eq!(producer(&fleet, &["prune", "--older-than", "90d", "--today", &today]).await?.1, Outcome::Done);
+    assert_eq!(producer(&fleet, &prune).await?.1, Outcome::Done);
+    fleet.end().await
 }

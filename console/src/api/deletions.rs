@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -39,6 +40,9 @@ enum FileFate {
     Keep,
 }
 
+/// Longest wait for dead letters that another program has in hand: somebody waits for the answer.
+const LETTERS_WAIT: Duration = Duration::from_secs(2);
+
 /// What was deleted.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub(super) struct Deletion {
@@ -54,6 +58,9 @@ pub(super) struct Deletion {
     reviews: u64,
     /// Dead letters.
     dead_letters: usize,
+    /// Failed analyses whose dead letter was not found: it was dropped, or another program has it in hand. Then delete again
+    /// when that program has ended.
+    letters_away: usize,
 }
 
 /// Delete a recording
@@ -135,7 +142,7 @@ impl App {
             }
             let (s3, amqp) = (&self.settings.s3, &self.settings.amqp);
             let eraser = Eraser::new(self.database.clone(), s3, amqp, files, open, RetryPolicy::NEVER)?;
-            eraser.erase_with_dead_letters(&jobs, call, &mut erased).await?;
+            eraser.erase_with_dead_letters(&jobs, call, LETTERS_WAIT, &mut erased).await?;
         }
         if let Some(refusal) = erased.refusal {
             return Err(refusal.into());
@@ -147,6 +154,7 @@ impl App {
             alerts: erased.rows.alerts,
             reviews: erased.rows.reviews,
             dead_letters: erased.dead_letters,
+            letters_away: erased.letters_away,
         })
     }
 

@@ -138,7 +138,13 @@ impl Reconciler {
                 chunk.iter().zip(&results).filter(|(_, sent)| sent.is_ok()).map(|(job, _)| job.job_id).collect();
             self.database.mark_republished(&sent).await?;
             published += sent.len() as u64;
-            results.into_iter().collect::<Result<(), Failure>>()?;
+            for failure in results.into_iter().filter_map(Result::err) {
+                if failure.is_unreachable() {
+                    return Err(failure);
+                }
+                // The next comparison tries it again.
+                tracing::error!(%failure, lane = lane.label(), "a lost job could not be published again");
+            }
         }
         if published > 0 {
             tracing::warn!(jobs = published, lane = lane.label(), "published again: no queue had their messages");

@@ -1,11 +1,12 @@
 //! `producer prune`: retention by age, and deletion of one call, by [`adapters::retention`].
 
+mod clock;
 mod summary;
 
-use adapters::postgres::{Age, Database, OpenJobs};
+use adapters::postgres::{Age, Database, LastPrune, OpenJobs};
 use adapters::retention::Eraser;
 use adapters::retry::{RetryPolicy, retry_while};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use clap::{ArgGroup, Args};
 use settings::Settings;
 use std::io::Write;
@@ -19,6 +20,9 @@ use summary::Summary;
 
 /// Pruning ends when the store refuses to delete the objects of more jobs than this.
 const MOST_REFUSED: usize = 1000;
+
+/// Longest wait for dead letters that another program has in hand.
+const LETTERS_WAIT: Duration = Duration::from_secs(10);
 
 /// What to delete.
 #[derive(Debug, Clone, Args)]
@@ -42,6 +46,9 @@ pub struct PruneArgs {
     /// With --call: also jobs that have not ended. A worker that has one stores nothing of it.
     #[arg(long, conflicts_with = "older_than")]
     pub even_unfinished: bool,
+    /// With --older-than: the day that it is (UTC, like 2026-11-26), where it asks whether the clock is right.
+    #[arg(long, value_name = "DATE", conflicts_with = "call")]
+    pub today: Option<NaiveDate>,
     /// Only show what would be deleted.
     #[arg(long)]
     pub dry_run: bool,
@@ -60,9 +67,19 @@ pub async fn run(
     policy: RetryPolicy,
     out: &mut impl Write,
 ) -> Result<Outcome, ProducerError> {
-    let before = args.older_than.map(|age| long_ago(Utc::now(), age)).transpose()?;
+    let now = Utc::now();
+    let before = args.older_than.map(|age| long_ago(now, age)).transpose()?;
     let database = services::database(settings, policy).await?;
+    let this = LastPrune { at: now, boot: clock::boot() };
+    let doubt = match before {
+        Some(_) => {
+            let (by_postgres, last) = retry_while(policy, POSTGRES, || database.last_prune()).await?;
+            clock::doubt(now, by_postgres, &this.boot, last.as_ref())
+        }
+        None => None,
+    };
     if args.dry_run {
+        say(out, &doubt.into_iter().map(|doubt| format!("question  {doubt}")).collect::<Vec<_>>());
         let count = match (before, &args.call) {
             (Some(before), _) => {
                 let age = age_of(&database, before, args, policy).await?;
@@ -73,6 +90,7 @@ pub async fn run(
         say(out, &summary::forecast(&count, before, args));
         return Ok(Outcome::Done);
     }
+    clock::confirm(now, doubt, args.today)?;
     let age = match before {
         Some(before) => Some(age_of(&database, before, args, policy).await?),
         None => None,
@@ -82,7 +100,10 @@ pub async fn run(
     let eraser = Eraser::new(database.clone(), &settings.s3, &settings.amqp, args.recordings, open_jobs, policy)?;
     let mut pruning = Pruning { database, eraser, policy, summary: Summary::default(), open_jobs };
     let outcome = match (age, &args.call) {
-        (Some(age), _) => pruning.by_age(age, args.batch_size).await,
+        (Some(age), _) => {
+            retry_while(policy, POSTGRES, || pruning.database.note_prune(&this)).await?;
+            pruning.by_age(age, args.batch_size).await
+        }
         (None, call) => pruning.one_call(call.as_deref().unwrap_or_default()).await,
     };
     // The summary is shown however it ended.
@@ -90,10 +111,17 @@ pub async fn run(
     outcome?;
     let erased = pruning.summary.erased;
     if let Some(failure) = erased.refusal {
-        say(out, &[format!("kept      {} jobs whose objects the store did not delete", erased.refused.len())]);
+        say(
+            out,
+            &[format!(
+                "kept      {} jobs whose objects the store, or whose rows Postgres, did not delete",
+                erased.refused.len()
+            )],
+        );
         return Err(failure.into());
     }
-    let incomplete = erased.letters_left.is_some() || (args.call.is_some() && pruning.summary.open > 0);
+    let of_call = pruning.summary.open > 0 || erased.letters_away > 0 || erased.letter_readers > 0;
+    let incomplete = erased.letters_left.is_some() || (args.call.is_some() && of_call);
     Ok(if incomplete { Outcome::Incomplete } else { Outcome::Done })
 }
 
@@ -136,7 +164,7 @@ impl Pruning {
     async fn one_call(&mut self, call: &str) -> Result<(), ProducerError> {
         let (database, policy) = (self.database.clone(), self.policy);
         let known = retry_while(policy, POSTGRES, || database.analyses_of_call(call, self.open_jobs)).await?;
-        self.eraser.erase_with_dead_letters(&known, Some(call), &mut self.summary.erased).await?;
+        self.eraser.erase_with_dead_letters(&known, Some(call), LETTERS_WAIT, &mut self.summary.erased).await?;
         self.summary.open = retry_while(policy, POSTGRES, || database.count_of_call(call)).await?.open;
         Ok(())
     }

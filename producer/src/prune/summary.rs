@@ -36,6 +36,20 @@ impl Summary {
         if self.erased.dead_letters > 0 {
             lines.push(format!("          {} dead letters", self.erased.dead_letters));
         }
+        if self.erased.letters_away > 0 {
+            lines.push(format!(
+                "not found {} dead letters of failed jobs: another program may have them in hand, or they were dropped; \
+                 run this again when it has ended",
+                self.erased.letters_away
+            ));
+        }
+        if self.erased.letter_readers > 0 {
+            lines.push(format!(
+                "consumed  the dead letters have {} consumers, which may have letters of the call in hand: run this again \
+                 when they have ended",
+                self.erased.letter_readers
+            ));
+        }
         if self.months > 0 {
             lines.push(format!("          {} empty months of segments", self.months));
         }

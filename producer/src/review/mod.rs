@@ -60,6 +60,9 @@ pub struct ImportArgs {
     /// Skip verdicts on calls that are not (or no longer) in the database, instead of refusing the file.
     #[arg(long)]
     pub skip_unplaced: bool,
+    /// Skip lines that are wrong, instead of refusing the file; they are shown, and the exit code is 2.
+    #[arg(long)]
+    pub skip_wrong: bool,
     /// Only show what would be imported.
     #[arg(long)]
     pub dry_run: bool,
@@ -83,7 +86,8 @@ pub async fn run(
 ) -> Result<Outcome, ProducerError> {
     let ReviewCommand::Import(args) = command;
     let (file, reviewer) = (args.file.clone(), args.reviewer.clone());
-    let lines = tokio::task::spawn_blocking(move || read(&file, reviewer.as_deref()))
+    let skip_wrong = args.skip_wrong;
+    let (lines, wrong) = tokio::task::spawn_blocking(move || read(&file, reviewer.as_deref(), skip_wrong))
         .await
         .unwrap_or_else(|e| Err(ProducerError::input(format!("reading ended: {e}"))))?;
     let (numbers, reviews): (Vec<u64>, Vec<Review>) = lines.into_iter().map(|l| (l.number, l.review)).unzip();
@@ -105,12 +109,21 @@ pub async fn run(
             numbers.len(),
         )));
     }
-    let _ = summary(&imported, &unplaced, args.dry_run).iter().try_for_each(|line| writeln!(out, "{line}"));
+    let skipped = wrong.len();
+    let mut text = first(wrong);
+    text.extend(summary(&imported, &unplaced, args.dry_run));
+    if skipped > 0 {
+        text.push(format!("skipped   {skipped} lines that are wrong"));
+    }
+    let _ = text.iter().try_for_each(|line| writeln!(out, "{line}"));
+    if skipped > 0 {
+        return Ok(Outcome::Incomplete);
+    }
     Ok(if unplaced.is_empty() || args.skip_unplaced { Outcome::Done } else { Outcome::Incomplete })
 }
 
-/// All verdicts of a file; when lines are wrong, all of those.
-fn read(path: &Path, reviewer: Option<&str>) -> Result<Vec<Line>, ProducerError> {
+/// All verdicts of a file, and what is wrong with other lines: an error, unless these are to be skipped.
+fn read(path: &Path, reviewer: Option<&str>, skip_wrong: bool) -> Result<(Vec<Line>, Vec<String>), ProducerError> {
     let mut sheet = Sheet::open(path)?;
     let columns = Columns::of(sheet.header(), reviewer)
         .map_err(|what| ProducerError::input(format!("{}:1: {what}", path.display())))?;
@@ -128,8 +141,8 @@ fn read(path: &Path, reviewer: Option<&str>) -> Result<Vec<Line>, ProducerError>
             )));
         }
     }
-    if wrong.is_empty() {
-        return Ok(lines);
+    if wrong.is_empty() || skip_wrong {
+        return Ok((lines, wrong));
     }
     let bad = wrong.len();
     Err(ProducerError::input(format!(

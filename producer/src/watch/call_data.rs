@@ -121,7 +121,13 @@ async fn read_sidecar(
         Ok(bytes) => bytes,
         // Deleted since it was listed: the next look finds none.
         Err(failure) if failure.code == FailureCode::ObjectNotFound => return Ok(Err(wrong("it was deleted"))),
-        Err(failure) if matches!(failure.code, FailureCode::ObjectTooLarge | FailureCode::StoreRefused) => {
+        // The prefix was listed with these credentials: one object that is denied stops only its own recording.
+        Err(failure)
+            if matches!(
+                failure.code,
+                FailureCode::ObjectTooLarge | FailureCode::StoreRefused | FailureCode::StoreDenied
+            ) =>
+        {
             return Ok(Err(wrong(&failure.message)));
         }
         Err(failure) => return Err(failure),

@@ -4,7 +4,7 @@ use adapters::postgres::{JOBS_PER_CHUNK, NewBatch, RecordingState};
 use adapters::retry::retry_while_unless;
 use adapters::s3::{ObjectInfo, Store};
 use chrono::Utc;
-use domain::{BatchId, Failure, Job, JobId, ObjectRef};
+use domain::{BatchId, Failure, Job, ObjectRef};
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
@@ -18,6 +18,7 @@ use crate::enqueuer::{Enqueuer, chosen};
 use crate::error::ProducerError;
 use crate::meter::Meter;
 use crate::recordings::Recording;
+use crate::registration::Wanted;
 use crate::services::POSTGRES;
 use crate::source::looks_like_audio;
 
@@ -218,15 +219,21 @@ impl Intake {
 
     /// New jobs are published by the watcher that registers them first; those that were left unconfirmed, again.
     async fn register_and_publish(&self, batch: &NewBatch, new: Vec<Job>, again: Vec<Job>) -> Result<(), Failure> {
-        let (database, lane) = (&self.enqueuer.database, self.enqueuer.options.lane.label());
-        let mut wanted: Vec<JobId> = Vec::new();
-        if !new.is_empty() {
-            wanted.extend(self.database(|| database.register_new(batch, &new, lane)).await?);
+        let (mut jobs, mut wanted) = (Vec::new(), Vec::new());
+        for (some, which) in [(new, Wanted::New), (again, Wanted::Open { force: false })] {
+            if some.is_empty() {
+                continue;
+            }
+            let registered = self.enqueuer.register(batch, some, which, &self.stop).await?;
+            for (job, failure) in registered.refused {
+                self.tally.left_out.inc();
+                let what = format!("s3://{}/{}: {}", self.bucket, job.object.key, failure.message);
+                self.meter.say(&format!("left out  {what}"));
+            }
+            jobs.extend(registered.jobs);
+            wanted.extend(registered.wanted);
         }
-        if !again.is_empty() {
-            wanted.extend(self.database(|| database.register_in(batch, &again, false, lane)).await?);
-        }
-        let jobs = chosen(new.into_iter().chain(again).collect(), &wanted);
+        let jobs = chosen(jobs, &wanted);
         let count = jobs.len() as u64;
         self.enqueuer.publish(jobs).await?;
         self.tally.enqueued.inc_by(count);

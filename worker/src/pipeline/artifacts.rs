@@ -34,6 +34,7 @@ impl<'a> ArtifactFolder<'a> {
         begun: Instant,
     ) -> Result<Artifacts, Failure> {
         let uploading = Instant::now();
+        self.abort_earlier_uploads().await?;
         let put = |file| Box::pin(self.put(folder, file));
         let (audio_key, embedding_key) = tokio::try_join!(put(AUDIO), put(EMBEDDING))?;
         report.timings.upload_ms = ms(uploading.elapsed());
@@ -52,6 +53,20 @@ impl<'a> ArtifactFolder<'a> {
         }
         self.store.put_file(self.bucket, &key, &path, content_type).await?;
         Ok(Some(key))
+    }
+
+    /// Aborts uploads in parts that an attempt left open whose worker died: nothing else would ever find their parts. This
+    /// attempt owns the row.
+    async fn abort_earlier_uploads(&self) -> Result<(), Failure> {
+        match self.store.abort_uploads(self.bucket, &self.prefix).await {
+            // Workers may lack the right to list uploads: then pruning aborts them.
+            Err(failure) if failure.is_unreachable() => Err(failure),
+            Err(failure) => {
+                tracing::debug!(%failure, "uploads of earlier attempts are not looked for");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Deletes what was uploaded. Only for a run that no row names and that no attempt can record any more.

@@ -69,6 +69,21 @@ pub struct Listing {
     pub total: usize,
 }
 
+/// Dead letters that were taken out of their queue for good.
+#[derive(Debug, Clone, Default)]
+pub struct Discarded {
+    /// How many.
+    pub letters: usize,
+    /// The jobs whose rows they were about.
+    pub jobs: HashSet<JobId>,
+    /// Letters that were kept, since `prepare` failed for them alone.
+    pub kept: usize,
+    /// Why the first of those was kept.
+    pub problem: Option<Failure>,
+    /// Programs that consume the queue: what they have in hand was not looked at.
+    pub consumers: u32,
+}
+
 impl DeadLetter {
     fn new(body: Vec<u8>, properties: BasicProperties) -> Self {
         let text = |name| message::text(&properties, name);
@@ -165,6 +180,7 @@ struct Pass {
     channel: Channel,
     queue: String,
     left: u32,
+    consumers: u32,
 }
 
 impl DeadLetters {
@@ -218,7 +234,7 @@ impl DeadLetters {
     /// both sent and still here: sending them again is harmless, since their identity makes them one job.
     ///
     /// # Errors
-    /// `broker.unreachable`, or that of `prepare`.
+    /// `broker.unreachable`, or that of `prepare`; after all others were sent, that of the first letter that was not.
     pub async fn replay(
         &self,
         filter: &Filter,
@@ -226,7 +242,7 @@ impl DeadLetters {
         mut prepare: impl AsyncFnMut(&[DeadLetter]) -> Result<(), Failure>,
     ) -> Result<usize, Failure> {
         let mut pass = self.pass().await?;
-        let mut sent = 0;
+        let (mut sent, mut problem) = (0, None);
         loop {
             let (letters, ackers) = pass.group(filter).await?;
             if letters.is_empty() {
@@ -242,40 +258,57 @@ impl DeadLetters {
                 ackers.iter().zip(&results).filter(|(_, r)| r.is_ok()).map(|(a, _)| settle(a)).collect();
             sent += confirmed.len();
             try_join_all(confirmed).await?;
-            results.into_iter().collect::<Result<(), Failure>>()?;
+            // One that can't be sent stays, and stops only itself.
+            for failure in results.into_iter().filter_map(Result::err) {
+                if failure.is_unreachable() {
+                    return Err(failure);
+                }
+                problem.get_or_insert(failure);
+            }
         }
         pass.end().await;
-        Ok(sent)
+        problem.map_or(Ok(sent), Err)
     }
 
-    /// Takes the letters that match out of the queue for good. Returns how many.
+    /// Takes the letters that match out of the queue for good.
     ///
     /// # Errors
     /// `broker.unreachable`.
-    pub async fn discard(&self, filter: &Filter) -> Result<usize, Failure> {
+    pub async fn discard(&self, filter: &Filter) -> Result<Discarded, Failure> {
         self.discard_after(filter, async |_| Ok(())).await
     }
 
-    /// The same, but `prepare` is called with each letter before it is gone for good.
+    /// The same, but `prepare` is called with each letter before it is gone for good. A letter for which it fails is kept,
+    /// and the others go.
     ///
     /// # Errors
-    /// `broker.unreachable`, or that of `prepare`.
+    /// `broker.unreachable`, or that of `prepare` when a service does not answer.
     pub async fn discard_after(
         &self,
         filter: &Filter,
         mut prepare: impl AsyncFnMut(&DeadLetter) -> Result<(), Failure>,
-    ) -> Result<usize, Failure> {
+    ) -> Result<Discarded, Failure> {
         let mut pass = self.pass().await?;
-        let mut gone = 0;
+        let mut discarded = Discarded { consumers: pass.consumers, ..Discarded::default() };
         while let Some((letter, acker)) = pass.next().await? {
-            if filter.matches(&letter) {
-                prepare(&letter).await?;
-                settle(&acker).await?;
-                gone += 1;
+            if !filter.matches(&letter) {
+                continue;
+            }
+            match prepare(&letter).await {
+                Ok(()) => {
+                    settle(&acker).await?;
+                    discarded.letters += 1;
+                    discarded.jobs.extend(letter.row());
+                }
+                Err(failure) if failure.is_unreachable() => return Err(failure),
+                Err(failure) => {
+                    discarded.kept += 1;
+                    discarded.problem.get_or_insert(failure);
+                }
             }
         }
         pass.end().await;
-        Ok(gone)
+        Ok(discarded)
     }
 
     /// Takes the letters of jobs out of the queue for good that `choose` picks: it is given the jobs of a group of letters, each
@@ -316,8 +349,9 @@ impl DeadLetters {
         let queue = self.topology.dead();
         let depths = self.topology.declare(&channel).await?;
         // Letters that come during the pass belong to the next one.
-        let left = depths.iter().find(|d| d.queue == queue).map_or(0, |d| d.messages);
-        Ok(Pass { connection, channel, queue, left })
+        let (left, consumers) =
+            depths.iter().find(|d| d.queue == queue).map_or((0, 0), |depth| (depth.messages, depth.consumers));
+        Ok(Pass { connection, channel, queue, left, consumers })
     }
 }
 

@@ -19,7 +19,7 @@ mod topology;
 mod traceparent;
 
 pub use consume::{Link, consume, consume_while};
-pub use dead_letters::{DeadLetter, DeadLetters, Filter, Listing};
+pub use dead_letters::{DeadLetter, DeadLetters, Discarded, Filter, Listing};
 pub use inbox::{Inbox, Letter};
 pub use intake::sort;
 pub use lease::{Lease, LeaseLost, Retry};

@@ -30,7 +30,7 @@ pub use outbox::{
     Claim, ClaimOutcome, ClaimRequest, DestinationBacklog, DestinationStatus, OutboxListener, OutboxMessage, Retry,
 };
 pub use results::{Bookmark, ChannelSummary, PastCall, RecordOutcome, ResultRow};
-pub use retention::{Age, Erasure, Expired, ExpiredCount, OpenJobs, PruneSummary};
+pub use retention::{Age, Boot, Erasure, Expired, ExpiredCount, LastPrune, OpenJobs, PruneSummary};
 pub use reviews::{Import, Imported, Review, Unplaced};
 pub use settings::Settings;
 pub use watches::{EnqueuedObject, KeyRange, RecordingState, WatchState};

@@ -7,12 +7,16 @@ pub use objects::DeletedObjects;
 
 use domain::{Failure, FailureCode, JobId};
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use crate::amqp::{self, DeadLetters, Filter};
 use crate::postgres::{Database, Expired, OpenJobs, PruneSummary};
 use crate::retry::{RetryPolicy, retry_while};
 use crate::s3;
 use objects::Objects;
+
+/// Pause between two looks for dead letters that another program has in hand.
+const LETTERS_PAUSE: Duration = Duration::from_millis(500);
 
 /// Deletes analyses: their dead letters on request, their objects, then their rows.
 pub struct Eraser {
@@ -32,7 +36,11 @@ pub struct Erased {
     pub objects: DeletedObjects,
     /// Dead letters removed from their queue.
     pub dead_letters: usize,
-    /// Jobs whose objects the store refused to delete: their rows are kept.
+    /// Failed jobs whose dead letter was not in the queue: it was dropped, or another program has it in hand.
+    pub letters_away: usize,
+    /// Consumers of the dead letters at the end, which may have some in hand.
+    pub letter_readers: u32,
+    /// Jobs whose objects the store, or whose rows Postgres, refused to delete: their rows are kept.
     pub refused: HashSet<JobId>,
     /// Why the first of those was refused.
     pub refusal: Option<Failure>,
@@ -87,13 +95,41 @@ impl Eraser {
                 }
             }
         }
-        let database = &self.database;
-        erased.rows += retry_while(self.policy, "Postgres", || database.prune(&gone)).await?;
+        self.delete_rows(&gone, erased).await?;
         away.map_or(Ok(()), Err)
     }
 
+    /// Deletes rows together; where the database refuses that, each job's by themselves, so that one stops only itself.
+    async fn delete_rows(&self, jobs: &[JobId], erased: &mut Erased) -> Result<(), Failure> {
+        let delete = async |jobs: &[JobId]| retry_while(self.policy, "Postgres", || self.database.prune(jobs)).await;
+        match delete(jobs).await {
+            Ok(summary) => erased.rows += summary,
+            Err(failure) if failure.code == FailureCode::DatabaseRefused && jobs.len() > 1 => {
+                let (mut refused, mut any) = (Vec::new(), false);
+                for job in jobs {
+                    match delete(std::slice::from_ref(job)).await {
+                        Ok(summary) => {
+                            erased.rows += summary;
+                            any = true;
+                        }
+                        Err(failure) if failure.code == FailureCode::DatabaseRefused => refused.push(*job),
+                        Err(failure) => return Err(failure),
+                    }
+                }
+                if !any {
+                    return Err(failure); // a missing right, say, is no row's fault
+                }
+                erased.refused.extend(refused);
+                erased.refusal.get_or_insert(failure);
+            }
+            Err(failure) => return Err(failure),
+        }
+        Ok(())
+    }
+
     /// As [`Self::erase`], with the jobs' dead letters and those that have the call's id in their bodies. They come first: the rows are deleted
-    /// last, and the next deletion finds what is left by them. Letters that came meanwhile go at the end.
+    /// last, and the next deletion finds what is left by them. Letters that came meanwhile go at the end. `patience`: longest
+    /// wait for letters that another program has in hand.
     ///
     /// # Errors
     /// As [`Self::erase`]; `broker.unreachable`, `broker.refused`.
@@ -101,12 +137,11 @@ impl Eraser {
         &self,
         jobs: &[Expired],
         call: Option<&str>,
+        patience: Duration,
         erased: &mut Erased,
     ) -> Result<(), Failure> {
         let claimed = self.claim(jobs).await?;
-        let ids = claimed.iter().map(|job| job.job_id).collect();
-        let filter = Filter { jobs: Some(ids), call: call.map(str::to_owned), ..Filter::default() };
-        erased.dead_letters += retry_while(self.policy, "RabbitMQ", || self.dead_letters.discard(&filter)).await?;
+        self.discard_letters(&claimed, call, patience, erased).await?;
         self.erase_claimed(&claimed, erased).await?;
         self.drop_letters_of_deleted(erased).await;
         Ok(())
@@ -125,6 +160,30 @@ impl Eraser {
                 tracing::warn!(%failure, "dead letters of deleted calls may be left: the next `producer prune` drops them");
                 erased.letters_left.get_or_insert(failure);
             }
+        }
+    }
+
+    async fn discard_letters(
+        &self,
+        claimed: &[Expired],
+        call: Option<&str>,
+        patience: Duration,
+        erased: &mut Erased,
+    ) -> Result<(), Failure> {
+        let ids = claimed.iter().map(|job| job.job_id).collect();
+        let filter = Filter { jobs: Some(ids), call: call.map(str::to_owned), ..Filter::default() };
+        let mut away: HashSet<JobId> = claimed.iter().filter(|job| job.failed).map(|job| job.job_id).collect();
+        let begun = Instant::now();
+        loop {
+            let discarded = retry_while(self.policy, "RabbitMQ", || self.dead_letters.discard(&filter)).await?;
+            erased.dead_letters += discarded.letters;
+            away.retain(|job| !discarded.jobs.contains(job));
+            if (away.is_empty() && discarded.consumers == 0) || begun.elapsed() >= patience {
+                erased.letters_away += away.len();
+                erased.letter_readers = discarded.consumers;
+                return Ok(());
+            }
+            tokio::time::sleep(LETTERS_PAUSE).await;
         }
     }
 }

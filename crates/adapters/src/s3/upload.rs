@@ -44,13 +44,23 @@ impl Store {
     /// # Errors
     /// `store.unreachable`, `store.denied`. A store that can't list uploads has none.
     pub async fn open_uploads(&self, bucket: &str, prefix: &str) -> Result<Vec<(String, String)>, Failure> {
-        match self.client.list_multipart_uploads().bucket(bucket).prefix(prefix).send().await {
-            Ok(listed) => {
-                let named = |upload: &MultipartUpload| Some((upload.key()?.to_owned(), upload.upload_id()?.to_owned()));
-                Ok(listed.uploads().iter().filter_map(named).collect())
+        let (mut found, mut marker) = (Vec::new(), None);
+        loop {
+            let (key, id): (Option<String>, Option<String>) = marker.unzip();
+            let request = self.client.list_multipart_uploads().bucket(bucket).prefix(prefix);
+            let listed = match request.set_key_marker(key).set_upload_id_marker(id).send().await {
+                Ok(listed) => listed,
+                Err(e) if matches!(status(&e), Some(404 | 405 | 501)) => return Ok(Vec::new()),
+                Err(e) => return Err(failure(&format!("listing uploads below {bucket}/{prefix}"), &e)),
+            };
+            let named = |upload: &MultipartUpload| Some((upload.key()?.to_owned(), upload.upload_id()?.to_owned()));
+            let before = found.len();
+            found.extend(listed.uploads().iter().filter_map(named).filter(|(key, _)| key.starts_with(prefix)));
+            marker = listed.next_key_marker().zip(listed.next_upload_id_marker()).map(|(k, i)| (k.into(), i.into()));
+            // A store that announces more and gives none ends the list as well.
+            if listed.is_truncated() != Some(true) || marker.is_none() || found.len() == before {
+                return Ok(found);
             }
-            Err(e) if matches!(status(&e), Some(404 | 405 | 501)) => Ok(Vec::new()),
-            Err(e) => Err(failure(&format!("listing uploads below {bucket}/{prefix}"), &e)),
         }
     }
 

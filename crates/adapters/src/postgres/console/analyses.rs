@@ -5,13 +5,13 @@ use domain::report::Artifacts;
 use domain::{BatchId, CallData, Emotion, Failure, JobId, Scores};
 use serde_json::Value;
 use sqlx::postgres::PgRow;
-use sqlx::types::Json;
 use sqlx::{FromRow, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 use super::filter::{AnalysisFilter, Cursor};
 use super::recordings::RecordingFacts;
 use crate::postgres::jobs::stored_failure;
+use crate::postgres::rows::attributes;
 use crate::postgres::{Database, Status, errors, rows};
 
 const ANALYSIS: &str = include_str!("analysis.sql");
@@ -152,19 +152,19 @@ pub(super) fn scores(row: &PgRow) -> Result<Option<Scores>, sqlx::Error> {
         };
         scores[emotion.index()] = score;
     }
-    Scores::from_probabilities(scores).map(Some).map_err(|_| unknown("score_angry"))
+    // A row that was changed by hand stops no list of rows: it has no scores.
+    Ok(Scores::from_probabilities(scores).ok())
 }
 
 /// The call data of a recording, its time as `call_started_at`.
 pub(super) fn call(row: &PgRow) -> Result<CallData, sqlx::Error> {
-    let Json(attributes) = row.try_get("attributes")?;
     Ok(CallData {
         call_id: row.try_get("call_id")?,
         agent: row.try_get("agent")?,
         team: row.try_get("team")?,
         customer: row.try_get("customer")?,
         started_at: row.try_get("call_started_at")?,
-        attributes,
+        attributes: attributes(row)?,
     })
 }
 

@@ -6,7 +6,7 @@ use sqlx::{FromRow, Row};
 use std::collections::HashMap;
 use uuid::Uuid;
 
-use super::analyses::{AnalysisRow, unknown};
+use super::analyses::AnalysisRow;
 use super::filter::{AnalysisFilter, Cursor};
 use crate::postgres::rows::{channel, count};
 use crate::postgres::{Database, errors};
@@ -102,7 +102,7 @@ impl FromRow<'_, PgRow> for ChannelCourse {
         let (role, emotion): (String, Option<String>) = (row.try_get("role")?, row.try_get("emotion")?);
         Ok(Self {
             channel: channel(row.try_get("channel")?),
-            role: Role::from_label(&role).ok_or_else(|| unknown("role"))?,
+            role: Role::from_label(&role).unwrap_or(Role::Speaker), // of a newer program
             emotion: emotion.as_deref().and_then(Emotion::from_label),
             speech_s: row.try_get("speech_s")?,
             angry_s: row.try_get("angry_s")?,

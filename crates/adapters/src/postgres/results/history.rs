@@ -5,8 +5,7 @@ use domain::report::{ChannelReport, Segment};
 use domain::{CallData, Emotion, Failure, FailureCode, JobId, Role, Scores};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::types::Json;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use crate::postgres::{Database, errors, rows};
@@ -30,7 +29,7 @@ pub struct PastCall {
 }
 
 /// A position in the history: the next page begins after it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bookmark {
     after: (DateTime<Utc>, Uuid),
     until: DateTime<Utc>,
@@ -44,7 +43,8 @@ impl Bookmark {
 }
 
 impl Database {
-    /// The next page of calls, oldest first, and the position after it; an empty page is the end.
+    /// The next page of calls, oldest first, and the position after it; the end is where the position stays. A call whose
+    /// rows can't be read is left out, and the log says which.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
@@ -52,11 +52,15 @@ impl Database {
         const CALLS: &str = include_str!("past_calls.sql");
         let query = sqlx::query(CALLS).bind(place.after.0).bind(place.after.1).bind(place.until).bind(PAGE);
         let rows = query.fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))?;
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok((Vec::new(), place)) };
+        let position = |row: &PgRow| Ok((row.try_get("called_at")?, row.try_get("job_id")?));
+        let (first, last) = (position(first), position(last));
+        let (first, last) = first.and_then(|first| Ok((first, last?))).map_err(|e| errors::failure(&e))?;
+        let next = Bookmark { after: last, until: place.until };
         let calls: Result<Vec<_>, _> = rows.iter().map(past_call).collect();
         let mut calls = calls.map_err(|e| errors::failure(&e))?;
-        let (Some(first), Some(last)) = (calls.first(), calls.last()) else { return Ok((calls, place)) };
-        let next = Bookmark { after: (last.called_at, last.job_id.0), until: place.until };
-        let mut timelines = self.timelines(&calls, first.called_at, last.called_at).await?;
+        let (mut timelines, unreadable) = self.timelines(&calls, first.0, last.0).await?;
+        calls.retain(|call| !unreadable.contains(&call.job_id.0));
         for call in &mut calls {
             call.channels = timelines.remove(&call.job_id.0).unwrap_or_default();
         }
@@ -68,28 +72,35 @@ impl Database {
         calls: &[PastCall],
         first: DateTime<Utc>,
         last: DateTime<Utc>,
-    ) -> Result<HashMap<Uuid, Vec<ChannelReport>>, Failure> {
+    ) -> Result<(HashMap<Uuid, Vec<ChannelReport>>, HashSet<Uuid>), Failure> {
         const TIMELINES: &str = include_str!("past_timelines.sql");
         let jobs: Vec<Uuid> = calls.iter().map(|call| call.job_id.0).collect();
         let query = sqlx::query(TIMELINES).bind(jobs).bind(first).bind(last);
         let rows = query.fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))?;
-        let mut timelines: HashMap<Uuid, Vec<ChannelReport>> = HashMap::new();
+        let (mut timelines, mut unreadable) = (HashMap::new(), HashSet::new());
         for row in &rows {
-            add(&mut timelines, row).map_err(|e| errors::failure(&e))?;
+            let job: Uuid = row.try_get("job_id").map_err(|e| errors::failure(&e))?;
+            match add(&mut timelines, row) {
+                Err(error) if rows::is_value(&error) => {
+                    if unreadable.insert(job) {
+                        tracing::error!(job_id = %job, failure = %errors::failure(&error), "left out: its timeline can't be read");
+                    }
+                }
+                added => added.map_err(|e| errors::failure(&e))?,
+            }
         }
-        Ok(timelines)
+        Ok((timelines, unreadable))
     }
 }
 
 fn past_call(row: &PgRow) -> Result<PastCall, sqlx::Error> {
-    let Json(attributes) = row.try_get("attributes")?;
     let call = CallData {
         call_id: row.try_get("call_id")?,
         agent: row.try_get("agent")?,
         team: row.try_get("team")?,
         customer: row.try_get("customer")?,
         started_at: row.try_get("started_at")?,
-        attributes,
+        attributes: rows::attributes(row)?,
     };
     let (called_at, recording) = (row.try_get("called_at")?, row.try_get("recording_id")?);
     Ok(PastCall { job_id: JobId(row.try_get("job_id")?), called_at, recording, call, channels: Vec::new() })

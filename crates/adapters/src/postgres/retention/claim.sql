@@ -1,7 +1,8 @@
 -- Claims analyses for deletion: $1 jobs, $2 whether open ones too. A claimed row takes no attempt and no result any more, and
 -- from now on the job is forgotten. `recording_stays`: an analysis that is not being deleted needs the object.
 WITH picked AS (
-    SELECT a.job_id, a.called_at, a.artifact_bucket, a.result_key, a.audio_key, a.embedding_key, a.run, r.bucket, r.key,
+    SELECT a.job_id, a.called_at, a.artifact_bucket, a.result_key, a.audio_key, a.embedding_key, a.run,
+           a.status = 'failed' AS failed, r.bucket, r.key,
            r.etag,
            EXISTS (SELECT FROM recordings o JOIN analyses b ON b.recording_id = o.id
                     WHERE o.bucket = r.bucket AND o.key = r.key AND b.job_id <> ALL($1) AND b.status <> 'deleting')

@@ -2,7 +2,8 @@
 -- $4 limit, $5 whether the recording came in before $1 as well, $6 recording (or NULL), $7 team (or NULL).
 -- `recording_stays`: another analysis, which is not among these, needs the object. Rows that an earlier deletion claimed,
 -- and did not delete, are found again.
-SELECT a.job_id, a.called_at, a.artifact_bucket, a.result_key, a.audio_key, a.embedding_key, a.run, r.bucket, r.key,
+SELECT a.job_id, a.called_at, a.artifact_bucket, a.result_key, a.audio_key, a.embedding_key, a.run,
+       a.status = 'failed' AS failed, r.bucket, r.key,
        r.etag,
        EXISTS (SELECT FROM recordings o JOIN analyses b ON b.recording_id = o.id
                 WHERE o.bucket = r.bucket AND o.key = r.key

@@ -13,6 +13,10 @@ use super::conflict::repeated;
 use super::rows::count;
 use super::{Database, errors};
 
+mod clock;
+
+pub use clock::{Boot, LastPrune};
+
 /// An analysis to delete, and its objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expired {
@@ -26,6 +30,8 @@ pub struct Expired {
     pub recording: ObjectRef,
     /// Another analysis, which is not to be deleted, needs the recording.
     pub recording_stays: bool,
+    /// It failed, so that it has a dead letter, unless that was dropped.
+    pub failed: bool,
     /// Run of the job: only artifacts of this one and earlier ones are the claimed row's.
     pub run: u32,
 }
@@ -269,6 +275,7 @@ impl FromRow<'_, PgRow> for Expired {
                 etag: Some(etag).filter(|etag| !etag.is_empty()),
             },
             recording_stays: row.try_get("recording_stays")?,
+            failed: row.try_get("failed")?,
             run: row.try_get::<i32, _>("run")?.unsigned_abs(),
         })
     }
