@@ -59,6 +59,10 @@ pub struct Decoder {
     gap: u64,
     /// A packet that was decoded, before the samples that don't belong to the recording are removed.
     waiting: Option<Vec<Vec<f32>>>,
+    /// The last samples of the recording before, in a file of several.
+    last_of_part: Option<Vec<Vec<f32>>>,
+    /// Whether the next packet is the first of another recording in the same file.
+    begins_part: bool,
     /// The samples that were decoded last, one `Vec` per channel.
     block: Vec<Vec<f32>>,
     /// Whether `block` holds the first packet, which is decoded on opening to learn rate and channels.
@@ -102,7 +106,7 @@ impl Decoder {
         limits: &settings::Audio,
         budget: &Budget,
     ) -> Result<Self, Failure> {
-        let source = Source::open(file, layout, number, budget)?;
+        let source = Source::open(file, layout, number, limits, budget)?;
         if let Some(channels) = &source.params.channels {
             check_channels(channels.count(), limits.max_channels)?;
         }
@@ -139,6 +143,8 @@ impl Decoder {
             sbr: SbrDetector::default(),
             gap: 0,
             waiting: None,
+            last_of_part: None,
+            begins_part: false,
             block: Vec::new(),
             first_pending: false,
         };
@@ -207,6 +213,10 @@ impl Decoder {
         for _ in 0..MAX_STEPS_WITHOUT_AUDIO {
             if self.budget.is_spent() {
                 return Ok(false);
+            }
+            if let Some(last) = self.last_of_part.take().filter(|last| last.first().is_some_and(|s| !s.is_empty())) {
+                self.block = last;
+                return self.deliver();
             }
             if self.timeline.is_done() {
                 return self.end();
@@ -341,8 +351,9 @@ impl Decoder {
         let before = self.source.params.codec;
         self.source.next_stream()?;
         if self.source.params.codec != before {
-            return Err(errors::corrupt("the codec changes within the file"));
+            return Err(errors::corrupt("the codec changes within the file: split it where another recording begins"));
         }
+        (self.last_of_part, self.begins_part) = (self.timeline.last(), self.rate > 0);
         self.codec = codec::decoder(&self.source.params, self.source.timing.gapless)?;
         if self.rate > 0 {
             self.timeline = Timeline::new(&self.source.timing, self.rate, self.clock.position());
@@ -366,7 +377,16 @@ impl Decoder {
             self.channels = u16::try_from(channels).unwrap_or(u16::MAX);
             self.timeline = Timeline::new(&self.source.timing, rate, 0);
         } else if rate != self.rate {
-            return Err(errors::corrupt(format!("the sample rate changes from {} to {rate} Hz", self.rate)));
+            return Err(errors::corrupt(format!(
+                "the sample rate changes from {} to {rate} Hz: split the file where another recording begins",
+                self.rate
+            )));
+        }
+        if std::mem::take(&mut self.begins_part) && channels != usize::from(self.channels) {
+            return Err(errors::corrupt(format!(
+                "the number of channels changes from {} to {channels}: split the file where another recording begins",
+                self.channels
+            )));
         }
         decoded.copy_to_vecs_planar(&mut self.block);
         if channels != usize::from(self.channels) {

@@ -6,10 +6,12 @@ use super::container::{self, Container, Layout, Packing, Pager, TrackLayout, Tra
 use super::errors;
 use crate::settings;
 use domain::Failure;
+use std::collections::VecDeque;
 use std::fs::File;
+use std::ops::Range;
 use symphonia_core::codecs::CodecParameters;
 use symphonia_core::codecs::audio::{AudioCodecParameters, CODEC_ID_NULL_AUDIO};
-use symphonia_core::errors::Result as SymphoniaResult;
+use symphonia_core::errors::{Error, Result as SymphoniaResult};
 use symphonia_core::formats::{FormatReader, SeekMode, SeekTo, Track, TrackType};
 use symphonia_core::io::{MediaSourceStream, MediaSourceStreamOptions};
 use symphonia_core::packet::Packet;
@@ -27,6 +29,15 @@ pub(super) struct Source {
     pub timing: TrackTiming,
     /// Size of the file.
     pub bytes: u64,
+    /// The file, and the recordings in it that follow this one.
+    file: File,
+    joined: VecDeque<Range<u64>>,
+    /// Whether [`Source::next_stream`] opens the next of those.
+    at_joint: bool,
+    limits: settings::Audio,
+    budget: Budget,
+    /// The number of the track in the file.
+    number: usize,
     /// Whether the file has other audio tracks.
     has_others: bool,
     /// Finds the gaps between the pages of Ogg.
@@ -60,7 +71,14 @@ impl Source {
     ///
     /// # Errors
     /// An `audio.*` failure that says what is wrong with the file or its track.
-    pub(super) fn open(file: File, layout: &Layout, number: usize, budget: &Budget) -> Result<Self, Failure> {
+    pub(super) fn open(
+        file: File,
+        layout: &Layout,
+        number: usize,
+        limits: &settings::Audio,
+        budget: &Budget,
+    ) -> Result<Self, Failure> {
+        let copy = file.try_clone().map_err(|e| errors::unreadable(&e))?;
         let bytes = file.metadata().map_err(|e| errors::unreadable(&e))?.len();
         let container = layout.container;
         let view = View::new(layout.header.clone(), file, &layout.range, budget.clone());
@@ -83,6 +101,12 @@ impl Source {
             timing,
             bytes,
             reader,
+            file: copy,
+            joined: layout.joined.iter().cloned().collect(),
+            at_joint: false,
+            limits: limits.clone(),
+            budget: budget.clone(),
+            number,
             has_others,
             pager: layout.pages.pager(),
             after_held: None,
@@ -111,7 +135,12 @@ impl Source {
                 Ok(Some(packet)) => self.pager.push(packet),
                 other => {
                     self.pager.flush();
-                    self.after_held = Some(other);
+                    let ended = match &other {
+                        Err(Error::IoError(error)) => error.raw_os_error().is_none(),
+                        other => matches!(other, Ok(None)),
+                    };
+                    self.at_joint = ended && !self.joined.is_empty();
+                    self.after_held = Some(if self.at_joint { Err(Error::ResetRequired) } else { other });
                 }
             }
         }
@@ -164,11 +193,15 @@ impl Source {
         duration.map_or(0.0, |duration| duration.as_secs_f64())
     }
 
-    /// Selects the stream that the demuxer has come to, when several follow each other in one file (chained Ogg).
+    /// Selects the stream that follows, when several follow each other in one file: the one that the demuxer has come to
+    /// (chained Ogg), or the next of several recordings that were joined.
     ///
     /// # Errors
     /// `audio.unsupported_codec` or `audio.bad_header` of that stream.
     pub(super) fn next_stream(&mut self) -> Result<(), Failure> {
+        if std::mem::take(&mut self.at_joint) {
+            return self.next_recording();
+        }
         if self.has_others {
             return Err(errors::unsupported("several streams side by side that are followed by others"));
         }
@@ -178,6 +211,28 @@ impl Source {
         self.timing.parts = timing.parts;
         self.track = track.id;
         self.params = params;
+        Ok(())
+    }
+}
+
+impl Source {
+    /// Opens the next of several recordings that were joined.
+    fn next_recording(&mut self) -> Result<(), Failure> {
+        let Some(range) = self.joined.pop_front() else { return Ok(()) };
+        let copy = || self.file.try_clone().map_err(|e| errors::unreadable(&e));
+        let layout = container::read_part(self.container, copy()?, &range, &self.limits, &self.budget)?;
+        if layout.missing > 0 && !(self.limits.accept_truncated && layout.readable_in_part) {
+            let what = format!("a recording within the file ends {} bytes before its header says", layout.missing);
+            return Err(errors::truncated(what));
+        }
+        if (layout.track_count() > 1) != self.has_others || self.number >= layout.track_count() {
+            return Err(errors::unsupported("several recordings in one file that have other numbers of tracks"));
+        }
+        let joined = std::mem::take(&mut self.joined);
+        let count = self.timing.sample_count;
+        let next = Self::open(copy()?, &layout, self.number, &self.limits, &self.budget)?;
+        *self = Self { joined, bytes: self.bytes, ..next };
+        self.timing.sample_count = count.zip(self.timing.sample_count).map(|(before, own)| before + own);
         Ok(())
     }
 }

@@ -13,6 +13,8 @@ use symphonia_core::io::MediaSourceStream;
 const MAX_CHUNKS: usize = 512;
 /// Most bytes of them.
 const MAX_HEADER: u64 = 1024 * 1024;
+/// Lengths from here on, when the file is shorter, are what writers to a pipe put in advance.
+const ENDLESS: u64 = 0x7f00_0000;
 /// Missing audio that is no loss, seconds.
 const TOLERATED_S: f64 = 0.02;
 
@@ -29,25 +31,29 @@ impl Container for Aiff {
 
     fn layout(&self, input: &mut Input) -> Result<Layout, Failure> {
         let chunks = chunks(input)?;
-        // Writers to a pipe put 0 or the largest number for a length that they don't know yet.
-        let size = be32(&input.head, 4).filter(|size| (1..u32::MAX).contains(size)).map_or(0, u64::from);
-        let missing = (input.start + 8 + size).saturating_sub(input.length);
-        let mut layout = match (&chunks.codec[..], &chunks.sound) {
+        let sound = chunks.sound(input);
+        let mut layout = match (&chunks.codec[..], &sound) {
             // The demuxer of another format knows this codec.
-            (b"ima4", Some(sound)) => Layout {
-                header: caf::ima4_header(chunks.rate, chunks.channels, sound.end - sound.start),
-                ..Layout::new(&caf::Caf, sound.clone())
-            },
+            (b"ima4", Some(sound)) => {
+                let begin = sound.samples.min(sound.end);
+                Layout {
+                    header: caf::ima4_header(chunks.rate, chunks.channels, sound.end - begin),
+                    ..Layout::new(&caf::Caf, begin..sound.end)
+                }
+            }
             _ => Layout::new(&Aiff, input.start..input.length),
         };
-        let tolerated =
-            f64::from(chunks.rate) * f64::from(chunks.channels) * f64::from(chunks.bits) / 8.0 * TOLERATED_S;
-        if missing as f64 > tolerated {
-            layout.missing = missing;
-        } else if let (1.., Some(body), "aiff") = (missing, chunks.body, layout.container.name())
-            && body - input.start <= MAX_HEADER
-        {
-            (layout.header, layout.range) = (shorter(input, body)?, body..input.length);
+        if let Some(sound) = sound {
+            layout.missing = sound.missing;
+            let in_front = chunks.common.is_some_and(|common| common < sound.body);
+            if layout.container.name() == "aiff"
+                && sound.is_corrected
+                && in_front
+                && sound.missing == 0
+                && sound.body - input.start <= MAX_HEADER
+            {
+                (layout.header, layout.range) = (corrected(input, &chunks, &sound)?, sound.body..sound.end);
+            }
         }
         layout.readable_in_part = false;
         let timing = TrackTiming { decoded_s: chunks.decoded_s(), ..TrackTiming::default() };
@@ -78,10 +84,71 @@ struct Chunks {
     rate: u32,
     /// Four characters; none in AIFF.
     codec: Vec<u8>,
-    /// Where the content of the audio's chunk begins.
-    body: Option<u64>,
-    /// Where the audio is.
-    sound: Option<std::ops::Range<u64>>,
+    /// Samples per channel, or packets, as the header counts them.
+    count: u32,
+    /// Where the content of the description's chunk begins.
+    common: Option<u64>,
+    /// Where the content of the audio's chunk begins, its length, and the offset of the samples behind its eight bytes.
+    body: Option<(u64, u64, u64)>,
+}
+
+/// Where the audio is, whatever lengths the header has.
+#[derive(Debug)]
+struct Sound {
+    /// Where the content of its chunk begins and ends, and where the samples begin.
+    body: u64,
+    end: u64,
+    samples: u64,
+    /// Bytes that the header promises and the file does not have.
+    missing: u64,
+    /// Whether the header has other lengths.
+    is_corrected: bool,
+}
+
+impl Chunks {
+    /// Bytes of a sample of each channel, or of a packet.
+    fn block(&self) -> Option<u64> {
+        let bytes = match &self.codec[..] {
+            b"" | b"NONE" | b"twos" | b"sowt" | b"raw " => u64::from(self.bits).div_ceil(8),
+            b"ulaw" | b"ULAW" | b"alaw" | b"ALAW" => 1,
+            b"in24" => 3,
+            b"in32" | b"fl32" | b"FL32" => 4,
+            b"fl64" | b"FL64" => 8,
+            b"ima4" => 34,
+            _ => return None,
+        };
+        Some(bytes * u64::from(self.channels)).filter(|block| *block > 0)
+    }
+
+    /// Writers to a pipe put 0 or a number of gigabytes for lengths that they don't know yet; others forget the eight
+    /// bytes before the samples.
+    fn sound(&self, input: &Input) -> Option<Sound> {
+        let (body, declared, offset) = self.body?;
+        let available = input.length.saturating_sub(body);
+        let form = be32(&input.head, 4).map_or(0, u64::from);
+        let form_end = input.start + 8 + form;
+        let counted = self.block().map(|block| 8 + u64::from(self.count) * block).filter(|_| self.count > 0);
+        let endless = declared == 0 || declared >= ENDLESS && declared > available;
+        let tolerated = f64::from(self.rate) * f64::from(self.channels) * f64::from(self.bits) / 8.0 * TOLERATED_S;
+        let held = if endless {
+            let by_form = (form < ENDLESS && form_end > body + 8).then(|| form_end - body);
+            [counted, by_form].into_iter().flatten().find(|held| *held <= available).unwrap_or(available)
+        } else if counted == Some(declared + 8) {
+            declared + 8
+        } else {
+            declared
+        };
+        let missing = held.saturating_sub(available);
+        let held = held.min(available);
+        let form_is_wrong = form_end < body + held || form_end > input.length;
+        Some(Sound {
+            body,
+            end: body + held,
+            samples: body.saturating_add(8).saturating_add(offset),
+            missing: if missing as f64 > tolerated { missing } else { 0 },
+            is_corrected: held != declared || form_is_wrong,
+        })
+    }
 }
 
 impl Chunks {
@@ -104,12 +171,18 @@ impl Chunks {
 }
 
 /// The header up to the content of the audio's chunk, with the lengths that the file has.
-fn shorter(input: &mut Input, body: u64) -> Result<Vec<u8>, Failure> {
-    let mut header = input.read(input.start, (body - input.start) as usize)?;
-    let (chunk, file) = (input.length - body, input.length - input.start - 8);
+fn corrected(input: &mut Input, chunks: &Chunks, sound: &Sound) -> Result<Vec<u8>, Failure> {
+    let mut header = input.read(input.start, (sound.body - input.start) as usize)?;
+    let (chunk, file) = (sound.end - sound.body, sound.end - input.start - 8);
     let at = header.len() - 4;
     header[at..].copy_from_slice(&(chunk as u32).to_be_bytes());
     header[4..8].copy_from_slice(&(file as u32).to_be_bytes());
+    let count = chunks.block().map(|block| sound.end.saturating_sub(sound.samples) / block);
+    if let (Some(common), Some(count)) = (chunks.common, count)
+        && let Some(field) = header.get_mut((common - input.start) as usize + 2..).and_then(|rest| rest.get_mut(..4))
+    {
+        field.copy_from_slice(&(count as u32).to_be_bytes());
+    }
     Ok(header)
 }
 
@@ -122,17 +195,16 @@ fn chunks(input: &mut Input) -> Result<Chunks, Failure> {
         match &chunk[..4] {
             b"COMM" => {
                 let common = input.read(body, size.min(64) as usize)?;
+                found.common = Some(body);
                 found.channels = be16(&common, 0).unwrap_or(0);
+                found.count = be32(&common, 2).unwrap_or(0);
                 found.bits = be16(&common, 6).unwrap_or(0);
                 found.rate = common.get(8..18).and_then(rate).unwrap_or(0);
                 found.codec = common.get(18..22).unwrap_or_default().to_vec();
             }
             b"SSND" => {
-                found.body = Some(body);
                 let offset = be32(&input.read(body, 4)?, 0).unwrap_or(0);
-                let begin = body.saturating_add(8).saturating_add(offset.into());
-                let end = body.saturating_add(size.into()).min(input.length);
-                found.sound = Some(begin.min(end)..end);
+                found.body = Some((body, size.into(), offset.into()));
             }
             _ => {}
         }

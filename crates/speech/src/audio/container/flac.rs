@@ -1,7 +1,7 @@
 //! FLAC as a file of its own. The demuxer gets the stream information alone, repaired where a value that does not
 //! concern the sound contradicts the frames: it refuses files whose cue sheet, seek table or block sizes are odd.
 
-use super::{Container, Input, Layout, TrackLayout, TrackTiming, tag};
+use super::{Container, Input, Layout, TrackLayout, TrackTiming, flac_scan, tag};
 use crate::audio::bytes::be32;
 use crate::audio::errors;
 use domain::Failure;
@@ -18,6 +18,8 @@ const STREAM_INFO: usize = 34;
 const MAX_BLOCKS: usize = 1024;
 /// Samples of a block, by the specification.
 const BLOCK_SIZES: RangeInclusive<u16> = 16..=u16::MAX;
+/// Recordings that are told apart in one file.
+const MAX_PARTS: usize = 1_000;
 /// A count of samples that encoders of endless streams write: all of its 36 bits.
 const ENDLESS: u64 = (1 << 36) - 1;
 
@@ -40,11 +42,28 @@ impl Container for Flac {
         let frame = input.read(audio, 16)?;
         repair(&mut info, &frame);
         let header = [&b"fLaC\x80\0\0\x22"[..], &info].concat();
-        let end = tag::end(input)?.max(audio);
+        let mut end = tag::end(input)?.max(audio);
+        if let Some(last) = flac_scan::scan(input, audio, end)?.last_frame {
+            end = flac_scan::end_of_frame(input, &info, last, end)?;
+        }
         let timing =
             TrackTiming { decoded_s: confirmed_s(input, &info, &frame, audio..end)?, ..TrackTiming::default() };
         let track = TrackLayout { timing, ..TrackLayout::default() };
         Ok(Layout { header, tracks: vec![track], ..Layout::new(&Flac, audio..end) })
+    }
+
+    fn parts(&self, input: &mut Input) -> Result<Vec<Range<u64>>, Failure> {
+        let (mut parts, mut begin, length, start) = (Vec::new(), input.start, input.length, input.start);
+        while parts.len() < MAX_PARTS {
+            input.start = begin;
+            let Ok((_, audio)) = metadata(input) else { break };
+            let Some(next) = flac_scan::scan(input, audio, length)?.next else { break };
+            parts.push(begin..next);
+            begin = next;
+        }
+        input.start = start;
+        parts.push(begin..length);
+        Ok(parts)
     }
 
     fn demuxer(&self, stream: MediaSourceStream<'static>, _: &TrackLayout) -> SymphoniaResult<Box<dyn FormatReader>> {

@@ -21,6 +21,8 @@ pub(in crate::audio) struct Layout {
     pub readable_in_part: bool,
     /// The pages of Ogg streams, by which gaps are found.
     pub pages: Pages,
+    /// Where other recordings follow, which were joined to this one: they are read after it.
+    pub joined: Vec<Range<u64>>,
     /// The audio tracks that the container's headers describe, in file order. Empty where the format has only one
     /// track, or the headers don't say.
     pub tracks: Vec<TrackLayout>,
@@ -130,6 +132,7 @@ impl Layout {
             missing: 0,
             readable_in_part: true,
             pages: Pages::default(),
+            joined: Vec::new(),
             tracks: Vec::new(),
         }
     }

@@ -14,6 +14,9 @@ use symphonia_core::errors::Result as SymphoniaResult;
 use symphonia_core::formats::{FormatOptions, FormatReader, Track};
 use symphonia_core::io::MediaSourceStream;
 
+const EBML: u32 = 0x1a45_dfa3;
+/// A header for a segment that follows another one without.
+const EBML_HEADER: [u8; 16] = *b"\x1a\x45\xdf\xa3\x8b\x42\x82\x88matroska";
 const SEGMENT: u32 = 0x1853_8067;
 /// A segment without a size.
 const ENDLESS_SEGMENT: [u8; 12] = [0x18, 0x53, 0x80, 0x67, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
@@ -48,6 +51,12 @@ const DISCARD_PADDING: u32 = 0x75a2;
 const HEADER: usize = 12;
 /// Elements walked over at most: a day of clusters of a second.
 const MAX_ELEMENTS: usize = 100_000;
+/// Elements walked over in search of the next recording: a day of packets of 60 ms.
+const MAX_WALKED: usize = 1_500_000;
+/// Recordings that are told apart in one file.
+const MAX_PARTS: usize = 1_000;
+/// Clusters at the end in which the last packet of each track is searched for.
+const LAST_CLUSTERS: usize = 64;
 /// Elements of a block group walked over at most: the specification has a dozen.
 const MAX_GROUP_ELEMENTS: usize = 32;
 /// Longest padding that is believed, seconds: the longest packet of Opus.
@@ -78,12 +87,35 @@ impl Container for Matroska {
         let segment = read(input)?;
         let mut layout = Layout::new(&Matroska, input.start..input.length);
         layout.missing = segment.missing;
+        if input.has(0, &SEGMENT.to_be_bytes()) {
+            layout.header = EBML_HEADER.to_vec();
+        }
         if let Some((header, range)) = segment.sound {
             (layout.header, layout.range, layout.missing) = (header, range, 0);
         }
         layout.readable_in_part = false;
         layout.tracks = segment.tracks;
         Ok(layout)
+    }
+
+    /// Each segment is a recording, with a header of its own or without.
+    fn parts(&self, input: &mut Input) -> Result<Vec<Range<u64>>, Failure> {
+        let (mut parts, mut begin, mut at, mut has_segment) = (Vec::new(), input.start, input.start, false);
+        for _ in 0..MAX_WALKED {
+            let Some(element) = element(input, at)?.filter(|_| parts.len() < MAX_PARTS) else { break };
+            if has_segment && matches!(element.id, EBML | SEGMENT) {
+                parts.push(begin..at);
+                (begin, has_segment) = (at, false);
+            }
+            has_segment |= element.id == SEGMENT;
+            at = match (element.id, element.end) {
+                (SEGMENT | CLUSTER, None) => element.body,
+                (_, Some(end)) if end > at => end,
+                _ => break,
+            };
+        }
+        parts.push(begin..input.length);
+        Ok(parts)
     }
 
     fn demuxer(&self, stream: MediaSourceStream<'static>, _: &TrackLayout) -> SymphoniaResult<Box<dyn FormatReader>> {
@@ -120,12 +152,13 @@ struct EbmlSegment {
 fn read(input: &mut Input) -> Result<EbmlSegment, Failure> {
     let mut found = EbmlSegment::default();
     let Some(header) = element(input, input.start)? else { return Ok(found) };
-    let Some(segment) = (match header.end {
+    let has_header = header.id != SEGMENT;
+    let segment = match header.end {
+        _ if !has_header => element(input, input.start)?,
         Some(end) => element(input, end)?,
         None => None,
-    }) else {
-        return Ok(found);
     };
+    let Some(segment) = segment else { return Ok(found) };
     if segment.id != SEGMENT {
         return Ok(found);
     }
@@ -145,10 +178,10 @@ fn read(input: &mut Input) -> Result<EbmlSegment, Failure> {
     {
         // No more than a few dozen bytes, by the specification.
         let size = (header.end.unwrap_or(input.start) - input.start).min(MAX_HEADER);
-        let ebml = input.read(input.start, size as usize)?;
+        let ebml = if has_header { input.read(input.start, size as usize)? } else { EBML_HEADER.to_vec() };
         found.sound = Some(([&ebml[..], &ENDLESS_SEGMENT].concat(), range));
     }
-    let (Some(first), Some(last)) = (of(CLUSTER).next(), of(CLUSTER).next_back()) else { return Ok(found) };
+    let Some(first) = of(CLUSTER).next() else { return Ok(found) };
     let tick_s = match of(INFO).next() {
         Some(info) => tick_s(input, info, end)?,
         None => TICK_NS / 1e9,
@@ -157,8 +190,18 @@ fn read(input: &mut Input) -> Result<EbmlSegment, Failure> {
     for block in blocks(input, first, end)? {
         first_blocks.entry(block.track).or_insert(block);
     }
-    for block in blocks(input, last, end)? {
-        last_blocks.insert(block.track, block);
+    // A track may end before the others do.
+    for cluster in of(CLUSTER).rev().take(LAST_CLUSTERS) {
+        let mut here = HashMap::new();
+        for block in blocks(input, cluster, end)? {
+            here.insert(block.track, block);
+        }
+        for (track, block) in here {
+            last_blocks.entry(track).or_insert(block);
+        }
+        if found.tracks.iter().all(|track| track.id.is_some_and(|id| last_blocks.contains_key(&u64::from(id)))) {
+            break;
+        }
     }
     for track in &mut found.tracks {
         let Some(id) = track.id.map(u64::from) else { continue };
@@ -406,11 +449,13 @@ mod tests {
             b"\xae\x96\xd7\x81\x03\x83\x81\x02\x6d\x80\x8d\x62\x40\x8a\x50\x34\x87\x42\x54\x81\x01\xec\x81\x00",
         );
         bytes.extend(b"\x1f\x43\xb6\x75\x83old");
+        // The second track ends before the first does.
+        bytes.extend(b"\x1f\x43\xb6\x75\x8f\xa0\x8d\xa1\x82\x83l\x75\xa2\x82\x4e\x20\xec\x82\x00\x00");
         bytes.extend(b"\x1f\x43\xb6\x75\x95\xa3\x84\x82oun\xa0\x8d\xa1\x82\x82l\x75\xa2\x82\x27\x10\xec\x82\x00\x00");
         let found = read_bytes(&bytes);
         let [first, second] = &found.tracks[..] else { panic!("{found:?}") };
         assert_eq!((first.id, first.timing.padding_s, &first.refused), (Some(2), 10e-6, &None));
-        assert_eq!((second.id, second.timing.padding_s), (Some(3), 0.0));
+        assert_eq!((second.id, second.timing.padding_s), (Some(3), 20e-6));
         assert!(second.refused.as_deref().is_some_and(|name| name.contains("bzlib")), "{second:?}");
     }
 

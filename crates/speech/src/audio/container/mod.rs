@@ -7,11 +7,13 @@ mod adts;
 mod aiff;
 mod caf;
 mod flac;
+mod flac_scan;
 mod input;
 mod layout;
 mod matroska;
 mod mp4;
 mod mpeg;
+mod mpeg_parts;
 mod ogg;
 mod packing;
 mod tag;
@@ -24,6 +26,7 @@ use super::errors;
 use crate::settings;
 use domain::Failure;
 use std::fs::File;
+use std::ops::Range;
 use symphonia_core::codecs::audio::AudioCodecParameters;
 use symphonia_core::errors::Result as SymphoniaResult;
 use symphonia_core::formats::{FormatReader, Track};
@@ -50,6 +53,15 @@ pub(super) trait Container: Sync {
     /// # Errors
     /// An `audio.*` failure of the file; `worker.internal` when it can't be read.
     fn layout(&self, input: &mut Input) -> Result<Layout, Failure>;
+
+    /// The recordings that follow each other in the file, as `cat` joins them: one, unless the format says that another
+    /// one begins. [`Container::layout`] is given one of them.
+    ///
+    /// # Errors
+    /// `worker.internal` when the file can't be read.
+    fn parts(&self, input: &mut Input) -> Result<Vec<Range<u64>>, Failure> {
+        Ok(std::iter::once(input.start..input.length).collect())
+    }
 
     /// Opens the demuxer on [`Layout::header`] and [`Layout::range`], for this track.
     ///
@@ -107,8 +119,27 @@ pub(super) fn read(
     let (container, offset) = detect(&input)?;
     input.start += offset as u64;
     input.head.drain(..offset);
-    let layout = container.layout(&mut input)?;
+    let mut parts = container.parts(&mut input)?.into_iter();
+    input.length = parts.next().map_or(input.length, |first| first.end);
+    let mut layout = container.layout(&mut input)?;
+    layout.joined = parts.collect();
     Ok((layout, input.file))
+}
+
+/// The layout of a recording in `range` that follows another one of this container in the same file.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_part(
+    container: &dyn Container,
+    file: File,
+    range: &Range<u64>,
+    limits: &settings::Audio,
+    budget: &Budget,
+) -> Result<Layout, Failure> {
+    let mut input = Input { start: range.start, ..Input::new(file, range.end, limits, budget.clone()) };
+    input.head = input.read(input.start, HEAD)?;
+    container.layout(&mut input)
 }
 
 fn detect(input: &Input) -> Result<(&'static dyn Container, usize), Failure> {

@@ -1,6 +1,6 @@
 //! MPEG audio (layers I to III); and the search for its frames and those of ADTS, which follow each other.
 
-use super::{Container, Input, Layout, TrackLayout, TrackTiming, tag};
+use super::{Container, Input, Layout, TrackLayout, TrackTiming, mpeg_parts, tag};
 use crate::audio::bytes::be32;
 use domain::Failure;
 use std::ops::Range;
@@ -43,6 +43,10 @@ impl Container for Mpeg {
     fn layout(&self, input: &mut Input) -> Result<Layout, Failure> {
         let end = tag::end(input)?;
         layout(input, input.start..end)
+    }
+
+    fn parts(&self, input: &mut Input) -> Result<Vec<Range<u64>>, Failure> {
+        mpeg_parts::parts(input)
     }
 
     fn demuxer(&self, stream: MediaSourceStream<'static>, _: &TrackLayout) -> SymphoniaResult<Box<dyn FormatReader>> {
@@ -117,7 +121,8 @@ pub(super) fn find(head: &[u8], whole: bool) -> Option<(usize, Stream)> {
     starts.map(|at| (at, stream(&head[at..], whole && at == 0))).find_map(|(at, stream)| Some((at, stream?)))
 }
 
-fn stream(bytes: &[u8], whole: bool) -> Option<Stream> {
+/// Whether frames of one kind follow each other from the beginning of `bytes` on.
+pub(super) fn stream(bytes: &[u8], whole: bool) -> Option<Stream> {
     let first = frame(bytes)?;
     let mut at = first.length;
     for _ in 1..FRAMES {
@@ -134,17 +139,17 @@ fn stream(bytes: &[u8], whole: bool) -> Option<Stream> {
 
 /// What the header of a frame says.
 #[derive(Debug, Clone, Copy)]
-struct Frame {
-    stream: Stream,
+pub(super) struct Frame {
+    pub(super) stream: Stream,
     /// The bits that must not change from frame to frame.
-    identity: u32,
+    pub(super) identity: u32,
     /// Bytes, the header included.
-    length: usize,
+    pub(super) length: usize,
     seconds: f64,
 }
 
 /// The frame at the beginning.
-fn frame(bytes: &[u8]) -> Option<Frame> {
+pub(super) fn frame(bytes: &[u8]) -> Option<Frame> {
     let header = be32(bytes, 0)?;
     if header >> 21 != 0x7ff {
         return None;

@@ -41,6 +41,26 @@ fn length(head: &[u8]) -> u64 {
     10 + seven_bits(size) + footer
 }
 
+/// Bytes of the tag of any kind that `head` begins with, 0 without one: between recordings that were joined, tags that
+/// are meant for a file's end come first. `head` must have all of a Lyrics3 tag.
+pub(super) fn length_at_beginning(head: &[u8]) -> u64 {
+    if head.starts_with(b"TAG+") && head.get(227..).is_some_and(|rest| rest.starts_with(b"TAG")) {
+        return 355;
+    }
+    if head.starts_with(b"TAG") {
+        return 128;
+    }
+    if let (true, Some(size), Some(flags)) = (head.starts_with(b"APETAGEX"), le32(head, 12), le32(head, 20)) {
+        // A header comes before the items and a footer; the footer alone, behind items.
+        return 32 + if flags >> 29 & 1 == 1 { u64::from(size) } else { 0 };
+    }
+    if head.starts_with(b"LYRICSBEGIN") {
+        let end = head.windows(9).position(|word| word == b"LYRICS200" || word == b"LYRICSEND");
+        return end.map_or(11, |at| at as u64 + 9);
+    }
+    length(head)
+}
+
 /// Bytes of the tag that `tail` ends with, 0 without one.
 fn length_at_end(tail: &[u8]) -> u64 {
     let back = |bytes: usize| tail.len().checked_sub(bytes).and_then(|at| tail.get(at..)).unwrap_or_default();

@@ -32,6 +32,8 @@ pub(in crate::audio) use reader::Samples;
 const MAX_MOOV: u64 = 64 * 1024 * 1024;
 /// Outermost boxes walked over at most: a day of fragments of a second, two boxes each.
 const MAX_BOXES: usize = 200_000;
+/// Fragments in which a track's first packet is searched for.
+const FIRST_FRAGMENTS: usize = 64;
 /// Missing packets that are no loss, seconds.
 const TOLERATED_S: f64 = 0.02;
 /// Types of the box that a file may begin with: QuickTime's have no `ftyp`.
@@ -63,6 +65,9 @@ impl Container for Mp4 {
         layout.tracks = tracks(&moov, &file.fragments.into(), &input.budget);
         if layout.tracks.len() > usize::from(input.max_tracks) {
             return Err(errors::too_many_channels(layout.tracks.len(), input.max_tracks));
+        }
+        for track in &mut layout.tracks {
+            from_first_fragment(track, input)?;
         }
         let missing: Vec<u64> =
             layout.tracks.iter_mut().map(|track| complete(track, input)).collect::<Result<_, _>>()?;
@@ -210,6 +215,31 @@ fn samples(
         defaults: Defaults::read(moov, id),
         budget: budget.clone(),
     })
+}
+
+/// Counts the parts of an edit list from the first packet on, where it comes from a fragment: the list counts on the
+/// timeline of the fragments' own times, and those of a live recording may begin at any.
+fn from_first_fragment(track: &mut TrackLayout, input: &mut Input) -> Result<(), Failure> {
+    let Some(samples) = track.samples.clone() else { return Ok(()) };
+    if samples.table.as_ref().is_some_and(|table| Cursor::default().next(table).is_some()) {
+        return Ok(());
+    }
+    for (begin, size) in samples.fragments.iter().take(FIRST_FRAGMENTS) {
+        let size = usize::try_from(*size).unwrap_or(usize::MAX).min(MAX_MOOF as usize);
+        let moof = input.read(input.start.saturating_add(*begin), size)?;
+        let body = boxes(&moof).next().map(|(_, body)| body).unwrap_or_default();
+        let Some(first) = fragment::samples(body, *begin, samples.track, samples.defaults, 0).first().copied() else {
+            continue;
+        };
+        let first_s = first.time as f64 / f64::from(samples.scale);
+        for part in &mut track.timing.parts {
+            if let Part::Decoded { begin_s, .. } = part {
+                *begin_s = (*begin_s - first_s).max(0.0);
+            }
+        }
+        break;
+    }
+    Ok(())
 }
 
 /// Adds to a track what its first packet says; gives the bytes by which its packets exceed the end of the file.
