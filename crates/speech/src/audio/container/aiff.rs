@@ -43,6 +43,7 @@ impl Container for Aiff {
             }
             _ => Layout::new(&Aiff, input.start..input.length),
         };
+        let decoded_s = sound.as_ref().and_then(|sound| chunks.decoded_s(sound));
         if let Some(sound) = sound {
             layout.missing = sound.missing;
             let in_front = chunks.common.is_some_and(|common| common < sound.body);
@@ -56,7 +57,7 @@ impl Container for Aiff {
             }
         }
         layout.readable_in_part = false;
-        let timing = TrackTiming { decoded_s: chunks.decoded_s(), ..TrackTiming::default() };
+        let timing = TrackTiming { decoded_s, ..TrackTiming::default() };
         layout.tracks.push(TrackLayout {
             timing,
             codec: (!chunks.codec.is_empty()).then(|| codec_name(&chunks.codec)),
@@ -153,9 +154,8 @@ impl Chunks {
 
 impl Chunks {
     /// Seconds of the audio that the file has; `None` where its bytes don't say.
-    fn decoded_s(&self) -> Option<f64> {
-        let sound = self.sound.as_ref()?;
-        let bytes = (sound.end - sound.start) as f64;
+    fn decoded_s(&self, sound: &Sound) -> Option<f64> {
+        let bytes = sound.end.saturating_sub(sound.samples) as f64;
         let channels = f64::from(self.channels.max(1));
         let frames = match &self.codec[..] {
             b"ima4" => bytes / (34.0 * channels) * 64.0,
