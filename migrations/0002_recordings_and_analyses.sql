@@ -233,13 +233,13 @@ CREATE TRIGGER recordings_are_forgotten AFTER DELETE ON recordings REFERENCING O
 
 -- A clock that jumped would let a pruning by age delete what is not old. What the latest one saw is compared with the next.
 CREATE TABLE last_prune (
-    only      boolean PRIMARY KEY DEFAULT true CHECK (only),
+    single    boolean PRIMARY KEY DEFAULT true CHECK (single),
     pruned_at timestamptz NOT NULL,
     boot      text NOT NULL,
     up_s      double precision NOT NULL
 );
 COMMENT ON TABLE last_prune IS 'One row: the latest `producer prune --older-than`.';
-COMMENT ON COLUMN last_prune.only IS 'There is one row.';
+COMMENT ON COLUMN last_prune.single IS 'There is one row.';
 COMMENT ON COLUMN last_prune.pruned_at IS 'By the clock of the machine that pruned.';
 COMMENT ON COLUMN last_prune.boot IS 'Identity of that machine since it was started; empty where it tells none.';
 COMMENT ON COLUMN last_prune.up_s IS 'Seconds since it was started, which no clock that is set changes.';

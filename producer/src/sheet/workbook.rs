@@ -140,6 +140,9 @@ mod tests {
         let relations = format!(
             r#"<Relationships xmlns="{PACKAGE}/relationships"><Relationship Id="rId1" Type="{OFFICE}/worksheet" Target="worksheets/sheet1.xml"/><Relationship Id="rId2" Type="{OFFICE}/styles" Target="styles.xml"/></Relationships>"#
         );
+        let root = format!(
+            r#"<Relationships xmlns="{PACKAGE}/relationships"><Relationship Id="rId1" Type="{OFFICE}/officeDocument" Target="xl/workbook.xml"/></Relationships>"#
+        );
         let styles = format!(
             r#"<styleSheet xmlns="{MAIN}"><cellStyleXfs count="1"><xf numFmtId="0"/></cellStyleXfs><cellXfs count="2"><xf numFmtId="0"/><xf applyNumberFormat="1" numFmtId="{format}"/></cellXfs></styleSheet>"#
         );
@@ -149,6 +152,7 @@ mod tests {
         );
         let bytes = zipped(&[
             ("[Content_Types].xml", &types),
+            ("_rels/.rels", &root),
             ("xl/workbook.xml", &workbook),
             ("xl/_rels/workbook.xml.rels", &relations),
             ("xl/styles.xml", &styles),

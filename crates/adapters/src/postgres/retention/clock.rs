@@ -50,7 +50,7 @@ impl Database {
     /// `database.unreachable`, `database.refused`.
     pub async fn note_prune(&self, prune: &LastPrune) -> Result<(), Failure> {
         const NOTE: &str = "INSERT INTO last_prune (pruned_at, boot, up_s) VALUES ($1, $2, $3)
-            ON CONFLICT (only) DO UPDATE
+            ON CONFLICT (single) DO UPDATE
             SET pruned_at = excluded.pruned_at, boot = excluded.boot, up_s = excluded.up_s";
         let query = || sqlx::query(NOTE).bind(prune.at).bind(&prune.boot.id).bind(prune.boot.up_s);
         repeated(|| query().execute(self.pool())).await.map(drop)
