@@ -9,7 +9,7 @@ use clap::Parser;
 use domain::{CallData, Job};
 use futures_util::TryStreamExt;
 use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{BasicProperties, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use producer::cli::Cli;
 use producer::{Outcome, ProducerError};
 use secrecy::ExposeSecret;
@@ -246,8 +246,8 @@ async fn failed(fleet: &Fleet, name: &str) -> Result<Job> {
     Ok(job)
 }
 
-/// Takes the dead letter into the hands of another program; it returns when the connection is closed.
-async fn take_letter(fleet: &Fleet) -> Result<Connection> {
+/// Takes the dead letter into the hands of another program; it returns to the queue when the channel is dropped.
+async fn take_letter(fleet: &Fleet) -> Result<(Connection, Channel)> {
     let url = fleet.trial.settings.amqp.url.expose_secret();
     let dead = Topology::new(&fleet.trial.settings.amqp).dead();
     let begun = Instant::now();
@@ -255,7 +255,7 @@ async fn take_letter(fleet: &Fleet) -> Result<Connection> {
         let connection = Connection::connect(url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
         if channel.basic_get(dead.as_str().into(), BasicGetOptions::default()).await?.is_some() {
-            return Ok(connection);
+            return Ok((connection, channel));
         }
         connection.close(200, "not yet".into()).await?;
         anyhow::ensure!(begun.elapsed() < Duration::from_secs(60), "the letter does not come back");
@@ -267,7 +267,7 @@ async fn a_letter_in_another_programs_hands_is_waited_for_or_reported() -> Resul
     let fleet = Fleet::start().await?;
     failed(&fleet, "c-21").await?;
     // Given a program that has the letter in hand and does not let go
-    let holding = take_letter(&fleet).await?;
+    let (holding, _letter) = take_letter(&fleet).await?;
     let (said, outcome) = producer(&fleet, &["prune", "--call", "c-21"]).await?;
     assert_eq!(outcome, Outcome::Incomplete, "{said}");
     assert!(said.contains("not found 1 dead letters of failed jobs"), "{said}");
@@ -282,7 +282,7 @@ async fn a_letter_in_another_programs_hands_is_waited_for_or_reported() -> Resul
     }
     // Given one that lets go meanwhile, the letter is waited for
     failed(&fleet, "c-22").await?;
-    let holding = take_letter(&fleet).await?;
+    let (holding, _letter) = take_letter(&fleet).await?;
     let let_go = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         holding.close(200, "done".into()).await
