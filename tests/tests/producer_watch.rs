@@ -153,9 +153,10 @@ async fn a_pruned_recording_is_not_taken_for_a_new_one() {
     sqlx::query("DELETE FROM recordings").execute(database.pool()).await.unwrap();
     let again = look(&trial, &args).await.unwrap();
     assert_eq!((again.enqueued, again.pruned), (0, 1), "{again:?}");
-    // Named by a person, it is taken.
+    // Named by a person who insists, it is taken.
     let mut named = producer::cli::EnqueueArgs::of(args.source.clone());
     named.batch = Some("again".into());
+    named.force = true;
     let meter = std::sync::Arc::new(producer::meter::Meter::silent());
     let policy = adapters::retry::RetryPolicy::NEVER;
     assert_eq!(producer::enqueue::enqueue(&trial.settings, &named, policy, meter).await.unwrap().enqueued, 1);

@@ -5,6 +5,7 @@ use adapters::s3::Store;
 use axum::Router;
 use axum::extract::RawQuery;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use domain::{Failure, FailureCode};
 use futures_util::TryStreamExt;
 use tests::trial::Trial;
@@ -15,7 +16,7 @@ async fn store(answer: fn(&str) -> (u16, String)) -> Store {
     let address = listener.local_addr().unwrap();
     let respond = move |RawQuery(query): RawQuery| async move {
         let (status, body) = answer(&query.unwrap_or_default());
-        (StatusCode::from_u16(status).unwrap(), body)
+        (StatusCode::from_u16(status).unwrap(), [(CONTENT_TYPE, "application/xml")], body)
     };
     let router = Router::new().fallback(respond);
     tokio::spawn(async move { axum::serve(listener, router).await });
