@@ -1,6 +1,6 @@
 //! Made-up calls: a job and the report it would have led to, without audio.
 
-use adapters::postgres::{AttemptToken, Database, NewBatch, RecordOutcome};
+use adapters::postgres::{AttemptToken, Database, NewBatch, RecordOutcome, Review};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::alert::{Rulebook, Subject};
 use domain::report::{Artifacts, AudioFacts, ChannelReport, Segment, Timings};
@@ -79,6 +79,22 @@ impl Call {
     pub fn with_model(mut self, model: &str) -> Self {
         self.model = model.into();
         self
+    }
+
+    /// What a reviewer says of the call as a whole: sad.
+    pub fn review(&self) -> Review {
+        Review {
+            job_id: Some(self.job().job_id),
+            call_id: None,
+            key: None,
+            channel: None,
+            segment: None,
+            at_s: None,
+            reviewer: "rita".into(),
+            reviewed_at: None,
+            emotion: Emotion::Sad,
+            note: String::new(),
+        }
     }
 
     /// The message.

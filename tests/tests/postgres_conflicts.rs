@@ -5,7 +5,7 @@ use adapters::postgres::{ClaimOutcome, ClaimRequest, Import, OpenJobs, Retry, Re
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::alert::{AMQP, DeliveryOutcome};
-use domain::{Emotion, Failure, FailureCode};
+use domain::{Failure, FailureCode};
 use sqlx::AssertSqlSafe;
 use std::time::Duration;
 use tests::calls::{Call, batch, token};
@@ -121,7 +121,7 @@ async fn every_write_against(state: &str) -> Result<()> {
     sqlx::query(quiet).execute(database.pool()).await?;
     against!(o, "resolve_quiet", database.resolve_quiet(&rules));
 
-    let review = review(&call);
+    let review = call.review();
     against!(o, "import_reviews", database.import_reviews(std::slice::from_ref(&review), Import::Whole));
     let state = WatchState { listed_at: Utc::now(), ranges: Vec::new() };
     against!(o, "save_watch_state", database.save_watch_state(Uuid::nil(), ("calls", ""), &state));
@@ -143,21 +143,6 @@ async fn every_write_against(state: &str) -> Result<()> {
     against!(o, "drop_empty_months", database.drop_empty_months(Utc::now()));
     database.close().await;
     Ok(())
-}
-
-fn review(call: &Call) -> Review {
-    Review {
-        job_id: Some(call.job().job_id),
-        call_id: None,
-        key: None,
-        channel: None,
-        segment: None,
-        at_s: None,
-        reviewer: "rita".into(),
-        reviewed_at: None,
-        emotion: Emotion::Sad,
-        note: String::new(),
-    }
 }
 
 #[tokio::test]
@@ -208,7 +193,7 @@ async fn an_import_of_reviews_that_deadlocks_with_a_deletion_is_imported() -> Re
     let mut other = test.connection().await?;
     sqlx::raw_sql("SET deadlock_timeout = '60s'; BEGIN").execute(&mut other).await?;
     sqlx::query(LOCK).bind(calls[5].job().job_id.0).execute(&mut other).await?;
-    let reviews: Vec<_> = calls.iter().map(review).collect();
+    let reviews: Vec<_> = calls.iter().map(Call::review).collect();
     let database = test.database.clone();
     let importing = tokio::spawn(async move { database.import_reviews(&reviews, Import::Whole).await });
     until_one_waits(&test).await?;
@@ -236,7 +221,7 @@ async fn a_review_of_a_call_that_is_deleted_meanwhile_is_reported_as_not_found()
     let mut other = test.connection().await?;
     sqlx::raw_sql("BEGIN").execute(&mut other).await?;
     sqlx::query("DELETE FROM analyses WHERE job_id = $1").bind(calls[0].job().job_id.0).execute(&mut other).await?;
-    let reviews: Vec<_> = calls.iter().map(review).collect();
+    let reviews: Vec<_> = calls.iter().map(Call::review).collect();
     let database = test.database.clone();
     let importing = tokio::spawn(async move { database.import_reviews(&reviews, Import::Placed).await });
     until_one_waits(&test).await?;
@@ -257,7 +242,7 @@ async fn reviews_are_imported_beside_deletions_of_the_same_calls() -> Result<()>
     for reviewer in ["rita", "vera", "lin"] {
         let database = test.database.clone();
         // Each in another order, so that locks are taken in circles.
-        let mut reviews: Vec<_> = calls.iter().map(|c| Review { reviewer: reviewer.into(), ..review(c) }).collect();
+        let mut reviews: Vec<_> = calls.iter().map(|c| Review { reviewer: reviewer.into(), ..c.review() }).collect();
         let shift = reviewer.len() * 7;
         reviews.rotate_left(shift);
         tasks.spawn(async move { database.import_reviews(&reviews, Import::Placed).await.map(drop) });

@@ -1,6 +1,6 @@
 //! `migrations/grants.sql`: each program can do its work, and not what is none of its business.
 
-use adapters::postgres::{Age, Database, Import, NewBatch, OpenJobs, Review};
+use adapters::postgres::{Age, Database, Import, NewBatch, OpenJobs};
 use chrono::Utc;
 use domain::{Emotion, FailureCode};
 use secrecy::ExposeSecret;
@@ -60,18 +60,7 @@ async fn each_role_does_its_work_and_no_more() -> anyhow::Result<()> {
     assert_eq!(angry, 1);
     assert!(sqlx::query("UPDATE recordings SET team = '9'").execute(reader.pool()).await.is_err());
     // Producers import reviews, and forget
-    let review = Review {
-        job_id: Some(call.job().job_id),
-        call_id: None,
-        key: None,
-        channel: None,
-        segment: None,
-        at_s: None,
-        reviewer: "rita".into(),
-        reviewed_at: None,
-        emotion: Emotion::Sad,
-        note: String::new(),
-    };
+    let review = call.review();
     for new in [1, 0] {
         assert_eq!(producer.import_reviews(std::slice::from_ref(&review), Import::Whole).await?.new, new);
     }

@@ -40,7 +40,7 @@ enum FileFate {
     Keep,
 }
 
-/// Longest wait for dead letters that another program has in hand: somebody waits for the answer.
+/// Longest wait for dead letters that another program has in hand: a person waits for the answer.
 const LETTERS_WAIT: Duration = Duration::from_secs(2);
 
 /// What was deleted.

@@ -64,7 +64,7 @@ pub(super) async fn page(
     let (batch, team) = (BatchId(id), caller.team.as_deref());
     let row = app.database.batch(batch).await?.ok_or_else(|| Problem::not_found("batch"))?;
     let progress = app.database.batch_progress_of(&batch, team).await?;
-    // To callers of one team, a batch is what that team has in it. Its name may tell of others, unless a console made it.
+    // Callers who are limited to a team see their own part of a batch. Its name may concern others, unless a console made it.
     if team.is_some() && progress.total == 0 {
         return Err(Problem::not_found("batch"));
     }

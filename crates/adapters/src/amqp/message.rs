@@ -81,14 +81,7 @@ impl Message {
         let (topology, delay_s, retries) = to;
         let mut headers = without(&carried_headers(properties), header::REDELIVERED);
         headers.insert(header::RETRIES.into(), AMQPValue::LongLongInt(i64::from(retries)));
-        Self {
-            exchange: topology.retry(delay_s),
-            routing_key: queue.to_owned(),
-            job_queue: true,
-            mandatory: true,
-            body: body.to_vec(),
-            properties: carried(properties, headers),
-        }
+        Self::waiting(body, carried(properties, headers), queue, topology.retry(delay_s))
     }
 
     /// A job that waits `delay_s` for its turn, without a failure, and then goes back to `queue`. `redelivered`: whether an
@@ -105,14 +98,13 @@ impl Message {
         if redelivered {
             set(&mut headers, header::REDELIVERED, "true");
         }
-        Self {
-            exchange: topology.retry(delay_s),
-            routing_key: queue.to_owned(),
-            job_queue: true,
-            mandatory: true,
-            body: body.to_vec(),
-            properties: carried(properties, headers),
-        }
+        Self::waiting(body, carried(properties, headers), queue, topology.retry(delay_s))
+    }
+
+    /// A job in the queue behind `exchange`, from which it goes to `queue` after that queue's delay.
+    fn waiting(body: &[u8], properties: BasicProperties, queue: &str, exchange: String) -> Self {
+        let (routing_key, body) = (queue.to_owned(), body.to_vec());
+        Self { exchange, routing_key, job_queue: true, mandatory: true, body, properties }
     }
 
     /// A dead letter, with its reason.
@@ -332,7 +324,7 @@ mod tests {
         let sent = BasicProperties::default()
             .with_headers(headers)
             .with_expiration("1".into())
-            .with_user_id("somebody".into())
+            .with_user_id("another".into())
             .with_reply_to("q".into())
             .with_message_id("id".into())
             .with_timestamp(7);

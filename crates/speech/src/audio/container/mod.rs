@@ -6,6 +6,7 @@
 mod adts;
 mod aiff;
 mod caf;
+mod ebml;
 mod flac;
 mod flac_scan;
 mod input;
