@@ -183,7 +183,8 @@ COMMENT ON COLUMN analyses.published_at IS
     'When RabbitMQ confirmed the message. NULL: it may never have arrived, and the next enqueue publishes it.';
 COMMENT ON COLUMN analyses.started_at IS 'When the latest attempt began.';
 COMMENT ON COLUMN analyses.timings IS
-    'Milliseconds by stage: queued_ms, fetch_ms, preprocess_ms, infer_ms, upload_ms, total_ms.';
+    'Milliseconds by stage: queued_ms, fetch_ms, preprocess_ms (of it decode_ms, resample_ms, vad_ms), infer_ms (waiting for '
+    'predictions; model_ms is what the model ran), upload_ms, total_ms.';
 COMMENT ON COLUMN analyses.result_key IS
     'Keys of the artifacts in artifact_bucket: result.json, processed_audio.wav, embedding.npy.';
 COMMENT ON COLUMN analyses.embedding IS
@@ -230,6 +231,20 @@ END $$;
 COMMENT ON FUNCTION recordings_are_forgotten IS 'Trigger: keeps the ids of deleted recordings.';
 CREATE TRIGGER recordings_are_forgotten AFTER DELETE ON recordings REFERENCING OLD TABLE AS gone
     FOR EACH STATEMENT EXECUTE FUNCTION recordings_are_forgotten();
+
+-- An enqueue that began before a deletion and waited for it would insert the row again. It sees the deletion here, and begins
+-- again as after any conflict of transactions; then it leaves the job out.
+CREATE FUNCTION forgotten_jobs_stay_deleted() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM added a JOIN forgotten f ON f.id = a.job_id)
+       OR EXISTS (SELECT FROM added a JOIN forgotten f ON f.id = a.recording_id) THEN
+        RAISE EXCEPTION 'the job was deleted while it was being inserted' USING ERRCODE = 'serialization_failure';
+    END IF;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION forgotten_jobs_stay_deleted IS 'Trigger: refuses rows of jobs in forgotten.';
+CREATE TRIGGER forgotten_jobs_stay_deleted AFTER INSERT ON analyses REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION forgotten_jobs_stay_deleted();
 
 -- A clock that jumped would let a pruning by age delete what is not old. What the latest one saw is compared with the next.
 CREATE TABLE last_prune (

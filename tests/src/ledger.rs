@@ -114,13 +114,30 @@ impl Ledger {
             }
             if moved.elapsed() > STALL_TIMEOUT {
                 bail!(
-                    "{ended} of {} ended, and none in the last {STALL_TIMEOUT:?}. The workers' log:\n{}",
+                    "{ended} of {} ended, and none in the last {STALL_TIMEOUT:?}.\n{}\nThe workers' log:\n{}",
                     self.expected.len(),
+                    self.open(rig).await.unwrap_or_else(|e| format!("{e:#}")),
                     rig.log_tail()
                 );
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// Where the jobs are that have not ended: their rows, what the workers' log says of them, and the broker's queues.
+    async fn open(&self, rig: &Rig) -> Result<String> {
+        const OPEN: &str = "SELECT job_id::text, concat_ws(' ', state, 'attempts', attempts, 'unfinished', unfinished, \
+            'retries', retries, 'attempt', attempt, 'started', started_at, 'published', published_at) AS row \
+            FROM analyses WHERE batch_id = $1 AND state NOT IN ('done', 'failed') ORDER BY started_at";
+        let rows: Vec<(String, String)> =
+            sqlx::query_as(OPEN).bind(self.batch.0).fetch_all(rig.database.pool()).await?;
+        let log = rig.log().unwrap_or_default();
+        let mut text = String::new();
+        for (job, row) in rows {
+            text += &format!("{job} {row}\n");
+            log.lines().filter(|line| line.contains(&job)).for_each(|line| text += &format!("    {line}\n"));
+        }
+        Ok(text + &rig.queues()?)
     }
 
     /// Job and code of each dead letter, once all that are expected are there or half a minute has passed: a row has its

@@ -208,6 +208,16 @@ impl Rig {
         output(&project(script), arguments, &self.folder, &variables)
     }
 
+    /// The broker's queues with their messages, ready and unacknowledged.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub fn queues(&self) -> Result<String> {
+        let list =
+            ["list_queues", "-q", "-p", "emofleet", "name", "messages_ready", "messages_unacknowledged", "consumers"];
+        output(&project("stack/rabbitmqctl.sh"), &list, &self.folder, &[])
+    }
+
     /// The environment of a program that a script started, like `console`; `None` when it does not run.
     pub fn environment_of(&self, program: &str) -> Option<BTreeMap<String, String>> {
         let record = std::fs::read_to_string(self.folder.join(format!("run/{program}.pid"))).ok()?;

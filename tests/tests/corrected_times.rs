@@ -76,7 +76,7 @@ async fn a_correction_while_the_job_is_open_is_followed() -> anyhow::Result<()> 
     let corrected: DateTime<Utc> = CORRECTED.parse()?;
     sqlx::query("SELECT segments_month($1)").bind(corrected).execute(database.pool()).await?;
     // The worker has the message with the old time, and has read the row before another correction is committed
-    let mut correction = database.pool().begin().await?;
+    let mut correction = database.begin().await?;
     let again: DateTime<Utc> = "2025-12-31T10:00:00Z".parse()?;
     sqlx::query("UPDATE recordings SET started_at = $1").bind(again).execute(&mut *correction).await?;
     let (report, rules) = (first.report(), rules()?);

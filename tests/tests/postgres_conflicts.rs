@@ -275,3 +275,56 @@ async fn a_conflict_that_does_not_end_is_reported_as_one() -> Result<()> {
     assert!(failure.is_unreachable() && failure.message.contains("another transaction"), "{failure}");
     Ok(())
 }
+
+/// An enqueue that began while a call was being deleted, and had to wait for it, brings no row back.
+#[tokio::test]
+async fn an_enqueue_that_waits_for_a_deletion_inserts_nothing() -> Result<()> {
+    let test = TestDatabase::create().await?;
+    let call = recorded(&test, 1).await?.remove(0);
+    let job = call.job();
+    let mut other = test.connection().await?;
+    sqlx::raw_sql("BEGIN").execute(&mut other).await?;
+    // As a prune ends: the rows are deleted, and their ids are kept.
+    for delete in [
+        "WITH gone AS (DELETE FROM analyses WHERE job_id = $1 RETURNING job_id)
+            INSERT INTO forgotten (id) SELECT job_id FROM gone",
+        "DELETE FROM recordings WHERE $1::uuid IS NOT NULL",
+    ] {
+        sqlx::query(delete).bind(job.job_id.0).execute(&mut other).await?;
+    }
+    let (database, again) = (test.database.clone(), job.clone());
+    let enqueuing = tokio::spawn(async move { database.register(&batch("night"), &[again], false).await });
+    until_one_waits(&test).await?;
+    sqlx::raw_sql("COMMIT").execute(&mut other).await?;
+    assert!(enqueuing.await??.is_empty(), "nothing is to be published");
+    assert_eq!(test.count("SELECT (SELECT count(*) FROM analyses) + (SELECT count(*) FROM recordings)").await?, 0);
+    let forced = test.database.register(&batch("night"), &[job], true).await?;
+    assert_eq!(forced.len(), 1, "with --force it comes back");
+    Ok(())
+}
+
+/// A worker drops a transaction that is about to begin when its lease is lost. What is sent next on that connection counts.
+#[tokio::test]
+async fn a_transaction_that_is_dropped_while_it_begins_is_rolled_back() -> Result<()> {
+    let test = TestDatabase::create().await?;
+    let mut settings = test.settings.clone();
+    settings.max_connections = 1;
+    let database = adapters::postgres::Database::connect(&settings).await?;
+    for round in 0..20 {
+        database.ping().await?;
+        let mut beginning = Box::pin(database.begin());
+        for _ in 0..round % 4 {
+            if futures_util::poll!(&mut beginning).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(beginning);
+        let call = Call::angry(&format!("{round}.wav"));
+        database.begin_attempt(&call.job(), "w").await?;
+        let seen = sqlx::query("SELECT FROM analyses WHERE job_id = $1").bind(call.job().job_id.0);
+        let seen = seen.fetch_optional(test.database.pool()).await?;
+        ensure!(seen.is_some(), "round {round}: no other connection sees what was written");
+    }
+    Ok(())
+}

@@ -253,7 +253,7 @@ async fn a_crash_between_objects_and_rows_is_made_good_by_repeating() -> Result<
     let old = house.analysed("old.wav", 100).await?;
     // A lock on what is deleted with the row holds the last step back; the objects are gone by then, and the database ends the
     // connection that waits.
-    let mut lock = house.database.pool().begin().await?;
+    let mut lock = house.database.begin().await?;
     sqlx::query("SELECT FROM channels FOR UPDATE").execute(&mut *lock).await?;
     let crash = async {
         loop {

@@ -26,15 +26,19 @@ impl<'a> ArtifactFolder<'a> {
         format!("{}{name}", self.prefix)
     }
 
-    /// Uploads the files of `folder`, side by side. `result.json` comes last: once it is there, all are.
+    /// Uploads the files of `folder`, side by side. `result.json` comes last: once it is there, all are. `first`: no
+    /// earlier attempt can have left anything here.
     pub(super) async fn upload(
         &self,
         report: &mut Report,
         folder: &Path,
+        first: bool,
         begun: Instant,
     ) -> Result<Artifacts, Failure> {
         let uploading = Instant::now();
-        self.abort_earlier_uploads().await?;
+        if !first {
+            self.abort_earlier_uploads().await?;
+        }
         let put = |file| Box::pin(self.put(folder, file));
         let (audio_key, embedding_key) = tokio::try_join!(put(AUDIO), put(EMBEDDING))?;
         report.timings.upload_ms = ms(uploading.elapsed());

@@ -8,11 +8,16 @@ use std::time::Duration;
 use domain::{Failure, FailureCode};
 use secrecy::ExposeSecret;
 use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnectionMetadata;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection, Postgres, Transaction};
 
 use super::Settings;
 use super::errors;
+
+/// A connection that was idle for longer is tested before a statement is sent on it: the server may have gone. One that was
+/// used a moment ago is not, since the test is a round trip as long as most statements.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// The numbered SQL of `migrations/`, built in.
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
@@ -74,6 +79,8 @@ impl Database {
         let pool = PgPoolOptions::new()
             .max_connections(settings.connections())
             .acquire_timeout(Duration::from_secs(settings.connect_timeout_s.max(1)))
+            .test_before_acquire(false)
+            .before_acquire(|connection, idle| Box::pin(is_alive(connection, idle)))
             .after_connect(move |connection, _| {
                 let milliseconds = milliseconds.clone();
                 Box::pin(async move { set_timeouts(connection, &milliseconds).await })
@@ -127,6 +134,19 @@ impl Database {
         Err(Failure::new(FailureCode::DatabaseNotMigrated, "the database is not migrated yet: run `producer migrate`"))
     }
 
+    /// A transaction, rolled back when it is dropped, or when this future is.
+    ///
+    /// # Errors
+    /// When the server is unreachable or refuses.
+    pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        let pool = self.pool.clone();
+        // On a task of its own. The pool's own future, dropped after it has sent BEGIN, leaves the transaction open: the next
+        // statements on that connection are taken for done, and never committed.
+        #[expect(clippy::disallowed_methods, reason = "this is the method to use instead")]
+        let begun = tokio::spawn(async move { pool.begin().await });
+        begun.await.unwrap_or_else(|e| Err(sqlx::Error::Io(std::io::Error::other(e))))
+    }
+
     /// The pool itself, for what has no method here.
     pub fn pool(&self) -> &PgPool {
         &self.pool
@@ -136,6 +156,14 @@ impl Database {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Whether the pool may hand out a connection; an error closes it.
+async fn is_alive(connection: &mut PgConnection, idle: PoolConnectionMetadata) -> Result<bool, sqlx::Error> {
+    if idle.idle_for > TRUSTED_FOR {
+        connection.ping().await?;
+    }
+    Ok(true)
 }
 
 /// Refuses a database whose first migration has another name than ours. Before 0.1.0 the schema had other

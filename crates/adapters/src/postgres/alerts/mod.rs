@@ -38,7 +38,7 @@ impl Database {
         let mut resolved = 0;
         for group in &groups {
             let resolve = || async {
-                let mut transaction = self.pool().begin().await?;
+                let mut transaction = self.begin().await?;
                 lock(&mut transaction, &rule.name, group).await?;
                 let resolve = sqlx::query(RESOLVE).bind(&rule.name).bind(group).bind(after_s).bind(CHANNEL);
                 let was_open = resolve.fetch_optional(&mut *transaction).await?.is_some();

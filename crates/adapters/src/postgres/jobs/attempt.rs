@@ -21,6 +21,8 @@ pub struct Begun {
     /// Attempts begun and not ended, this one included: above the operator's limit, the job is taken to be what kills
     /// workers.
     pub number: u32,
+    /// No attempt of the job began before, or none that a worker did not end itself.
+    pub first: bool,
     /// With which the attempt writes the row.
     pub token: AttemptToken,
     /// Run of the job: 0, or more after it was asked for again. Each has artifact keys of its own.
@@ -69,7 +71,7 @@ impl Database {
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn begin_attempt(&self, job: &Job, worker: &str) -> Result<Attempt, Failure> {
-        self.begin(job, worker, true).await
+        self.begin_any(job, worker, true).await
     }
 
     /// The same, unless attempts of the job never ended: then nothing begins, and it is a [`Attempt::Suspect`].
@@ -77,10 +79,10 @@ impl Database {
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn begin_unless_suspect(&self, job: &Job, worker: &str) -> Result<Attempt, Failure> {
-        self.begin(job, worker, false).await
+        self.begin_any(job, worker, false).await
     }
 
-    async fn begin(&self, job: &Job, worker: &str, suspects: bool) -> Result<Attempt, Failure> {
+    async fn begin_any(&self, job: &Job, worker: &str, suspects: bool) -> Result<Attempt, Failure> {
         let token = AttemptToken(Uuid::new_v4());
         if let Some(attempt) = self.begin_known(job, worker, token, suspects).await? {
             return Ok(attempt);
@@ -156,6 +158,7 @@ fn read(row: &PgRow, token: AttemptToken) -> Result<Attempt, sqlx::Error> {
     if row.try_get("begun")? {
         return Ok(Attempt::Begin(Begun {
             number: unfinished,
+            first: row.try_get("first")?,
             token,
             run: u32::try_from(row.try_get::<i32, _>("run")?).unwrap_or_default(),
             earlier: rows::artifacts(row)?,

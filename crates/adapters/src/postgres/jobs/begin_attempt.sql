@@ -16,5 +16,5 @@ UPDATE analyses
                    FROM (SELECT state IN ('queued', 'running', 'retrying') OR set_aside AS open) AS standing) AS decision),
        set_aside = false
  WHERE job_id = $1
-RETURNING state, coalesce(attempt = $3, false) AS begun, unfinished, run, failure_code, failure_message,
+RETURNING state, coalesce(attempt = $3, false) AS begun, attempts = 1 AS first, unfinished, run, failure_code, failure_message,
           artifact_bucket, result_key, audio_key, embedding_key

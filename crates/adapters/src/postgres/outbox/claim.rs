@@ -70,7 +70,7 @@ impl Database {
     /// `database.unreachable`, `database.refused`.
     pub async fn claim_messages(&self, request: &ClaimRequest<'_>) -> Result<ClaimOutcome, Failure> {
         let claim = || async {
-            let mut transaction = self.pool().begin().await?;
+            let mut transaction = self.begin().await?;
             let outcome = claim_in(&mut transaction, request).await?;
             transaction.commit().await?;
             Ok(outcome)

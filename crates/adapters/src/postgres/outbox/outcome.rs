@@ -25,7 +25,7 @@ impl Database {
     /// `database.unreachable`, `database.refused`: the messages are sent again when the claim expires.
     pub async fn record_outcome(&self, claim: &Claim, outcome: &DeliveryOutcome, retry: Retry) -> Result<u64, Failure> {
         let record = || async {
-            let mut transaction = self.pool().begin().await?;
+            let mut transaction = self.begin().await?;
             // The destination's row first, as claiming does.
             update_destination(&mut transaction, claim, outcome, retry.pause).await?;
             let given_up = update_messages(&mut transaction, claim, outcome, retry).await?;

@@ -38,27 +38,32 @@ impl Database {
         worker: &str,
         token: AttemptToken,
     ) -> Result<RecordOutcome, Failure> {
-        let Some(mut called_at) = self.called_at(report.job_id).await? else { return Ok(RecordOutcome::Deleted) };
-        // The time of the call may be corrected until the recording's row is locked: the month's partition is then
-        // made before another transaction.
         loop {
-            self.ensure_month(called_at).await?;
             let write = || async {
-                let mut transaction = self.pool().begin().await?;
-                let current = write_analysis(&mut transaction, report, artifacts, embedding, worker, token).await?;
-                if current != Some(called_at) {
+                let mut transaction = self.begin().await?;
+                let Some(written) =
+                    write_analysis(&mut transaction, report, artifacts, embedding, worker, token).await?
+                else {
                     transaction.rollback().await?;
-                    return Ok(current);
+                    return Ok(Written::Not);
+                };
+                // A partition is made before the transaction: making one locks out writers for a moment.
+                if !self.knows_month(written.called_at) {
+                    transaction.rollback().await?;
+                    return Ok(Written::NeedsMonth(written.called_at));
                 }
-                write_timeline(&mut transaction, report, called_at).await?;
+                if written.again {
+                    delete_timeline(&mut transaction, report, written.called_at).await?;
+                }
+                write_timeline(&mut transaction, report, written.called_at).await?;
                 alerts::fire(&mut transaction, matches, report).await?;
                 transaction.commit().await?;
-                Ok(current)
+                Ok(Written::All)
             };
             match repeated(write).await? {
-                None => return self.not_recorded(report.job_id).await,
-                Some(current) if current == called_at => return Ok(RecordOutcome::Recorded),
-                Some(corrected) => called_at = corrected,
+                Written::All => return Ok(RecordOutcome::Recorded),
+                Written::Not => return self.not_recorded(report.job_id).await,
+                Written::NeedsMonth(called_at) => self.ensure_month(called_at).await?,
             }
         }
     }
@@ -103,16 +108,28 @@ impl Database {
         let there: bool = there.map_err(|e| errors::failure(&e))?;
         Ok(if there { RecordOutcome::Superseded } else { RecordOutcome::Deleted })
     }
-
-    /// The time that decides the month of a job's segments; `None` when the job has no row any more.
-    async fn called_at(&self, job: JobId) -> Result<Option<DateTime<Utc>>, Failure> {
-        const CALLED_AT: &str = "SELECT called_at FROM analyses WHERE job_id = $1";
-        let called_at = sqlx::query_scalar(CALLED_AT).bind(job.0).fetch_optional(self.pool()).await;
-        called_at.map_err(|e| errors::failure(&e))
-    }
 }
 
-/// The time of the call, now that its recording is locked; `None` when the attempt does not own the job's row any more.
+/// How far a transaction came.
+enum Written {
+    /// Everything is stored.
+    All,
+    /// Nothing: the attempt does not own the job's row.
+    Not,
+    /// Nothing: the month of the call has no partition yet, as far as this process knows.
+    NeedsMonth(DateTime<Utc>),
+}
+
+/// What the analysis' row says now that it is locked, and its recording with it.
+#[derive(sqlx::FromRow)]
+struct LockedAnalysis {
+    /// The time of the call: it decides the partition of the segments.
+    called_at: DateTime<Utc>,
+    /// A result was stored before.
+    again: bool,
+}
+
+/// `None` when the attempt does not own the job's row any more.
 async fn write_analysis(
     connection: &mut PgConnection,
     report: &Report,
@@ -120,11 +137,11 @@ async fn write_analysis(
     embedding: Option<&[f32]>,
     worker: &str,
     token: AttemptToken,
-) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+) -> Result<Option<LockedAnalysis>, sqlx::Error> {
     const DONE: &str = include_str!("record_done.sql");
     let speech_s = report.channels.iter().filter(|c| c.scored).fold(0.0, |total, channel| total + channel.speech_s);
     let audio = &report.audio;
-    sqlx::query_scalar(DONE)
+    sqlx::query_as(DONE)
         .bind(report.job_id.0)
         .bind(recording_id(&report.object))
         .bind(text::clean(&audio.container, 64))
@@ -154,15 +171,22 @@ async fn write_analysis(
         .await
 }
 
-async fn write_timeline(
+async fn delete_timeline(
     connection: &mut PgConnection,
     report: &Report,
     called_at: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     const DELETE: &str = "WITH old AS (DELETE FROM channels WHERE job_id = $1)
         DELETE FROM segments WHERE job_id = $1 AND called_at = $2";
+    sqlx::query(DELETE).bind(report.job_id.0).bind(called_at).execute(connection).await.map(drop)
+}
+
+async fn write_timeline(
+    connection: &mut PgConnection,
+    report: &Report,
+    called_at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
     let job = report.job_id.0;
-    sqlx::query(DELETE).bind(job).bind(called_at).execute(&mut *connection).await?;
     SegmentColumns::of(report).insert(connection, job, called_at).await?;
     let recording = recording_id(&report.object);
     ChannelColumns::of(report).insert(connection, job, called_at, recording).await

@@ -14,14 +14,23 @@ impl Database {
     /// Creates the partition of `segments` for this month, unless this process knows that it exists. Call it
     /// before the transaction that writes: creating one locks out writers for a moment.
     pub(in crate::postgres) async fn ensure_month(&self, moment: DateTime<Utc>) -> Result<(), Failure> {
-        let month = (moment.year(), moment.month());
-        if self.months.lock().unwrap_or_else(PoisonError::into_inner).contains(&month) {
+        if self.knows_month(moment) {
             return Ok(());
         }
         repeated(|| sqlx::query("SELECT segments_month($1)").bind(moment).execute(self.pool())).await?;
-        self.months.lock().unwrap_or_else(PoisonError::into_inner).insert(month);
+        self.months.lock().unwrap_or_else(PoisonError::into_inner).insert(month(moment));
         Ok(())
     }
+
+    /// Whether this process knows that the month has a partition.
+    pub(super) fn knows_month(&self, moment: DateTime<Utc>) -> bool {
+        self.months.lock().unwrap_or_else(PoisonError::into_inner).contains(&month(moment))
+    }
+}
+
+/// Year and month.
+fn month(moment: DateTime<Utc>) -> (i32, u32) {
+    (moment.year(), moment.month())
 }
 
 /// The rows of `segments`.

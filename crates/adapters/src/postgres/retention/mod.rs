@@ -129,7 +129,7 @@ impl Database {
     pub async fn count_expired(&self, age: Age) -> Result<ExpiredCount, Failure> {
         const COUNT: &str = include_str!("count_expired.sql");
         let counted = || async {
-            let mut transaction = self.pool().begin().await?;
+            let mut transaction = self.begin().await?;
             // It may read all rows of some years, longer than `postgres.statement_timeout_s` allows.
             sqlx::query("SET LOCAL statement_timeout = '15min'").execute(&mut *transaction).await?;
             let row = sqlx::query(COUNT).bind(age.before).bind(age.ingested_too).fetch_one(&mut *transaction).await?;

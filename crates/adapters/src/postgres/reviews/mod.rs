@@ -74,7 +74,7 @@ impl Database {
     /// `database.unreachable`, `database.refused`; nothing is written then.
     pub async fn import_reviews(&self, reviews: &[Review], which: Import) -> Result<Imported, Failure> {
         let import = || async {
-            let mut transaction = self.pool().begin().await?;
+            let mut transaction = self.begin().await?;
             let mut imported = Imported::default();
             for (number, chunk) in reviews.chunks(CHUNK).enumerate() {
                 for (row, problem, known) in write(&mut transaction, chunk).await? {
