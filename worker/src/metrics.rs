@@ -152,7 +152,11 @@ impl Metrics {
             ("queued", timings.queued_ms),
             ("fetch", timings.fetch_ms),
             ("preprocess", timings.preprocess_ms),
+            ("decode", timings.decode_ms),
+            ("resample", timings.resample_ms),
+            ("vad", timings.vad_ms),
             ("infer", timings.infer_ms),
+            ("model", timings.model_ms),
             ("upload", timings.upload_ms),
             ("total", timings.total_ms),
         ] {

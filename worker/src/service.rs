@@ -16,9 +16,6 @@ use crate::metrics::Metrics;
 use crate::pipeline::{Breaker, JobProcessor, SlotPool, Stop};
 use speech::Analyzer;
 
-/// A person waits for one recording at a time; the bulk lane has the other slots.
-const INTERACTIVE_SLOTS: u16 = 1;
-
 /// Runs a worker until `stop` is cancelled and its jobs are settled.
 ///
 /// # Errors
@@ -52,6 +49,7 @@ pub async fn run(mut settings: Settings, stop: Stop) -> anyhow::Result<()> {
         callers = plan.model.callers,
         threads = plan.model.threads,
         slots = plan.slots,
+        interactive = plan.interactive,
         prefetch = plan.prefetch,
         connections = plan.connections,
         "works on this much at the same time"
@@ -94,7 +92,7 @@ pub async fn run(mut settings: Settings, stop: Stop) -> anyhow::Result<()> {
         SlotPool::new(processor.clone(), leases.for_jobs_of(settings.worker.job_timeout()), slots)
     };
     let bulk = pool(Lane::Bulk, plan.prefetch, plan.slots);
-    let interactive = pool(Lane::Interactive, INTERACTIVE_SLOTS, INTERACTIVE_SLOTS);
+    let interactive = pool(Lane::Interactive, plan.interactive, plan.interactive);
     let links = vec![bulk.link(), interactive.link()];
     breaker.stops(links.clone());
     let store = Some((store, bucket));

@@ -194,10 +194,25 @@ pub struct Timings {
     pub queued_ms: f64,
     /// Fetching the object.
     pub fetch_ms: f64,
-    /// Decoding, resampling and segmenting, waiting for the model left out.
+    /// From the file to segments, waiting for the model left out: decoding, resampling, voice activity, and writing the
+    /// 16 kHz copy.
     pub preprocess_ms: f64,
-    /// Waiting for and running the model.
+    /// Of `preprocess_ms`: decoding, and selecting channels.
+    #[serde(default)]
+    pub decode_ms: f64,
+    /// Of `preprocess_ms`: resampling to 16 kHz.
+    #[serde(default)]
+    pub resample_ms: f64,
+    /// Of `preprocess_ms`: voice activity detection, and cutting into segments.
+    #[serde(default)]
+    pub vad_ms: f64,
+    /// Waiting for predictions with nothing else to do. Less than `model_ms` where the model ran while the recording was still
+    /// being decoded, more where it ran other jobs' segments.
     pub infer_ms: f64,
+    /// Running the model on this job's segments, summed up over all callers; of a batch with other jobs' segments, the share
+    /// by length.
+    #[serde(default)]
+    pub model_ms: f64,
     /// Writing and uploading the artifacts.
     pub upload_ms: f64,
     /// The whole job so far, from its start on the worker.

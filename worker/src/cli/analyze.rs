@@ -84,13 +84,8 @@ impl Analyze {
         };
         let begun = std::time::Instant::now();
         let analysis = analyzer.analyze(file, &options, out, &AnalysisControl::default())?;
-        let ms = |d: std::time::Duration| d.as_secs_f64() * 1000.0;
-        let timings = Timings {
-            preprocess_ms: ms(analysis.preprocess),
-            infer_ms: ms(analysis.infer),
-            total_ms: ms(begun.elapsed()),
-            ..Timings::default()
-        };
+        let mut timings = Timings { total_ms: begun.elapsed().as_secs_f64() * 1000.0, ..Timings::default() };
+        analysis.time_stages(&mut timings);
         let provenance = Provenance::local_file(&file.to_string_lossy(), &options);
         let report = analysis.into_report(provenance, &options, model, timings);
         let text = serde_json::to_vec_pretty(&report).map_err(std::io::Error::other);

@@ -233,8 +233,7 @@ impl JobProcessor {
         let analysis = self.analyze(job, &source, folder.path(), control).await?;
         drop(following);
         reporter.stage("upload");
-        timings.preprocess_ms = ms(analysis.preprocess);
-        timings.infer_ms = ms(analysis.infer);
+        analysis.time_stages(&mut timings);
         timings.total_ms = ms(start.elapsed());
         let embedding = analysis.embedding.clone();
         let mut report = analysis.into_report(Provenance::from(job), &job.options, model, timings);
@@ -244,7 +243,7 @@ impl JobProcessor {
             return Ok(RecordOutcome::Superseded);
         }
         let target = self.artifacts(job, begun);
-        let artifacts = target.upload(&mut report, folder.path(), start).await?;
+        let artifacts = target.upload(&mut report, folder.path(), begun.first, start).await?;
         let embedding = embedding.as_deref().filter(|_| job.options.embedding);
         let matches = self.rulebook.matches(Subject::from(&report));
         let record = || self.database.record_done(&report, &artifacts, embedding, &matches, &self.name, begun.token);

@@ -104,11 +104,18 @@ mod tests {
     use super::*;
     use crate::framing::SAMPLE_RATE;
     use domain::Role;
+    use std::time::Duration;
 
     fn prediction(angry: f32, value: f32) -> Prediction {
         let mut logits = [0.0; 9];
         logits[0] = angry;
-        Prediction { logits, embedding: vec![value], frames: vec![], frame_logits: vec![logits] }
+        Prediction {
+            logits,
+            embedding: vec![value],
+            frames: vec![],
+            frame_logits: vec![logits],
+            model_time: Duration::ZERO,
+        }
     }
 
     fn span(track: usize, index: u32, start_s: u64, end_s: u64) -> SegmentSpan {

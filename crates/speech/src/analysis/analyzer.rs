@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::aggregator::{ScoreAggregator, SegmentSpan};
 use super::control::AnalysisControl;
 use crate::artifacts::{AUDIO, AudioFile, EMBEDDING, EmbeddingFile};
-use crate::audio::{Preprocess, Sink, SpeechSegment, VoiceDetector};
+use crate::audio::{Preprocess, Sink, SpeechSegment, StageTimes, VoiceDetector};
 use crate::framing::MIN_SAMPLES;
 use crate::model::{InferenceHandle, ModelCard, PendingPrediction, Request, Session};
 use crate::runtime::Runtime;
@@ -45,13 +45,28 @@ pub struct Analysis {
     pub warnings: Vec<Warning>,
     /// Only with [`Granularity::Frame`].
     pub frames: Option<FrameSeries>,
-    /// Time spent on decoding, resampling and segmenting.
+    /// Time spent on everything but waiting for predictions.
     pub preprocess: Duration,
-    /// Time spent waiting for the model.
+    /// Of it, the time of each stage of preprocessing.
+    pub stages: StageTimes,
+    /// Time spent waiting for predictions.
     pub infer: Duration,
+    /// Time that the model ran for these segments.
+    pub model: Duration,
 }
 
 impl Analysis {
+    /// The stages' times among those of the job.
+    pub fn time_stages(&self, timings: &mut Timings) {
+        let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+        timings.preprocess_ms = ms(self.preprocess);
+        timings.decode_ms = ms(self.stages.decode);
+        timings.resample_ms = ms(self.stages.resample);
+        timings.vad_ms = ms(self.stages.detect);
+        timings.infer_ms = ms(self.infer);
+        timings.model_ms = ms(self.model);
+    }
+
     /// The report on the recording of `provenance`.
     pub fn into_report(
         self,
@@ -143,7 +158,7 @@ impl Analyzer {
         }
         sink.collect(0)?;
         preprocessed.check_mixed(&roles.score_roles)?;
-        let AnalysisSink { wav, rows, aggregator, waited, .. } = sink;
+        let AnalysisSink { wav, rows, aggregator, waited, model, .. } = sink;
         if let Some(wav) = wav {
             wav.finish()?;
         }
@@ -169,7 +184,9 @@ impl Analyzer {
             embedding: total.embedding,
             frames: total.frames,
             preprocess: begun.elapsed().saturating_sub(waited),
+            stages: preprocessed.times,
             infer: waited,
+            model,
         })
     }
 
@@ -205,6 +222,7 @@ impl Analyzer {
             rows,
             aggregator: ScoreAggregator::default(),
             waited: Duration::ZERO,
+            model: Duration::ZERO,
         })
     }
 }
@@ -221,6 +239,7 @@ struct AnalysisSink<'a> {
     rows: Option<EmbeddingFile>,
     aggregator: ScoreAggregator,
     waited: Duration,
+    model: Duration,
 }
 
 impl AnalysisSink<'_> {
@@ -231,6 +250,7 @@ impl AnalysisSink<'_> {
             let begun = Instant::now();
             let prediction = pending.wait()?;
             self.waited += begun.elapsed();
+            self.model += prediction.model_time;
             self.control.count_scored();
             self.aggregator.add(span, &prediction, self.frames)?;
             if let Some(rows) = &mut self.rows {

@@ -8,6 +8,7 @@ use crate::framing::SAMPLE_RATE;
 use domain::Failure;
 use domain::channel::Track;
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 /// Samples at 16 kHz delivered at once at most: a second.
 const LARGEST_BLOCK: u64 = SAMPLE_RATE as u64;
@@ -29,6 +30,7 @@ pub struct Aligned<'a> {
     /// Samples delivered.
     position: u64,
     max_seconds: f64,
+    resampling: Duration,
 }
 
 impl<'a> Aligned<'a> {
@@ -55,7 +57,12 @@ impl<'a> Aligned<'a> {
             let outputs = outputs.collect();
             Feed::new(track, outputs)
         };
-        Ok(Self { feeds: tracks.map(feed).collect::<Result<_, _>>()?, position: 0, max_seconds })
+        Ok(Self {
+            feeds: tracks.map(feed).collect::<Result<_, _>>()?,
+            position: 0,
+            max_seconds,
+            resampling: Duration::ZERO,
+        })
     }
 
     /// Replaces `at_16k` by the next samples, equally many for each selection; false at the end.
@@ -67,7 +74,7 @@ impl<'a> Aligned<'a> {
         while let Some(behind) = self.feeds.iter_mut().filter(open).min_by_key(|feed| feed.end)
             && behind.end <= self.position
         {
-            behind.pull()?;
+            behind.pull(&mut self.resampling)?;
         }
         let ends = |ended: bool| self.feeds.iter().filter(move |feed| feed.ended == ended).map(|feed| feed.end);
         let end = ends(false).min().or_else(|| ends(true).max()).unwrap_or(0);
@@ -84,6 +91,13 @@ impl<'a> Aligned<'a> {
             return Err(errors::too_long(self.max_seconds));
         }
         Ok(count > 0)
+    }
+}
+
+impl Aligned<'_> {
+    /// Time spent on resampling so far.
+    pub(super) fn resampling(&self) -> Duration {
+        self.resampling
     }
 }
 
@@ -131,7 +145,7 @@ impl<'a> Feed<'a> {
     }
 
     /// Decodes the next packet.
-    fn pull(&mut self) -> Result<(), Failure> {
+    fn pull(&mut self, resampling: &mut Duration) -> Result<(), Failure> {
         let before = self.at_16k.first().map_or(0, Vec::len);
         let packet = self.track.decoder.next().map_err(|failure| match self.track.number {
             Some(number) => errors::of_track(number, &failure),
@@ -142,7 +156,9 @@ impl<'a> Feed<'a> {
                 for (samples, output) in self.selected.iter_mut().zip(&self.outputs) {
                     output.part.read(channels, samples);
                 }
+                let begun = Instant::now();
                 resampler.push(&self.selected, &mut self.at_16k)?;
+                *resampling += begun.elapsed();
             }
             (Some(_), None) => {}
             (None, resampler) => {

@@ -19,6 +19,7 @@ mod resample;
 mod separation;
 mod sink;
 mod source;
+mod stage_times;
 mod timeline;
 mod vad;
 
@@ -28,4 +29,5 @@ pub use preprocess::{Preprocess, Preprocessed};
 pub use recording::Recording;
 pub use resample::Resampler16k;
 pub use sink::{Sink, SpeechSegment};
+pub use stage_times::StageTimes;
 pub use vad::VoiceDetector;

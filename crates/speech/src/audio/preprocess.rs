@@ -1,9 +1,11 @@
 //! The stages in a row: decode, select and resample the scored channels, find speech, cut it into segments.
 
+use super::align::Aligned;
 use super::errors;
 use super::recording::Recording;
 use super::separation::{Comparison, Separation};
 use super::sink::{Sink, SpeechSegment};
+use super::stage_times::{StageTimes, TimedSink};
 use super::vad::{SpeechTracks, VoiceDetector};
 use crate::framing::MIN_SAMPLES;
 use crate::settings;
@@ -12,6 +14,7 @@ use domain::report::AudioFacts;
 use domain::{Failure, FailureCode, Role, Warning, WarningCode};
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::time::Instant;
 
 /// What preprocessing needs besides the file.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +39,8 @@ pub struct Preprocessed {
     pub levels: Vec<Option<f32>>,
     /// Indices of tracks whose speech was found only after the sound was amplified.
     pub amplified: Vec<usize>,
+    /// Time of each stage.
+    pub times: StageTimes,
     /// Pairs of tracks that hold the same sound; their role is [`Role::Mixed`].
     pub(super) same: Vec<Comparison>,
 }
@@ -104,7 +109,8 @@ impl Preprocess<'_> {
         let mut tracks = layout(channels)?;
         let scored = scored_tracks(&recording, &mut tracks, channels)?;
         let mut speech = SpeechTracks::new(&scored, self.segment, self.vad.acquire()?);
-        let compared = read_all(&mut recording, &tracks, &scored, &mut speech, sink)?;
+        let (mut times, mut sink) = (StageTimes::default(), TimedSink::new(sink));
+        let compared = read_all(&mut recording, &tracks, &scored, &mut speech, &mut sink, &mut times)?;
         if speech.samples() < MIN_SAMPLES as u64 {
             let what = format!(
                 "the recording holds {} samples at 16 kHz; at least {MIN_SAMPLES} are needed",
@@ -114,7 +120,8 @@ impl Preprocess<'_> {
         }
         let mut levels = vec![None; tracks.len()];
         let mut quiet = Vec::new();
-        for (track, end) in scored.iter().zip(speech.finish(sink)?) {
+        let ends = detecting(&mut sink, &mut times, |sink| speech.finish(sink))?;
+        for (track, end) in scored.iter().zip(ends) {
             levels[*track] = end.level_dbfs;
             match end.gain {
                 // Amplified, crosstalk of another channel would be taken for speech of this one.
@@ -128,8 +135,8 @@ impl Preprocess<'_> {
         for track in same.iter().flat_map(|compared| compared.channels) {
             tracks[track].role = Role::Mixed;
         }
-        let amplified = self.read_amplified(again, &tracks, quiet, sink)?;
-        Ok(Preprocessed { facts: recording.facts(), tracks, levels, amplified, same })
+        let amplified = self.read_amplified(again, &tracks, quiet, &mut sink, &mut times)?;
+        Ok(Preprocessed { facts: recording.facts(), tracks, levels, amplified, times, same })
     }
 
     /// Reads quiet tracks again, and finds their speech in the amplified sound. Returns those where there was some.
@@ -138,7 +145,8 @@ impl Preprocess<'_> {
         file: File,
         tracks: &[Track],
         quiet: Vec<(usize, f32, Vec<SpeechSegment>)>,
-        sink: &mut dyn Sink,
+        sink: &mut TimedSink<'_>,
+        times: &mut StageTimes,
     ) -> Result<Vec<usize>, Failure> {
         if quiet.is_empty() {
             return Ok(Vec::new());
@@ -146,10 +154,11 @@ impl Preprocess<'_> {
         let (numbers, gains): (Vec<usize>, Vec<(usize, f32)>) =
             quiet.iter().map(|(track, gain, _)| (*track, (*track, *gain))).unzip();
         let mut segments = SegmentsOnly { sink, found: Vec::new() };
+        let mut timed = TimedSink::new(&mut segments);
         let mut speech = SpeechTracks::amplified(&gains, self.segment, self.vad.acquire()?);
         let mut recording = Recording::open(file, self.audio)?;
-        read(&mut recording, tracks, &numbers, &mut speech, &mut segments)?;
-        speech.finish(&mut segments)?;
+        read(&mut recording, tracks, &numbers, &mut speech, &mut timed, times)?;
+        detecting(&mut timed, times, |sink| speech.finish(sink))?;
         let SegmentsOnly { sink, found } = segments;
         for (track, _, held) in quiet {
             // What was found without amplification counts where amplification finds nothing.
@@ -167,20 +176,21 @@ fn read_all(
     tracks: &[Track],
     scored: &[usize],
     speech: &mut SpeechTracks<'_>,
-    sink: &mut dyn Sink,
+    sink: &mut TimedSink<'_>,
+    times: &mut StageTimes,
 ) -> Result<Vec<Comparison>, Failure> {
     let channel = |n: &usize| tracks[*n].channel.is_some_and(|number| recording.failure(number).is_none());
     let others = (0..tracks.len()).filter(|n| !scored.contains(n)).filter(channel);
     let all: Vec<usize> = scored.iter().copied().chain(others).collect();
     let Some(mut separation) = Separation::of(all.len()) else {
-        return read(recording, tracks, scored, speech, sink).map(|()| Vec::new());
+        return read(recording, tracks, scored, speech, sink, times).map(|()| Vec::new());
     };
     let mut at_16k = vec![Vec::new(); all.len()];
     let selections: Vec<&Track> = all.iter().map(|n| &tracks[*n]).collect();
     let mut samples = recording.select(&selections)?;
-    while samples.next(&mut at_16k)? {
+    while decoding(&mut samples, &mut at_16k, times)? {
         separation.push(&at_16k);
-        speech.push(&mut at_16k[..scored.len()], sink)?;
+        detecting(sink, times, |sink| speech.push(&mut at_16k[..scored.len()], sink))?;
     }
     let mut compared = separation.finish();
     for comparison in &mut compared {
@@ -195,25 +205,48 @@ fn read(
     tracks: &[Track],
     selected: &[usize],
     speech: &mut SpeechTracks<'_>,
-    sink: &mut dyn Sink,
+    sink: &mut TimedSink<'_>,
+    times: &mut StageTimes,
 ) -> Result<(), Failure> {
     let mut at_16k = vec![Vec::new(); selected.len()];
     let selections: Vec<&Track> = selected.iter().map(|n| &tracks[*n]).collect();
     let mut samples = recording.select(&selections)?;
-    while samples.next(&mut at_16k)? {
-        speech.push(&mut at_16k, sink)?;
+    while decoding(&mut samples, &mut at_16k, times)? {
+        detecting(sink, times, |sink| speech.push(&mut at_16k, sink))?;
     }
     Ok(())
 }
 
+/// Takes the next samples, and counts the time.
+fn decoding(samples: &mut Aligned<'_>, at_16k: &mut [Vec<f32>], times: &mut StageTimes) -> Result<bool, Failure> {
+    let (begun, before) = (Instant::now(), samples.resampling());
+    let more = samples.next(at_16k)?;
+    let resample = samples.resampling().saturating_sub(before);
+    times.resample += resample;
+    times.decode += begun.elapsed().saturating_sub(resample);
+    Ok(more)
+}
+
+/// Looks for speech, and counts the time but for what the sink takes.
+fn detecting<T>(
+    sink: &mut TimedSink<'_>,
+    times: &mut StageTimes,
+    detect: impl FnOnce(&mut TimedSink<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let (begun, before) = (Instant::now(), sink.spent);
+    let found = detect(sink)?;
+    times.detect += begun.elapsed().saturating_sub(sink.spent.saturating_sub(before));
+    Ok(found)
+}
+
 /// Passes segments on, and no audio: that of the first reading is stored.
-struct SegmentsOnly<'a> {
-    sink: &'a mut dyn Sink,
+struct SegmentsOnly<'a, 'b> {
+    sink: &'a mut TimedSink<'b>,
     /// Tracks that have a segment.
     found: Vec<usize>,
 }
 
-impl Sink for SegmentsOnly<'_> {
+impl Sink for SegmentsOnly<'_, '_> {
     fn block(&mut self, _: &[Vec<f32>]) -> Result<(), Failure> {
         self.sink.block(&[])
     }

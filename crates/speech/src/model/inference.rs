@@ -3,6 +3,7 @@
 use crate::settings;
 use domain::{Emotion, Failure, FailureCode};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::batch::BatchLimits;
@@ -31,6 +32,8 @@ pub struct Prediction {
     pub frames: Vec<f32>,
     /// Shape `[T][9]`; empty unless the request has `frames`.
     pub frame_logits: Vec<[f32; Emotion::COUNT]>,
+    /// Time that the model took for it; of a batch, the share by length.
+    pub model_time: Duration,
 }
 
 /// A request in the queue, and where its prediction goes.
@@ -137,9 +140,12 @@ fn serve(mut session: Session, queue: &RequestQueue) {
         }
         let frames = batch.iter().any(|queued| queued.request.frames);
         let samples: Vec<&[f32]> = batch.iter().map(|queued| queued.request.samples.as_slice()).collect();
+        let (begun, total) = (Instant::now(), samples.iter().map(|samples| samples.len()).sum::<usize>());
         match session.run(&samples, frames) {
             Ok(predictions) => {
-                for (queued, prediction) in batch.into_iter().zip(predictions) {
+                let took = begun.elapsed();
+                for (queued, mut prediction) in batch.into_iter().zip(predictions) {
+                    prediction.model_time = took.mul_f64(queued.request.samples.len() as f64 / total.max(1) as f64);
                     // An error means that the job was cancelled meanwhile.
                     let _ = queued.reply.send(Ok(prediction));
                 }

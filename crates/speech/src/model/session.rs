@@ -6,6 +6,7 @@ use domain::{Emotion, Failure, FailureCode, Scores};
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session as OrtSession, SessionOutputs};
 use ort::value::TensorRef;
 use std::path::Path;
+use std::time::Duration;
 
 use super::provider::Provider;
 use super::shared::SharedSession;
@@ -182,6 +183,7 @@ fn unpack(outputs: &SessionOutputs<'_>, batch: &[&[f32]], dim: usize, frames: bo
             embedding: (0..dim).map(|d| embedding[[i, d]]).collect(),
             frames: Vec::new(),
             frame_logits: Vec::new(),
+            model_time: Duration::ZERO,
         };
         if let Some((features, scores)) = &per_frame {
             if features.shape()[1] < count || scores.shape()[1] < count {
