@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod own_broker;
 pub mod own_postgres;
 pub mod own_s3;
+pub mod processor_time;
 pub mod programs;
 pub mod proxy;
 pub mod receiver;

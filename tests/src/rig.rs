@@ -6,13 +6,15 @@ use adapters::postgres::Database;
 use adapters::s3::Store;
 use anyhow::{Context, Result, bail};
 use domain::JobId;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use settings::Settings;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 use url::Url;
 
+use crate::processor_time::processor_time;
 use crate::proxy::Proxy;
 
 /// Services, proxies and workers. When it is dropped, it stops all that it started.
@@ -162,6 +164,31 @@ impl Rig {
         // A worker without a configured name ends its own with its process number.
         let which = self.workers.iter().position(|w| name.ends_with(&format!("-{}", w.id())));
         which.map_or(Ok(()), |which| self.kill_worker(which))
+    }
+
+    /// Settings of a worker that reaches the services without the proxies, as variables.
+    pub fn without_proxies(&self) -> [(&'static str, String); 3] {
+        let direct = &self.direct;
+        [
+            ("EMOFLEET__AMQP__URL", direct.amqp.url.expose_secret().to_owned()),
+            ("EMOFLEET__POSTGRES__URL", direct.postgres.url.expose_secret().to_owned()),
+            ("EMOFLEET__S3__ENDPOINT", direct.s3.endpoint.clone()),
+        ]
+    }
+
+    /// Processor time so far of the workers (0) and of each service with its children, by name.
+    ///
+    /// # Errors
+    /// When a service does not run.
+    pub fn processor_time(&self) -> Result<Vec<(&'static str, Duration)>> {
+        let worker = self.workers.iter().map(|worker| processor_time(worker.id())).sum::<Result<Duration>>()?;
+        let mut times = vec![("worker", worker)];
+        for service in ["postgres", "rabbitmq", "s3"] {
+            let record = std::fs::read_to_string(self.folder.join(format!("run/{service}.pid")))?;
+            let pid = record.split_whitespace().next().and_then(|pid| pid.parse().ok());
+            times.push((service, processor_time(pid.with_context(|| format!("{service} does not run"))?)?));
+        }
+        Ok(times)
     }
 
     /// Resident memory of the first worker, MiB.
