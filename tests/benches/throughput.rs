@@ -73,7 +73,8 @@ async fn compare(
         start(&mut rig, more)?;
         ledger.until(&rig, jobs).await?;
         let parts = rig.processor_time()?.into_iter().zip(idle);
-        let parts: Vec<_> = parts.map(|((name, after), (_, before))| per_job(name, after - before, jobs)).collect();
+        let parts: Vec<_> =
+            parts.map(|((name, after), (_, before))| per_job(name, after.saturating_sub(before), jobs)).collect();
         rig.kill_worker(0)?;
         let audit = ledger.audit(&rig).await?;
         anyhow::ensure!(audit.lost == 0 && audit.duplicated == 0, "{audit:?}");

@@ -10,6 +10,7 @@
 //! - [`speech`], [`calls`], [`database`]: things to test with.
 
 pub mod calls;
+pub mod captured;
 pub mod chaos;
 pub mod console;
 pub mod cookbook;

@@ -23,12 +23,36 @@ pub fn processor_time(pid: u32) -> Result<Duration> {
             parents.push(child.pid);
         }
     }
-    Ok(Duration::from_secs_f64(ticks as f64 / TICKS))
+    Ok(self::ticks(ticks))
+}
+
+/// This process' own time, without its children.
+///
+/// # Errors
+/// When `/proc` is not there.
+pub fn own_time() -> Result<Duration> {
+    Ok(ticks(stat(std::process::id()).context("no /proc")?.own))
+}
+
+/// The time of this process' children that have ended.
+///
+/// # Errors
+/// When `/proc` is not there.
+pub fn children_time() -> Result<Duration> {
+    let this = stat(std::process::id()).context("no /proc")?;
+    Ok(ticks(this.ticks - this.own))
+}
+
+fn ticks(count: u64) -> Duration {
+    Duration::from_secs_f64(count as f64 / TICKS)
 }
 
 struct Stat {
     pid: u32,
     parent: u32,
+    /// Of the process itself.
+    own: u64,
+    /// With its children that have ended.
     ticks: u64,
 }
 
@@ -37,7 +61,8 @@ fn stat(pid: u32) -> Option<Stat> {
     // The name, in parentheses, may hold spaces.
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     let number = |field: usize| fields.get(field)?.parse::<u64>().ok();
-    Some(Stat { pid, parent: u32::try_from(number(1)?).ok()?, ticks: (11..=14).map_while(number).sum() })
+    let sum = |fields: std::ops::RangeInclusive<usize>| fields.map_while(number).sum();
+    Some(Stat { pid, parent: u32::try_from(number(1)?).ok()?, own: sum(11..=12), ticks: sum(11..=14) })
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use anyhow::{Context, Result, bail};
 use domain::FailureCode;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::Row;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tests::captured::Captured;
 use tests::fleet::{Fleet, Wish};
 use tests::proxy::{Mode, Proxy};
 use tests::speech;
@@ -188,21 +188,6 @@ async fn past_the_drain_deadline_jobs_in_hand_are_handed_back_whole() -> Result<
     fleet.end().await
 }
 
-/// A log in memory.
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("no panic").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_logged_about_a_job_is_in_its_span() -> Result<()> {
     // given a log in JSON
@@ -216,8 +201,7 @@ async fn what_is_logged_about_a_job_is_in_its_span() -> Result<()> {
     fleet.ended(job.job_id).await?;
     fleet.end().await?;
     // then its events are in one span, which has what they have in common
-    let text = String::from_utf8(log.0.lock().expect("no panic").clone())?;
-    let events = text.lines().map(serde_json::from_str::<serde_json::Value>).collect::<Result<Vec<_>, _>>()?;
+    let events = log.events()?;
     let job_id = job.job_id.to_string();
     let (of_job, others): (Vec<_>, Vec<_>) = events.iter().partition(|event| event["span"]["job_id"] == job_id);
     let done = of_job.iter().find(|event| event["fields"]["message"] == "done").context("it is done")?;
