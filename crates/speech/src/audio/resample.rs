@@ -74,8 +74,10 @@ impl Transform {
         let step = (rate / greatest_common_divisor(rate, SAMPLE_RATE)) as usize;
         // An even number of steps, or the filter's middle falls between two samples; and one that is a product of small
         // primes, since a transform of 2 x 683 samples takes ten times as long as one of 1440.
-        let steps = (CHUNK.div_ceil(step)..).find(|steps| steps % 2 == 0 && is_smooth(*steps));
-        let chunk = steps.unwrap_or(CHUNK) * step;
+        let least = CHUNK.div_ceil(step);
+        // There is a power of two among them.
+        let steps = (least..=2 * least).find(|steps| steps.is_multiple_of(2) && is_smooth(*steps)).unwrap_or(2 * least);
+        let chunk = steps * step;
         let fft = Fft::new(rate as usize, SAMPLE_RATE as usize, chunk, channels, FixedSync::Both).map_err(failed)?;
         let (delay, frames) = (fft.output_delay(), fft.output_frames_max());
         Ok(Self {
@@ -132,7 +134,7 @@ fn failure(error: &dyn std::fmt::Display) -> Failure {
 /// Whether no prime factor is larger than 5.
 fn is_smooth(mut number: usize) -> bool {
     for prime in [2, 3, 5] {
-        while number > 0 && number % prime == 0 {
+        while number > 0 && number.is_multiple_of(prime) {
             number /= prime;
         }
     }
