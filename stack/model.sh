@@ -15,6 +15,8 @@ Options of `use`
   --from ms|hf|FOLDER      ModelScope, Hugging Face, or a folder into which the model's files were copied. Without it, whichever
                            hub answers, ModelScope first. A mirror is named by MODELSCOPE_ENDPOINT or HF_ENDPOINT
   --precision fp32|int8    instead of the one that the measurement takes
+  --int8-bits auto|7|8     bits of int8's weights. 8 is closer to fp32, but needs a processor with VNNI here and where workers run;
+                           auto: 8 where this one has it
   --speech FOLDER          recordings to measure on, best of your own calls; without it the samples
   --now                    does not wait until the open jobs for the old model are done: they stay in its queue until a worker has it
   --timeout TIME           longest wait for them (2h); then nothing is changed
@@ -145,7 +147,7 @@ use() {
   while (($#)); do
     case "$1" in
       --now) now=1 ;;
-      --timeout | --from | --precision | --speech)
+      --timeout | --from | --precision | --int8-bits | --speech)
         (($# > 1)) || die "$1 needs a value."
         if [[ "$1" == --timeout ]]; then time="$2"; else options+=("$1" "$2"); fi
         shift

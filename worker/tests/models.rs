@@ -97,6 +97,7 @@ fn check_says_that_an_int8_model_is_not_run_in_batches() {
     let printed = text(&output.stdout);
     assert!(output.status.success(), "{printed}{}", text(&output.stderr));
     assert!(printed.contains("int8: segments run one at a time"), "{printed}");
+    assert!(printed.contains("weights      7 bits\n"), "a card without `weight_bits`: {printed}");
 }
 
 #[test]
@@ -110,7 +111,7 @@ fn check_prints_the_alert_thresholds_that_a_model_advises() {
 
 #[test]
 fn check_refuses_wrong_models_with_the_reason() {
-    let wrong: [(&str, TempDir, &str); 9] = [
+    let wrong: [(&str, TempDir, &str); 11] = [
         ("hash", changed("fp32", |card, _| card["sha256"] = json!("00")), "don't belong together"),
         ("labels", changed("fp32", |card, _| card["labels"][0] = json!("furious")), "in this order"),
         ("sample rate", changed("fp32", |card, _| card["sample_rate"] = json!(8000)), "it must be 16000"),
@@ -128,6 +129,12 @@ fn check_refuses_wrong_models_with_the_reason() {
         ("cut short", changed("fp32", |_, graph| graph.truncate(100_000)), "ONNX Runtime can't load or run the model"),
         ("neighbours", changed("int8", |card, _| card["precision"] = json!("fp32")), "with the batch it is in"),
         ("precision", changed("fp32", |card, _| card["precision"] = json!("int3")), "expected `fp32` or `int8`"),
+        ("bits", changed("int8", |card, _| card["weight_bits"] = json!(4)), "weight_bits = 4; it must be 7 to 8"),
+        (
+            "bits of fp32",
+            changed("fp32", |card, _| card["weight_bits"] = json!(8)),
+            "weight_bits = 8, which is for \"precision\": \"int8\" only",
+        ),
     ];
     for (what, dir, reason) in wrong {
         let error = refusal(&dir);

@@ -16,9 +16,16 @@ ATTRIBUTION = (
 
 
 def write_card(
-    model: Path, name: str, version: str, labels: list[str], architecture: Architecture, parameters: int, precision: str
+    model: Path,
+    name: str,
+    version: str,
+    labels: list[str],
+    architecture: Architecture,
+    parameters: int,
+    precision: str,
+    weight_bits: int | None = None,
 ) -> Path:
-    """Writes model.json beside the model file."""
+    """Writes model.json beside the model file. `weight_bits` is for int8; without it, the worker takes them for 7."""
     card = {
         "name": name,
         "version": version,
@@ -32,6 +39,8 @@ def write_card(
         "parameters": parameters,
         "precision": precision,
     }
+    if weight_bits is not None:
+        card["weight_bits"] = weight_bits
     path = model.with_name("model.json")
     path.write_text(json.dumps(card, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     return path

@@ -1,23 +1,24 @@
 """Linear layers as 8-bit integer products; everything between them stays in fp32.
 
-Weights have one scale for each output channel and 7 bits, because older processors (AVX2 without VNNI) add two products
-in 16 bits, which 8-bit weights could overflow. Activations are measured at run time, with one scale for each chunk of
-rows: in a batch, the loudest row sets the scale of its chunk, so that int8 results of a batch and of single segments
-differ slightly. model.json says "precision": "int8", and the worker runs such a model on one segment at a time.
+Weights have one scale for each output channel and 7 or 8 bits (`processor.py` says which). Activations are measured at
+run time, with one scale for each chunk of rows: in a batch, the loudest row sets the scale of its chunk, so that int8
+results of a batch and of single segments differ slightly. model.json says "precision": "int8" and the bits of the
+weights ("weight_bits"): the worker runs such a model on one segment at a time, and 8-bit weights only on processors
+that add their products exactly.
 """
 
 import numpy as np
 
 from .graph_writer import MICROSOFT, GraphWriter
 
-WEIGHT_LEVELS = 63
-
 
 class Int8Linear:
     """The `Linear` of a quantised network; a prepared value is the names of its integers, scale and zero point."""
 
-    def __init__(self, graph: GraphWriter) -> None:
+    def __init__(self, graph: GraphWriter, weight_bits: int) -> None:
         self._graph = graph
+        # Symmetric: 63 or 127 levels on either side of zero.
+        self._levels = 2 ** (weight_bits - 1) - 1
 
     def begin(self, rows: str) -> None:
         """Nothing here depends on the rows."""
@@ -41,7 +42,7 @@ class Int8Linear:
     def _product(self, prepared: list[str], weight: np.ndarray, bias: str, name: str) -> str:
         """`prepared @ weight + bias`, weight [in, out]."""
         integers, scale, zero = prepared
-        weight_scale = np.maximum(np.abs(weight).max(axis=0), np.finfo(np.float32).tiny) / WEIGHT_LEVELS
+        weight_scale = np.maximum(np.abs(weight).max(axis=0), np.finfo(np.float32).tiny) / self._levels
         levels = np.rint(weight / weight_scale).astype(np.int8)
         return self._graph.node(
             "MatMulIntegerToFloat",

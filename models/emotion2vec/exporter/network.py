@@ -20,14 +20,19 @@ from .positions import write_positions
 PRODUCER = "emofleet emotion2vec exporter"
 
 
-# How the linear layers are written, by the name that model.json gives for the precision.
-PRECISIONS = {"fp32": PaddedLinear, "int8": Int8Linear}
+# The names that model.json gives for the precision of the linear layers.
+PRECISIONS = ("fp32", "int8")
 
 
-def write_network(architecture: Architecture, weights: Weights, labels: int, precision: str = "fp32") -> ModelProto:
-    """The graph of the model contract (docs/architecture.md): `waveform` and `lengths` in, four outputs."""
+def write_network(
+    architecture: Architecture, weights: Weights, labels: int, precision: str = "fp32", weight_bits: int = 7
+) -> ModelProto:
+    """The graph of the model contract (docs/architecture.md): `waveform` and `lengths` in, four outputs.
+
+    `weight_bits`, 7 or 8, is for int8.
+    """
     graph = GraphWriter()
-    linear = PRECISIONS[precision](graph)
+    linear = Int8Linear(graph, weight_bits) if precision == "int8" else PaddedLinear(graph)
     waveform = write_normalisation(graph, architecture, "waveform", "lengths")
     features = write_convolutions(graph, architecture, weights, linear, waveform)
     mask = write_frame_mask(graph, architecture, features, "lengths")

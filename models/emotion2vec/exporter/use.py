@@ -17,6 +17,7 @@ from .choice import Choice, choose, segments
 from .digest import of
 from .errors import ExportError
 from .hub import CATALOGUE, Published, download
+from .processor import BITS, weight_bits
 
 # Formats that FunASR's own reader takes without further programs.
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
@@ -29,6 +30,7 @@ class Request:
     name: str
     origin: str | None
     precision: str
+    int8_bits: str
     speech: list[Path]
     models: Path
     threads: int
@@ -53,21 +55,36 @@ def main(arguments: list[str] | None = None) -> int:
 def use(request: Request) -> Path:
     """The folder of the exported, checked and chosen model. Raises `ExportError`."""
     published = CATALOGUE[request.name]
+    bits = weight_bits(request.int8_bits)
     home = request.models / published.repository
     checkpoint = _checkpoint(request, published, home / "checkpoint")
     exported, record = home / "exported", home / "exported" / "choice.json"
     made_of = {"checkpoint": of(_weights(checkpoint)), "exporter": _exporter()}
     known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-    if known.get("made_of") != made_of or (request.speech and known.get("speech") != list(map(str, request.speech))):
-        known = {"made_of": made_of, "speech": list(map(str, request.speech))}
-        known |= asdict(_export(request, published, checkpoint, home))
+    speech = list(map(str, request.speech))
+    if (
+        known.get("made_of") != made_of
+        or (speech and known.get("speech") != speech)
+        or not _bits_suit(request, known.get("weight_bits"), bits)
+    ):
+        known = {"made_of": made_of, "speech": speech, "weight_bits": bits}
+        known |= asdict(_export(request, published, checkpoint, home, bits))
         _replace(home, known)
     else:
         print(f"{published.repository} is exported and checked already, in {exported}")
     precision = known["precision"] if request.precision == "auto" else request.precision
     asked = "" if request.precision == "auto" else ", as you asked"
     print(f"taking {precision}{asked}: {known['why']}")
+    if precision == "int8" and known["weight_bits"] == 8:
+        print("int8 has 8-bit weights: workers on x86 without VNNI refuse it; --int8-bits 7 makes one for them")
     return exported / "int8" if precision == "int8" else exported
+
+
+def _bits_suit(request: Request, made: int | None, wanted: int) -> bool:
+    """Whether an int8 model with `made` bits serves: 7 runs anywhere, so only who asks for 8 gets it made anew."""
+    if request.precision == "fp32":
+        return True
+    return made == wanted or (request.int8_bits == "auto" and made == 7)
 
 
 def _checkpoint(request: Request, published: Published, folder: Path) -> Path:
@@ -102,7 +119,7 @@ def _exporter() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 
-def _export(request: Request, published: Published, checkpoint: Path, home: Path) -> Choice:
+def _export(request: Request, published: Published, checkpoint: Path, home: Path, bits: int) -> Choice:
     """Into `home/exported.new`."""
     from .export import export, parse
 
@@ -112,7 +129,8 @@ def _export(request: Request, published: Published, checkpoint: Path, home: Path
         raise ExportError(f"no recordings ({', '.join(sorted(AUDIO_SUFFIXES))}) to measure on in {where}.")
     new = home / "exported.new"
     shutil.rmtree(new, ignore_errors=True)
-    options = ["--name", published.repository, "--threads", str(request.threads), "--int8", "--check-audio"]
+    options = ["--name", published.repository, "--threads", str(request.threads)]
+    options += ["--int8", "--int8-bits", str(bits), "--check-audio"]
     try:
         measured = export(parse([str(checkpoint), "--out", str(new), *options, *recordings]), cut=segments)
     except OSError as refusal:
@@ -164,6 +182,9 @@ def _parse(arguments: list[str] | None) -> Request:
     parser.add_argument("name", choices=sorted(CATALOGUE))
     parser.add_argument("--from", dest="origin", metavar="ms|hf|FOLDER", help="ModelScope, Hugging Face, or a download")
     parser.add_argument("--precision", choices=("auto", "fp32", "int8"), default="auto", help="auto: by measurement")
+    parser.add_argument(
+        "--int8-bits", choices=("auto", *map(str, BITS)), default="auto", help="of int8's weights; auto: 8 with VNNI"
+    )
     parser.add_argument("--speech", type=Path, action="append", default=[], metavar="FOLDER", help="to measure on")
     parser.add_argument("--models", type=Path, required=True, metavar="DIR", help="where models are kept")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of the measurements")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import random_checkpoint
-from exporter import use
+from exporter import processor, use
 from exporter.card import sha256
 from exporter.choice import LONGEST, MOST_SEGMENTS, choose, segments
 from exporter.comparison import Contestant
@@ -91,6 +91,31 @@ def test_what_is_made_already_is_not_made_again(place, capsys):
     assert place.use("--precision", "fp32") == 0
     assert (exported / "model.onnx").stat().st_mtime_ns > before
     assert not (place.models / "emotion2vec_plus_large" / "exported.old").exists()
+
+
+def test_int8_is_made_again_only_where_its_bits_do_not_serve(place, capsys, monkeypatch):
+    graph = place.models / "emotion2vec_plus_large" / "exported" / "int8" / "model.onnx"
+
+    def bits(exact: bool, *options: str) -> tuple[int, bool]:
+        """After a call on such a processor: the model's bits, and whether it was made anew."""
+        monkeypatch.setattr(processor, "adds_exactly", lambda: exact)
+        before = graph.stat().st_mtime_ns if graph.exists() else None
+        assert place.use("--precision", "int8", *options) == 0
+        card = json.loads(graph.with_name("model.json").read_text())
+        assert ("workers on x86 without VNNI refuse it" in capsys.readouterr().err) == (card["weight_bits"] == 8)
+        return card["weight_bits"], graph.stat().st_mtime_ns != before
+
+    assert bits(True) == (8, True)
+    assert bits(True) == (8, False)
+    assert bits(False) == (7, True), "what was made elsewhere does not run here"
+    assert bits(True) == (7, False), "7 bits run anywhere"
+    assert bits(True, "--int8-bits", "8") == (8, True)
+    assert bits(True, "--int8-bits", "7") == (7, True)
+    assert place.use("--int8-bits", "8", "--precision", "fp32") == 0
+    assert graph.is_file()
+    monkeypatch.setattr(processor, "adds_exactly", lambda: False)
+    assert place.use("--int8-bits", "8") == 1
+    assert "Use --int8-bits 7" in capsys.readouterr().err
 
 
 def test_a_folder_that_was_copied_here_is_used_without_a_network(place, capsys, monkeypatch):

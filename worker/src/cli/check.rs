@@ -31,6 +31,9 @@ pub(super) fn run(settings: &Settings, dir: &Path) -> anyhow::Result<ExitCode> {
     }
     println!("sha256       {} (verified)", card.sha256);
     println!("parameters   {}", card.parameters.map_or("unknown".into(), parameters));
+    if let Some(bits) = card.weight_bits {
+        println!("weights      {bits} bits");
+    }
     println!("embedding    {} numbers; {} frames a second", card.embedding_dim, card.frame_rate);
     println!("loaded in    {:.2} s; warm-up passed", loaded.load_s);
     let change = loaded.batch_difference;

@@ -1,5 +1,6 @@
 //! `model.json`, and the contract that `model.onnx` beside it must fulfil.
 
+use super::processor::Products;
 use crate::framing::{FRAME_RATE, SAMPLE_RATE};
 use domain::alert::OperatingPoints;
 use domain::{Emotion, ModelIdentity};
@@ -11,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 /// Longest embedding that is accepted: eight times that of the largest emotion2vec+.
 const MAX_EMBEDDING_DIM: u64 = 8192;
+/// Bits that the weights of an int8 model may have; without `weight_bits`, they have the fewest.
+const WEIGHT_BITS: RangeInclusive<u64> = 7..=8;
 
 /// Why a folder is not a model that the fleet can run. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +50,21 @@ pub enum ContractError {
         /// What it may be.
         allowed: RangeInclusive<u64>,
     },
+    /// `weight_bits` belongs to another precision.
+    #[error(
+        "model.json says weight_bits = {found}, which is for \"precision\": \"int8\" only: remove it, or name the precision of the graph"
+    )]
+    BitsWithoutInt8 {
+        /// As in `model.json`.
+        found: u64,
+    },
+    /// The model would be computed wrongly here.
+    #[error(
+        "the model has 8-bit weights, and this processor has no VNNI (avx512_vnni or avx_vnni in /proc/cpuinfo): its sums would \
+         saturate and the predictions would be wrong. Export the model with --int8-bits 7, take its fp32 form, or run this worker \
+         on a processor with VNNI"
+    )]
+    Processor,
     /// An advised alert threshold is out of range.
     #[error("model.json says alerts.{emotion}.{key} = {found}; it must be {allowed}")]
     Alert {
@@ -128,6 +146,9 @@ pub struct ModelCard {
     /// Of the arithmetic; weights may be stored in fewer bits.
     #[serde(default)]
     pub precision: Precision,
+    /// Of each weight of the linear layers, 7 or 8; after [`ModelCard::read`], always known for int8, and absent for fp32.
+    #[serde(default)]
+    pub weight_bits: Option<u64>,
     /// Where alerts on an emotion should begin, by measurement: the built-in alert rule follows it.
     #[serde(default)]
     pub alerts: OperatingPoints,
@@ -141,8 +162,9 @@ impl ModelCard {
     pub fn read(dir: &Path) -> Result<Self, ContractError> {
         let path = dir.join("model.json");
         let text = std::fs::read(&path).map_err(|why| ContractError::Unreadable { path: path.clone(), why })?;
-        let card: Self = serde_json::from_slice(&text).map_err(|why| ContractError::Card { path, why })?;
+        let mut card: Self = serde_json::from_slice(&text).map_err(|why| ContractError::Card { path, why })?;
         card.check_numbers()?;
+        card.weight_bits = card.check_weight_bits()?;
         card.check_alerts()?;
         let onnx = dir.join("model.onnx");
         let found = sha256(&onnx).map_err(|why| ContractError::Unreadable { path: onnx, why })?;
@@ -155,6 +177,30 @@ impl ModelCard {
     /// What is stored with results.
     pub fn identity(&self) -> ModelIdentity {
         ModelIdentity { name: self.name.clone(), version: self.version.clone(), sha256: self.sha256.clone() }
+    }
+
+    /// Whether a processor computes the model correctly.
+    ///
+    /// # Errors
+    /// [`ContractError::Processor`] for 8-bit weights on a processor whose sums of products saturate.
+    pub(super) fn check_processor(&self, products: Products) -> Result<(), ContractError> {
+        match (self.weight_bits, products) {
+            (Some(8..), Products::Saturating) => Err(ContractError::Processor),
+            _ => Ok(()),
+        }
+    }
+
+    /// The bits of an int8 model's weights; none for fp32.
+    fn check_weight_bits(&self) -> Result<Option<u64>, ContractError> {
+        match (self.precision, self.weight_bits) {
+            (Precision::Fp32, None) => Ok(None),
+            (Precision::Fp32, Some(found)) => Err(ContractError::BitsWithoutInt8 { found }),
+            (Precision::Int8, None) => Ok(Some(*WEIGHT_BITS.start())),
+            (Precision::Int8, Some(bits)) if WEIGHT_BITS.contains(&bits) => Ok(Some(bits)),
+            (Precision::Int8, Some(found)) => {
+                Err(ContractError::Number { key: "weight_bits", found, allowed: WEIGHT_BITS })
+            }
+        }
     }
 
     fn check_numbers(&self) -> Result<(), ContractError> {
@@ -244,6 +290,45 @@ mod tests {
         assert_eq!(alerts[&Emotion::Sad], OperatingPoint { threshold: 0.7, in_a_row: 1 });
     }
 
+    fn int8(weight_bits: &serde_json::Value) -> Result<ModelCard, ContractError> {
+        let mut card = card();
+        card["precision"] = "int8".into();
+        card["weight_bits"] = weight_bits.clone();
+        ModelCard::read(folder(&card).path())
+    }
+
+    #[test]
+    fn int8_weights_have_7_bits_or_8_and_fp32_has_none() {
+        assert_eq!(ModelCard::read(folder(&card()).path()).expect("valid").weight_bits, None);
+        for (written, bits) in [(serde_json::json!(null), 7), (7.into(), 7), (8.into(), 8)] {
+            assert_eq!(int8(&written).expect("valid").weight_bits, Some(bits), "{written}");
+        }
+        for wrong in [0_u64, 6, 9, 16, u64::MAX] {
+            let error = int8(&wrong.into()).expect_err("no such weights").to_string();
+            assert_eq!(error, format!("model.json says weight_bits = {wrong}; it must be 7 to 8"));
+        }
+        for wrong in [serde_json::json!(-8), serde_json::json!(7.5), serde_json::json!("8")] {
+            let error = int8(&wrong).expect_err("no number of bits").to_string();
+            assert!(error.contains("is not a model card"), "{error}");
+        }
+    }
+
+    #[test]
+    fn weights_of_8_bits_are_refused_where_their_products_saturate() {
+        let fp32 = ModelCard::read(folder(&card()).path()).expect("valid");
+        let [seven, eight] = [7, 8].map(|bits| int8(&bits.into()).expect("valid"));
+        for accepted in [&fp32, &seven, &eight] {
+            accepted.check_processor(Products::Exact).expect("every model runs there");
+        }
+        for accepted in [&fp32, &seven] {
+            accepted.check_processor(Products::Saturating).expect("7 bits and fp32 run anywhere");
+        }
+        let error = eight.check_processor(Products::Saturating).expect_err("8 bits do not").to_string();
+        for advice in ["no VNNI", "--int8-bits 7", "fp32", "processor with VNNI"] {
+            assert!(error.contains(advice), "{error}");
+        }
+    }
+
     #[test]
     fn wrong_folders_are_refused_with_the_reason() {
         for (key, value, reason) in [
@@ -252,6 +337,8 @@ mod tests {
             ("sample_rate", serde_json::json!(8000), "it must be 16000"),
             ("name", serde_json::json!(3), "is not a model card"),
             ("precision", serde_json::json!("int3"), "expected `fp32` or `int8`"),
+            ("weight_bits", serde_json::json!(8), "is for \"precision\": \"int8\" only"),
+            ("weight_bits", serde_json::json!("8"), "invalid type: string \"8\""),
             ("alerts", serde_json::json!({ "furious": { "threshold": 0.5 } }), "unknown variant `furious`"),
             ("alerts", serde_json::json!({ "angry": { "in_a_row": 2 } }), "missing field `threshold`"),
             (

@@ -3,6 +3,7 @@
 mod batch;
 mod contract;
 mod inference;
+mod processor;
 pub mod provider;
 mod queue;
 mod session;

@@ -3,6 +3,7 @@
 //!
 //! The voice detector always runs on the CPU: its network is too small to be worth a transfer.
 
+use super::processor::Products;
 use ort::environment::Environment;
 use ort::session::builder::SessionBuilder;
 use ort::session::{RunOptions, Session};
@@ -20,6 +21,13 @@ impl Provider {
     pub(crate) fn max_callers(self) -> usize {
         match self {
             Self::Cpu => usize::MAX,
+        }
+    }
+
+    /// How the device adds products of 8-bit numbers.
+    pub(super) fn products(self) -> Products {
+        match self {
+            Self::Cpu => Products::of_this_processor(),
         }
     }
 

@@ -47,6 +47,7 @@ impl Session {
     /// [`ContractError`], with what to do.
     pub fn load(runtime: &Runtime, dir: &Path, settings: &settings::Model) -> Result<(Self, Loaded), ContractError> {
         let card = ModelCard::read(dir)?;
+        card.check_processor(settings.provider.products())?;
         let begun = std::time::Instant::now();
         let session = settings
             .provider
