@@ -184,6 +184,50 @@ async fn a_manifest_that_grows_gives_call_data_before_and_after_its_recordings()
 }
 
 #[tokio::test]
+async fn half_a_line_of_a_manifest_that_is_being_written_is_no_call_data() {
+    let (trial, database, store) = trial().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("calls.csv");
+    put(&trial, &store, "a.wav", "a").await;
+    put(&trial, &store, "b.wav", "b").await;
+    assert_eq!(look(&trial, &source(&trial)).await.enqueued, 2);
+    let half = |who| format!("key,call_id,agent,note\na.wav,c-1,{who}7,\"one\ntwo\"\nb.wav,c-2,{who}8,\"one\n");
+    std::fs::write(&path, half("a")).unwrap();
+    put(&trial, &store, "calls.csv", &half("s")).await;
+    let in_store = format!("s3://{}/{}calls.csv", trial.settings.s3.bucket, trial.keys);
+    for (manifest, agents) in [(path.to_string_lossy().into_owned(), ["a7", "a8"]), (in_store, ["s7", "s8"])] {
+        let args = WatchArgs {
+            manifest: Some(manifest),
+            once: false,
+            rest: Some(Duration::from_hours(1)),
+            interval: Some(Duration::from_secs(1)),
+            ..source(&trial)
+        };
+        let watching = Watching::start(&trial.settings, &args);
+        let begun = std::time::Instant::now();
+        let until = async |name: &str, expected: Call| {
+            while call(&trial, &database, name).await.as_ref() != Some(&expected) {
+                assert!(begun.elapsed() < Duration::from_secs(60), "{name} is not {expected:?}");
+                tokio::time::sleep(Duration::from_millis(30)).await;
+            }
+        };
+        let before = call(&trial, &database, "b.wav").await;
+        until("a.wav", said("c-1", agents[0])).await;
+        assert_eq!(call(&trial, &database, "b.wav").await, before, "its line is not whole");
+        let whole = format!("{}two\"\n", half(&agents[0][..1]));
+        if agents[0] == "a7" {
+            std::fs::write(&path, whole).unwrap();
+        } else {
+            put(&trial, &store, "calls.csv", &whole).await;
+        }
+        until("b.wav", said("c-2", agents[1])).await;
+        let summary = watching.stop().await.unwrap();
+        assert_eq!((summary.enqueued, summary.left_out), (0, 0), "{summary:?}");
+    }
+    end(trial, database).await;
+}
+
+#[tokio::test]
 async fn a_watched_folder_is_uploaded_with_its_call_data_when_its_files_rest() {
     let (trial, database, _) = trial().await;
     let folder = tempfile::tempdir().unwrap();

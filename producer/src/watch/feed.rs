@@ -5,15 +5,16 @@
 
 use adapters::postgres::{EnqueuedObject, JOBS_PER_CHUNK};
 use adapters::s3::{ObjectInfo, Store};
+use chrono::{DateTime, Utc};
 use domain::{Failure, FailureCode, ObjectRef};
 use std::collections::{HashMap, HashSet};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 use tempfile::NamedTempFile;
 
 use super::call_data::Facts;
+use super::growing;
 use super::intake::{Candidate, Intake, hash};
 use crate::error::ProducerError;
 use crate::manifest::{Entry, Line, Manifest, ManifestOptions};
@@ -190,42 +191,54 @@ impl Feed {
         Ok(())
     }
 
-    /// A copy of the manifest, where it has changed.
+    /// A copy of the manifest as far as it is whole, where it has changed. While it does not rest, what is behind the last
+    /// whole line is left for later.
     async fn copy(&self, known: &str, intake: &Intake) -> Result<Option<(String, Copy)>, ProducerError> {
         let name = self.name();
         let wrong = move |what: &dyn std::fmt::Display| ProducerError::input(format!("{name}: {what}"));
-        let (identity, file) = match &self.place {
-            Place::File(path) => {
-                let found = std::fs::metadata(path).map_err(|e| wrong(&e))?;
-                let modified = found.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-                let rests = modified.elapsed().is_ok_and(|age| age >= intake.times.rest);
-                let identity = format!("{} {modified:?} {rests}", found.len());
-                if identity == known {
-                    return Ok(None);
-                }
-                let path = path.clone();
-                (identity, blocking(move || copy_lines(&path, rests).map_err(|e| wrong(&e))).await?)
-            }
+        let state = match &self.place {
+            Place::File(path) => State::of(path).map_err(|e| wrong(&e))?,
             Place::Object { bucket, key } => {
                 let found = intake.store.head(bucket, key).await?.ok_or_else(|| wrong(&"there is no such object"))?;
-                let identity = format!("{:?} {} {:?}", found.etag, found.bytes, found.modified);
-                if identity == known {
-                    return Ok(None);
-                }
+                State { etag: found.etag, bytes: found.bytes, modified: found.modified }
+            }
+        };
+        let (whole, part) = (format!("{state:?}"), format!("part of {state:?}"));
+        if known == whole {
+            return Ok(None);
+        }
+        let mark = hash(&("manifest", self.name(), &whole));
+        let rests = intake.rest.wait(mark, state.modified, intake.times.rest).is_none();
+        if known == part && !rests {
+            return Ok(None);
+        }
+        let mut file = match &self.place {
+            Place::File(path) => {
+                let (path, wrong) = (path.clone(), wrong.clone());
+                blocking(move || copy_file(&path).map_err(|e| wrong(&e))).await?
+            }
+            Place::Object { bucket, key } => {
                 let file = temporary(Path::new(key)).map_err(|e| wrong(&e))?;
-                let object = ObjectRef { bucket: bucket.clone(), key: key.clone(), etag: found.etag };
+                let object = ObjectRef { bucket: bucket.clone(), key: key.clone(), etag: state.etag.clone() };
                 match fetch(&intake.store, &object, file.path()).await {
                     // It was written again meanwhile: the next look takes it.
                     Ok(false) => return Ok(None),
-                    Ok(true) => (identity, file),
+                    Ok(true) => file,
                     Err(failure) => return Err(failure.into()),
                 }
             }
         };
+        // What was appended while it was copied may be half a line.
+        let rests = rests
+            && match &self.place {
+                Place::File(path) => State::of(path).is_ok_and(|now| now == state),
+                Place::Object { .. } => true,
+            };
         let options = self.options.clone();
         blocking(move || {
+            let Some(cut) = cut(&mut file, rests).map_err(|e| wrong(&e))? else { return Ok(None) };
             let manifest = Manifest::open(file.path(), options)?;
-            Ok(Some((identity, Copy { manifest, file: Arc::new(file) })))
+            Ok(Some((if cut { part } else { whole }, Copy { manifest, file: Arc::new(file) })))
         })
         .await
     }
@@ -301,35 +314,34 @@ fn temporary(of: &Path) -> std::io::Result<NamedTempFile> {
     tempfile::Builder::new().prefix("emofleet-manifest-").suffix(&ending).tempfile()
 }
 
-/// Copies a file. While it does not rest, its last line may be written in part: that one is left for later.
-fn copy_lines(path: &Path, rests: bool) -> std::io::Result<NamedTempFile> {
+/// What shows whether a manifest has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct State {
+    etag: Option<String>,
+    bytes: u64,
+    modified: Option<DateTime<Utc>>,
+}
+
+impl State {
+    fn of(path: &Path) -> std::io::Result<Self> {
+        let found = std::fs::metadata(path)?;
+        Ok(Self { etag: None, bytes: found.len(), modified: found.modified().ok().map(DateTime::from) })
+    }
+}
+
+fn copy_file(path: &Path) -> std::io::Result<NamedTempFile> {
     let (mut from, mut to) = (std::fs::File::open(path)?, temporary(path)?);
     std::io::copy(&mut from, &mut to)?;
     to.flush()?;
-    if !rests {
-        let length = whole_lines(to.as_file_mut())?;
-        to.as_file_mut().set_len(length)?;
-    }
     Ok(to)
 }
 
-/// Bytes up to the end of the last whole line. Text in UTF-16 and workbooks are taken whole.
-fn whole_lines(file: &mut std::fs::File) -> std::io::Result<u64> {
-    file.seek(SeekFrom::Start(0))?;
-    let (mut whole, mut length, mut buffer) = (0, 0, vec![0; 64 * 1024]);
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(whole);
-        }
-        if buffer[..read].contains(&0) {
-            return Ok(file.metadata()?.len());
-        }
-        if let Some(at) = buffer[..read].iter().rposition(|byte| *byte == b'\n') {
-            whole = length + at as u64 + 1;
-        }
-        length += read as u64;
-    }
+/// Cuts off what is not whole, unless the file rests; says whether there was any. `None`: nothing is there yet.
+fn cut(file: &mut NamedTempFile, rests: bool) -> std::io::Result<Option<bool>> {
+    let length = std::fs::metadata(file.path())?.len();
+    let whole = if rests { length } else { growing::whole(std::fs::File::open(file.path())?)? };
+    file.as_file().set_len(whole)?;
+    Ok((whole > 0).then_some(whole < length))
 }
 
 /// Runs something that blocks.
@@ -344,19 +356,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_line_of_a_file_that_grows_is_left_until_it_is_whole() {
+    fn what_is_not_whole_of_a_copy_is_cut_off() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("calls.csv");
-        for (text, whole) in [
-            ("key,agent\na.wav,a7\nb.wav,a", "key,agent\na.wav,a7\n"),
-            ("key,agent\n", "key,agent\n"),
-            ("key,ag", ""),
-            ("k\0e\0y", "k\0e\0y"),
+        for (text, whole, cut_off) in [
+            ("key,agent\na.wav,a7\nb.wav,a", "key,agent\na.wav,a7\n", Some(true)),
+            ("key,agent\n", "key,agent\n", Some(false)),
+            ("key,ag", "", None),
         ] {
             std::fs::write(&path, text).expect("written");
-            let read = |rests| std::fs::read_to_string(copy_lines(&path, rests).expect("copied").path());
-            assert_eq!(read(false).expect("readable"), whole);
-            assert_eq!(read(true).expect("readable"), text);
+            let mut copy = copy_file(&path).expect("copied");
+            assert_eq!(cut(&mut copy, true).expect("cut"), Some(false));
+            assert_eq!(cut(&mut copy, false).expect("cut"), cut_off);
+            assert_eq!(std::fs::read_to_string(copy.path()).expect("readable"), whole);
         }
     }
 

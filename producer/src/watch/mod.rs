@@ -8,6 +8,7 @@ mod call_data;
 mod events;
 mod feed;
 mod folder;
+mod growing;
 mod intake;
 mod listing;
 mod ranges;
