@@ -39,7 +39,9 @@ pub fn changes_direction(c: char) -> bool {
 
 /// Whether a terminal would act on it instead of showing it.
 fn acts(c: char) -> bool {
-    c.is_control() || changes_direction(c) || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
+    c.is_control()
+        || changes_direction(c)
+        || matches!(c, '\u{200b}' | '\u{2028}' | '\u{2029}' | '\u{2060}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -50,6 +52,7 @@ mod tests {
     fn what_would_act_on_a_terminal_is_shown() {
         assert_eq!(visible("a\u{1b}[31m.wav"), "a␛[31m.wav");
         assert_eq!(visible("a\u{202e}vaw.exe\n\u{85}\u{7f}"), "a\\u{202e}vaw.exe␊\\u{85}␡");
+        assert_eq!(visible("a.wav\u{200b}"), "a.wav\\u{200b}", "what has no width");
         assert_eq!(visible_lines("one\ntwo\r"), "one\ntwo␍");
         for plain in ["通话 1.wav", "a.wav", "👩\u{200d}💻"] {
             assert!(matches!(visible(plain), Cow::Borrowed(_)), "{plain}");

@@ -193,7 +193,8 @@ fn plain(text: &str) -> String {
     let ascii = text.trim().trim_start_matches('\u{feff}').chars().map(|c| match c {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
         '时' | '時' | '点' | '點' | '分' => CLOCK,
-        '\u{2212}' | '\u{2013}' => '-',
+        // Minus, dash, and hyphens of word processors.
+        '\u{2212}' | '\u{2010}'..='\u{2013}' => '-',
         c if c.is_whitespace() => ' ',
         c => c,
     });

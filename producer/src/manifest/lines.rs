@@ -68,6 +68,9 @@ impl Manifest {
             }
             fields.push(meaning);
         }
+        if sheet.header().is_empty() {
+            return Err(self.wrong("it is empty: a manifest begins with a header that has the column `key`"));
+        }
         if !fields.contains(&Meaning::Field(KNOWN[0])) {
             let has = sheet.header().join(", ");
             let like =

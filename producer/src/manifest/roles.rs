@@ -109,23 +109,33 @@ pub(super) fn misplaced_role(name: &str, value: &str) -> Option<String> {
     }
     let (of_role, is_channel) = role_of_place(&word)?;
     let number = letters(value).parse::<u16>().ok().filter(|number| *number < 64);
-    let is_side = matches!(letters(value).as_str(), "left" | "right" | "l" | "r" | "左" | "右");
-    (is_channel || is_side || number.is_some()).then_some(())?;
+    (is_channel || is_side(value) || number.is_some()).then_some(())?;
     let example = number.map_or("channel_0".to_owned(), |number| format!("channel_{number}"));
     Some(format!(
         "{said}: the roles are given per channel, as a column `{example}` with the value `{of_role}`. {escape}"
     ))
 }
 
-/// `0=agent,1=customer`, with whatever between the parts.
+/// `0=agent,1=customer` or `agent|customer`, with whatever between the parts.
 fn is_layout(value: &str) -> bool {
-    let parts = value.split([',', ';', '|', ' ', '/']).filter(|part| !part.is_empty());
-    let mut pairs = parts.map(|part| part.trim_matches(['{', '}', '"']).split_once(['=', ':']));
+    let parts = value.split([',', ';', '|', ' ', '/', '+', '&']).filter(|part| !part.is_empty());
+    let parts = parts.map(|part| part.trim_matches(['{', '}', '[', ']', '"', '\'']));
+    let roles: Vec<_> = parts.clone().map(role).collect();
+    let are_roles = roles.len() > 1 && roles.iter().all(Option::is_some);
+    if are_roles && [Role::Agent, Role::Customer].iter().all(|wanted| roles.contains(&Some(*wanted))) {
+        return true;
+    }
+    let mut pairs = parts.map(|part| part.split_once(['=', ':', '-']));
     let of_channel = |(channel, is): (&str, &str)| {
-        let numbered = |text: &str| word_and_number(text).is_some() || letters(text).parse::<u16>().is_ok();
+        let numbered =
+            |text: &str| word_and_number(text).is_some() || letters(text).parse::<u16>().is_ok() || is_side(text);
         role(is).is_some() && numbered(channel) || role(channel).is_some() && numbered(is)
     };
     pairs.next().flatten().is_some_and(of_channel) && pairs.all(|pair| pair.is_some_and(of_channel))
+}
+
+fn is_side(text: &str) -> bool {
+    matches!(letters(text).as_str(), "left" | "right" | "l" | "r" | "左" | "右")
 }
 
 fn role(value: &str) -> Option<Role> {
@@ -211,6 +221,12 @@ mod tests {
             ("roles", "0:agent; 1:customer"),
             ("x", "agent=0,customer=1"),
             ("layout", "ch0=agent ch1=customer"),
+            ("channels", "agent|customer"),
+            ("order", "Agent, Customer"),
+            ("音轨", "坐席/客户"),
+            ("stereo", "agent-left"),
+            ("stereo", "left=agent right=customer"),
+            ("layout", "[\"agent\",\"customer\"]"),
             ("channels", "mix"),
             ("channel", "Mixed"),
             ("agent_channel", "0"),
@@ -237,6 +253,8 @@ mod tests {
             ("track_1", "Blue"),
             ("ratio", "1=2"),
             ("note", "agent: late"),
+            ("topic", "agent-based"),
+            ("served", "customer, speaker"),
         ] {
             assert_eq!(misplaced_role(name, value), None, "{name} = {value}");
         }

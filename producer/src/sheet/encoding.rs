@@ -63,6 +63,9 @@ pub(crate) fn detect(mut file: impl Read) -> std::io::Result<Result<Decoding, St
         let read = file.read(&mut chunk)?;
         if first {
             first = false;
+            if chunk[..read].starts_with(&[0xff, 0xfe, 0, 0]) || chunk[..read].starts_with(&[0, 0, 0xfe, 0xff]) {
+                return Ok(Err("the text is UTF-32: save it as UTF-8".into()));
+            }
             if let Some((marked, _)) = Encoding::for_bom(&chunk[..read]) {
                 let notice = (marked != UTF_8).then(|| format!("read as {}, by its byte order mark", marked.name()));
                 return Ok(Ok(Decoding { encoding: marked, notice }));
