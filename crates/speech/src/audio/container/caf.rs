@@ -1,6 +1,6 @@
 //! Core Audio Format.
 
-use super::{Container, Input, Layout, Part, TrackLayout, TrackTiming, codec_name};
+use super::{Container, Input, Layout, Part, TrackLayout, TrackTiming, codec_name, mpeg};
 use crate::audio::bytes::{be32, be64};
 use crate::audio::codec::{self, Blocks, Coding};
 use crate::audio::errors;
@@ -19,8 +19,14 @@ const DESCRIPTION: usize = 52;
 /// Where in it the codec's four characters are.
 const CODEC: std::ops::Range<usize> = 28..32;
 /// Codecs that the demuxer knows.
-const KNOWN: [&[u8; 4]; 9] = [b"lpcm", b"ima4", b"aac ", b"ulaw", b"alaw", b".mp1", b".mp2", b".mp3", b"alac"];
+const KNOWN: [&[u8; 4]; 6] = [b"lpcm", b"ima4", b"aac ", b"ulaw", b"alaw", b"alac"];
 
+/// Codecs that have a demuxer of their own.
+const MPEG: [&[u8; 4]; 3] = [b".mp1", b".mp2", b".mp3"];
+/// Packets that may be padding.
+const PADDED_PACKETS: u64 = 3;
+/// MPEG audio that is missing without a loss: one byte in so many.
+const MISSING_SHARE: u64 = 1_000;
 /// Chunks looked at before the audio must have begun, and most bytes of them.
 const MAX_CHUNKS: usize = 512;
 const MAX_HEADER: u64 = 1024 * 1024;
@@ -44,6 +50,9 @@ impl Container for Caf {
             return Ok(layout);
         };
         let name = codec_name(&head[CODEC]);
+        if MPEG.iter().any(|codec| **codec == head[CODEC]) {
+            return mpeg_layout(input);
+        }
         match coding(head) {
             Ok(None) => layout.tracks.push(TrackLayout { codec: Some(name), ..TrackLayout::default() }),
             Ok(Some(Coding { params, blocks })) => {
@@ -89,6 +98,48 @@ impl Container for Caf {
         let decoded_s = track.num_frames.map(seconds).filter(believed);
         TrackTiming { parts: vec![part], sample_count: track.num_frames, decoded_s, ..timing }
     }
+}
+
+/// MPEG audio: its frames say themselves how long they are, whatever the description says of packets.
+fn mpeg_layout(input: &mut Input) -> Result<Layout, Failure> {
+    let rate = be64(&input.head, 20).map_or(0.0, f64::from_bits);
+    let of_packet = be32(&input.head, 40).map_or(0, u64::from);
+    let (mut position, mut frames, mut parts) = (input.start + 8, None, Vec::new());
+    for _ in 0..MAX_CHUNKS {
+        let chunk = input.read(position, 12)?;
+        let Some(size) = be64(&chunk, 4).map(u64::cast_signed) else { break };
+        let body = position + 12;
+        let available = input.length.saturating_sub(body);
+        let endless = size < 0 || size == 0 && available > 4 && !begins_chunk(&input.read(body, 4)?);
+        let size = if endless { available } else { size.cast_unsigned() };
+        match &chunk[..4] {
+            // Four bytes count the edits.
+            b"data" => frames = Some((body + 4.min(size)..body + size.min(available), size.saturating_sub(available))),
+            b"pakt" => {
+                let table = input.read(body, 24)?;
+                let (packets, valid, delay) = (be64(&table, 0), be64(&table, 8), be32(&table, 16).map_or(0, u64::from));
+                let all = packets.and_then(|packets| packets.checked_mul(of_packet));
+                let valid = valid.unwrap_or(0);
+                // Some writers count the samples in another unit.
+                let rest = all.zip(valid.checked_add(delay)).and_then(|(all, kept)| all.checked_sub(kept));
+                if rate > 0.0 && rest.is_some_and(|rest| rest <= PADDED_PACKETS * of_packet) {
+                    let (begin_s, duration_s) = (delay as f64 / rate, Some(valid as f64 / rate));
+                    parts = vec![Part::Decoded { begin_s, duration_s }];
+                }
+            }
+            _ => {}
+        }
+        position = body.saturating_add(size);
+    }
+    let Some((range, missing)) = frames else {
+        return Err(errors::truncated("the CAF file ends before its audio begins"));
+    };
+    let length = range.end - range.start;
+    let mut layout = mpeg::layout(input, range)?;
+    // Less than a frame or two is no loss.
+    layout.missing = if missing * MISSING_SHARE > length { missing } else { 0 };
+    layout.tracks.iter_mut().for_each(|track| track.timing.parts.clone_from(&parts));
+    Ok(layout)
 }
 
 /// Seconds that so many bytes can hold at most by an audio description, seconds; 0 where it doesn't say.
