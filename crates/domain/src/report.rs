@@ -78,9 +78,9 @@ impl Provenance {
 pub struct AudioFacts {
     /// Container, like `wav` or `mp4`.
     pub container: String,
-    /// Codec, like `pcm_s16le` or `opus`. Of several audio tracks, the first that can be decoded.
+    /// Codec, like `pcm_s16le` or `opus`. Of several audio tracks, the first that holds sound.
     pub codec: String,
-    /// Hz, of the file. Of several audio tracks, the first that can be decoded.
+    /// Hz, of the file. Of several audio tracks, the first that holds sound.
     pub sample_rate: u32,
     /// How many channels the file has, in all its audio tracks.
     pub channels: u16,
@@ -104,7 +104,8 @@ pub struct AudioTrackFacts {
     /// Codec, like `aac`; absent when it can't be decoded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codec: Option<String>,
-    /// Hz, of the track; 0 when nothing was decoded.
+    /// Hz, of the track. Where nothing was decoded, what its headers declare; absent (0) where they don't say.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub sample_rate: u32,
     /// Seconds from the recording's beginning to the track's.
     pub start_s: f64,
@@ -113,6 +114,11 @@ pub struct AudioTrackFacts {
     /// Why the track can't be decoded; the others are analysed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The prediction for one channel.

@@ -5,8 +5,12 @@ use serde::{Deserialize, Serialize};
 crate::label_enum! {
     /// Stable code of a warning.
     pub enum WarningCode: "warning" {
+        /// Bytes behind the recording are no sound that can be read.
+        AudioBytesIgnored = "audio.bytes_ignored",
         /// Speech was found only after the sound was amplified.
         AudioTooQuiet = "audio.too_quiet",
+        /// The container's times contradict its packets: these were counted.
+        AudioWrongTimes = "audio.wrong_times",
         /// Channels hold the same sound: nobody speaks on one of them alone.
         ChannelsNotSeparated = "channels.not_separated",
     }

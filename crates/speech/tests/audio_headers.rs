@@ -268,3 +268,28 @@ fn apples_formats_of_unknown_length_or_less_than_a_packet_short_are_whole() {
         }
     }
 }
+
+#[test]
+fn a_format_without_bits_and_boxes_in_front_of_the_first_are_read() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("a.wav");
+    let sound = pcm();
+    let format =
+        [&1u16.to_le_bytes()[..], &1u16.to_le_bytes(), &RATE.to_le_bytes(), &(RATE * 2).to_le_bytes(), &[2, 0]];
+    let chunks = [
+        &b"RIFF\xff\xff\xff\xffWAVE"[..],
+        &chunk(*b"fmt ", 14, &format.concat()),
+        &chunk(*b"data", sound.len() as u32, &sound),
+    ];
+    std::fs::write(&path, chunks.concat()).expect("written");
+    let (_, found) = decode(&path, &limits()).expect("sixteen bits, by the block");
+    assert!(found[0] == expected());
+    let path =
+        encode(folder.path(), "a.m4a", &tones(RATE, 1, COUNT), RATE, 1, &["-c:a", "alac", "-movflags", "faststart"]);
+    let plain = std::fs::read(&path).expect("readable");
+    // Behind the index, so that its offsets hold.
+    let begin = plain.windows(4).position(|word| word == b"moov").expect("an index") - 4;
+    let free = [&[0, 0, 0, begin as u8][..], b"free", &vec![0; begin - 8]].concat();
+    std::fs::write(&path, [&free[..], &plain[begin..]].concat()).expect("written");
+    assert_eq!(decode(&path, &limits()).expect("decodes").1[0].len(), COUNT);
+}

@@ -155,3 +155,61 @@ fn joined_matroska_files_are_decoded_with_sizes_and_without() {
         }
     }
 }
+
+#[test]
+fn joined_wav_files_are_decoded_to_the_end_and_other_bytes_behind_are_no_sound() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    for codec in ["pcm_s16le", "pcm_u8", "pcm_mulaw", "adpcm_ms", "pcm_f32le"] {
+        // With ffmpeg's LIST chunk in front, and a number of samples that is odd.
+        let wav = |name, seconds| recording(folder.path(), name, 8_000, 1, seconds, &["-c:a", codec]);
+        let ((first, first_sound), (second, second_sound)) = (wav("a.wav", 1.300_125), wav("b.wav", 2.1));
+        let list = b"LIST\x0c\0\0\0INFOISFT\0\0\0\0".to_vec();
+        let padded = if first.len() % 2 == 0 { first.clone() } else { [&first[..], &[0]].concat() };
+        let expected = one_after_the_other(&[&first_sound, &second_sound, &first_sound]);
+        for between in [vec![], list.clone()] {
+            let found = joined(folder.path(), &[&padded, &between, &second, &first]);
+            let found = found.unwrap_or_else(|failure| panic!("{codec}: {failure}"));
+            assert_eq!(found[0].len(), expected[0].len(), "{codec}, {} bytes between", between.len());
+            assert!(found == expected, "{codec}, {} bytes between", between.len());
+        }
+        let noise: Vec<u8> = (0..9_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        for behind in [list, noise, vec![0; 5_000], id3v1()] {
+            assert!(joined(folder.path(), &[&padded, &behind]).expect("decodes") == first_sound, "{codec}");
+        }
+        let cut = joined(folder.path(), &[&padded, &second[..second.len() / 2]]).map(|found| found[0].len());
+        let cut = cut.expect_err("the second is cut");
+        assert_eq!(cut.code, FailureCode::AudioTruncated, "{codec}: {cut}");
+    }
+    let other = recording(folder.path(), "c.wav", 16_000, 1, 1.0, &["-c:a", "pcm_s16le"]).0;
+    let (first, _) = recording(folder.path(), "a.wav", 8_000, 1, 1.0, &["-c:a", "pcm_s16le"]);
+    let failure = joined(folder.path(), &[&first, &other]).map(|found| found[0].len()).expect_err("another rate");
+    assert!(failure.message.contains("rate changes from 8000 to 16000"), "{failure}");
+}
+
+#[test]
+fn joined_aiff_files_are_decoded_to_the_end_and_other_bytes_behind_are_no_sound() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    for codec in ["pcm_s16be", "pcm_mulaw"] {
+        let aiff = |name, seconds| recording(folder.path(), name, 8_000, 1, seconds, &["-c:a", codec]);
+        let ((first, first_sound), (second, second_sound)) = (aiff("a.aiff", 1.3), aiff("b.aiff", 2.1));
+        let found = joined(folder.path(), &[&first, &second]).unwrap_or_else(|failure| panic!("{codec}: {failure}"));
+        let expected = one_after_the_other(&[&first_sound, &second_sound]);
+        assert_eq!(found[0].len(), expected[0].len(), "{codec}");
+        assert!(found == expected, "{codec}");
+        assert!(joined(folder.path(), &[&first, &[0x55; 5_000]]).expect("decodes") == first_sound, "{codec}");
+    }
+}
+
+#[test]
+fn bytes_behind_matroska_cost_no_sound() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    for more in [&[][..], &["-live", "1"]] {
+        let arguments = [&["-c:a", "flac"][..], more].concat();
+        let (whole, sound) = recording(folder.path(), "a.mka", 48_000, 1, 1.3, &arguments);
+        for behind in [vec![0; 5_000], vec![0x55; 5_000], id3v1()] {
+            let found = joined(folder.path(), &[&whole, &behind]);
+            let found = found.unwrap_or_else(|failure| panic!("{more:?} {:?}: {failure}", behind[0]));
+            assert!(found == sound, "{more:?} {:?}: {} samples", behind[0], found[0].len());
+        }
+    }
+}

@@ -48,6 +48,16 @@ fn wav(tag: u16, channels: u16, rate: u32, bits: u16, declared: u32, sound: &[u8
     bytes
 }
 
+/// An AIFF-C file of 8 kHz, mono, whose sound has this codec.
+fn aifc(codec: [u8; 4]) -> Vec<u8> {
+    let rate = b"\x40\x0b\xfa\0\0\0\0\0\0\0";
+    let common = [&[0, 1][..], &1_000u32.to_be_bytes(), &[0, 16], rate, &codec, b"\x01x"].concat();
+    let sound = [&[0; 8][..], &[0x5a; 330]].concat();
+    let chunk = |id: &[u8], body: &[u8]| [id, &(body.len() as u32).to_be_bytes(), body].concat();
+    let chunks = [&b"AIFC"[..], &chunk(b"COMM", &common), &chunk(b"SSND", &sound)].concat();
+    chunk(b"FORM", &chunks)
+}
+
 #[test]
 fn an_empty_file_is_empty() {
     refused(b"", FailureCode::AudioEmpty, "no bytes");
@@ -68,6 +78,20 @@ fn text_and_noise_are_not_audio() {
 }
 
 #[test]
+fn what_is_stored_in_place_of_a_recording_is_named() {
+    for (bytes, word) in [
+        (&b"<!DOCTYPE html><html><title>403 Forbidden</title></html>"[..], "web page"),
+        (b"<?xml version=\"1.0\"?><Error><Code>NoSuchKey</Code></Error>", "XML"),
+        (b"{\"error\":\"not found\"}", "JSON"),
+        (b"\x1f\x8b\x08\0\0\0\0\0", "gzip"),
+        (b"PK\x03\x04\x14\0", "ZIP"),
+        (&b"UklGRiSAAABXQVZFZm10IBAAAAABAAEA".repeat(20), "base64"),
+    ] {
+        refused(bytes, FailureCode::AudioNotAudio, word);
+    }
+}
+
+#[test]
 fn codecs_that_cant_be_decoded_are_named() {
     refused(b"#!AMR\n\x3c\x91\x17\x16", FailureCode::AudioUnsupportedCodec, "AMR");
     refused(b".snd\0\0\0\x18\0\0\0\0", FailureCode::AudioUnsupportedCodec, "AU");
@@ -75,6 +99,41 @@ fn codecs_that_cant_be_decoded_are_named() {
     refused(&wav(0x31, 1, 8_000, 0, 650, &[0x5a; 650]), FailureCode::AudioUnsupportedCodec, "GSM");
     refused(&wav(0x65, 1, 16_000, 8, 650, &[0; 650]), FailureCode::AudioUnsupportedCodec, "G.722");
     refused(&wav(0x1234, 1, 16_000, 8, 650, &[0; 650]), FailureCode::AudioUnsupportedCodec, "0x1234");
+    for (tag, name) in [
+        (0x22, "TrueSpeech"),
+        (0x38, "AMR"),
+        (0x57, "AMR"),
+        (0x7a21, "AMR"),
+        (0x83, "G.729"),
+        (0x133, "G.729"),
+        (0x42, "G.723.1"),
+        (0x28f, "G.722"),
+        (0x64, "G.726"),
+        (0x1602, "AAC in LATM"),
+    ] {
+        refused(&wav(tag, 1, 8_000, 8, 650, &[0; 650]), FailureCode::AudioUnsupportedCodec, name);
+        refused(&wav(tag, 1, 8_000, 8, 650, &[0; 650]), FailureCode::AudioUnsupportedCodec, "ffmpeg -i");
+    }
+    refused(&wav(3, 1, 8_000, 16, 650, &[0; 650]), FailureCode::AudioUnsupportedCodec, "floating-point");
+    let list = [&b"RIFF\xff\0\0\0WAVELIST\x10\0\0\0wavldata\x04\0\0\0"[..], &[0; 64]].concat();
+    refused(&list, FailureCode::AudioUnsupportedCodec, "wavl");
+    for (codec, name) in [
+        (b"GSM ", "GSM 6.10"),
+        (b"G722", "G.722"),
+        (b"MAC3", "MACE"),
+        (b"MAC6", "MACE"),
+        (b"G729", "G.729"),
+        (b"Zz90", "zz90"),
+    ] {
+        refused(&aifc(*codec), FailureCode::AudioUnsupportedCodec, name);
+        refused(&aifc(*codec), FailureCode::AudioUnsupportedCodec, "ffmpeg -i");
+    }
+    // Frames of 20 bytes, and the same from the middle of one on.
+    let loas = [&[0x56, 0xe0, 20][..], &[0x20; 20]].concat().repeat(9);
+    refused(&loas, FailureCode::AudioUnsupportedCodec, "LATM");
+    refused(&loas[9..], FailureCode::AudioUnsupportedCodec, "LATM");
+    refused(b"#!SILK_V3\x0c\0aaaa", FailureCode::AudioUnsupportedCodec, "by the program that wrote it");
+    refused(b"RIFF\x20\0\0\0QLCMfmt ", FailureCode::AudioUnsupportedCodec, "QCELP");
     let mut speex = b"OggS\0\x02".to_vec();
     speex.extend([0; 20]);
     speex.extend(b"\x01\x08Speex   ");
@@ -88,7 +147,9 @@ fn codecs_that_cant_be_decoded_are_named() {
 #[test]
 fn streams_and_codecs_made_by_ffmpeg_that_cant_be_decoded_are_refused() {
     let folder = folder();
-    let cases: [(&str, usize, &[&str], &str); 7] = [
+    let cases: [(&str, usize, &[&str], &str); 9] = [
+        ("a.mp2", 1, &["-c:a", "mp2", "-b:a", "384k"], "layer II"),
+        ("a.latm", 1, &["-c:a", "aac", "-f", "latm"], "LATM"),
         ("a.ts", 1, &["-c:a", "aac"], "transport stream"),
         ("a.wma", 1, &["-c:a", "wmav2"], "Windows Media"),
         ("a.au", 1, &["-c:a", "pcm_mulaw"], "AU"),

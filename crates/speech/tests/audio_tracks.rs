@@ -4,6 +4,7 @@ mod recordings;
 
 use domain::channel::{ChannelLayout, Track, tracks};
 use domain::{Failure, FailureCode, Role};
+use recordings::ebml::rewrite;
 use recordings::{agreement, decode, encode, ffmpeg, limits, tones};
 use settings::Settings;
 use speech::audio::{Preprocess, Preprocessed, Resampler16k, Sink, SpeechSegment, VoiceDetector};
@@ -206,6 +207,39 @@ fn a_track_that_cant_be_decoded_is_named_and_the_others_are_analysed() {
         let (whole, _) = container(folder.path(), name, &[unknown(), unknown()], &[]);
         assert_eq!(analysed(&whole, None).expect_err("nothing").code, FailureCode::AudioUnsupportedCodec, "{name}");
     }
+}
+
+/// The Matroska file without the packets of one track, whose numbers are from 1.
+fn without_packets(file: &[u8], track: u8) -> Vec<u8> {
+    rewrite(file, &mut |id, body| match id {
+        0xa3 | 0xa1 if body[0] == 0x80 | track => None,
+        0xa0 if !body.windows(2).any(|bytes| bytes[0] == 0xa1) => None,
+        _ => Some(body),
+    })
+}
+
+#[test]
+fn a_track_without_packets_has_the_rate_that_is_declared_and_the_recording_that_of_a_track_with_sound() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let parts = || {
+        let pcm = part(2.0, 8_000, 1, "a.wav", &["-c:a", "pcm_s16le"]);
+        [pcm, part(2.0, 44_100, 2, "b.flac", &["-c:a", "flac"])]
+    };
+    let (whole, _) = container(folder.path(), "call.mka", &parts(), &[]);
+    let plain = std::fs::read(&whole).expect("readable");
+    for (empty, codec, rate) in [(0, "flac", 44_100), (1, "pcm_s16le", 8_000)] {
+        std::fs::write(&whole, without_packets(&plain, empty + 1)).expect("written");
+        let (found, samples) = analysed(&whole, Some(&speakers(3))).expect("the other track has sound");
+        let of_tracks: Vec<_> = found.facts.tracks.iter().map(|track| (track.sample_rate, track.duration_s)).collect();
+        let seconds = if empty == 0 { [0.0, 2.0] } else { [2.0, 0.0] };
+        assert_eq!(of_tracks, [(8_000, seconds[0]), (44_100, seconds[1])], "{codec}");
+        assert_eq!((found.facts.sample_rate, &*found.facts.codec, found.facts.channels), (rate, codec, 3));
+        let silent: Vec<bool> = samples.iter().map(|samples| samples.iter().all(|s| *s == 0.0)).collect();
+        assert_eq!(silent, [empty == 0, empty == 1, empty == 1], "{codec}");
+    }
+    // What the headers don't say is absent, not 0.
+    let json = serde_json::to_value(domain::report::AudioTrackFacts::default()).expect("JSON");
+    assert!(json.get("sample_rate").is_none() && json.get("duration_s").is_some(), "{json}");
 }
 
 #[test]

@@ -59,8 +59,6 @@ pub struct Decoder {
     gap: u64,
     /// A packet that was decoded, before the samples that don't belong to the recording are removed.
     waiting: Option<Vec<Vec<f32>>>,
-    /// The last samples of the recording before, in a file of several.
-    last_of_part: Option<Vec<Vec<f32>>>,
     /// Whether the next packet is the first of another recording in the same file.
     begins_part: bool,
     /// The samples that were decoded last, one `Vec` per channel.
@@ -143,7 +141,6 @@ impl Decoder {
             sbr: SbrDetector::default(),
             gap: 0,
             waiting: None,
-            last_of_part: None,
             begins_part: false,
             block: Vec::new(),
             first_pending: false,
@@ -160,13 +157,23 @@ impl Decoder {
         AudioFacts {
             container: self.source.container().to_owned(),
             codec: self.codec.codec_info().short_name.to_owned(),
-            sample_rate: self.rate,
-            channels: self.channels,
+            sample_rate: if self.has_samples() { self.rate } else { self.declared_rate() },
+            channels: self.channels(),
             duration_s: self.duration_s(),
             bytes: self.source.bytes,
             bad_packets: self.bad_packets,
             tracks: Vec::new(),
         }
+    }
+
+    /// What is wrong with the times of the track's packets, so that these are counted.
+    pub(super) fn problem(&self) -> Option<&str> {
+        self.source.problem.as_deref()
+    }
+
+    /// Bytes behind the audio that are ignored, as far as it was read.
+    pub(super) fn ignored(&self) -> u64 {
+        self.source.ignored
     }
 
     /// Seconds of the first packet's timestamp, from which those of live recordings count on.
@@ -214,12 +221,8 @@ impl Decoder {
             if self.budget.is_spent() {
                 return Ok(false);
             }
-            if let Some(last) = self.last_of_part.take().filter(|last| last.first().is_some_and(|s| !s.is_empty())) {
-                self.block = last;
-                return self.deliver();
-            }
             if self.timeline.is_done() {
-                return self.end();
+                return self.check_complete().map(|()| false);
             }
             if self.rate > 0 {
                 let silence = self.timeline.silence();
@@ -353,7 +356,7 @@ impl Decoder {
         if self.source.params.codec != before {
             return Err(errors::corrupt("the codec changes within the file: split it where another recording begins"));
         }
-        (self.last_of_part, self.begins_part) = (self.timeline.last(), self.rate > 0);
+        self.begins_part = self.rate > 0;
         self.codec = codec::decoder(&self.source.params, self.source.timing.gapless)?;
         if self.rate > 0 {
             self.timeline = Timeline::new(&self.source.timing, self.rate, self.clock.position());
@@ -394,26 +397,29 @@ impl Decoder {
             let last = self.block.last().cloned().unwrap_or_default();
             self.block.resize(usize::from(self.channels), last);
         }
-        self.longest_packet = self.longest_packet.max(self.block.first().map_or(0, Vec::len) as u64);
+        let count = self.block.first().map_or(0, Vec::len);
+        self.longest_packet = self.longest_packet.max(count as u64);
+        self.discard(count);
         Ok(true)
+    }
+
+    /// Removes what the container says is to be discarded of the packet of `count` samples in `block`; more than there is
+    /// is not believed.
+    fn discard(&mut self, count: usize) {
+        let padding_s = self.source.discarded_s();
+        let padding = (padding_s.abs() * f64::from(self.rate)).round() as usize;
+        if padding == 0 || padding > count {
+            return;
+        }
+        for samples in &mut self.block {
+            if padding_s < 0.0 { drop(samples.drain(..padding)) } else { samples.truncate(count - padding) }
+        }
     }
 
     /// Replaces a bad packet by silence of its duration, so that what follows keeps its time.
     fn conceal(&mut self, packet: &Packet) {
         let seconds = self.source.duration_s(packet).clamp(0.0, 1.0);
         self.fill_with_silence(if self.frames == 0 { 0 } else { (seconds * f64::from(self.rate)) as usize });
-    }
-
-    /// At the end: delivers the packet that was held back, without its padding, then checks the file.
-    fn end(&mut self) -> Result<bool, Failure> {
-        if let Some(last) = self.timeline.last()
-            && last.first().is_some_and(|samples| !samples.is_empty())
-        {
-            self.block = last;
-            return self.deliver();
-        }
-        self.check_complete()?;
-        Ok(false)
     }
 
     /// Whether what was decoded is enough of the file.
@@ -425,11 +431,16 @@ impl Decoder {
         let missing = self.source.timing.sample_count.unwrap_or(0).saturating_sub(self.frames);
         if missing > 2 * self.longest_packet && !self.limits.accept_truncated {
             // Before the first packet is decoded, the header alone says the rate.
-            let rate = if self.rate > 0 { self.rate } else { self.source.params.sample_rate.unwrap_or(0) };
+            let rate = if self.rate > 0 { self.rate } else { self.declared_rate() };
             let seconds = missing as f64 / f64::from(rate.max(1));
             return Err(errors::truncated(format!("the file ends {seconds:.1} s before its header says")));
         }
         Ok(())
+    }
+
+    /// Hz, as the headers say; 0 where they don't, or what they say is not plausible.
+    fn declared_rate(&self) -> u32 {
+        self.source.params.sample_rate.filter(|rate| RATES.contains(rate)).unwrap_or(0)
     }
 
     fn core_rate(&self) -> u32 {

@@ -16,13 +16,24 @@ pub(super) fn not_audio(what: &str) -> Failure {
 
 /// `name`, a format or codec, can't be decoded.
 pub(super) fn unsupported(name: &str) -> Failure {
-    unsupported_because(&format!("the file holds {name}, which can't be decoded"))
+    unsupported_because(name, &format!("the file holds {name}, which can't be decoded"))
 }
 
-/// A format or codec can't be decoded; `what` is the whole sentence.
-pub(super) fn unsupported_because(what: &str) -> Failure {
-    Failure::new(FailureCode::AudioUnsupportedCodec, what)
+/// A format or codec can't be decoded; `what` says so. What to do is added.
+pub(super) fn unsupported_because(name: &str, what: &str) -> Failure {
+    let is = |names: &[&str]| names.iter().any(|word| name.contains(word));
+    let advice = if is(&["encrypted"]) {
+        "export it without encryption"
+    } else if is(&OTHER_PROGRAMS) {
+        "convert it to FLAC or Opus by the program that wrote it"
+    } else {
+        "convert it: ffmpeg -i RECORDING -c:a flac RECORDING.flac"
+    };
+    Failure::new(FailureCode::AudioUnsupportedCodec, format!("{what}; {advice}"))
 }
+
+/// Formats that ffmpeg does not read either.
+const OTHER_PROGRAMS: [&str; 6] = ["SILK", "MIDI", "Lossless Audio", "CELT", "OptimFROG", "iLBC"];
 
 /// A header's value is impossible.
 pub(super) fn bad_header(what: impl Into<String>) -> Failure {
@@ -98,7 +109,7 @@ pub(super) fn unreadable(error: &io::Error) -> Failure {
 /// A demuxer's or decoder's error before the first packet was decoded.
 pub(super) fn opening(error: &Error) -> Failure {
     match error {
-        Error::Unsupported(what) => unsupported_because(&format!("the file's format can't be decoded ({what})")),
+        Error::Unsupported(what) => unsupported_because(what, &format!("the file's format can't be decoded ({what})")),
         Error::IoError(e) if e.kind() == io::ErrorKind::UnexpectedEof => truncated("the file ends within its header"),
         other => corrupt(format!("the file's header can't be read ({other})")),
     }

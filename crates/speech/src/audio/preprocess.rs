@@ -41,6 +41,8 @@ pub struct Preprocessed {
     pub amplified: Vec<usize>,
     /// Time of each stage.
     pub times: StageTimes,
+    /// What is wrong with the file.
+    pub(super) of_file: Vec<Warning>,
     /// Pairs of tracks that hold the same sound; their role is [`Role::Mixed`].
     pub(super) same: Vec<Comparison>,
 }
@@ -64,7 +66,8 @@ impl Preprocessed {
     /// What makes the result worth less.
     pub fn warnings(&self) -> Vec<Warning> {
         let quiet = self.amplified.iter().map(|track| self.too_quiet(*track));
-        self.same.iter().map(|compared| self.not_separated(compared)).chain(quiet).collect()
+        let mixed = self.same.iter().map(|compared| self.not_separated(compared));
+        self.of_file.iter().cloned().chain(mixed).chain(quiet).collect()
     }
 
     fn not_separated(&self, compared: &Comparison) -> Warning {
@@ -136,7 +139,8 @@ impl Preprocess<'_> {
             tracks[track].role = Role::Mixed;
         }
         let amplified = self.read_amplified(again, &tracks, quiet, &mut sink, &mut times)?;
-        Ok(Preprocessed { facts: recording.facts(), tracks, levels, amplified, times, same })
+        let of_file = recording.warnings();
+        Ok(Preprocessed { facts: recording.facts(), tracks, levels, amplified, times, of_file, same })
     }
 
     /// Reads quiet tracks again, and finds their speech in the amplified sound. Returns those where there was some.

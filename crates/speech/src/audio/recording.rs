@@ -8,9 +8,9 @@ use super::align::{Aligned, PlacedTrack};
 use super::decode::{Decoder, check_channels};
 use super::errors;
 use crate::settings;
-use domain::Failure;
 use domain::channel::Track;
 use domain::report::{AudioFacts, AudioTrackFacts};
+use domain::{Failure, Warning, WarningCode};
 use std::fs::File;
 use std::ops::Range;
 
@@ -28,6 +28,8 @@ pub struct Recording {
 struct AudioTrack {
     /// Numbers of its channels. A track that can't be decoded counts as one channel.
     channels: Range<u16>,
+    /// Hz, as the container declares; 0 where it doesn't.
+    declared_rate: u32,
     decoder: Result<Decoder, Failure>,
 }
 
@@ -50,7 +52,8 @@ impl Recording {
             };
             let channels = decoder.as_ref().map_or(1, Decoder::channels);
             check_channels(usize::from(next) + usize::from(channels), limits.max_channels)?;
-            tracks.push(AudioTrack { channels: next..next + channels, decoder });
+            let declared_rate = layout.track(number).sample_rate.unwrap_or(0);
+            tracks.push(AudioTrack { channels: next..next + channels, declared_rate, decoder });
             next += channels;
         }
         match tracks.first() {
@@ -78,7 +81,8 @@ impl Recording {
 
     /// What the file is, as far as it was decoded.
     pub fn facts(&self) -> AudioFacts {
-        let Some(first) = self.decoders().next() else { return AudioFacts::default() };
+        let with_sound = self.decoders().find(|decoder| decoder.has_samples());
+        let Some(first) = with_sound.or_else(|| self.decoders().next()) else { return AudioFacts::default() };
         let (facts, begin_s) = (first.facts(), self.begin_s());
         if self.tracks.len() == 1 {
             return AudioFacts { duration_s: start_s(first, begin_s) + facts.duration_s, ..facts };
@@ -90,6 +94,22 @@ impl Recording {
             tracks: self.tracks.iter().map(|track| track.facts(begin_s)).collect(),
             ..facts
         }
+    }
+
+    /// What makes the result worth less, as far as the file's headers tell.
+    pub(super) fn warnings(&self) -> Vec<Warning> {
+        let wrong_times = self.tracks.iter().filter_map(|track| {
+            let problem = track.decoder.as_ref().ok()?.problem()?;
+            let message = format!("{problem}: packets are counted, and silence between them may be missing");
+            Some(Warning { code: WarningCode::AudioWrongTimes, channels: track.channels.clone().collect(), message })
+        });
+        let bytes = self.decoders().map(Decoder::ignored).max().unwrap_or(0);
+        let ignored = (bytes > 0).then(|| {
+            let message =
+                format!("{bytes} bytes behind the audio that the headers describe are no sound that can be read");
+            Warning { code: WarningCode::AudioBytesIgnored, channels: (0..self.channels()).collect(), message }
+        });
+        wrong_times.chain(ignored).collect()
     }
 
     /// Selects what is delivered: the channel, or the mix of all, of each of these tracks of the analysis.
@@ -129,7 +149,12 @@ impl AudioTrack {
                 let start_s = start_s(decoder, begin_s);
                 AudioTrackFacts { channels, codec: Some(codec), sample_rate, start_s, duration_s, failure: None }
             }
-            Err(failure) => AudioTrackFacts { channels, failure: Some(failure.clone()), ..AudioTrackFacts::default() },
+            Err(failure) => AudioTrackFacts {
+                channels,
+                sample_rate: self.declared_rate,
+                failure: Some(failure.clone()),
+                ..AudioTrackFacts::default()
+            },
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use super::budget::Budget;
 use super::codec::{self, Blocks};
-use super::container::{self, Container, Layout, Packing, Pager, TrackLayout, TrackTiming, View};
+use super::container::{self, Container, Discard, Layout, Packing, Pager, TrackLayout, TrackTiming, View};
 use super::errors;
 use crate::settings;
 use domain::Failure;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::ops::Range;
+use std::sync::Arc;
 use symphonia_core::codecs::CodecParameters;
 use symphonia_core::codecs::audio::{AudioCodecParameters, CODEC_ID_NULL_AUDIO};
 use symphonia_core::errors::{Error, Result as SymphoniaResult};
@@ -27,6 +28,10 @@ pub(super) struct Source {
     pub params: AudioCodecParameters,
     /// Which of its decoded samples belong to the recording.
     pub timing: TrackTiming,
+    /// What is wrong with the times of its packets, so that these are counted.
+    pub problem: Option<String>,
+    /// Bytes behind the audio that are ignored.
+    pub ignored: u64,
     /// Size of the file.
     pub bytes: u64,
     /// The file, and the recordings in it that follow this one.
@@ -44,6 +49,9 @@ pub(super) struct Source {
     pager: Pager,
     /// What the demuxer said behind the packets that the pager held.
     after_held: Option<SymphoniaResult<Option<Packet>>>,
+    /// What is still to be discarded of packets, and the number of the next packet.
+    discards: Arc<[Discard]>,
+    number_of_packet: u64,
     /// What was done to the packets after coding.
     packing: Option<Packing>,
     /// The blocks of which a packet consists, where its duration is to be counted by them.
@@ -93,12 +101,14 @@ impl Source {
             timing.decoded_s = base.calc_duration(ticks.into()).map(|duration| duration.as_secs_f64());
         }
         let has_others = layout.track_count() > 1;
-        let TrackLayout { packing, blocks, .. } = described;
+        let TrackLayout { packing, blocks, discards, .. } = described;
         Ok(Self {
             container,
             track: track.id,
             params,
             timing,
+            problem: layout.pages.problem(track.id).map(str::to_owned),
+            ignored: layout.ignored,
             bytes,
             reader,
             file: copy,
@@ -110,6 +120,8 @@ impl Source {
             has_others,
             pager: layout.pages.pager(),
             after_held: None,
+            discards,
+            number_of_packet: 0,
             packing,
             blocks,
         })
@@ -147,8 +159,16 @@ impl Source {
         Ok(None)
     }
 
+    /// Seconds that are to be discarded of the packet that came last: of its end or, where negative, of its beginning.
+    pub(super) fn discarded_s(&self) -> f64 {
+        let last = self.number_of_packet.wrapping_sub(1);
+        let found = self.discards.binary_search_by_key(&last, |discard| discard.packet);
+        found.map_or(0.0, |at| self.discards[at].padding_ns as f64 / 1e9)
+    }
+
     /// The packet as it was coded.
-    fn unpack(&self, mut packet: Packet) -> SymphoniaResult<Packet> {
+    fn unpack(&mut self, mut packet: Packet) -> SymphoniaResult<Packet> {
+        self.number_of_packet += 1;
         if let Some(packing) = &self.packing {
             packet.data = packing.unpack(&packet.data)?;
         }
@@ -209,6 +229,9 @@ impl Source {
         codec::check(&params, None)?;
         let timing = self.container.complete(TrackTiming::default(), track, &params);
         self.timing.parts = timing.parts;
+        if self.track == track.id {
+            self.pager.next_part(track.id);
+        }
         self.track = track.id;
         self.params = params;
         Ok(())
@@ -229,9 +252,9 @@ impl Source {
             return Err(errors::unsupported("several recordings in one file that have other numbers of tracks"));
         }
         let joined = std::mem::take(&mut self.joined);
-        let count = self.timing.sample_count;
+        let (count, ignored) = (self.timing.sample_count, self.ignored);
         let next = Self::open(copy()?, &layout, self.number, &self.limits, &self.budget)?;
-        *self = Self { joined, bytes: self.bytes, ..next };
+        *self = Self { joined, bytes: self.bytes, ignored: ignored + layout.ignored, ..next };
         self.timing.sample_count = count.zip(self.timing.sample_count).map(|(before, own)| before + own);
         Ok(())
     }

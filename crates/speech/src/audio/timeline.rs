@@ -1,5 +1,5 @@
-//! Which of the decoded samples belong to the recording: the encoder's delay and padding are removed, and the parts of
-//! an edit list follow each other.
+//! Which of the decoded samples belong to the recording: the encoder's delay is removed, and the parts of an edit list
+//! follow each other.
 
 use super::container::{Part, TrackTiming};
 use std::collections::VecDeque;
@@ -15,10 +15,6 @@ pub(super) struct Timeline {
     parts: VecDeque<Samples>,
     /// Whether the first part has begun: it follows the samples before it, or was sought.
     begun: bool,
-    /// Padding at the end of the last packet.
-    padding: usize,
-    /// With padding, each packet is held back until the next one shows that it is not the last.
-    held: Vec<Vec<f32>>,
 }
 
 #[derive(Debug)]
@@ -32,7 +28,7 @@ enum Samples {
 impl Default for Timeline {
     fn default() -> Self {
         let all = Samples::Decoded { begin: 0, end: u64::MAX };
-        Self { rate: 0, parts: VecDeque::from([all]), begun: false, padding: 0, held: Vec::new() }
+        Self { rate: 0, parts: VecDeque::from([all]), begun: false }
     }
 }
 
@@ -52,7 +48,7 @@ impl Timeline {
         if parts.is_empty() {
             parts.push_back(Samples::Decoded { begin, end: u64::MAX });
         }
-        Self { rate, parts, begun: false, padding: samples(timing.padding_s) as usize, held: Vec::new() }
+        Self { rate, parts, begun: false }
     }
 
     /// How many samples of silence come next, at most a second of them, which count as delivered.
@@ -75,7 +71,7 @@ impl Timeline {
     }
 
     /// Leaves in `block`, samples from `position` on, what belongs to the recording, with every sample a number in
-    /// [-1, 1]. With padding that is the packet before.
+    /// [-1, 1].
     pub(super) fn apply(&mut self, block: &mut Vec<Vec<f32>>, position: u64) {
         let count = block.first().map_or(0, Vec::len) as u64;
         let (mut skip, mut stop) = (count, count);
@@ -96,9 +92,6 @@ impl Timeline {
                 *s = if s.is_finite() { s.clamp(-1.0, 1.0) } else { 0.0 };
             }
         }
-        if self.padding > 0 && stop > skip {
-            std::mem::swap(block, &mut self.held);
-        }
     }
 
     fn next_part(&mut self) {
@@ -117,15 +110,6 @@ impl Timeline {
             self.next_part();
         }
     }
-
-    /// The packet held back, without its padding, once it is known to be the last.
-    pub(super) fn last(&mut self) -> Option<Vec<Vec<f32>>> {
-        let mut last = std::mem::take(&mut self.held);
-        for samples in &mut last {
-            samples.truncate(samples.len().saturating_sub(self.padding));
-        }
-        (!last.is_empty()).then_some(last)
-    }
 }
 
 #[cfg(test)]
@@ -141,19 +125,17 @@ mod tests {
             position += packet.len() as u64;
             delivered.extend(block.first().cloned().unwrap_or_default());
         }
-        delivered.extend(timeline.last().unwrap_or_default().into_iter().flatten());
-        assert!(timeline.last().is_none());
         delivered
     }
 
     fn parts(parts: Vec<Samples>) -> Timeline {
-        Timeline { rate: 1_000, parts: parts.into(), begun: false, padding: 0, held: Vec::new() }
+        Timeline { rate: 1_000, parts: parts.into(), begun: false }
     }
 
     #[test]
-    fn delay_and_padding_are_removed_across_packets() {
-        let timeline = Timeline { padding: 1, ..parts(vec![Samples::Decoded { begin: 3, end: u64::MAX }]) };
-        assert_eq!(packets(timeline, &[&[0.1, 0.2], &[0.3, 0.4], &[0.5, 0.6]]), [0.4, 0.5]);
+    fn delay_is_removed_across_packets() {
+        let timeline = parts(vec![Samples::Decoded { begin: 3, end: u64::MAX }]);
+        assert_eq!(packets(timeline, &[&[0.1, 0.2], &[0.3, 0.4], &[0.5, 0.6]]), [0.4, 0.5, 0.6]);
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(super) fn check(params: &AudioCodecParameters, container_rate: Option<u32>) 
 
 /// The failure of AAC with spectral band replication, or of a profile other than LC.
 pub(super) fn unsupported_aac(name: &str) -> Failure {
-    errors::unsupported_because(&format!("the file holds {name}; only AAC-LC can be decoded"))
+    errors::unsupported_because(name, &format!("the file holds {name}; only AAC-LC can be decoded"))
 }
 
 fn refuse_other_aac(params: &AudioCodecParameters, container_rate: Option<u32>) -> Result<(), Failure> {
@@ -53,9 +53,10 @@ fn refuse_other_aac(params: &AudioCodecParameters, container_rate: Option<u32>) 
 /// a speaker's voice would be on another speaker's channel.
 fn refuse_surround_vorbis(params: &AudioCodecParameters) -> Result<(), Failure> {
     match params.channels.as_ref().map(Channels::count) {
-        Some(channels @ 3..) if params.codec == CODEC_ID_VORBIS => Err(errors::unsupported_because(&format!(
-            "the file holds Vorbis with {channels} channels; at most two can be decoded"
-        ))),
+        Some(channels @ 3..) if params.codec == CODEC_ID_VORBIS => {
+            let what = format!("the file holds Vorbis with {channels} channels; at most two can be decoded");
+            Err(errors::unsupported_because("Vorbis", &what))
+        }
         _ => Ok(()),
     }
 }

@@ -1,20 +1,27 @@
 //! AIFF and AIFF-C.
 
-use super::{Container, Input, Layout, TrackLayout, TrackTiming, caf, codec_name};
+use super::{Container, Input, Layout, TrackLayout, TrackTiming, caf, codec_name, tag};
 use crate::audio::bytes::{be16, be32, be64};
+use crate::audio::errors;
 use domain::Failure;
+use std::ops::Range;
 use symphonia::default::formats::AiffReader;
 use symphonia_core::codecs::audio::AudioCodecParameters;
 use symphonia_core::errors::Result as SymphoniaResult;
 use symphonia_core::formats::{FormatOptions, FormatReader, Track};
 use symphonia_core::io::MediaSourceStream;
 
+/// Files that are told apart in one.
+const MAX_PARTS: usize = 1_000;
 /// Chunks looked at before the audio must have begun.
 const MAX_CHUNKS: usize = 512;
 /// Most bytes of them.
 const MAX_HEADER: u64 = 1024 * 1024;
 /// Lengths from here on, when the file is shorter, are what writers to a pipe put in advance.
 const ENDLESS: u64 = 0x7f00_0000;
+/// Codecs that can be decoded, in small letters. That of AIFF has no name.
+const KNOWN: [&[u8]; 13] =
+    [b"", b"none", b"twos", b"sowt", b"raw ", b"ulaw", b"alaw", b"in24", b"23ni", b"in32", b"fl32", b"fl64", b"ima4"];
 /// Missing audio that is no loss, seconds.
 const TOLERATED_S: f64 = 0.02;
 
@@ -26,11 +33,15 @@ impl Container for Aiff {
     }
 
     fn detect(&self, input: &Input) -> Option<usize> {
-        (input.has(0, b"FORM") && (input.has(8, b"AIFF") || input.has(8, b"AIFC"))).then_some(0)
+        begins_file(&input.head).then_some(0)
     }
 
     fn layout(&self, input: &mut Input) -> Result<Layout, Failure> {
+        let form_end = be32(&input.head, 4).map_or(0, |length| input.start + 8 + u64::from(length));
         let chunks = chunks(input)?;
+        if chunks.body.is_some() && !KNOWN.contains(&&chunks.codec.to_ascii_lowercase()[..]) {
+            return Err(errors::unsupported(&codec_name(&chunks.codec)));
+        }
         let sound = chunks.sound(input);
         let mut layout = match (&chunks.codec[..], &sound) {
             // The demuxer of another format knows this codec.
@@ -57,6 +68,10 @@ impl Container for Aiff {
             }
         }
         layout.readable_in_part = false;
+        let behind_audio = chunks.body.is_some_and(|(body, length, _)| length > 0 && form_end >= body + length);
+        if behind_audio && form_end < input.length {
+            layout.ignored = tag::unknown(input, form_end)?;
+        }
         let timing = TrackTiming { decoded_s, ..TrackTiming::default() };
         layout.tracks.push(TrackLayout {
             timing,
@@ -66,6 +81,23 @@ impl Container for Aiff {
         Ok(layout)
     }
 
+    /// A file whose length is true may have another one behind it, header and all.
+    fn parts(&self, input: &mut Input) -> Result<Vec<Range<u64>>, Failure> {
+        let (mut parts, mut begin) = (Vec::new(), input.start);
+        while parts.len() < MAX_PARTS {
+            let Some(length) = be32(&input.read(begin, 8)?, 4).map(u64::from) else { break };
+            let end = begin + 8 + length;
+            let found =
+                [end, end + (length & 1)].map(|at| input.read(at, 12).map(|bytes| begins_file(&bytes).then_some(at)));
+            let [exact, filled] = found;
+            let Some(next) = exact?.or(filled?) else { break };
+            parts.push(begin..next);
+            begin = next;
+        }
+        parts.push(begin..input.length);
+        Ok(parts)
+    }
+
     fn demuxer(&self, stream: MediaSourceStream<'static>, _: &TrackLayout) -> SymphoniaResult<Box<dyn FormatReader>> {
         Ok(Box::new(AiffReader::try_new(stream, FormatOptions::default())?))
     }
@@ -73,6 +105,11 @@ impl Container for Aiff {
     fn complete(&self, timing: TrackTiming, track: &Track, _: &AudioCodecParameters) -> TrackTiming {
         TrackTiming { sample_count: track.num_frames, ..timing }
     }
+}
+
+/// Whether a file begins with these bytes.
+fn begins_file(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"FORM") && matches!(bytes.get(8..12), Some(b"AIFF" | b"AIFC"))
 }
 
 /// What the chunks before the audio say.

@@ -5,7 +5,7 @@ use crate::audio::bytes::{be32, be64};
 use domain::Failure;
 
 /// Bytes of an element's header: an id of at most four, and a size of at most eight.
-const HEADER: usize = 12;
+pub(super) const HEADER: usize = 12;
 
 /// The elements in `bytes`, one after the other: id and body.
 pub(super) fn elements(mut bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
@@ -63,7 +63,7 @@ pub(super) fn element(input: &mut Input, at: u64) -> Result<Option<Element>, Fai
 }
 
 /// As [`element`], in bytes that begin at the offset.
-fn parse(bytes: &[u8], at: u64) -> Option<Element> {
+pub(super) fn parse(bytes: &[u8], at: u64) -> Option<Element> {
     let id_length = bytes.first()?.leading_zeros() as usize + 1;
     if id_length > 4 {
         return None;

@@ -42,14 +42,18 @@ impl Container for Flac {
         let frame = input.read(audio, 16)?;
         repair(&mut info, &frame);
         let header = [&b"fLaC\x80\0\0\x22"[..], &info].concat();
-        let mut end = tag::end(input)?.max(audio);
+        let (mut end, mut ignored) = (tag::end(input)?.max(audio), 0);
         if let Some(last) = flac_scan::scan(input, audio, end)?.last_frame {
-            end = flac_scan::end_of_frame(input, &info, last, end)?;
+            let end_of_frame = flac_scan::end_of_frame(input, &info, last, end)?;
+            if end_of_frame < end {
+                ignored = tag::unknown(input, end_of_frame)?;
+            }
+            end = end_of_frame;
         }
         let timing =
             TrackTiming { decoded_s: confirmed_s(input, &info, &frame, audio..end)?, ..TrackTiming::default() };
         let track = TrackLayout { timing, ..TrackLayout::default() };
-        Ok(Layout { header, tracks: vec![track], ..Layout::new(&Flac, audio..end) })
+        Ok(Layout { header, ignored, tracks: vec![track], ..Layout::new(&Flac, audio..end) })
     }
 
     fn parts(&self, input: &mut Input) -> Result<Vec<Range<u64>>, Failure> {

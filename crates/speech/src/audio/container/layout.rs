@@ -1,6 +1,6 @@
 //! What a container's own headers say of a file, before a demuxer is opened on it.
 
-use super::{Container, Packing, Pages, Samples};
+use super::{Container, Discard, Packing, Pages, Samples};
 use crate::audio::codec::Blocks;
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,6 +17,8 @@ pub(in crate::audio) struct Layout {
     pub range: Range<u64>,
     /// Bytes that the headers promise and the file does not have.
     pub missing: u64,
+    /// Bytes behind the audio that are neither sound nor anything else that is known.
+    pub ignored: u64,
     /// Whether the demuxer can read a file with bytes missing at its end.
     pub readable_in_part: bool,
     /// The pages of Ogg streams, by which gaps are found.
@@ -45,6 +47,8 @@ pub(in crate::audio) struct TrackLayout {
     pub blocks: Option<Blocks>,
     /// What was done to the packets after coding.
     pub packing: Option<Packing>,
+    /// What is to be discarded of single packets, in order.
+    pub discards: Arc<[Discard]>,
     /// Hz, as the container says; the codec's own configuration may differ.
     pub sample_rate: Option<u32>,
     /// Which of the decoded samples belong to the recording.
@@ -79,8 +83,6 @@ pub(in crate::audio) struct TrackTiming {
     /// Seconds that decoding gives at least, edit list aside, by headers that the file's bytes bear out; `None` where
     /// they don't say.
     pub decoded_s: Option<f64>,
-    /// Seconds of padding at the end of the last packet.
-    pub padding_s: f64,
     /// Samples per channel, where the header states them exactly rather than by estimate.
     pub sample_count: Option<u64>,
     /// Whether the decoder may cut from a packet what the demuxer marks as delay and padding.
@@ -89,7 +91,7 @@ pub(in crate::audio) struct TrackTiming {
 
 impl Default for TrackTiming {
     fn default() -> Self {
-        Self { start_s: 0.0, parts: Vec::new(), decoded_s: None, padding_s: 0.0, sample_count: None, gapless: true }
+        Self { start_s: 0.0, parts: Vec::new(), decoded_s: None, sample_count: None, gapless: true }
     }
 }
 
@@ -130,6 +132,7 @@ impl Layout {
             header: Vec::new(),
             range,
             missing: 0,
+            ignored: 0,
             readable_in_part: true,
             pages: Pages::default(),
             joined: Vec::new(),

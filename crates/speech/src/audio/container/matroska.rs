@@ -1,12 +1,11 @@
 //! Matroska and WebM. What the demuxer ignores is read here: where the file should end, which tracks are compressed
-//! or encrypted, and the padding of their last packets.
+//! or encrypted. `matroska_blocks.rs` reads what is to be discarded of their packets.
 
-use super::ebml::{Element, children, element, elements, float, number, vint};
-use super::{Container, Input, Layout, Packing, TrackLayout, TrackTiming};
-use crate::audio::bytes::{be16, le16};
+use super::ebml::{Element, children, element, elements, float, number};
+use super::{Container, Input, Layout, Packing, TrackLayout, TrackTiming, matroska_blocks, tag};
+use crate::audio::bytes::le16;
 use crate::audio::codec::{self, Coding, OPUS_RATE};
 use domain::Failure;
-use std::collections::HashMap;
 use std::ops::Range;
 use symphonia::default::formats::MkvReader;
 use symphonia_core::codecs::audio::AudioCodecParameters;
@@ -15,16 +14,16 @@ use symphonia_core::errors::Result as SymphoniaResult;
 use symphonia_core::formats::{FormatOptions, FormatReader, Track};
 use symphonia_core::io::MediaSourceStream;
 
-const EBML: u32 = 0x1a45_dfa3;
+pub(super) const EBML: u32 = 0x1a45_dfa3;
 /// A header for a segment that follows another one without.
 const EBML_HEADER: [u8; 16] = *b"\x1a\x45\xdf\xa3\x8b\x42\x82\x88matroska";
-const SEGMENT: u32 = 0x1853_8067;
+pub(super) const SEGMENT: u32 = 0x1853_8067;
 /// A segment without a size.
 const ENDLESS_SEGMENT: [u8; 12] = [0x18, 0x53, 0x80, 0x67, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
 const SEEK_HEAD: u32 = 0x114d_9b74;
 const INFO: u32 = 0x1549_a966;
 const TIMESTAMP_SCALE: u32 = 0x2a_d7b1;
-const CLUSTER: u32 = 0x1f43_b675;
+pub(super) const CLUSTER: u32 = 0x1f43_b675;
 const TRACKS: u32 = 0x1654_ae6b;
 const TRACK_ENTRY: u32 = 0xae;
 const TRACK_NUMBER: u32 = 0xd7;
@@ -43,23 +42,17 @@ const CONTENT_COMPRESSION: u32 = 0x5034;
 const CONTENT_COMP_ALGO: u32 = 0x4254;
 const CONTENT_COMP_SETTINGS: u32 = 0x4255;
 const CONTENT_ENCRYPTION: u32 = 0x5035;
-const TIMESTAMP: u32 = 0xe7;
-const SIMPLE_BLOCK: u32 = 0xa3;
-const BLOCK_GROUP: u32 = 0xa0;
-const BLOCK: u32 = 0xa1;
-const DISCARD_PADDING: u32 = 0x75a2;
+pub(super) const TIMESTAMP: u32 = 0xe7;
+pub(super) const SIMPLE_BLOCK: u32 = 0xa3;
+pub(super) const BLOCK_GROUP: u32 = 0xa0;
+pub(super) const BLOCK: u32 = 0xa1;
+pub(super) const DISCARD_PADDING: u32 = 0x75a2;
 /// Elements walked over at most: a day of clusters of a second.
 const MAX_ELEMENTS: usize = 100_000;
 /// Elements walked over in search of the next recording: a day of packets of 60 ms.
 const MAX_WALKED: usize = 1_500_000;
 /// Recordings that are told apart in one file.
 const MAX_PARTS: usize = 1_000;
-/// Clusters at the end in which the last packet of each track is searched for.
-const LAST_CLUSTERS: usize = 64;
-/// Elements of a block group walked over at most: the specification has a dozen.
-const MAX_GROUP_ELEMENTS: usize = 32;
-/// Longest padding that is believed, seconds: the longest packet of Opus.
-const MAX_PADDING_S: f64 = 0.12;
 /// Value of [`TRACK_TYPE`] for sound.
 const AUDIO: u64 = 2;
 /// Most bytes of the header before the segment.
@@ -86,6 +79,10 @@ impl Container for Matroska {
         let segment = read(input)?;
         let mut layout = Layout::new(&Matroska, input.start..input.length);
         layout.missing = segment.missing;
+        if let Some(end) = segment.end {
+            layout.range.end = end;
+            layout.ignored = tag::unknown(input, end)?;
+        }
         if input.has(0, &SEGMENT.to_be_bytes()) {
             layout.header = EBML_HEADER.to_vec();
         }
@@ -141,6 +138,8 @@ impl Container for Matroska {
 struct EbmlSegment {
     /// Bytes by which it exceeds the end of the file.
     missing: u64,
+    /// Where it ends, if other bytes are behind it.
+    end: Option<u64>,
     /// Its audio tracks.
     tracks: Vec<TrackLayout>,
     /// A header, and where the elements are that have all of the sound, when what is missing has none.
@@ -185,62 +184,16 @@ fn read(input: &mut Input) -> Result<EbmlSegment, Failure> {
         Some(info) => tick_s(input, info, end)?,
         None => TICK_NS / 1e9,
     };
-    let (mut first_blocks, mut last_blocks) = (HashMap::new(), HashMap::new());
-    for block in blocks(input, first, end)? {
-        first_blocks.entry(block.track).or_insert(block);
-    }
-    // A track may end before the others do.
-    for cluster in of(CLUSTER).rev().take(LAST_CLUSTERS) {
-        let mut here = HashMap::new();
-        for block in blocks(input, cluster, end)? {
-            here.insert(block.track, block);
-        }
-        for (track, block) in here {
-            last_blocks.entry(track).or_insert(block);
-        }
-        if found.tracks.iter().all(|track| track.id.is_some_and(|id| last_blocks.contains_key(&u64::from(id)))) {
-            break;
-        }
-    }
+    let (mut blocks, others) = matroska_blocks::read(input, first, end)?;
+    let goes_on = match segment.end.filter(|end| *end < length) {
+        Some(end) => element(input, end)?.is_some_and(|element| element.id == CLUSTER),
+        None => false,
+    };
+    found.end = if goes_on { None } else { segment.end.or(others).filter(|end| *end < length) };
     for track in &mut found.tracks {
-        let Some(id) = track.id.map(u64::from) else { continue };
-        let last = last_blocks.get(&id);
-        track.timing.padding_s = last.map_or(0.0, |block| block.padding_s);
-        let ticks = last.zip(first_blocks.get(&id)).and_then(|(last, first)| last.time.checked_sub(first.time));
-        track.timing.decoded_s = ticks.map(|ticks| ticks as f64 * tick_s);
-    }
-    Ok(found)
-}
-
-/// A block of a cluster.
-struct Block {
-    track: u64,
-    /// Ticks of the segment.
-    time: i64,
-    /// Seconds of padding at its end.
-    padding_s: f64,
-}
-
-/// The blocks of a cluster.
-fn blocks(input: &mut Input, cluster: &Element, end: u64) -> Result<Vec<Block>, Failure> {
-    let (mut found, mut cluster_time) = (Vec::new(), 0);
-    for element in children(input, cluster.body, cluster.end.unwrap_or(end).min(end), MAX_ELEMENTS)? {
-        let (block, padding_s) = match element.id {
-            SIMPLE_BLOCK => (Some(element.body), 0.0),
-            BLOCK_GROUP => group(input, &element, end)?,
-            TIMESTAMP => {
-                let size = element.end.map_or(0, |end| end - element.body).min(8) as usize;
-                cluster_time = number(&input.read(element.body, size)?).cast_signed();
-                (None, 0.0)
-            }
-            _ => (None, 0.0),
-        };
-        let Some(block) = block else { continue };
-        let header = input.read(block, 10)?;
-        if let Some((track, length)) = vint(&header) {
-            let time = be16(&header, length).map_or(0, |ticks| i64::from(ticks.cast_signed()));
-            found.push(Block { track, time: cluster_time.saturating_add(time), padding_s });
-        }
+        let Some(blocks) = track.id.and_then(|id| blocks.remove(&id.into())) else { continue };
+        track.timing.decoded_s = blocks.ticks().map(|ticks| ticks as f64 * tick_s);
+        track.discards = blocks.discards.into();
     }
     Ok(found)
 }
@@ -264,23 +217,6 @@ fn sound(outermost: &[Element], segment: &Element, length: u64) -> Option<Range<
     (described && outermost.len() > last + 1).then_some(())?;
     let positions = outermost.iter().take_while(|element| element.id == SEEK_HEAD).last();
     Some(positions.map_or(Some(segment.body), |element| element.end)?..end)
-}
-
-/// Where the block of a group begins, and the padding at its end, seconds.
-fn group(input: &mut Input, group: &Element, end: u64) -> Result<(Option<u64>, f64), Failure> {
-    let (mut block, mut padding_s) = (None, 0.0);
-    for element in children(input, group.body, group.end.unwrap_or(end).min(end), MAX_GROUP_ELEMENTS)? {
-        match element.id {
-            BLOCK => block = Some(element.body),
-            DISCARD_PADDING => {
-                let size = element.end.map_or(0, |end| end - element.body).min(8) as usize;
-                let seconds = number(&input.read(element.body, size)?) as f64 / 1e9;
-                padding_s = if seconds <= MAX_PADDING_S { seconds } else { 0.0 };
-            }
-            _ => {}
-        }
-    }
-    Ok((block, padding_s))
 }
 
 /// The audio track that a track's entry describes; `None` when it is no sound.
@@ -372,12 +308,15 @@ mod tests {
         );
         bytes.extend(b"\x1f\x43\xb6\x75\x83old");
         // The second track ends before the first does.
-        bytes.extend(b"\x1f\x43\xb6\x75\x8f\xa0\x8d\xa1\x82\x83l\x75\xa2\x82\x4e\x20\xec\x82\x00\x00");
-        bytes.extend(b"\x1f\x43\xb6\x75\x95\xa3\x84\x82oun\xa0\x8d\xa1\x82\x82l\x75\xa2\x82\x27\x10\xec\x82\x00\x00");
+        bytes.extend(b"\x1f\x43\xb6\x75\x92\xa0\x90\xa1\x85\x83\0\0\0l\x75\xa2\x82\x4e\x20\xec\x82\x00\x00");
+        bytes.extend(
+            b"\x1f\x43\xb6\x75\x99\xa3\x85\x82\0\0\0n\xa0\x90\xa1\x85\x82\0\0\0l\x75\xa2\x82\x27\x10\xec\x82\x00\x00",
+        );
         let found = read_bytes(&bytes);
         let [first, second] = &found.tracks[..] else { panic!("{found:?}") };
-        assert_eq!((first.id, first.timing.padding_s, &first.refused), (Some(2), 10e-6, &None));
-        assert_eq!((second.id, second.timing.padding_s), (Some(3), 20e-6));
+        let discarded = |track: &TrackLayout| track.discards.iter().map(|of| of.padding_ns).collect::<Vec<_>>();
+        assert_eq!((first.id, discarded(first), &first.refused), (Some(2), vec![10_000], &None));
+        assert_eq!((second.id, discarded(second)), (Some(3), vec![20_000]));
         assert!(second.refused.as_deref().is_some_and(|name| name.contains("bzlib")), "{second:?}");
     }
 

@@ -12,15 +12,18 @@ mod flac_scan;
 mod input;
 mod layout;
 mod matroska;
+mod matroska_blocks;
 mod mp4;
 mod mpeg;
 mod mpeg_parts;
+mod not_audio;
 mod ogg;
 mod packing;
 mod tag;
 mod unsupported;
 mod view;
 mod wav;
+mod window;
 
 use super::budget::Budget;
 use super::errors;
@@ -35,6 +38,7 @@ use symphonia_core::io::MediaSourceStream;
 
 pub(super) use input::Input;
 pub(super) use layout::{Layout, Part, TrackLayout, TrackTiming};
+pub(super) use matroska_blocks::Discard;
 pub(super) use mp4::Samples;
 use mp4::codec_name;
 pub(super) use ogg::{Pager, Pages};
@@ -153,8 +157,7 @@ fn detect(input: &Input) -> Result<(&'static dyn Container, usize), Failure> {
     if let Some(name) = unsupported::name(input) {
         return Err(errors::unsupported(name));
     }
-    find(&BY_FRAMES)
-        .ok_or_else(|| errors::not_audio("the content is of no known audio format, whatever the file's name says"))
+    find(&BY_FRAMES).ok_or_else(|| errors::not_audio(&not_audio::describe(&input.head)))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::{Container, Input, Layout, TrackLayout, TrackTiming, mpeg_parts, tag};
 use crate::audio::bytes::be32;
+use crate::audio::errors;
 use domain::Failure;
 use std::ops::Range;
 use symphonia::default::formats::MpaReader;
@@ -63,12 +64,27 @@ impl Container for Mpeg {
 
 /// The layout of MPEG audio in `range`, be it a file of its own or inside another container.
 pub(super) fn layout(input: &mut Input, range: Range<u64>) -> Result<Layout, Failure> {
+    if input.read(range.start, FRAME_HEADER)?.get(..4).is_some_and(forbidden) {
+        return Err(errors::unsupported(
+            "MPEG layer II with a bit rate that is not allowed for its number of channels",
+        ));
+    }
     let gapless = !concatenated(input, range.start)?;
     let decoded_s = frames_s(input, &range)?;
     let mut layout = Layout::new(&Mpeg, range);
     let timing = TrackTiming { decoded_s, gapless, ..TrackTiming::default() };
     layout.tracks.push(TrackLayout { timing, ..TrackLayout::default() });
     Ok(layout)
+}
+
+/// Whether a frame of layer II has a bit rate that the standard forbids for one channel, or for two (ISO 11172-3, 2.4.2.3):
+/// the demuxer finds no such frame.
+fn forbidden(header: &[u8]) -> bool {
+    let header = be32(header, 0).unwrap_or(0);
+    let (is_version_1, is_layer_2, is_mono) = (header >> 19 & 3 == 3, header >> 17 & 3 == 2, header >> 6 & 3 == 3);
+    let high = matches!(header >> 12 & 15, 11..=14);
+    let low = matches!(header >> 12 & 15, 1 | 2 | 3 | 5);
+    header >> 21 == 0x7ff && is_version_1 && is_layer_2 && if is_mono { high } else { low }
 }
 
 /// Seconds of the frames that follow each other from the beginning of `range` on, by their headers; not of all of them

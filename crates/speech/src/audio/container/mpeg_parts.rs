@@ -2,6 +2,7 @@
 //! the first one's header is not that of all.
 
 use super::mpeg::{self, Frame, Stream};
+use super::window::{WINDOW, Window};
 use super::{Input, tag};
 use crate::audio::bytes::be32;
 use domain::Failure;
@@ -9,15 +10,13 @@ use std::ops::Range;
 
 /// Recordings that are told apart; what follows is read with the last.
 const MAX_PARTS: usize = 1_000;
-/// Bytes read at a time.
-const WINDOW: usize = 256 * 1024;
 /// Bytes at a frame's beginning that have its header and counts, and those of frames behind it.
 const FRAME: usize = 16 * 1024;
 
 /// The recordings of which the file consists: at least one.
 pub(super) fn parts(input: &mut Input) -> Result<Vec<Range<u64>>, Failure> {
     let end = tag::end(input)?;
-    let mut window = Window { bytes: Vec::new(), begin: 0 };
+    let mut window = Window::default();
     let mut walk = Walk::new(input.start);
     let mut at = input.start;
     while at < end && walk.parts.len() < MAX_PARTS {
@@ -121,24 +120,6 @@ impl Walk {
         // Behind the last frame may be one that is cut: the demuxer decides.
         self.parts.push(self.begin.min(end)..end);
         self.parts
-    }
-}
-
-/// Bytes that were read, so that each frame does not cost a read.
-struct Window {
-    bytes: Vec<u8>,
-    begin: u64,
-}
-
-impl Window {
-    fn read(&mut self, input: &mut Input, at: u64, count: usize) -> Result<&[u8], Failure> {
-        let end = self.begin + self.bytes.len() as u64;
-        if at < self.begin || at.saturating_add(count as u64) > end {
-            self.bytes = input.read(at, WINDOW.max(count))?;
-            self.begin = at;
-        }
-        let from = ((at - self.begin) as usize).min(self.bytes.len());
-        Ok(&self.bytes[from..self.bytes.len().min(from + count)])
     }
 }
 

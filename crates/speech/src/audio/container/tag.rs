@@ -10,6 +10,11 @@ const MAX_TAGS: usize = 8;
 /// Bytes at a file's end that hold what tells the kind and size of any tag there.
 const TAIL: u64 = 355;
 
+/// Bytes that show which tag begins there.
+const ANY_TAG: usize = 1024;
+/// Zeros that may fill up a block of a medium.
+const MAX_ZEROS: u64 = 64 * 1024;
+
 /// Moves `input.start` behind the tags in front.
 pub(super) fn skip(input: &mut Input) -> Result<(), Failure> {
     for _ in 0..MAX_TAGS {
@@ -32,6 +37,16 @@ pub(super) fn end(input: &mut Input) -> Result<u64, Failure> {
         end -= tag;
     }
     Ok(end)
+}
+
+/// How many bytes from `at` on are neither tags nor zeros that fill up a block.
+pub(super) fn unknown(input: &mut Input, mut at: u64) -> Result<u64, Failure> {
+    for _ in 0..MAX_TAGS {
+        at += length_at_beginning(&input.read(at, ANY_TAG)?);
+    }
+    let left = end(input)?.saturating_sub(at);
+    let zeros = input.read(at, left.min(MAX_ZEROS) as usize)?;
+    Ok(if left <= MAX_ZEROS && zeros.iter().all(|byte| *byte == 0) { 0 } else { left })
 }
 
 /// Bytes of the tag that `head` begins with, 0 without one.

@@ -3,11 +3,20 @@
 use super::Input;
 
 /// Where, which bytes, and the format's name.
-const MAGIC: [(usize, &[u8], &str); 27] = [
+const MAGIC: [(usize, &[u8], &str); 36] = [
     (0, b"#!AMR", "AMR"),
     (0, b"#!SILK_V3", "SILK"),
     (1, b"#!SILK_V3", "SILK (as WeChat writes it)"),
     (0, b"#!EVRC", "EVRC"),
+    (0, b"#!iLBC", "iLBC"),
+    (8, b"QLCM", "QCELP"),
+    (8, b"8SVX", "Amiga 8SVX"),
+    (0, b"\x02dss", "Digital Speech Standard (DSS)"),
+    (0, b"\x03dss", "Digital Speech Standard (DSS)"),
+    (0, b"\x03ds2", "Digital Speech Standard (DS2)"),
+    (0, b"OFR ", "OptimFROG"),
+    (0, b"tBaK", "TAK"),
+    (0, b"\x00\x00\x01\xb3", "MPEG video"),
     (0, b".snd", "Sun AU"),
     (0, b"dns.", "Sun AU"),
     (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "Windows Media (ASF)"),
@@ -41,10 +50,33 @@ pub(super) fn name(input: &Input) -> Option<&'static str> {
     if let Some((_, _, name)) = MAGIC.iter().find(|(offset, magic, _)| input.has(*offset, magic)) {
         return Some(name);
     }
+    if is_loas(&input.head) {
+        return Some("AAC in LATM/LOAS");
+    }
     // Packets of a transport stream are 188 bytes, or 192 with a time stamp before each.
     let sync_bytes =
         |first: usize, step: usize| (0..4).all(|packet| input.head.get(first + packet * step) == Some(&0x47));
     (sync_bytes(0, 188) || sync_bytes(4, 192)).then_some("MPEG transport stream")
+}
+
+/// Bytes in which a frame is searched for: the longest has 8 KiB.
+const LOAS_SEARCH: usize = 8 * 1024 + 3;
+/// Frames in a row that make a stream.
+const LOAS_FRAMES: usize = 4;
+
+/// Whether frames of AAC follow each other as an audio synchronisation stream has them (ISO 14496-3, 1.7.2).
+fn is_loas(head: &[u8]) -> bool {
+    let frame = |bytes: &[u8]| match bytes {
+        [0x56, high, low, ..] if high & 0xe0 == 0xe0 => Some(3 + (usize::from(high & 0x1f) << 8 | usize::from(*low))),
+        _ => None,
+    };
+    (0..head.len().min(LOAS_SEARCH)).any(|mut at| {
+        (0..LOAS_FRAMES).all(|_| {
+            let length = head.get(at..).and_then(frame).filter(|length| *length > 3);
+            at += length.unwrap_or(0);
+            length.is_some()
+        })
+    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! WAV, RF64 and BW64. The header is read here rather than by the demuxer, since recorders write lengths of 0,
 //! lengths of "endless", lengths that are off by a header and lengths past 4 GiB, and each means something else.
 
-use super::{Container, Input, Layout, TrackLayout, TrackTiming, mpeg};
+use super::{Container, Input, Layout, TrackLayout, TrackTiming, mpeg, tag};
 use crate::audio::bytes::{le16, le32, le64};
 use crate::audio::{codec, errors};
 use domain::Failure;
@@ -11,6 +11,8 @@ use symphonia_core::errors::Result as SymphoniaResult;
 use symphonia_core::formats::{FormatOptions, FormatReader};
 use symphonia_core::io::MediaSourceStream;
 
+/// Files that are told apart in one.
+const MAX_PARTS: usize = 1_000;
 /// Chunks looked at before the audio must have begun.
 const MAX_CHUNKS: usize = 512;
 /// Lengths from here on, when the file is shorter, are what writers to a pipe put in advance: 2 or 4 GiB, less a
@@ -36,8 +38,7 @@ impl Container for Wav {
     }
 
     fn detect(&self, input: &Input) -> Option<usize> {
-        let riff = [b"RIFF", b"RF64", b"BW64"].into_iter().any(|magic| input.has(0, magic));
-        (riff && input.has(8, b"WAVE")).then_some(0)
+        begins_file(&input.head).then_some(0)
     }
 
     fn layout(&self, input: &mut Input) -> Result<Layout, Failure> {
@@ -50,8 +51,30 @@ impl Container for Wav {
                 Layout { header, tracks: vec![track], ..Layout::new(&Wav, data.range) }
             }
         };
-        layout.missing = data.missing;
+        (layout.missing, layout.ignored) = (data.missing, data.ignored);
         Ok(layout)
+    }
+
+    /// A file whose length is true may have another one behind it, header and all.
+    fn parts(&self, input: &mut Input) -> Result<Vec<Range<u64>>, Failure> {
+        let (mut parts, mut begin) = (Vec::new(), input.start);
+        while parts.len() < MAX_PARTS {
+            let Front { format: Some(format), audio: Some((body, declared)) } = front(input, begin)? else { break };
+            let is_mpeg = matches!(le16(&format, 0), Some(0x50 | 0x55));
+            let end = body.saturating_add(declared);
+            if is_mpeg || declared == 0 || end >= input.length {
+                break;
+            }
+            let end = behind(input, body, declared)?;
+            let next = end_of_chunks(input, end)?;
+            if !begins_file(&input.read(next, 12)?) {
+                break;
+            }
+            parts.push(begin..next);
+            begin = next;
+        }
+        parts.push(begin..input.length);
+        Ok(parts)
     }
 
     fn demuxer(&self, stream: MediaSourceStream<'static>, _: &TrackLayout) -> SymphoniaResult<Box<dyn FormatReader>> {
@@ -67,6 +90,8 @@ struct Data {
     range: Range<u64>,
     /// Bytes that the header promises and the file does not have.
     missing: u64,
+    /// Bytes behind it that are neither sound nor chunks.
+    ignored: u64,
     /// Seconds of the samples in `range`; `None` where their number does not follow from the bytes.
     decoded_s: Option<f64>,
 }
@@ -79,38 +104,88 @@ enum Coding {
     Mpeg,
 }
 
-/// Reads the header: RIFF, RF64 or BW64.
-fn data_chunk(input: &mut Input) -> Result<Data, Failure> {
-    let (mut position, mut format, mut long_length) = (input.start + 12, None, None);
+/// What comes before the audio.
+#[derive(Default)]
+struct Front {
+    /// The content of the `fmt ` chunk.
+    format: Option<Vec<u8>>,
+    /// Where the content of the `data` chunk begins, and its declared length.
+    audio: Option<(u64, u64)>,
+}
+
+/// Reads the header that begins at `start`: RIFF, RF64 or BW64.
+fn front(input: &mut Input, start: u64) -> Result<Front, Failure> {
+    let (mut position, mut found, mut long_length) = (start + 12, Front::default(), None);
     for _ in 0..MAX_CHUNKS {
         let chunk = input.read(position, 8)?;
         let Some(declared) = le32(&chunk, 4) else { break };
         let body = position + 8;
         match &chunk[..4] {
             b"ds64" => long_length = le64(&input.read(body, 28)?, 8),
-            b"fmt " => format = Some(input.read(body, declared.min(128) as usize)?),
+            b"LIST" if input.read(body, 4)? == b"wavl" => {
+                return Err(errors::unsupported("WAV whose sound is in a list of pieces (wavl)"));
+            }
+            b"fmt " => found.format = Some(input.read(body, declared.min(128) as usize)?),
             b"data" => {
-                let format = format.ok_or_else(|| bad("has no format before its audio"))?;
                 let declared = match (declared, long_length) {
                     (u32::MAX, Some(long)) => long,
                     _ => u64::from(declared),
                 };
-                return data(input, &format, declared, body);
+                found.audio = Some((body, declared));
+                break;
             }
             _ => {}
         }
-        position = body + u64::from(declared);
-        if declared % 2 == 1 && !is_chunk_id(&input.read(position, 4)?) {
-            position += 1; // the byte that fills up an odd chunk, which some writers leave out
-        }
+        position = behind(input, body, declared.into())?;
         if position >= input.length {
             break;
         }
     }
-    Err(match format {
-        Some(_) => errors::truncated("the WAV file ends before its audio begins"),
-        None => bad("has no format chunk"),
-    })
+    Ok(found)
+}
+
+/// Where the chunk behind the content of this length begins: behind a byte that fills up an odd one, which some writers
+/// leave out.
+fn behind(input: &mut Input, body: u64, length: u64) -> Result<u64, Failure> {
+    let end = body.saturating_add(length);
+    let is_filled = length % 2 == 1 && !is_chunk_id(&input.read(end, 4)?);
+    Ok(end + u64::from(is_filled))
+}
+
+/// Reads the header of the file.
+fn data_chunk(input: &mut Input) -> Result<Data, Failure> {
+    match front(input, input.start)? {
+        Front { format: Some(format), audio: Some((body, declared)) } => data(input, &format, declared, body),
+        Front { format: None, audio: Some(_) } => Err(bad("has no format before its audio")),
+        Front { format: Some(_), audio: None } => Err(errors::truncated("the WAV file ends before its audio begins")),
+        Front { format: None, audio: None } => Err(bad("has no format chunk")),
+    }
+}
+
+/// Where the chunks behind the audio that ends here end themselves.
+fn end_of_chunks(input: &mut Input, mut at: u64) -> Result<u64, Failure> {
+    for _ in 0..MAX_CHUNKS {
+        let chunk = input.read(at, 8)?;
+        let Some(size) = le32(&chunk, 4).filter(|_| is_chunk_id(&chunk[..4])) else { break };
+        // Another `data` chunk is lost sound; the last chunk may be cut.
+        if chunk.starts_with(b"data")
+            || begins_file(&input.read(at, 12)?)
+            || at + 8 + u64::from(size) > input.length && !is_behind_audio(&chunk)
+        {
+            break;
+        }
+        at = behind(input, at + 8, size.into())?.min(input.length);
+    }
+    Ok(at)
+}
+
+fn is_behind_audio(chunk: &[u8]) -> bool {
+    BEHIND_AUDIO.iter().any(|id| chunk.starts_with(*id))
+}
+
+/// Whether a file begins with these bytes.
+fn begins_file(bytes: &[u8]) -> bool {
+    [b"RIFF", b"RF64", b"BW64"].iter().any(|magic| bytes.starts_with(*magic)) && bytes.get(8..12) == Some(b"WAVE")
 }
 
 /// The `data` chunk of this declared length, whose content begins at `body`.
@@ -126,11 +201,16 @@ fn data(input: &mut Input, format: &[u8], declared: u64, body: u64) -> Result<Da
         _ => covered,
     };
     let rate = le32(format, 4).unwrap_or(0);
-    let tolerated = (f64::from(rate) * f64::from(block) * TOLERATED_S) as u64;
+    let blocks = codec::of_wave_format(format).ok().and_then(|coding| coding.blocks);
+    let of_block = blocks.map_or(1, |blocks| blocks.frames.max(1));
+    let tolerated = (f64::from(rate) * f64::from(block) / f64::from(of_block) * TOLERATED_S) as u64;
     let tolerated = tolerated.max(u64::from(block)).max(body - input.start);
     let missing = if endless { 0 } else { declared - covered };
     let missing = if missing > tolerated { missing } else { 0 };
     let range = body..body + (held - held % u64::from(block));
+    let behind = if endless || covered == available { 0 } else { behind(input, body, declared)? };
+    let ignored = if behind == 0 { 0 } else { end_of_chunks(input, behind).and_then(|at| tag::unknown(input, at))? };
+    let ignored = if ignored > tolerated { ignored } else { 0 };
     let coding = match coding {
         // The last packet of a codec with blocks is as long as its length says.
         Coding::Header(mut header) if block > 1 => {
@@ -141,12 +221,12 @@ fn data(input: &mut Input, format: &[u8], declared: u64, body: u64) -> Result<Da
         }
         coding => coding,
     };
-    let frames = match codec::of_wave_format(format).ok().and_then(|coding| coding.blocks) {
+    let frames = match blocks {
         Some(blocks) => held / u64::from(blocks.bytes.max(1)) * u64::from(blocks.frames),
         None => held / u64::from(block),
     };
     let decoded_s = (rate > 0).then(|| frames as f64 / f64::from(rate));
-    Ok(Data { coding, range, missing, decoded_s })
+    Ok(Data { coding, range, missing, ignored, decoded_s })
 }
 
 /// Bytes of `available` from `body` on that are sound: those before chunks up to the file's end, which a length that is
@@ -156,7 +236,7 @@ fn sound(input: &mut Input, body: u64, available: u64) -> Result<u64, Failure> {
     let tail = input.read(body + available - searched, searched as usize)?;
     let begins = |at: &usize| {
         let rest = &tail[*at..];
-        BEHIND_AUDIO.iter().any(|id| rest.starts_with(*id)) && chunks_fill(rest, rest.len() as u64)
+        is_behind_audio(rest) && chunks_fill(rest, rest.len() as u64)
     };
     let chunks = (0..tail.len().saturating_sub(8)).find(begins);
     Ok(chunks.map_or(available, |at| available - searched + at as u64))
@@ -189,7 +269,8 @@ fn bad(what: &str) -> Failure {
 /// The coding that a `fmt ` chunk names, and the bytes of one indivisible block. `sound`: the first bytes of audio.
 fn coding(format: &[u8], sound: &[u8]) -> Result<(Coding, u32), Failure> {
     let field = |at| le16(format, at).ok_or_else(|| bad("is cut short"));
-    let (mut tag, channels, block, mut bits) = (field(0)?, field(2)?, field(12)?, field(14)?);
+    // The oldest headers don't say how many bits a sample has.
+    let (mut tag, channels, block, mut bits) = (field(0)?, field(2)?, field(12)?, le16(format, 14).unwrap_or(0));
     let rate = le32(format, 4).unwrap_or(0);
     if rate == 0 || channels == 0 {
         return Err(bad(&format!("says {rate} Hz and {channels} channels")));
@@ -229,6 +310,9 @@ fn coding(format: &[u8], sound: &[u8]) -> Result<(Coding, u32), Failure> {
             return Err(errors::unsupported(&codec::wave_format_name(tag)));
         }
     };
+    if !known && tag == 3 {
+        return Err(errors::unsupported(&format!("floating-point samples of {bits} bits")));
+    }
     if !known {
         return Err(bad(&format!("says {bits} bits a sample")));
     }

@@ -37,7 +37,7 @@ const FIRST_FRAGMENTS: usize = 64;
 /// Missing packets that are no loss, seconds.
 const TOLERATED_S: f64 = 0.02;
 /// Types of the box that a file may begin with: QuickTime's have no `ftyp`.
-const FIRST: [&[u8; 4]; 5] = [b"ftyp", b"moov", b"mdat", b"wide", b"pnot"];
+const FIRST: [&[u8; 4]; 7] = [b"ftyp", b"moov", b"mdat", b"wide", b"pnot", b"free", b"skip"];
 
 /// Fragments at the end in which a track's last packet is searched for.
 const LAST_FRAGMENTS: usize = 4;

@@ -1,5 +1,6 @@
 //! Ogg: Vorbis, Opus and FLAC.
 
+mod opus;
 mod pages;
 
 use super::{Container, Input, Layout, TrackLayout, TrackTiming};
