@@ -147,6 +147,25 @@ async fn an_attempt_that_was_overtaken_writes_and_deletes_nothing() -> Result<()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_that_the_database_forgot_is_made_again() -> Result<()> {
+    let mut fleet = Fleet::without_worker().await?;
+    fleet.trial.settings.worker.drain_timeout_s = 60;
+    let job = fleet.job(fleet.upload("long.wav", speech::call(120)?).await?, Wish::default());
+    fleet.enqueue(std::slice::from_ref(&job)).await?;
+    fleet.start_worker();
+    until(&fleet, "SELECT count(*) FROM analyses WHERE state = 'running'", 1).await?;
+    // Given a database that lost the beginning of the attempt, as after a failover to a replica that was behind
+    let lost = "UPDATE analyses SET status = 'queued', attempt = NULL, attempts = 0, unfinished = 0";
+    sqlx::query(lost).execute(fleet.database.pool()).await?;
+    // Then the job, whose only message the worker has, is done all the same
+    fleet.ended(job.job_id).await?;
+    let row = row(&fleet, job.job_id).await?;
+    assert_eq!((row.get::<String, _>("status"), row.get::<i32, _>("attempts")), ("done".into(), 1));
+    fleet.stop_worker().await?;
+    fleet.end().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn asking_again_replaces_a_result_and_a_failure_leaves_it() -> Result<()> {
     let fleet = Fleet::start().await?;
     let object = fleet.upload("a.wav", speech::encoded("a.wav", &[])?).await?;

@@ -102,7 +102,8 @@ async fn only_the_attempt_that_began_last_writes_the_row() -> anyhow::Result<()>
     test.database.begin_attempt(&job, "took over").await?;
     let current = token(&test.database, id).await;
     // Whatever the stale attempt reports is dropped
-    assert!(!test.database.owns(id, stale).await? && test.database.owns(id, current).await?);
+    assert_eq!(test.database.lost_row(id, stale).await?, Some(RecordOutcome::Superseded));
+    assert_eq!(test.database.lost_row(id, current).await?, None);
     let (report, artifacts) = (call.report(), call.artifacts());
     let late = test.database.record_done(&report, &artifacts, None, &[], "stood still", stale).await?;
     assert_eq!(late, RecordOutcome::Superseded);
@@ -127,7 +128,7 @@ async fn only_the_attempt_that_began_last_writes_the_row() -> anyhow::Result<()>
     // until the job is asked for again
     test.database.register(&batch("night"), std::slice::from_ref(&job), true).await?;
     let late = test.database.record_done(&report, &artifacts, None, &[], "took over", current).await?;
-    assert_eq!(late, RecordOutcome::Superseded);
+    assert_eq!(late, RecordOutcome::Unowned);
     Ok(())
 }
 

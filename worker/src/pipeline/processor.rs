@@ -55,6 +55,8 @@ pub(super) enum Outcome {
     Deleted,
     /// A later attempt owns the row: this one's result does not count.
     Superseded,
+    /// No attempt owns the row any more, and the job has not ended.
+    Unowned,
     /// The row has failed before: the message is a repetition.
     AlreadyFailed(Failure),
     Failed(Failure),
@@ -198,6 +200,7 @@ impl JobProcessor {
             Ok(Ok(RecordOutcome::Recorded)) => Outcome::Done,
             Ok(Ok(RecordOutcome::Deleted)) => Outcome::Deleted,
             Ok(Ok(RecordOutcome::Superseded)) => Outcome::Superseded,
+            Ok(Ok(RecordOutcome::Unowned)) => Outcome::Unowned,
             Ok(Err(failure)) => failed_or_interrupted(failure, cancel),
             Err(_) => {
                 cancel.cancel();
@@ -238,9 +241,9 @@ impl JobProcessor {
         let embedding = analysis.embedding.clone();
         let mut report = analysis.into_report(Provenance::from(job), &job.options, model, timings);
         // A worker that stood still for a while may have been overtaken: the keys are the later attempt's as well.
-        let owns = || self.database.owns(job.job_id, begun.token);
-        if !self.patiently(cancel, owns).await? {
-            return Ok(RecordOutcome::Superseded);
+        let lost = || self.database.lost_row(job.job_id, begun.token);
+        if let Some(lost) = self.patiently(cancel, lost).await? {
+            return Ok(lost);
         }
         let target = self.artifacts(job, begun);
         let artifacts = target.upload(&mut report, folder.path(), begun.first, start).await?;
@@ -249,7 +252,7 @@ impl JobProcessor {
         let record = || self.database.record_done(&report, &artifacts, embedding, &matches, &self.name, begun.token);
         match self.patiently(cancel, record).await? {
             RecordOutcome::Recorded => {}
-            RecordOutcome::Superseded => return Ok(RecordOutcome::Superseded),
+            lost @ (RecordOutcome::Superseded | RecordOutcome::Unowned) => return Ok(lost),
             RecordOutcome::Deleted => {
                 // Claimed first: a row that was made anew meanwhile may name the same keys.
                 let claim = || self.database.claim_leftovers(job.job_id, begun.run);

@@ -63,6 +63,7 @@ impl JobProcessor {
             }
             Outcome::Deleted => self.forget(lease).await,
             Outcome::Superseded => self.yield_to_later(lease).await,
+            Outcome::Unowned => self.begin_again(lease).await,
             Outcome::Interrupted => {
                 let failure =
                     Failure::new(FailureCode::JobCancelled, "stopped before the end; another worker takes over");
@@ -145,6 +146,7 @@ impl JobProcessor {
         match self.patiently(&CancellationToken::new(), record).await {
             Ok(RecordOutcome::Recorded) => {}
             Ok(RecordOutcome::Superseded) => return self.yield_to_later(lease).await,
+            Ok(RecordOutcome::Unowned) => return self.begin_again(lease).await,
             Ok(RecordOutcome::Deleted) => return self.forget(lease).await,
             Err(error) if self.breaker.blames(&error, job).await => {
                 return self.hand_back(job, lease, begun, &error).await;
@@ -178,6 +180,12 @@ impl JobProcessor {
         if lease.ack().await == Err(LeaseLost) {
             self.metrics.lease_lost(lane);
         }
+    }
+
+    /// Acknowledged, the message might be the last one of a job that is still open.
+    async fn begin_again(&self, lease: Lease) {
+        tracing::warn!("handed back: the database does not know of this attempt any more, and the job has not ended");
+        lease.hand_back().await;
     }
 
     async fn forget(&self, lease: Lease) {

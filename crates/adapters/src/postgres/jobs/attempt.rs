@@ -116,17 +116,6 @@ impl Database {
         row.map(|row| read(&row, token).map_err(|e| errors::failure(&e))).transpose()
     }
 
-    /// Whether the attempt still owns its job's row: another one, or the end of the job, takes it away.
-    ///
-    /// # Errors
-    /// `database.unreachable`, `database.refused`.
-    pub async fn owns(&self, job: JobId, token: AttemptToken) -> Result<bool, Failure> {
-        const OWNS: &str = "SELECT EXISTS (SELECT FROM analyses 
-            WHERE job_id = $1 AND attempt = $2 AND state = 'running')";
-        let owns = sqlx::query_scalar(OWNS).bind(job.0).bind(token.0).fetch_one(self.pool()).await;
-        owns.map_err(|e| errors::failure(&e))
-    }
-
     /// Takes an attempt back that a service cut short: the job is queued as if the attempt had not begun. Nothing changes
     /// when the attempt does not own the row any more.
     ///

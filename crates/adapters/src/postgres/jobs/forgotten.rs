@@ -10,7 +10,7 @@ use crate::postgres::conflict::repeated;
 use crate::postgres::{Database, errors, rows};
 
 /// State of a row that is being deleted.
-pub(super) const DELETING: &str = "deleting";
+pub(in crate::postgres) const DELETING: &str = "deleting";
 
 /// Jobs that were not registered, since they were deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

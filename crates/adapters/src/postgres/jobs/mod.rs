@@ -10,6 +10,7 @@ mod upsert;
 
 pub(super) use attempt::stored_failure;
 pub use attempt::{Attempt, AttemptToken, Begun};
+pub(super) use forgotten::DELETING;
 pub use forgotten::Withheld;
 pub use lost::{LostQuery, Silent};
 pub use progress::{BatchSummary, Progress};

@@ -6,10 +6,11 @@ use domain::report::Artifacts;
 use domain::{Emotion, Failure, Job, JobId, Report};
 use serde_json::json;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::timeline::{ChannelColumns, SegmentColumns};
 use crate::postgres::conflict::repeated;
-use crate::postgres::jobs::recording_id;
+use crate::postgres::jobs::{DELETING, recording_id};
 use crate::postgres::{AttemptToken, Database, alerts, errors, text};
 
 /// How recording a result ended.
@@ -21,6 +22,9 @@ pub enum RecordOutcome {
     Deleted,
     /// Another attempt owns the row, or the job has ended: nothing is stored, and no artifact may be deleted.
     Superseded,
+    /// No attempt owns the row, and the job has not ended: the database has lost the beginning of this attempt (a failover to a
+    /// replica that was behind, say), or the job was queued again. Nothing is stored; the message is still needed.
+    Unowned,
 }
 
 impl Database {
@@ -62,7 +66,7 @@ impl Database {
             };
             match repeated(write).await? {
                 Written::All => return Ok(RecordOutcome::Recorded),
-                Written::Not => return self.not_recorded(report.job_id).await,
+                Written::Not => return self.not_recorded(report.job_id, Some(token)).await,
                 Written::NeedsMonth(called_at) => self.ensure_month(called_at).await?,
             }
         }
@@ -98,15 +102,29 @@ impl Database {
                 break;
             }
         }
-        self.not_recorded(job.job_id).await
+        self.not_recorded(job.job_id, token).await
     }
 
-    /// Why a row could not be written by an attempt.
-    async fn not_recorded(&self, job: JobId) -> Result<RecordOutcome, Failure> {
-        const THERE: &str = "SELECT EXISTS (SELECT FROM analyses WHERE job_id = $1 AND status <> 'deleting')";
-        let there = sqlx::query_scalar(THERE).bind(job.0).fetch_one(self.pool()).await;
-        let there: bool = there.map_err(|e| errors::failure(&e))?;
-        Ok(if there { RecordOutcome::Superseded } else { RecordOutcome::Deleted })
+    /// Why an attempt can't record anything; `None` while it can, since it owns its job's row.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    pub async fn lost_row(&self, job: JobId, token: AttemptToken) -> Result<Option<RecordOutcome>, Failure> {
+        const ROW: &str = "SELECT state, coalesce(attempt = $2, false) AS mine FROM analyses WHERE job_id = $1";
+        let row = sqlx::query_as(ROW).bind(job.0).bind(token.0).fetch_optional(self.pool()).await;
+        let row: Option<(String, bool)> = row.map_err(|e| errors::failure(&e))?;
+        Ok(match row.as_ref().map(|(state, mine)| (state.as_str(), *mine)) {
+            None | Some((DELETING, _)) => Some(RecordOutcome::Deleted),
+            Some(("running", true)) => None,
+            Some(("queued" | "retrying", _)) => Some(RecordOutcome::Unowned),
+            Some(_) => Some(RecordOutcome::Superseded),
+        })
+    }
+
+    /// Why a row could not be written. An attempt that owns it again by now was superseded at that moment.
+    async fn not_recorded(&self, job: JobId, token: Option<AttemptToken>) -> Result<RecordOutcome, Failure> {
+        let lost = self.lost_row(job, token.unwrap_or(AttemptToken(Uuid::nil()))).await?;
+        Ok(lost.unwrap_or(RecordOutcome::Superseded))
     }
 }
 
