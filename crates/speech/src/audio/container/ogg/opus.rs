@@ -11,6 +11,8 @@ use symphonia_core::units::{Duration, Timestamp};
 const SECOND: u64 = 48_000;
 /// Ticks of the longest packet.
 const LONGEST_PACKET: u64 = 5_760;
+/// Ticks of a gap, an hour, that is not believed of the last page alone.
+const UNCONFIRMED: i64 = 3_600 * 48_000;
 /// Packets at the end that may be padding.
 const PADDED_PACKETS: u64 = 3;
 /// Ticks by which a page may advance by less than its packets: rounding. Of longer pages, the share.
@@ -194,7 +196,10 @@ impl Judgement {
                 (base, first, jump) = (Some(here), Some(here), Some((number, None)));
                 continue;
             };
-            if let Some(gap) = before.plausible_gap_to(here) {
+            let next = next_time(&pages[number + 1..], ticks);
+            if let Some(gap) = before.plausible_gap_to(here)
+                && (gap < UNCONFIRMED || next.is_some())
+            {
                 found.gaps[number] = gap.max(0).cast_unsigned();
                 behind += (-gap).max(0).cast_unsigned();
                 if gap > SECOND.cast_signed() {
@@ -204,7 +209,6 @@ impl Judgement {
                 continue;
             }
             found.contradicted += 1;
-            let next = next_time(&pages[number + 1..], ticks);
             let behind_jump = jump.filter(|(at, _)| number - at <= SURE).and_then(|(at, jumped_from)| {
                 let gap = jumped_from.map_or(Some(0), |from| from.plausible_gap_to(here))?;
                 // The page behind follows this one, rather than those since the jump.
@@ -435,6 +439,8 @@ mod tests {
         ] {
             assert_eq!(with(changes), Some(right.clone()), "{changes:?}");
         }
+        // The last page alone can't be confirmed: its padding is not known.
+        assert_eq!(with(&[(9, Some(900_000_000))]), Some((right.0.clone(), 0)));
         // Where the page with the gap has no time, the gap is before the next.
         assert_eq!(with(&[(3, None)]).map(|(gaps, _)| gaps[3..5].to_vec()), Some(vec![0, 100]));
         // From 0 again, and a gap behind.
