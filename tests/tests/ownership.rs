@@ -115,14 +115,20 @@ async fn a_message_with_the_id_of_another_job_touches_no_row_and_no_object() -> 
     fleet.end().await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_attempt_that_was_overtaken_writes_and_deletes_nothing() -> Result<()> {
+/// A worker that has begun a long job.
+async fn at_work() -> Result<(Fleet, Job)> {
     let mut fleet = Fleet::without_worker().await?;
     fleet.trial.settings.worker.drain_timeout_s = 60;
     let job = fleet.job(fleet.upload("long.wav", speech::call(120)?).await?, Wish::default());
     fleet.enqueue(std::slice::from_ref(&job)).await?;
     fleet.start_worker();
     until(&fleet, "SELECT count(*) FROM analyses WHERE state = 'running'", 1).await?;
+    Ok((fleet, job))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_that_was_overtaken_writes_and_deletes_nothing() -> Result<()> {
+    let (mut fleet, job) = at_work().await?;
     // Given another worker takes the job over while the first one works, and ends it
     let other = fleet.database.begin_attempt(&job, "other").await?;
     let token = other.begun().context("the row is open")?.token;
@@ -148,12 +154,7 @@ async fn an_attempt_that_was_overtaken_writes_and_deletes_nothing() -> Result<()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_attempt_that_the_database_forgot_is_made_again() -> Result<()> {
-    let mut fleet = Fleet::without_worker().await?;
-    fleet.trial.settings.worker.drain_timeout_s = 60;
-    let job = fleet.job(fleet.upload("long.wav", speech::call(120)?).await?, Wish::default());
-    fleet.enqueue(std::slice::from_ref(&job)).await?;
-    fleet.start_worker();
-    until(&fleet, "SELECT count(*) FROM analyses WHERE state = 'running'", 1).await?;
+    let (mut fleet, job) = at_work().await?;
     // Given a database that lost the beginning of the attempt, as after a failover to a replica that was behind
     let lost = "UPDATE analyses SET status = 'queued', attempt = NULL, attempts = 0, unfinished = 0";
     sqlx::query(lost).execute(fleet.database.pool()).await?;

@@ -4,6 +4,7 @@ use super::budget::Budget;
 use super::clock::Clock;
 use super::codec::{self, SbrDetector};
 use super::container::Layout;
+use super::damage::PacketCount;
 use super::errors;
 use super::source::{self, Source};
 use super::timeline::Timeline;
@@ -22,12 +23,6 @@ use symphonia_core::packet::Packet;
 const RATES: std::ops::RangeInclusive<u32> = 4_000..=384_000;
 /// Steps in a row without a sample, two for each packet, after which no more audio is expected.
 const MAX_STEPS_WITHOUT_AUDIO: u32 = 200_000;
-/// Bad packets in a row at the beginning, after which the rest is not tried.
-const MAX_BAD_PACKETS_FIRST: u64 = 1_000;
-/// Bad packets that are tolerated in any recording.
-const TOLERATED_BAD_PACKETS: u64 = 2;
-/// One more bad packet is tolerated for each this many packets.
-const PACKETS_PER_BAD_PACKET: u64 = 25;
 
 /// Seconds that are decoded before a part that is sought: decoders need the packets before, to be exact.
 const PREROLL_S: f64 = 1.0;
@@ -46,8 +41,7 @@ pub struct Decoder {
     channels: u16,
     /// Samples per channel delivered so far.
     frames: u64,
-    packets: u64,
-    bad_packets: u64,
+    packets: PacketCount,
     /// Samples per channel of the longest packet.
     longest_packet: u64,
     /// Seconds of the first packet's timestamp.
@@ -132,8 +126,7 @@ impl Decoder {
             rate: 0,
             channels: 0,
             frames: 0,
-            packets: 0,
-            bad_packets: 0,
+            packets: PacketCount::default(),
             longest_packet: 0,
             stamp_s: 0.0,
             clock: Clock::default(),
@@ -161,7 +154,7 @@ impl Decoder {
             channels: self.channels(),
             duration_s: self.duration_s(),
             bytes: self.source.bytes,
-            bad_packets: self.bad_packets,
+            bad_packets: self.packets.bad(),
             tracks: Vec::new(),
         }
     }
@@ -281,7 +274,8 @@ impl Decoder {
                 return Ok(true);
             }
             Err(_) => {
-                (self.packets, self.bad_packets) = (self.packets + 1, self.bad_packets + 1);
+                self.packets.add();
+                self.packets.add_bad();
                 return Ok(true);
             }
         };
@@ -289,15 +283,15 @@ impl Decoder {
             // Nothing was transmitted: what the timestamps of the next packet leave open is silence.
             return Ok(true);
         }
-        self.packets += 1;
+        self.packets.add();
         if self.source.params.codec == CODEC_ID_AAC && self.sbr.detect(&packet.data, self.core_rate()) {
             return Err(codec::unsupported_aac("HE-AAC"));
         }
         if self.decode(&packet)? {
             self.find_gap(&packet)?;
         } else {
-            self.bad_packets += 1;
-            if self.frames == 0 && self.bad_packets == self.packets && self.packets > MAX_BAD_PACKETS_FIRST {
+            self.packets.add_bad();
+            if self.frames == 0 && self.packets.is_hopeless() {
                 return self.check_complete().map(|()| false);
             }
             self.conceal(&packet);
@@ -424,10 +418,7 @@ impl Decoder {
 
     /// Whether what was decoded is enough of the file.
     fn check_complete(&self) -> Result<(), Failure> {
-        let tolerated = TOLERATED_BAD_PACKETS + self.packets / PACKETS_PER_BAD_PACKET;
-        if self.bad_packets > tolerated || self.frames == 0 && self.bad_packets > 0 {
-            return Err(errors::corrupt(format!("{} of {} packets can't be decoded", self.bad_packets, self.packets)));
-        }
+        self.packets.check(self.frames > 0)?;
         let missing = self.source.timing.sample_count.unwrap_or(0).saturating_sub(self.frames);
         if missing > 2 * self.longest_packet && !self.limits.accept_truncated {
             // Before the first packet is decoded, the header alone says the rate.

@@ -11,6 +11,7 @@ mod bytes;
 mod clock;
 mod codec;
 mod container;
+mod damage;
 mod decode;
 mod errors;
 mod preprocess;

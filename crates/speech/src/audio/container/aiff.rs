@@ -1,6 +1,6 @@
 //! AIFF and AIFF-C.
 
-use super::{Container, Input, Layout, TrackLayout, TrackTiming, caf, codec_name, tag};
+use super::{Container, Input, Layout, MAX_PARTS, TrackLayout, TrackTiming, caf, codec_name, tag};
 use crate::audio::bytes::{be16, be32, be64};
 use crate::audio::errors;
 use domain::Failure;
@@ -11,8 +11,6 @@ use symphonia_core::errors::Result as SymphoniaResult;
 use symphonia_core::formats::{FormatOptions, FormatReader, Track};
 use symphonia_core::io::MediaSourceStream;
 
-/// Files that are told apart in one.
-const MAX_PARTS: usize = 1_000;
 /// Chunks looked at before the audio must have begun.
 const MAX_CHUNKS: usize = 512;
 /// Most bytes of them.

@@ -1,7 +1,7 @@
 //! FLAC as a file of its own. The demuxer gets the stream information alone, repaired where a value that does not
 //! concern the sound contradicts the frames: it refuses files whose cue sheet, seek table or block sizes are odd.
 
-use super::{Container, Input, Layout, TrackLayout, TrackTiming, flac_scan, tag};
+use super::{Container, Input, Layout, MAX_PARTS, TrackLayout, TrackTiming, flac_scan, tag};
 use crate::audio::bytes::be32;
 use crate::audio::errors;
 use domain::Failure;
@@ -18,8 +18,6 @@ const STREAM_INFO: usize = 34;
 const MAX_BLOCKS: usize = 1024;
 /// Samples of a block, by the specification.
 const BLOCK_SIZES: RangeInclusive<u16> = 16..=u16::MAX;
-/// Recordings that are told apart in one file.
-const MAX_PARTS: usize = 1_000;
 /// A count of samples that encoders of endless streams write: all of its 36 bits.
 const ENDLESS: u64 = (1 << 36) - 1;
 

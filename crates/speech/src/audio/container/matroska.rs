@@ -2,7 +2,7 @@
 //! or encrypted. `matroska_blocks.rs` reads what is to be discarded of their packets.
 
 use super::ebml::{Element, children, element, elements, float, number};
-use super::{Container, Input, Layout, Packing, TrackLayout, TrackTiming, matroska_blocks, tag};
+use super::{Container, Input, Layout, MAX_PARTS, Packing, TrackLayout, TrackTiming, matroska_blocks, tag};
 use crate::audio::bytes::le16;
 use crate::audio::codec::{self, Coding, OPUS_RATE};
 use domain::Failure;
@@ -51,8 +51,6 @@ pub(super) const DISCARD_PADDING: u32 = 0x75a2;
 const MAX_ELEMENTS: usize = 100_000;
 /// Elements walked over in search of the next recording: a day of packets of 60 ms.
 const MAX_WALKED: usize = 1_500_000;
-/// Recordings that are told apart in one file.
-const MAX_PARTS: usize = 1_000;
 /// Value of [`TRACK_TYPE`] for sound.
 const AUDIO: u64 = 2;
 /// Most bytes of the header before the segment.

@@ -105,6 +105,9 @@ static BY_MAGIC: [&dyn Container; 7] =
 /// formats may contain such frames.
 static BY_FRAMES: [&dyn Container; 2] = [&mpeg::Mpeg, &adts::Adts];
 
+/// Recordings that are told apart in one file; what follows is read with the last.
+const MAX_PARTS: usize = 1_000;
+
 /// Bytes in which a format is searched for.
 const HEAD: usize = mpeg::SEARCH + 16 * 1024;
 

@@ -3,13 +3,11 @@
 
 use super::mpeg::{self, Frame, Stream};
 use super::window::{WINDOW, Window};
-use super::{Input, tag};
+use super::{Input, MAX_PARTS, tag};
 use crate::audio::bytes::be32;
 use domain::Failure;
 use std::ops::Range;
 
-/// Recordings that are told apart; what follows is read with the last.
-const MAX_PARTS: usize = 1_000;
 /// Bytes at a frame's beginning that have its header and counts, and those of frames behind it.
 const FRAME: usize = 16 * 1024;
 

@@ -1,7 +1,7 @@
 //! WAV, RF64 and BW64. The header is read here rather than by the demuxer, since recorders write lengths of 0,
 //! lengths of "endless", lengths that are off by a header and lengths past 4 GiB, and each means something else.
 
-use super::{Container, Input, Layout, TrackLayout, TrackTiming, mpeg, tag};
+use super::{Container, Input, Layout, MAX_PARTS, TrackLayout, TrackTiming, mpeg, tag};
 use crate::audio::bytes::{le16, le32, le64};
 use crate::audio::{codec, errors};
 use domain::Failure;
@@ -11,8 +11,6 @@ use symphonia_core::errors::Result as SymphoniaResult;
 use symphonia_core::formats::{FormatOptions, FormatReader};
 use symphonia_core::io::MediaSourceStream;
 
-/// Files that are told apart in one.
-const MAX_PARTS: usize = 1_000;
 /// Chunks looked at before the audio must have begun.
 const MAX_CHUNKS: usize = 512;
 /// Lengths from here on, when the file is shorter, are what writers to a pipe put in advance: 2 or 4 GiB, less a

@@ -1,16 +1,9 @@
-//! When the packets of Opus in Ogg are: by their own lengths, and by the granule positions of their pages (RFC 7845, 4) as
-//! far as these contradict neither the packets nor each other. Recorders leave granule positions at 0, count them at the
-//! rate of the microphone, or begin anew in the middle.
+//! Which times of a stream's pages are believed.
 
-use super::pages::PageHeader;
-use std::sync::Arc;
-use symphonia_core::packet::Packet;
-use symphonia_core::units::{Duration, Timestamp};
+use super::{LONGEST_PACKET, Page};
 
 /// Ticks of a second.
 const SECOND: u64 = 48_000;
-/// Ticks of the longest packet.
-const LONGEST_PACKET: u64 = 5_760;
 /// Ticks of a gap, an hour, that is not believed of the last page alone.
 const UNCONFIRMED: i64 = 3_600 * 48_000;
 /// Packets at the end that may be padding.
@@ -28,125 +21,18 @@ const SAME_UNIT: (usize, usize) = (8, 90);
 /// Ticks for a tick: units between are those of a discontinuous transmission, which has a packet each 0.4 s.
 const UNITS: [std::ops::RangeInclusive<f64>; 2] = [1.02..=4.2, 200.0..=f64::INFINITY];
 
-/// Ticks of a packet, by its first bytes (RFC 6716, 3.1).
-pub(super) fn ticks(packet: &[u8]) -> u64 {
-    let Some(first) = packet.first() else { return 0 };
-    let configuration = usize::from(first >> 3);
-    let frame = match configuration {
-        0..12 => [480, 960, 1_920, 2_880][configuration % 4],
-        12..16 => [480, 960][configuration % 2],
-        _ => [120, 240, 480, 960][configuration % 4],
-    };
-    let frames = match first & 3 {
-        0 => 1,
-        1 | 2 => 2,
-        _ => packet.get(1).map_or(0, |second| u64::from(second & 0x3f)),
-    };
-    (frame * frames).min(LONGEST_PACKET)
-}
-
-/// A page on which packets end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Page {
-    packets: u32,
-    /// Of its packets.
-    ticks: u64,
-    /// Granule position; `None` where the page has no time.
-    end: Option<u64>,
-    /// Whether it is the stream's last, of which padding is to be cut off.
-    is_last: bool,
-}
-
-/// A stream while its pages are read.
-#[derive(Debug, Default)]
-pub(super) struct Scan {
-    pages: Vec<Page>,
-    /// Packets that are still headers.
-    headers: u32,
-    /// Sequence number of the page before, and the ticks of its last packet if that goes on.
-    before: Option<(u32, Option<u64>)>,
-}
-
-impl Scan {
-    /// A stream whose first page was read.
-    pub(super) fn new(first: &PageHeader) -> Self {
-        let headers = 2u32.saturating_sub(first.packets);
-        Self { pages: Vec::new(), headers, before: Some((first.sequence, first.goes_on.then_some(0))) }
-    }
-
-    /// Adds a page with this table of lengths and body.
-    pub(super) fn add(&mut self, page: &PageHeader, table: &[u8], mut body: &[u8]) {
-        let followed = self.before.filter(|(sequence, _)| page.sequence == sequence.wrapping_add(1));
-        let mut begun = followed.and_then(|(_, ticks)| ticks).filter(|_| page.continues());
-        // The end of a packet whose beginning is lost is dropped.
-        let mut lost = page.continues() && begun.is_none();
-        let mut found = Page { packets: 0, ticks: 0, end: page.time(), is_last: page.ends() };
-        let (mut length, mut goes_on) = (0, None);
-        for lacing in table {
-            length += usize::from(*lacing);
-            let packet = &body[..length.min(body.len())];
-            if *lacing == 255 {
-                goes_on = Some(begun.unwrap_or_else(|| ticks(packet)));
-                continue;
-            }
-            let ticks = begun.take().unwrap_or_else(|| ticks(packet));
-            body = &body[packet.len()..];
-            (length, goes_on) = (0, None);
-            if std::mem::take(&mut lost) {
-                continue;
-            }
-            if self.headers > 0 {
-                self.headers -= 1;
-                continue;
-            }
-            (found.packets, found.ticks) = (found.packets + 1, found.ticks + ticks);
-        }
-        self.before = Some((page.sequence, goes_on.filter(|_| !lost)));
-        if found.packets > 0 {
-            self.pages.push(found);
-        } else if let (true, Some(last)) = (page.ends(), self.pages.last_mut()) {
-            // Some writers end a stream by a page without packets.
-            (last.is_last, last.end) = (true, found.end.or(last.end));
-        }
-    }
-
-    /// Decides when the packets are.
-    pub(super) fn end(self) -> Timeline {
-        let pages = self.pages;
-        let judged = Judgement::of(&pages);
-        let timed = pages.iter().filter(|page| page.end.is_some()).count();
-        let problem = match (judged.believed, judged.contradicted) {
-            (true, 0) => None,
-            (true, wrong) => Some(format!("{wrong} of {timed} pages have a time that contradicts the others")),
-            (false, _) if timed == 0 => Some(format!("its {} pages have no time", pages.len())),
-            (false, _) => Some(format!("the times of its {} pages contradict the packets", pages.len())),
-        };
-        let mut at = judged.begin;
-        let place = |(page, gap): (&Page, &u64)| {
-            let begin = at + gap.cast_signed();
-            at = begin + page.ticks.cast_signed();
-            Placed { packets: page.packets, ticks: page.ticks, begin, cut: 0 }
-        };
-        let mut placed: Vec<Placed> = pages.iter().zip(&judged.gaps).map(place).collect();
-        if let Some(last) = placed.last_mut() {
-            last.cut = judged.cut;
-        }
-        Timeline { pages: placed.into(), problem }
-    }
-}
-
 /// What is believed of a stream's times.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Judgement {
+pub(super) struct Judgement {
     /// Ticks at which the first packet begins.
-    begin: i64,
+    pub(super) begin: i64,
     /// Ticks of silence before each page.
-    gaps: Vec<u64>,
+    pub(super) gaps: Vec<u64>,
     /// Ticks of padding at the end.
-    cut: u64,
-    believed: bool,
+    pub(super) cut: u64,
+    pub(super) believed: bool,
     /// Pages that contradict others.
-    contradicted: usize,
+    pub(super) contradicted: usize,
 }
 
 /// A time that is believed: a granule position, and the ticks of all packets up to there.
@@ -171,7 +57,7 @@ impl Base {
 }
 
 impl Judgement {
-    fn of(pages: &[Page]) -> Self {
+    pub(super) fn of(pages: &[Page]) -> Self {
         let mut found = Self { gaps: vec![0; pages.len()], ..Self::default() };
         let (mut base, mut first): (Option<Base>, Option<Base>) = (None, None);
         // A page with a long gap before it, and what was believed before.
@@ -286,83 +172,6 @@ fn counts_otherwise(pages: &[Page]) -> bool {
     UNITS.iter().any(|range| range.contains(&median)) && same * 100 >= units.len() * SAME_UNIT.1
 }
 
-/// A page whose packets have their place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Placed {
-    packets: u32,
-    ticks: u64,
-    /// Ticks at which its first packet begins.
-    begin: i64,
-    /// Ticks to be cut off from its end.
-    cut: u64,
-}
-
-/// When the packets of a stream are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Timeline {
-    pages: Arc<[Placed]>,
-    /// What is wrong with the times of its pages.
-    pub(super) problem: Option<String>,
-}
-
-impl Timeline {
-    /// Ticks from the first packet's beginning to the last one's end: packets, and silence where there are gaps.
-    pub(super) fn ticks(&self) -> Option<u64> {
-        let (first, last) = (self.pages.first()?, self.pages.last()?);
-        let end = last.begin + (last.ticks - last.cut).cast_signed();
-        u64::try_from(end - first.begin).ok()
-    }
-
-    pub(super) fn pager(&self) -> OpusPager {
-        let at = self.pages.first().map_or(0, |page| page.begin);
-        OpusPager { pages: self.pages.clone(), next: 0, at, lost: false }
-    }
-}
-
-/// Puts the packets of one stream into their places, page by page.
-#[derive(Debug)]
-pub(super) struct OpusPager {
-    pages: Arc<[Placed]>,
-    next: usize,
-    /// Ticks at which the next packet begins if there is no gap.
-    at: i64,
-    /// Whether the demuxer has dropped or found packets that the pages don't tell of: packets are counted from there on.
-    lost: bool,
-}
-
-impl OpusPager {
-    /// How many packets the present page has.
-    pub(super) fn packets(&self) -> usize {
-        let page = self.pages.get(self.next).filter(|_| !self.lost);
-        page.map_or(1, |page| page.packets as usize)
-    }
-
-    /// Gives the packets of the present page their times and lengths, and cuts off the padding.
-    pub(super) fn place(&mut self, packets: &mut [Packet]) {
-        let lengths: Vec<u64> = packets.iter().map(|packet| ticks(&packet.data)).collect();
-        let page = self.pages.get(self.next).copied().filter(|_| !self.lost);
-        self.next += 1;
-        let mut cut = 0;
-        if let Some(page) = page {
-            self.lost = page.packets as usize != packets.len() || page.ticks != lengths.iter().sum::<u64>();
-            if !self.lost {
-                (self.at, cut) = (page.begin, page.cut);
-            }
-        }
-        for (packet, length) in packets.iter_mut().zip(&lengths) {
-            packet.pts = Timestamp::from(self.at);
-            packet.dur = Duration::from(*length);
-            (packet.trim_start, packet.trim_end) = (Duration::ZERO, Duration::ZERO);
-            self.at += length.cast_signed();
-        }
-        for (packet, length) in packets.iter_mut().zip(&lengths).rev() {
-            let here = cut.min(*length);
-            (packet.trim_end, packet.dur) = (Duration::from(here), Duration::from(length - here));
-            cut -= here;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -446,14 +255,5 @@ mod tests {
         // From 0 again, and a gap behind.
         let anew = [1_020, 1_040, 1_060, 20, 40, 60, 80, 180, 200, 220];
         assert_eq!(of(&anew).map(|(gaps, ..)| gaps), Some(vec![0, 0, 0, 0, 0, 0, 0, 80, 0, 0]));
-    }
-
-    #[test]
-    fn packets_say_how_long_they_are() {
-        let lengths = [(&[0x08u8][..], 960), (&[0xfc], 960), (&[0x18], 2_880), (&[0xe3, 48], 5_760), (&[0x61], 960)];
-        for (packet, length) in lengths {
-            assert_eq!(ticks(packet), length, "{packet:x?}");
-        }
-        assert_eq!((ticks(&[]), ticks(&[0x03])), (0, 0));
     }
 }
