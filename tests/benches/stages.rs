@@ -4,7 +4,7 @@
 //! Prints how many times faster than real time one core is, in processor time, as the median of three runs, with the share of each
 //! stage; and ffmpeg's, which decodes and resamples the same file in turn.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use domain::channel::tracks;
 use domain::{Failure, Role};
 use settings::Settings;
@@ -56,9 +56,9 @@ fn main() -> Result<()> {
     for (name, options) in FORMATS {
         let file = folder.path().join(name);
         let duration = seconds.to_string();
-        let mut arguments = vec!["-v", "error", "-stream_loop", "-1", "-t", &duration, "-i", text(&spoken)?];
+        let mut arguments = vec!["-v", "error", "-stream_loop", "-1", "-t", &duration, "-i", voices::text(&spoken)?];
         arguments.extend(options);
-        arguments.push(text(&file)?);
+        arguments.push(voices::text(&file)?);
         voices::run("ffmpeg", &arguments)?;
         let (mut all, mut peers, mut shares) = (Vec::new(), Vec::new(), StageTimes::default());
         for _ in 0..RUNS {
@@ -66,8 +66,20 @@ fn main() -> Result<()> {
             shares = preprocess(&settings, &vad, &file)?;
             all.push(own_time()?.saturating_sub(before));
             let before = children_time()?;
-            let decode =
-                ["-v", "error", "-threads", "1", "-i", text(&file)?, "-ar", "16000", "-f", "s16le", "-y", "/dev/null"];
+            let decode = [
+                "-v",
+                "error",
+                "-threads",
+                "1",
+                "-i",
+                voices::text(&file)?,
+                "-ar",
+                "16000",
+                "-f",
+                "s16le",
+                "-y",
+                "/dev/null",
+            ];
             voices::run("ffmpeg", &decode)?;
             peers.push(children_time()?.saturating_sub(before));
         }
@@ -94,8 +106,4 @@ fn preprocess(settings: &speech::Settings, vad: &VoiceDetector, file: &Path) -> 
 fn median(times: &mut [Duration]) -> Duration {
     times.sort_unstable();
     times[times.len() / 2]
-}
-
-fn text(path: &Path) -> Result<&str> {
-    path.to_str().context("temporary folders have names in UTF-8")
 }

@@ -135,6 +135,10 @@ pub fn silent_customer() -> Result<Vec<u8>> {
     encoded("call.wav", &["-af", "pan=stereo|c0=c0|c1=0*c0", "-ar", "8000"])
 }
 
-fn text(path: &Path) -> Result<&str> {
+/// A path as an argument.
+///
+/// # Errors
+/// When its name is no UTF-8.
+pub fn text(path: &Path) -> Result<&str> {
     path.to_str().context("temporary folders have names of plain text")
 }
