@@ -81,9 +81,10 @@ for corpus in $leave; do
   learn "teacher-$corpus" teacher 500 --leave-out "$corpus"
   learn "first-$corpus" first 1200 --leave-out "$corpus" --teacher "$work/teacher-$corpus.pt"
   learn "loco-$corpus" second 1500 --leave-out "$corpus" --teacher "$work/teacher-$corpus.pt" --start "$work/first-$corpus.pt"
-  stage judge --device "$device" --conditions clean line --names "loco-$corpus"
+  stage judge --device "$device" --names "loco-$corpus"
 done
 stage judge --device "$device" --names student
 stage calibrate --out "$out" "${version[@]}"
+stage advise --out "$out"
 stage evaluate --out "$out" --repeats "$repeats" "${previous[@]}"
 echo "model.onnx, model.json and metrics.json are in $out"

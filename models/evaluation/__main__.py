@@ -1,6 +1,7 @@
 """evaluate.sh MANIFEST [--worker PROGRAM] [--model DIR] [--json FILE]"""
 
 import argparse
+import dataclasses
 import json
 import shlex
 from pathlib import Path
@@ -30,18 +31,17 @@ def main() -> None:
     parser.add_argument("--worker", help="the worker's program, with leading arguments if it needs any")
     parser.add_argument("--default-worker", help=argparse.SUPPRESS)
     parser.add_argument("--model", type=Path, help="folder of model.onnx and model.json; default: the configured one")
-    parser.add_argument(
-        "--score", type=float, default=Rule.score, help="alert threshold of `angry` (default %(default)s)"
-    )
-    parser.add_argument(
-        "--in-a-row", type=int, default=Rule.in_a_row, help="segments of an alert (default %(default)s)"
-    )
+    otherwise = "default: what model.json of --model advises, else {}"
+    parser.add_argument("--score", type=float, help="alert threshold of `angry`; " + otherwise.format(Rule.score))
+    parser.add_argument("--in-a-row", type=int, help="segments of an alert; " + otherwise.format(Rule.in_a_row))
     parser.add_argument("--json", type=Path, help="write the figures here too")
     arguments = parser.parse_args()
     recordings = read(arguments.manifest)
     command = shlex.split(arguments.worker or arguments.default_worker or "worker")
     found = predictions(command, [one.path for one in recordings], arguments.model)
-    rule = Rule(arguments.score, arguments.in_a_row)
+    rule = Rule.advised(arguments.model)
+    given = {"score": arguments.score, "in_a_row": arguments.in_a_row}
+    rule = dataclasses.replace(rule, **{name: value for name, value in given.items() if value is not None})
     result = {group: figures(pairs, rule) for group, pairs in by_group(recordings, found).items()}
     for group, values in result.items():
         print(text(group, values, rule), end="\n\n")

@@ -1,7 +1,9 @@
 """From labels and predictions to figures."""
 
+import json
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 from . import LABELS, ORDINARY
 from .worker import Prediction
@@ -11,10 +13,20 @@ BINS = 15
 
 @dataclass(frozen=True)
 class Rule:
-    """The built-in rule of config/alerts.toml: so many segments in a row with at least this score of `angry`."""
+    """The built-in rule of config/alerts.toml: so many segments in a row with at least this score of `angry`.
+
+    The defaults are for a model that advises nothing.
+    """
 
     score: float = 0.6
     in_a_row: int = 2
+
+    @classmethod
+    def advised(cls, model: Path | None) -> "Rule":
+        """As the rule follows `alerts.angry` of a folder's model.json; without a folder or advice, as it is written."""
+        card = json.loads((model / "model.json").read_text()) if model else {}
+        found = card.get("alerts", {}).get("angry")
+        return cls(found["threshold"], found.get("in_a_row", 1)) if found else cls()
 
     def fires(self, prediction: Prediction) -> bool:
         run, channel = 0, None

@@ -122,6 +122,18 @@ def test_another_threshold_counts_other_alarms(evaluate):
     assert found["calls"]["false_alarms"]["files_firing_the_rule"] == 1.0
 
 
+def test_a_model_that_advises_a_threshold_is_judged_at_it(evaluate, tmp_path):
+    files = {"calm.wav": ("ordinary", "calls", answer("neutral", 0.8, (0, 6.0, "neutral", 0.45)))}
+    (tmp_path / "model").mkdir()
+    for alerts, firing in (({"angry": {"threshold": 0.45}}, 1.0), ({}, 0.0)):
+        (tmp_path / "model" / "model.json").write_text(json.dumps({"name": "m", "alerts": alerts}))
+        found, _ = evaluate(files, "--model", tmp_path / "model")
+        assert found["calls"]["false_alarms"]["files_firing_the_rule"] == firing
+    (tmp_path / "model" / "model.json").write_text(json.dumps({"name": "m", "alerts": {"angry": {"threshold": 0.45}}}))
+    found, _ = evaluate(files, "--model", tmp_path / "model", "--score", "0.5")
+    assert found["calls"]["false_alarms"]["files_firing_the_rule"] == 0.0
+
+
 @pytest.mark.parametrize(
     ("table", "sentence"),
     [

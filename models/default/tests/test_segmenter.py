@@ -1,10 +1,15 @@
 """The trainer's cutting is the worker's: the same cases, with the same answers, as
 crates/speech/src/audio/vad/segmenter_tests.rs."""
 
+import dataclasses
+
 import numpy as np
 import pytest
-from trainer.segmenter import QUIET, RATE, Segment, segments
+from trainer.segmenter import QUIET, RATE, Rules, Segment, segments, served
 from trainer.voice_activity import CHUNK, slowed
+
+# As in the worker's test: the cases were written with this margin.
+RULES = dataclasses.replace(served(), padding=RATE // 10)
 
 
 def script(*parts: tuple[float, bool]) -> np.ndarray:
@@ -13,10 +18,10 @@ def script(*parts: tuple[float, bool]) -> np.ndarray:
     return np.concatenate([*waves, np.zeros(0)]).astype(np.float32)
 
 
-def cut(wave: np.ndarray) -> list[Segment]:
+def cut(wave: np.ndarray, rules: Rules = RULES) -> list[Segment]:
     """Speech is wherever it is not silent."""
     chunks = [wave[start : start + CHUNK] for start in range(0, len(wave), CHUNK)]
-    return segments(wave, np.array([0.95 if np.abs(chunk).max() > 0.01 else 0.02 for chunk in chunks]))
+    return segments(wave, np.array([0.95 if np.abs(chunk).max() > 0.01 else 0.02 for chunk in chunks]), rules)
 
 
 def spans(wave: np.ndarray) -> list[tuple[float, float]]:
@@ -37,6 +42,14 @@ def spans(wave: np.ndarray) -> list[tuple[float, float]]:
 )
 def test_what_is_cut_is_what_the_worker_cuts(parts, expected):
     assert spans(script(*parts)) == expected
+
+
+def test_margins_are_those_that_the_worker_serves():
+    """config/default.toml says how much sound is kept round speech; the card's figures are with that."""
+    wave = script((1.0, False), (2.0, True), (1.0, False))
+    (found,) = cut(wave, served())
+    assert served().padding == round(0.2 * RATE), "measure the card again where the worker's margin changes"
+    assert found.speech_start - found.start == found.end - found.speech_end == served().padding
 
 
 def test_talk_is_cut_at_its_longest_pause():

@@ -1,5 +1,5 @@
-"""Temperature and prior from the leave-one-corpus-out runs, the odds of `unknown` and the alert threshold; then the
-export.
+"""Temperature and prior from the leave-one-corpus-out runs and the odds of `unknown`; then the export. The alert
+threshold is chosen on the packed model, by advise.py.
 
 A corpus that a run never saw is the nearest thing to a user's recordings: on it scores are to mean what they say.
 Needs judged-student.npz and judged-loco-CORPUS.npz of judge.py; without the latter, the values of an earlier
@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from .alarms import THRESHOLDS, Ordinary
+from .alarms import Ordinary
 from .audio import Audio
 from .corpus import Clip, data_dir, read_clips
 from .export import VERSION, write
 from .files import made_after
 from .judged import Judged
-from .labels import KNOWN, LABELS
-from .metrics import calibration_error, softmax
+from .labels import LABELS
+from .metrics import calibrated, calibration_error, shift
 from .shipped import Calibration, distance, speech_directions
 from .train import load
 
@@ -27,22 +27,8 @@ DIRECTIONS = 64
 # Of held-out speech this share lies farther from the training speech than `middle`, and a twentieth so far that
 # unknown has 5 %.
 BEYOND = 0.002
-# Threshold of the built-in rule (config/alerts.toml).
+# Threshold of the built-in rule (config/alerts.toml) where a model advises none.
 BUILT_IN = 0.6
-# An alert may be wrong so often, and a call of ordinary speech lasts so long.
-ALARMS_PER_100_CALLS, CALL_HOURS = 1.0, 4 / 60
-
-
-def shift(neutral: float, angry: float) -> np.ndarray:
-    """What is added to the logits [7]: `angry` to that of angry, `neutral` taken from that of neutral."""
-    added = np.zeros(len(KNOWN))
-    added[KNOWN.index("neutral")], added[KNOWN.index("angry")] = -neutral, angry
-    return added
-
-
-def scores(logits: np.ndarray, temperature: float, neutral: float, angry: float = 0.0) -> np.ndarray:
-    """Calibrated scores over KNOWN [n, 7]."""
-    return softmax(logits.astype(np.float64) / temperature + shift(neutral, angry))
 
 
 def left_out(judged: dict[str, Judged]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -60,7 +46,7 @@ def fit(sets: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
     same."""
 
     def loss(temperature: float, neutral: float) -> float:
-        each = [scores(logits, temperature, neutral)[np.arange(len(targets)), targets] for logits, targets in sets]
+        each = [calibrated(logits, temperature, neutral)[np.arange(len(targets)), targets] for logits, targets in sets]
         return float(np.mean([-np.log(one + 1e-9).mean() for one in each]))
 
     grid = [(float(t), float(n)) for t in np.arange(0.8, 2.01, 0.1) for n in np.arange(0.0, 2.01, 0.2)]
@@ -72,7 +58,7 @@ def ordinary_speech(student: Judged, temperature: float, neutral: float, angry: 
     rows = student.ordinary
     return [
         Ordinary(
-            scores(student.logits[condition][rows], temperature, neutral, angry),
+            calibrated(student.logits[condition][rows], temperature, neutral, angry),
             student.seconds[rows],
             student.clip[rows],
         )
@@ -91,16 +77,6 @@ def bolder(student: Judged, temperature: float, neutral: float) -> float:
             break
         fine = float(angry)
     return round(fine, 2)
-
-
-def alerts(found: list[Ordinary]) -> dict:
-    """The lowest threshold at which the built-in rule is wrong seldom enough, clean and over the line."""
-    hours = float(found[0].seconds.sum()) / 3600
-    per_call = {t: 100 * CALL_HOURS * max(one.alarms(t) for one in found) / hours for t in THRESHOLDS}
-    quiet = (t for t in THRESHOLDS if t >= 0.5 and per_call[t] <= ALARMS_PER_100_CALLS)
-    threshold = next(quiet, THRESHOLDS[-1])
-    rate = round(per_call[threshold], 2)
-    return {"angry": {"threshold": threshold, "in_a_row": 2, "false_alarms_per_100_ordinary_calls": rate}}
 
 
 def calibrate(clips: list[Clip], work: Path, out: Path, version: str = VERSION) -> None:
@@ -130,7 +106,7 @@ def calibrate(clips: list[Clip], work: Path, out: Path, version: str = VERSION) 
     errors = (
         {
             name: float(
-                np.mean([calibration_error(scores(logits, *values), targets) for logits, targets in left_out(runs)])
+                np.mean([calibration_error(calibrated(logits, *values), targets) for logits, targets in left_out(runs)])
             )
             for name, values in {"before": (1.0, 0.0, 0.0), "after": (temperature, neutral, angry)}.items()
         }
@@ -147,12 +123,11 @@ def calibrate(clips: list[Clip], work: Path, out: Path, version: str = VERSION) 
             "slope": round(calibration.slope, 3),
             "middle": round(calibration.middle, 3),
         },
-        "alerts": alerts(ordinary_speech(student, temperature, neutral, angry)),
         "labels": LABELS,
     }
     (work / "calibration.json").write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report), flush=True)
-    write(load(work / "student.pt", "cpu"), calibration, report["alerts"], out, version)
+    write(load(work / "student.pt", "cpu"), calibration, out, version)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Scores the exported model on speakers that nothing else has touched, on segments as served, and writes metrics.json.
 
 Ordinary speech comes first: what of it is predicted to be angry. Acted speech is scored against what the actor
-intended. Conditions are those of conditions.py; `line` is a telephone line. Predictions are kept under --work, so that
-a second call continues.
+intended. Conditions are those of conditions.py; `line` is a telephone line. Scores are kept under --work, so that a
+second call continues. Needs no checkpoint: what comes from runs without a corpus (judged-*.npz) is taken from the
+metrics.json that is there, where those runs are gone.
 """
 
 import argparse
@@ -11,60 +12,21 @@ from pathlib import Path
 
 import numpy as np
 
-from .alarms import ANGRY, Ordinary, operating_curve, table
+from .advise import CONDITIONS, ordinary
+from .alarms import ANGRY, Ordinary, advice, operating_curve, table
 from .audio import SAMPLE_RATE, Audio
-from .calibrate import scores
-from .conditions import CONDITIONS
 from .corpus import ACTED, SHARE_ALIKE, Clip, data_dir, read_clips
-from .files import made_after, write
+from .files import write
 from .judged import Judged
-from .labels import KNOWN, LABELS
-from .metrics import (
-    calibration_error,
-    confusion,
-    risk_coverage,
-    softmax,
-    unweighted_accuracy,
-    weighted_accuracy,
-)
+from .labels import LABELS
+from .metrics import calibrated, calibration_error, confusion, risk_coverage, unweighted_accuracy, weighted_accuracy
+from .scored import MARGINS, NINE, SERVED_MARGIN, Scored
 from .scorer import Scorer, batch_difference, seconds_per_run
+from .segmenter import RATE, served
 
 FOUR = ("angry", "happy", "neutral", "sad")
-CALIBRATED = ("temperature", "neutral_deduction", "angry_addition")
 STEADY = ("compressor", "gate", "presence", "silence")
-NINE = np.array([LABELS.index(name) for name in KNOWN])
-
-
-class Scored:
-    """Test segments [n] as served, and the nine scores of each by condition."""
-
-    def __init__(self, clips: list[Clip], audio: Audio, model: Path, work: Path):
-        self.audio, self.scorer, self.model = audio, Scorer(model), model
-        self.cache = work / f"scored-{model.parent.name}"
-        self.cache.mkdir(exist_ok=True)
-        wanted = [
-            n
-            for n, clip in enumerate(audio.clip)
-            if clips[clip].role == "test" and (clips[clip].ordinary or clips[clip].target >= 0)
-        ]
-        self.number = np.array(wanted)
-        known = [clips[n] for n in audio.clip[self.number]]
-        self.clip, self.corpus = audio.clip[self.number], np.array([c.corpus for c in known])
-        self.speaker = np.array([c.speaker for c in known])
-        self.target = np.array([NINE[c.target] if c.target >= 0 else -1 for c in known])
-        self.ordinary = np.array([c.ordinary for c in known])
-        self.seconds = np.diff(audio.served[self.number], axis=1)[:, 0] / SAMPLE_RATE
-
-    def scores(self, condition: str) -> np.ndarray:
-        """[n, 9]"""
-        path = self.cache / f"{condition}.npy"
-        if not made_after(path, self.model):
-            change = CONDITIONS[condition]
-            logits = [self.scorer.logits([change(self.audio.wave(n), int(n))])[0] for n in self.number]
-            found = softmax(np.array(logits, np.float64))
-            write(path, lambda file: np.save(file, found))
-            print(f"{path.parent.name} {condition}: {len(logits)} segments", flush=True)
-        return np.load(path)
+LEFT_OUT = {"left_out": "judged-loco-", "left_out_first_recipe_only": "judged-short-"}
 
 
 def four_class(predicted: np.ndarray, target: np.ndarray) -> float:
@@ -86,7 +48,7 @@ def recall_figures(found: np.ndarray, target: np.ndarray) -> dict:
     }
 
 
-def false_alarms(scored: Scored, condition: str) -> dict:
+def false_alarms(scored: Scored, condition: str, threshold: float) -> dict:
     found = scored.scores(condition)
     everything = Ordinary(found, scored.seconds, scored.clip)
     groups = {name: scored.corpus == name for name in sorted(set(scored.corpus[scored.ordinary]))}
@@ -95,7 +57,7 @@ def false_alarms(scored: Scored, condition: str) -> dict:
     groups |= {f"call {name}": scored.speaker == name for name in sorted(set(scored.speaker[scored.corpus == "calls"]))}
     groups |= {"corpora in training, other speakers": seen, "corpora not in training": unseen, "all": scored.ordinary}
     chosen = {name: rows & scored.ordinary for name, rows in groups.items()}
-    return {name: table(everything.chosen(rows)) for name, rows in chosen.items() if rows.any()}
+    return {name: table(everything.chosen(rows), threshold) for name, rows in chosen.items() if rows.any()}
 
 
 def curve(scored: Scored, condition: str) -> list[dict]:
@@ -105,22 +67,18 @@ def curve(scored: Scored, condition: str) -> list[dict]:
         for name in ACTED
         if ((scored.corpus == name) & (scored.target == ANGRY)).any()
     }
-    rows = scored.ordinary
-    return operating_curve(Ordinary(found[rows], scored.seconds[rows], scored.clip[rows]), angry)
+    return operating_curve(ordinary(scored, condition), angry)
 
 
-def steadiness(judged: Judged) -> dict:
-    """Share of test segments whose label changes with the condition, before packing."""
-    rows, result = judged.role == "test", {}
-    acted, clean = rows & (judged.target >= 0), judged.logits["clean"].argmax(1)
+def steadiness(scored: Scored) -> dict:
+    """Share of test segments whose label changes with the condition."""
+    clean, result = scored.scores("clean").argmax(1), {}
     for condition in STEADY:
-        if condition in judged.logits:
-            other = clean != judged.logits[condition].argmax(1)
-            ordinary = rows & judged.ordinary
-            result[condition] = {
-                "acted": round(float(other[acted].mean()), 4),
-                "ordinary": round(float(other[ordinary].mean()), 4),
-            }
+        other = clean != scored.scores(condition).argmax(1)
+        result[condition] = {
+            "acted": round(float(other[scored.target >= 0].mean()), 4),
+            "ordinary": round(float(other[scored.ordinary].mean()), 4),
+        }
     return result
 
 
@@ -130,7 +88,7 @@ def left_out(path: Path, clips: list[Clip], audio: Audio, corpus: str, calibrati
     rows, result = (judged.corpus == corpus) & (judged.target >= 0), {}
     for condition in ("clean", "line"):
         found = np.zeros((int(rows.sum()), len(LABELS)))
-        found[:, NINE] = scores(
+        found[:, NINE] = calibrated(
             judged.logits[condition][rows], calibration["temperature"], calibration["neutral_deduction"]
         )
         target = NINE[judged.target[rows]]
@@ -151,21 +109,19 @@ def runs_without(start: str, clips: list[Clip], audio: Audio, work: Path, calibr
     return {corpus: left_out(path, clips, audio, corpus, calibration) for corpus, path in named.items()}
 
 
-def margins(judged: Judged, calibration: dict) -> dict:
-    """What the sound kept round speech does, before packing: recall of CREMA-D's test speakers, and ordinary speech
-    taken for anger."""
-    rows, result = (judged.corpus == "crema_d") & (judged.role == "test") & (judged.target >= 0), {}
-    for condition, logits in judged.logits.items():
-        if condition == "clean" or condition.startswith("margin"):
-            found = scores(logits, *(calibration[name] for name in CALIBRATED))
-            counts = confusion(judged.target[rows], found[rows].argmax(1), len(KNOWN))
-            calm = Ordinary(found[judged.ordinary], judged.seconds[judged.ordinary], judged.clip[judged.ordinary])
-            result["margin 0.1" if condition == "clean" else condition] = {
-                "crema_d_unweighted_accuracy": round(unweighted_accuracy(counts), 4),
-                "ordinary_predicted_angry": round(calm.predicted_angry(), 4),
-                "ordinary_at_0.6": round(calm.at(0.6), 4),
-            }
-    return result
+def margins(scored: Scored) -> dict:
+    """What the sound kept round speech does: recall of CREMA-D's test speakers, and ordinary speech taken for anger."""
+    rows, result = (scored.corpus == "crema_d") & (scored.target >= 0), {}
+    for name, condition in ({SERVED_MARGIN: "clean"} | {name: name for name in MARGINS}).items():
+        found = scored.scores(condition)
+        counts = confusion(scored.target[rows], found[rows].argmax(1), len(LABELS))
+        calm = ordinary(scored, condition)
+        result[name] = {
+            "crema_d_unweighted_accuracy": round(unweighted_accuracy(counts), 4),
+            "ordinary_predicted_angry": round(calm.predicted_angry(), 4),
+            "ordinary_at_0.6": round(calm.at(0.6), 4),
+        }
+    return dict(sorted(result.items()))
 
 
 def speed(models: list[Scorer], wave: np.ndarray, repeats: int) -> dict:
@@ -179,29 +135,43 @@ def speed(models: list[Scorer], wave: np.ndarray, repeats: int) -> dict:
     return result
 
 
+def earlier(work: Path, out: Path) -> dict:
+    """What the runs say that the model comes from: of this training, else of the metrics.json that is there."""
+    path = out / "metrics.json"
+    found = json.loads(path.read_text()) if path.exists() else {}
+    known = {name: found.get(name, {}) for name in ("calibration", "left_out_margin_s", *LEFT_OUT)}
+    known["calibration"] = {name: value for name, value in known["calibration"].items() if name != "alerts"}
+    calibration = work / "calibration.json"
+    return known | ({"calibration": json.loads(calibration.read_text())} if calibration.exists() else {})
+
+
 def evaluate(clips: list[Clip], work: Path, out: Path, previous: Path | None, repeats: int = 40) -> None:
-    audio, calibration = Audio(work), json.loads((work / "calibration.json").read_text())
+    audio, runs = Audio(work), earlier(work, out)
+    for name, start in LEFT_OUT.items():
+        if found := runs_without(start, clips, audio, work, runs["calibration"]):
+            runs |= {name: found, "left_out_margin_s": served().padding / RATE}
     scored = {"shipped": Scored(clips, audio, out / "model.onnx", work)}
     if previous:
         scored["previous"] = Scored(clips, audio, previous / "model.onnx", work)
-    one, judged = scored["shipped"], Judged.read(work / "judged-student.npz", clips, audio)
+    one = scored["shipped"]
+    alerts = advice([ordinary(one, condition) for condition in CONDITIONS])
     speech = np.concatenate([audio.wave(n) for n in one.number[:30]])
     report: dict = {
         "scored_against": "the emotion that the actor intended; ordinary speech: nobody is angry",
+        "margin_s": served().padding / RATE,
         "labels": LABELS,
-        "calibration": calibration,
+        "alerts": {"angry": alerts},
         "bytes": (out / "model.onnx").stat().st_size,
         "batch_minus_single": batch_difference(one.scorer, [audio.wave(n) for n in one.number[:64:4]]),
         "speed_one_thread": speed([each.scorer for each in scored.values()], speech, repeats),
-        "left_out": runs_without("judged-loco-", clips, audio, work, calibration),
-        "left_out_first_recipe_only": runs_without("judged-short-", clips, audio, work, calibration),
-        "margins": margins(judged, calibration),
-        "labels_changed": steadiness(judged),
+        **runs,
+        "margins": margins(one),
+        "labels_changed": steadiness(one),
     }
     for name, each in scored.items():
         report[name] = {
             condition: {
-                "false_alarms": false_alarms(each, condition),
+                "false_alarms": false_alarms(each, condition, alerts["threshold"]),
                 "operating_curve": curve(each, condition),
                 "acted": {
                     corpus: recall_figures(each.scores(condition)[rows], each.target[rows])
@@ -209,11 +179,12 @@ def evaluate(clips: list[Clip], work: Path, out: Path, previous: Path | None, re
                     for rows in [(each.corpus == corpus) & (each.target >= 0)]
                 },
             }
-            for condition in ("clean", "line")
+            for condition in CONDITIONS
         }
-        acted = [report[name][condition]["acted"][corpus] for condition in ("clean", "line") for corpus in ACTED]
+        acted = [report[name][condition]["acted"][corpus] for condition in CONDITIONS for corpus in ACTED]
         report[name]["mean_ece"] = round(float(np.mean([one["ece"] for one in acted])), 4)
-        (out / "metrics.json").write_text(json.dumps(report, indent=1) + "\n")
+    text = json.dumps(report, indent=1) + "\n"
+    write(out / "metrics.json", lambda file: file.write(text.encode()))
 
 
 if __name__ == "__main__":

@@ -49,8 +49,9 @@ def to_onnx(shipped: Shipped, path: Path) -> None:
         )
 
 
-def write(student: Student, calibration: Calibration, alerts: dict, out: Path, version: str = VERSION) -> None:
-    """`model.float.onnx` (for comparison), `model.onnx` (as shipped) and `model.json` under `out`."""
+def write(student: Student, calibration: Calibration, out: Path, version: str = VERSION) -> None:
+    """`model.float.onnx` (for comparison), `model.onnx` (as shipped) and `model.json` under `out`; the latter gets its
+    `alerts` from advise.py."""
     out.mkdir(parents=True, exist_ok=True)
     to_onnx(Shipped(student, calibration), out / "model.float.onnx")
     onnx.save(compact(onnx.load(out / "model.float.onnx")), out / "model.onnx")
@@ -70,7 +71,6 @@ def write(student: Student, calibration: Calibration, alerts: dict, out: Path, v
                 "cannot_predict": CANNOT_PREDICT,
                 "parameters": parameters,
                 "temperature": round(calibration.temperature, 4),
-                "alerts": alerts,
             },
             indent=2,
         )

@@ -1,5 +1,5 @@
-"""What checkpoints say of segments that they were not taught, under every condition: logits and embeddings, for
-later figures."""
+"""What checkpoints say of segments that they were not taught: logits and embeddings, for the calibration and for
+figures of corpora left out."""
 
 import argparse
 from concurrent.futures import ProcessPoolExecutor
@@ -21,8 +21,6 @@ from .train import load
 CREMA_STRIDE = 6
 # Training segments that are looked at.
 SAMPLE = 3000
-# Seconds of sound kept round speech, beside the 0.1 s of the clips (the worker's setting when the model was trained).
-MARGINS = {"margin 0.0": 0.0, "margin 0.2": 0.2, "margin 0.3": 0.3}
 
 
 def judged(clips: list[Clip], audio: Audio) -> np.ndarray:
@@ -42,8 +40,6 @@ opened = lru_cache(Audio)
 
 
 def changed(work: Path, condition: str, number: int) -> np.ndarray:
-    if condition in MARGINS:
-        return opened(work).wave(number, MARGINS[condition])
     return CONDITIONS[condition](opened(work).wave(number), number)
 
 
@@ -104,7 +100,7 @@ if __name__ == "__main__":
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--conditions", nargs="+", default=[*CONDITIONS, *MARGINS], choices=[*CONDITIONS, *MARGINS])
+    parser.add_argument("--conditions", nargs="+", default=["clean", "line"], choices=list(CONDITIONS))
     parser.add_argument("--names", nargs="+", required=True, help="of checkpoints")
     arguments = parser.parse_args()
     judge(

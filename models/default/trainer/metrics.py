@@ -2,10 +2,24 @@
 
 import numpy as np
 
+from .labels import KNOWN
+
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def shift(neutral: float, angry: float) -> np.ndarray:
+    """What is added to the logits [7]: `angry` to that of angry, `neutral` taken from that of neutral."""
+    added = np.zeros(len(KNOWN))
+    added[KNOWN.index("neutral")], added[KNOWN.index("angry")] = -neutral, angry
+    return added
+
+
+def calibrated(logits: np.ndarray, temperature: float, neutral: float, angry: float = 0.0) -> np.ndarray:
+    """Calibrated scores over KNOWN [n, 7]."""
+    return softmax(logits.astype(np.float64) / temperature + shift(neutral, angry))
 
 
 def confusion(targets: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

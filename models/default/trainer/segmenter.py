@@ -1,6 +1,9 @@
 """From probabilities of speech to segments, exactly as the worker cuts (crates/speech/src/audio/vad/segmenter.rs)."""
 
+import tomllib
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -12,18 +15,29 @@ CUT_WINDOW = (0.6, 0.95)
 QUIET = 640
 
 
+SETTINGS = Path(__file__).resolve().parents[3] / "config" / "default.toml"
+
+
 @dataclass(frozen=True)
 class Rules:
-    """Lengths in samples at 16 kHz; the defaults are those of config/default.toml when the model was trained. The
-    padding there is 3200 now."""
+    """The worker's settings of `[segment]`, in samples at 16 kHz; `pause` is not a setting there."""
 
-    silence: int = 4800
-    speech: int = 4000
-    padding: int = 1600
-    least: int = 48000
-    most: int = 160000
-    limit: int = 480000
+    silence: int
+    speech: int
+    padding: int
+    least: int
+    most: int
+    limit: int
     pause: int = 16000
+
+
+@cache
+def served() -> Rules:
+    """As the worker cuts by default: read from config/default.toml, so that figures are of what is served."""
+    names = ("min_silence_s", "min_speech_s", "padding_s", "target_min_s", "target_max_s", "hard_max_s")
+    with SETTINGS.open("rb") as file:
+        settings = tomllib.load(file)["segment"]
+    return Rules(*(round(settings[name] * RATE) for name in names))
 
 
 @dataclass(frozen=True)
@@ -149,9 +163,9 @@ class Segmenter:
         return max(start - self.rules.padding, 0, self.floor)
 
 
-def segments(wave: np.ndarray, probabilities: np.ndarray, rules: Rules = Rules()) -> list[Segment]:
-    """The segments of a 16 kHz wave, given the probability of speech in each of its 32 ms chunks."""
-    segmenter = Segmenter(wave, rules)
+def segments(wave: np.ndarray, probabilities: np.ndarray, rules: Rules | None = None) -> list[Segment]:
+    """The segments of a 16 kHz wave, as served by default, given the probability of speech in each 32 ms chunk."""
+    segmenter = Segmenter(wave, rules or served())
     for number, probability in enumerate(probabilities):
         segmenter.push(float(probability), min(CHUNK, len(wave) - number * CHUNK))
     return segmenter.finish()
