@@ -9,7 +9,7 @@ from torch import Tensor
 from .audio import Audio
 from .corpus import Clip
 from .labels import KNOWN
-from .recipe import Recipe
+from .recipe import LEAST_ROWS, Recipe
 
 RATE = 16000
 PARTS = 4
@@ -31,28 +31,37 @@ class Bank:
         self.coded = torch.from_numpy(np.load(coded)).to(device) if coded.exists() else self.clean
 
     def rows(
-        self, samples: int, starts: Tensor, lengths: Tensor, places: Tensor, coded: Tensor, speed: Tensor
+        self,
+        samples: int,
+        starts: np.ndarray,
+        lengths: np.ndarray,
+        places: np.ndarray,
+        coded: np.ndarray,
+        speed: np.ndarray,
     ) -> Tensor:
         """Waves [batch, samples] made of parts: `starts`, `lengths`, `places` [batch, PARTS] say which sound goes
         where.
 
         `speed` [batch] is how fast it is played.
         """
-        at = torch.arange(samples, device=starts.device)[None, None, :] - places[:, :, None]
-        at = at * speed[:, None, None]
-        inside = (at >= 0) & (at < lengths[:, :, None] - 1)
-        whole = torch.where(inside, at, 0).long()
-        index = starts[:, :, None] + whole
-        pair = [torch.where(coded[:, None, None], self.coded[index + n], self.clean[index + n]).float() for n in (0, 1)]
-        mixed = pair[0] + (pair[1] - pair[0]) * (at - whole)
-        return (mixed * inside).sum(1) / 32768.0
+        waves = torch.zeros(len(starts), samples, device=self.clean.device)
+        for row, part in zip(*np.nonzero(lengths), strict=True):
+            start, length, place = (int(found[row, part]) for found in (starts, lengths, places))
+            sound = (self.coded if coded[row] else self.clean)[start : start + length].float()
+            if speed[row] != 1:
+                at = torch.arange(int(np.ceil((length - 1) / speed[row])), device=sound.device) * float(speed[row])
+                whole = at.long().clamp(max=length - 2)
+                sound = torch.lerp(sound[whole], sound[whole + 1], at - whole)
+            room = min(len(sound), samples - place)
+            waves[row, place : place + room] += sound[:room]
+        return waves / 32768.0
 
 
 class Feed:
     """Random batches from the training speakers of every corpus but `leave_out`."""
 
     def __init__(self, clips: list[Clip], audio: Audio, recipe: Recipe, seed: int, leave_out: str | None = None):
-        self.clips, self.audio, self.recipe = clips, audio, recipe
+        self.clips, self.audio, self.recipe, self.seed = clips, audio, recipe, seed
         self.generator = np.random.default_rng(seed)
         self.groups: dict[str, dict[str, dict[str, list[int]]]] = {}
         for number, clip_number in enumerate(audio.clip):
@@ -72,11 +81,13 @@ class Feed:
         speakers = list(emotions[emotion])
         return emotion, emotions[emotion][speakers[self.generator.integers(len(speakers))]]
 
-    def batch(self, bank: Bank, device: str) -> dict[str, Tensor]:
-        """`wave` [batch, samples], `lengths` [batch], `targets` [batch, 7], `weights` and `ordinary` [batch]."""
+    def batch(self, bank: Bank, device: str, step: int) -> dict[str, Tensor]:
+        """The rows of a step: `wave` [batch, samples], `lengths` [batch], `targets` [batch, 7], `weights` and
+        `ordinary` [batch]. The same ones whenever the step is asked for; then `generator` is at a place of its own."""
+        self.generator = np.random.default_rng([self.seed, step])
         recipe, generator = self.recipe, self.generator
         samples = int(generator.choice(recipe.lengths) * RATE)
-        size = max(8, int(recipe.seconds * RATE / samples))
+        size = max(LEAST_ROWS, int(recipe.seconds * RATE / samples))
         starts, lengths, places = (np.zeros((size, PARTS), np.int64) for _ in range(3))
         total, emotions = np.zeros(size, np.int64), []
         speed = generator.uniform(0.9, 1.1, size) * (generator.random(size) < 0.4)
@@ -85,14 +96,12 @@ class Feed:
             emotion, members = self.pick()
             emotions.append(emotion)
             total[row] = self.fill(row, members, samples, speed[row], starts, lengths, places)
-        on = {"starts": starts, "lengths": lengths, "places": places, "speed": speed.astype(np.float32)}
-        on |= {"coded": generator.random(size) < recipe.coded}
-        moved = {name: torch.from_numpy(value).to(device, non_blocking=True) for name, value in on.items()}
+        coded = generator.random(size) < recipe.coded
         targets = np.stack([self.target(emotion) for emotion in emotions])
         ordinary = np.array([emotion == "ordinary" for emotion in emotions])
         weights = np.where(ordinary, recipe.ordinary_weight, 1.0)
         return {
-            "wave": bank.rows(samples, **moved),
+            "wave": bank.rows(samples, starts, lengths, places, coded, speed),
             "lengths": torch.from_numpy(np.maximum(total, 400)).to(device),
             "targets": torch.from_numpy(targets).float().to(device),
             "weights": torch.from_numpy(weights).float().to(device),

@@ -27,6 +27,10 @@ ORDINARY = {
 }
 
 
+# A step has at least so many rows, however long they are.
+LEAST_ROWS = 8
+
+
 @dataclass(frozen=True)
 class Recipe:
     seed: int = 7

@@ -1,5 +1,10 @@
 """End-to-end training on augmented sound, beside a teacher that meets it unchanged. Resumes from its last
-checkpoint."""
+checkpoint.
+
+On a processor the rows of a step are taken in groups of about the same length, so that little is computed for padding
+and what is at work fits into the caches; the gradients are summed, so the step is the same. Products of matrices are
+in bfloat16 where the device has instructions for them.
+"""
 
 import argparse
 import copy
@@ -11,18 +16,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .answers import Answers
 from .audio import Audio
 from .augment import augmented, hidden
 from .corpus import Clip, data_dir, read_clips
-from .feed import Bank, Feed
+from .feed import RATE, Bank, Feed
 from .labels import KNOWN
 from .recipe import RECIPES, Recipe
 from .student import EMBEDDING, SMALL, TEACHER, Shape, Student, measure, new_student
 
 # Steps between checkpoints: a run that is killed loses so many.
 SAVE_EVERY = 100
-# Batches that the scales of features are measured on.
-MEASURED = 12
+# Batches that the scales of features are measured on: those of steps that no training has.
+MEASURED = range(1_000_000, 1_000_012)
+# Seconds of sound in a group of rows, padding included, on a processor.
+GROUP = 40.0
+# Seconds between two lines about progress.
+TOLD = 60.0
 
 
 class Run:
@@ -47,11 +57,13 @@ class Run:
         if start:
             self.student.load_state_dict(torch.load(start, weights_only=False, map_location="cpu")["average"])
         elif not self.path.exists():
-            measure(self.student, [self.sounds() for _ in range(MEASURED)])
+            measure(self.student, [self.sounds(step) for step in MEASURED])
         self.average = copy.deepcopy(self.student).requires_grad_(False)
         # Guesses the teacher's embedding from the student's; not part of the model.
         self.guess = torch.nn.Linear(EMBEDDING, EMBEDDING).to(device)
         self.teacher = load(teacher, device) if teacher else None
+        self.known = Answers(work, recipe, teacher, leave_out) if teacher else None
+        self.bfloat16 = device == "cuda" or fast_bfloat16()
         rates = {"stem": recipe.stem_rate, "blocks": recipe.block_rate, "new": recipe.new_rate}
         groups: dict[str, list[Tensor]] = {name: [] for name in rates}
         for parameter_name, parameter in self.student.named_parameters():
@@ -73,15 +85,13 @@ class Run:
         if self.path.exists():
             self.resume()
 
-    def sounds(self) -> tuple[Tensor, Tensor]:
+    def sounds(self, step: int) -> tuple[Tensor, Tensor]:
         """Changed waves and their lengths."""
-        batch = self.feed.batch(self.bank, self.device)
+        batch = self.feed.batch(self.bank, self.device, step)
         return augmented(batch["wave"], batch["lengths"], self.recipe.light), batch["lengths"]
 
-    def answers(self, wave: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def answers(self, wave: Tensor, lengths: Tensor, offset: int) -> tuple[Tensor, Tensor]:
         """The student's logits and embedding of changed sound."""
-        generator = self.feed.generator
-        offset = 0 if generator.random() < 0.5 else int(generator.integers(self.recipe.farthest_start))
         with torch.no_grad():
             mel, mel_lengths, speech = self.student.mel(wave, lengths)
             mel = hidden(mel, mel_lengths)
@@ -89,8 +99,28 @@ class Run:
             logits, embedding = self.student.classify(mel, mel_lengths, speech, offset, self.recipe.drop)
         return logits.float(), embedding.float()
 
+    @torch.no_grad()
+    def told(self, wave: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """The teacher's logits and embedding of unchanged sound."""
+        heard = self.teacher.mel(wave, lengths)
+        with self.half():
+            logits, embedding = self.teacher.classify(*heard)
+        return logits.float(), embedding.float()
+
     def half(self) -> torch.autocast:
-        return torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda")
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.bfloat16)
+
+    def groups(self, lengths: Tensor) -> list[Tensor]:
+        """Numbers of the rows of each group, and all in one where the device has room for them."""
+        order = torch.argsort(lengths, descending=True)
+        if self.device != "cpu":
+            return [order]
+        found, start = [], 0
+        while start < len(order):
+            count = max(1, int(GROUP * RATE / int(lengths[order[start]])))
+            found.append(order[start : start + count])
+            start += count
+        return found
 
     def targets(self, batch: dict[str, Tensor], soft: Tensor, share: float) -> Tensor:
         """The labels, mixed with a `share` of `soft` [batch, 7]; what ordinary speech has of anger is taken out of
@@ -102,23 +132,35 @@ class Run:
         share = torch.where(ordinary, self.recipe.own_share, share)
         return (1 - share) * batch["targets"] + share * soft
 
-    def step(self) -> float:
+    def step(self) -> Tensor:
+        """The mean loss of a step, which is taken."""
         self.student.train()
-        batch = self.feed.batch(self.bank, self.device)
+        batch = self.feed.batch(self.bank, self.device, self.step_number)
+        generator = self.feed.generator
+        offset = 0 if generator.random() < 0.5 else int(generator.integers(self.recipe.farthest_start))
         with torch.no_grad():
-            changed = augmented(batch["wave"], batch["lengths"], self.recipe.light)
-        logits, embedding = self.answers(changed, batch["lengths"])
-        logarithms, hint = torch.log_softmax(logits, 1), 0.0
-        if self.teacher is None:
-            targets = self.targets(batch, logarithms.detach().exp(), 0.0)
-        else:
-            with torch.no_grad(), self.half():
-                said, meant = self.teacher(batch["wave"], batch["lengths"])
-            targets = self.targets(batch, torch.softmax(said.float(), 1), self.recipe.teacher_share)
-            hint = self.recipe.hint * (1 - functional.cosine_similarity(self.guess(embedding), meant.float()))
-        loss = ((hint - (targets * logarithms).sum(1)) * batch["weights"]).sum() / batch["weights"].sum()
+            batch["changed"] = augmented(batch["wave"], batch["lengths"], self.recipe.light)
+        known = self.known.read(self.step_number, len(batch["wave"])) if self.known else None
+        loss, total, told = 0.0, batch["weights"].sum(), []
         self.optimiser.zero_grad()
-        loss.backward()
+        groups = self.groups(batch["lengths"])
+        for rows in groups:
+            some = {name: value[rows] for name, value in batch.items()}
+            samples = int(some["lengths"].max())
+            some |= {name: some[name][:, :samples] for name in ("wave", "changed")}
+            if self.teacher:
+                soft = (
+                    [one[rows.cpu()].to(self.device) for one in known]
+                    if known
+                    else self.told(some["wave"], some["lengths"])
+                )
+                told.append(soft)
+            part = self.loss(some, offset, told[-1] if told else None) / total
+            part.backward()
+            loss = loss + part.detach()
+        if self.known and not known:
+            back = torch.argsort(torch.cat(groups))
+            self.known.write(self.step_number, *(torch.cat(one)[back] for one in zip(*told, strict=True)))
         torch.nn.utils.clip_grad_norm_(self.student.parameters(), 1.0)
         self.optimiser.step()
         self.schedule.step()
@@ -126,25 +168,42 @@ class Run:
         decay = min(self.recipe.average, self.step_number / (self.step_number + 10))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.student.parameters()), 1 - decay)
-        return float(loss.detach()) if self.step_number % 50 == 0 else 0.0
+        return loss
+
+    def loss(self, rows: dict[str, Tensor], offset: int, told: tuple[Tensor, Tensor] | None) -> Tensor:
+        """The sum over rows of their losses by their weights; `told` is the teacher's answer."""
+        logits, embedding = self.answers(rows["changed"], rows["lengths"], offset)
+        logarithms, hint = torch.log_softmax(logits, 1), 0.0
+        if told is None:
+            targets = self.targets(rows, logarithms.detach().exp(), 0.0)
+        else:
+            said, meant = told
+            targets = self.targets(rows, torch.softmax(said, 1), self.recipe.teacher_share)
+            hint = self.recipe.hint * (1 - functional.cosine_similarity(self.guess(embedding), meant))
+        return ((hint - (targets * logarithms).sum(1)) * rows["weights"]).sum()
 
     def run(self, save_every: int = SAVE_EVERY) -> None:
-        started, begun = time.time(), self.step_number
+        started, begun, last, losses = time.monotonic(), self.step_number, time.monotonic(), []
         while self.step_number < self.recipe.steps:
-            loss = self.step()
-            if self.step_number % 250 == 0:
-                pace = (self.step_number - begun) / (time.time() - started)
+            losses.append(self.step())
+            done = self.step_number == self.recipe.steps
+            if time.monotonic() - last > TOLD or done:
+                pace = (time.monotonic() - started) / (self.step_number - begun)
+                left = round(pace * (self.recipe.steps - self.step_number) / 60)
+                loss = float(sum(losses)) / len(losses)
                 print(
-                    f"{self.path.stem} step {self.step_number}/{self.recipe.steps} loss {loss:.3f} {pace:.2f}/s",
+                    f"{self.path.stem} step {self.step_number}/{self.recipe.steps}, loss {loss:.3f}, "
+                    f"{pace:.2f} s a step, {left // 60} h {left % 60:02} min left",
                     flush=True,
                 )
-            if self.step_number % save_every == 0 or self.step_number == self.recipe.steps:
+                last, losses = time.monotonic(), []
+            if self.step_number % save_every == 0 or done:
                 self.save()
 
     def save(self) -> None:
         state = {name: part.state_dict() for name, part in self.parts.items()}
         state |= {"shape": dataclasses.asdict(self.shape), "step": self.step_number}
-        state |= {"generator": self.feed.generator, "torch": torch.get_rng_state()}
+        state |= {"torch": torch.get_rng_state()}
         partial = self.path.with_suffix(".partial.pt")
         torch.save(state, partial)
         partial.rename(self.path)
@@ -153,8 +212,13 @@ class Run:
         saved = torch.load(self.path, weights_only=False, map_location=self.device)
         for name, part in self.parts.items():
             part.load_state_dict(saved[name])
-        self.step_number, self.feed.generator = saved["step"], saved["generator"]
+        self.step_number = saved["step"]
         torch.set_rng_state(saved["torch"].cpu())
+
+
+def fast_bfloat16() -> bool:
+    """Whether this processor multiplies in bfloat16 itself; without AVX512-BF16 it would be slower than float32."""
+    return torch.cpu._is_avx512_bf16_supported()
 
 
 def load(path: Path, device: str) -> Student:
