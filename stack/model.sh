@@ -14,7 +14,8 @@ usage() {
 Options of `use`
   --from ms|hf|FOLDER      ModelScope, Hugging Face, or a folder into which the model's files were copied. Without it, whichever
                            hub answers, ModelScope first. A mirror is named by MODELSCOPE_ENDPOINT or HF_ENDPOINT
-  --precision fp32|int8    instead of the one that the measurement takes
+  --precision fp32|int8|bf16   instead of the one that the measurement takes. bf16 needs a processor with AVX512-BF16, here and
+                           where workers run, and Cargo to measure it
   --int8-bits auto|7|8     bits of int8's weights. 8 is closer to fp32, but needs a processor with VNNI here and where workers run;
                            auto: 8 where this one has it
   --speech FOLDER          recordings to measure on, best of your own calls; without it the samples
@@ -46,6 +47,9 @@ list() {
     else
       row "$name" "$exported" "fp32, $(du -sLh "$exported/model.onnx" | cut -f1), $exported"
       row "$name" "$exported/int8" "int8, $(du -sLh "$exported/int8/model.onnx" | cut -f1), $exported/int8"
+      if [[ -f "$exported/bf16/model.json" ]]; then
+        row "$name" "$exported/bf16" "bf16, $(du -sLh "$exported/bf16/model.onnx" | cut -f1), $exported/bf16"
+      fi
     fi
   done
   case "$(model_dir)" in

@@ -128,7 +128,11 @@ fn check_refuses_wrong_models_with_the_reason() {
         ),
         ("cut short", changed("fp32", |_, graph| graph.truncate(100_000)), "ONNX Runtime can't load or run the model"),
         ("neighbours", changed("int8", |card, _| card["precision"] = json!("fp32")), "with the batch it is in"),
-        ("precision", changed("fp32", |card, _| card["precision"] = json!("int3")), "expected `fp32` or `int8`"),
+        (
+            "precision",
+            changed("fp32", |card, _| card["precision"] = json!("int3")),
+            "expected one of `fp32`, `int8`, `bf16`",
+        ),
         ("bits", changed("int8", |card, _| card["weight_bits"] = json!(4)), "weight_bits = 4; it must be 7 to 8"),
         (
             "bits of fp32",
@@ -200,6 +204,64 @@ fn an_int8_models_predictions_do_not_depend_on_the_batch_either() {
     let alone = &session.run(&[&quiet], true).expect("predictions")[0];
     assert_eq!(together[1].logits, alone.logits);
     assert_eq!(together[1].frame_logits, alone.frame_logits);
+}
+
+/// bf16 where the processor has it; elsewhere the refusal is checked, and the test is skipped.
+fn bf16() -> Option<Session> {
+    let settings = Settings::load().expect("the environment's settings are valid");
+    let runtime = Runtime::load(&settings.runtime).expect("run ./test.sh, which sets up ONNX Runtime");
+    match Session::load(&runtime, &exported("bf16"), &settings.model) {
+        Ok((session, loaded)) => {
+            assert_eq!(loaded.card.precision, Precision::Bf16);
+            Some(session)
+        }
+        Err(refusal) => {
+            assert!(refusal.to_string().contains("this processor has no AVX512-BF16"), "{refusal}");
+            println!("skipped: {refusal}");
+            None
+        }
+    }
+}
+
+#[test]
+fn bf16_predictions_are_close_to_funasrs_where_the_processor_has_it() {
+    let Some(mut session) = bf16() else { return };
+    let expected: Value = serde_json::from_str(include_str!("models/funasr.json")).expect("JSON");
+    let numbers = |value: &Value| -> Vec<f32> { serde_json::from_value(value.clone()).expect("numbers") };
+    for expected in expected.as_array().expect("a list") {
+        let samples = sound(expected["samples"].as_u64().expect("a number") as usize);
+        let prediction = &session.run(&[&samples], true).expect("predictions")[0];
+        assert!(largest_difference(scores(prediction).as_array(), &numbers(&expected["scores"])) <= 5e-3);
+        let embedding = numbers(&expected["embedding"]);
+        let length = |values: &[f32]| values.iter().map(|v| v * v).sum::<f32>().sqrt();
+        let gap: Vec<f32> = prediction.embedding.iter().zip(&embedding).map(|(a, b)| a - b).collect();
+        let error = length(&gap) / length(&embedding);
+        assert!(error < 0.01, "{error}");
+        assert!(error > 1e-5, "fp32, not bf16: {error}");
+    }
+}
+
+#[test]
+fn a_bf16_models_predictions_depend_on_neither_the_batch_nor_other_callers() {
+    let Some(mut session) = bf16() else { return };
+    let (long, short) = (sound(40_000), sound(16_000));
+
+    let together = session.run(&[&long, &short], true).expect("predictions");
+
+    let alone = session.run(&[&short], true).expect("predictions");
+    assert_eq!(together[1].logits, alone[0].logits);
+    assert_eq!(together[1].frame_logits, alone[0].frame_logits);
+    let callers: Vec<_> = (0..4)
+        .map(|_| {
+            let (mut caller, short) = (session.caller().expect("a caller"), short.clone());
+            std::thread::spawn(move || {
+                (0..5).map(|_| caller.run(&[&short], true).expect("predictions").remove(0).logits).collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    for caller in callers {
+        assert!(caller.join().expect("no panic").iter().all(|logits| *logits == alone[0].logits));
+    }
 }
 
 /// Speech from a program, at 16 kHz.

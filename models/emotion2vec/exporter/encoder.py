@@ -3,21 +3,16 @@
 import functools
 from dataclasses import dataclass
 
-import numpy as np
 from onnx import TensorProto
 
 from .architecture import Architecture
+from .attention import Attention
 from .block import BlockWriter
 from .checkpoint import Weights
-from .graph_writer import MICROSOFT, GraphWriter
+from .graph_writer import GraphWriter
 from .lengths import FrameMask
 from .linear import Linear
 
-# Score of a key that must not be attended to: its weight is exactly 0 after the softmax.
-MASKED = -1e30
-# A key whose bias alone is below this has a weight under 2e-28 of the frame itself, far less than float32 can add to
-# it, and is masked: otherwise the softmax would give a denormal number, on which processors are many times slower.
-NEGLIGIBLE = -64.0
 # Rows of a chunk at most.
 CHUNK_ROWS = 256
 
@@ -38,7 +33,13 @@ class Tokens:
 
 
 def write_encoder(
-    graph: GraphWriter, architecture: Architecture, weights: Weights, linear: Linear, features: str, mask: FrameMask
+    graph: GraphWriter,
+    architecture: Architecture,
+    weights: Weights,
+    linear: Linear,
+    attention: Attention,
+    features: str,
+    mask: FrameMask,
 ) -> str:
     """f32 [batch, frames, width] -> the last block's output for the same frames (extra tokens dropped)."""
     frames = graph.dimension(features, 1, name="frames_total")
@@ -47,7 +48,7 @@ def write_encoder(
         "Concat", graph.integers(0, 0, 0, 0), tokens.missing, graph.integers(0), axis=0, name="features.padding"
     )
     features = graph.node("Pad", features, padding, name="features.padded")
-    bias = write_attention_bias(graph, architecture, weights, features)
+    attention.begin(features)
     keys = _key_mask(graph, architecture, mask, tokens)
     prefix = "modality_encoders.AUDIO.context_encoder"
     blocks = [f"{prefix}.blocks.{index}" for index in range(architecture.prenet_depth)]
@@ -60,19 +61,7 @@ def write_encoder(
     value, *parts = graph.scan(lambda chunk: writer.enter(chunk, f"{prefix}.norm"), value, name="enter")
     for index in range(len(blocks)):
         query, key, values = (graph.node("Reshape", part, tokens.whole, name=f"block{index}.whole") for part in parts)
-        attended = graph.node(
-            "MultiHeadAttention",
-            query,
-            key,
-            values,
-            "",
-            keys,
-            bias,
-            domain=MICROSOFT,
-            num_heads=architecture.heads,
-            mask_filter_value=MASKED,
-            name=f"block{index}.attention",
-        )
+        attended = attention.apply(query, key, values, keys, f"block{index}.attention")
         attended = graph.node("Reshape", attended, tokens.chunked, name=f"block{index}.chunked")
         value, *parts = graph.scan(
             functools.partial(writer.after_attention, index), attended, value, name=f"block{index}"
@@ -97,25 +86,6 @@ def _write_tokens(graph: GraphWriter, architecture: Architecture, linear: Linear
         chunked=graph.node("Concat", chunks, graph.integers(-1, architecture.width), axis=0, name="chunks.shape"),
         missing=graph.node("Sub", padded, real, name="tokens_missing"),
     )
-
-
-def write_attention_bias(graph: GraphWriter, architecture: Architecture, weights: Weights, features: str) -> str:
-    """ALiBi of all heads, -|i - j| * slope * max(scale, 0), zero for the extra tokens. f32 [1, heads, tokens, tokens].
-
-    The same for every block and every row, so it is computed once per run.
-    """
-    learned = weights["modality_encoders.AUDIO.alibi_scale"].astype(np.float64).reshape(-1)
-    slopes = -np.array(architecture.alibi_slopes()) * np.maximum(learned, 0.0)
-    index = graph.span(graph.dimension(features, 1, name="frames_total"), name="alibi.index")
-    index = graph.node("Cast", index, to=TensorProto.FLOAT, name="alibi.index")
-    row = graph.node("Unsqueeze", index, graph.integers(1), name="alibi.row")
-    distance = graph.node("Abs", graph.node("Sub", row, index, name="alibi.offset"), name="alibi.distance")
-    padding = graph.integers(architecture.extra_tokens, architecture.extra_tokens, 0, 0)
-    distance = graph.node("Pad", distance, padding, name="alibi.distance")
-    slope = graph.weight("alibi.slope", slopes.reshape(1, architecture.heads, 1, 1))
-    bias = graph.node("Mul", distance, slope, name="alibi.bias")
-    far = graph.node("Less", bias, graph.number(NEGLIGIBLE), name="alibi.far")
-    return graph.node("Where", far, graph.number(MASKED), bias, name="alibi.near")
 
 
 def _prepend_extra_tokens(graph, architecture, weights, features):

@@ -18,7 +18,8 @@ from .errors import ExportError
 from .hub import obtain
 from .labels import read_labels
 from .network import write_network
-from .processor import BITS, weight_bits
+from .operators import library
+from .processor import BITS, require_bf16, weight_bits
 from .reference import Reference
 from .runtime import Model
 from .speech import SAMPLE_RATE, Recording
@@ -67,7 +68,8 @@ def export(
     files = locate(folder)
     labels = read_labels(files.tokens)
     # Before the long work, so that a refusal does not come after it.
-    speech = cut(real_speech(options.check_audio, options.data)) if options.int8 else []
+    speech = cut(real_speech(options.check_audio, options.data)) if options.int8 or options.bf16 else []
+    operators = _operators() if options.bf16 else None
     bits = weight_bits(options.int8_bits) if options.int8 else None
     config = read_config(files)
     source = Source(files, labels, read_architecture(config), Weights(files.weights, config.get("scope_map") or []))
@@ -78,18 +80,32 @@ def export(
     _check(source, model, reference, options)
     _describe(source, target, options, "fp32")
 
-    if not options.int8:
+    if not (options.int8 or options.bf16):
         return None
-    small = _write(source, options.out / "int8", "int8", bits)
-    quantised = Model(small, options.threads)
-    fp32 = Contestant("fp32", lambda waveform: model.run([waveform]).scores[0])
-    int8 = Contestant("int8", lambda waveform: quantised.run([waveform]).scores[0])
-    comparison = run([Contestant("FunASR", reference.score), fp32, int8], speech)
-    comparison += f"\n\nint8: {bits}-bit weights."
+    measured = {"FunASR": Contestant("FunASR", reference.score), "fp32": _contestant("fp32", model)}
+    written = {}
+    if options.int8:
+        written["int8"] = _write(source, options.out / "int8", "int8", bits)
+        measured["int8"] = _contestant("int8", Model(written["int8"], options.threads))
+    if operators:
+        written["bf16"] = _write(source, options.out / "bf16", "bf16")
+        measured["bf16"] = _contestant("bf16", Model(written["bf16"], options.threads, operators=operators))
+    comparison = run(list(measured.values()), speech)
+    comparison += f"\n\nint8: {bits}-bit weights." if bits else ""
     print(f"\n{comparison}\n")
-    small.with_name("comparison.md").write_text(comparison + "\n", encoding="utf-8")
-    _describe(source, small, options, "int8", bits)
-    return Measured(fp32, int8, speech, bits)
+    for precision, target in written.items():
+        target.with_name("comparison.md").write_text(comparison + "\n", encoding="utf-8")
+        _describe(source, target, options, precision, bits if precision == "int8" else None)
+    return Measured(measured["fp32"], measured["int8"], speech, bits) if options.int8 else None
+
+
+def _contestant(name: str, model: Model) -> Contestant:
+    return Contestant(name, lambda waveform: model.run([waveform]).scores[0])
+
+
+def _operators() -> Path:
+    require_bf16()
+    return library()
 
 
 def _write(source: Source, folder: Path, precision: str, bits: int | None = None) -> Path:
@@ -159,6 +175,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help="also write OUT/int8, with a table of its speed and agreement on real speech",
     )
     parser.add_argument(
+        "--bf16",
+        action="store_true",
+        help="also write OUT/bf16, for processors with AVX512-BF16, with the same table",
+    )
+    parser.add_argument(
         "--int8-bits",
         choices=("auto", *map(str, BITS)),
         help="bits of int8's weights: 8 is closer to fp32, but needs VNNI on x86, here and where workers run; "
@@ -169,7 +190,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         type=Path,
         default=os.environ.get("EMOFLEET_DATA"),
         metavar="DIR",
-        help="folder of real speech for --int8 (default: EMOFLEET_DATA)",
+        help="folder of real speech for --int8 and --bf16 (default: EMOFLEET_DATA)",
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads for the checks")
     options = parser.parse_args(arguments)

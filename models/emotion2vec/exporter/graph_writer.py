@@ -1,6 +1,6 @@
 """A thin writer of ONNX graphs: nodes with readable names, constants written once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
@@ -14,7 +14,9 @@ IR_VERSION = 9
 class GraphWriter:
     """Collects nodes and constants; a value is known by its name (a string)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, scan_rank: int | None = None) -> None:
+        """`scan_rank`: dimensions of what a `scan` gives, where ONNX Runtime can't ask the operators for them."""
+        self._scan_rank = scan_rank
         self.nodes = []
         self.initializers: list[TensorProto] = []
         self._constants: dict[tuple, str] = {}
@@ -57,7 +59,10 @@ class GraphWriter:
         taken = [self._unique(f"{name}.in{index}") for index in range(len(inputs))]
         results = write_body(*taken)
         body = helper.make_graph(
-            self.nodes, f"{name}.body", [_float(value) for value in taken], [_float(value) for value in results]
+            self.nodes,
+            f"{name}.body",
+            [_float(value) for value in taken],
+            [_float(value, self._scan_rank) for value in results],
         )
         self.nodes = outer
         given = [self._unique(f"{name}.out{index}") for index in range(len(results))]
@@ -88,9 +93,12 @@ class GraphWriter:
         """The size of one axis, as int64 [1]."""
         return self.node("Shape", value, start=axis, end=axis + 1, name=name)
 
-    def model(self, inputs: list[ValueInfoProto], outputs: list[ValueInfoProto], producer: str) -> ModelProto:
+    def model(
+        self, inputs: list[ValueInfoProto], outputs: list[ValueInfoProto], producer: str, domains: Sequence[str]
+    ) -> ModelProto:
         graph = helper.make_graph(self.nodes, "emotion2vec", inputs, outputs, self.initializers)
         opsets = [helper.make_opsetid("", STANDARD_OPSET), helper.make_opsetid(MICROSOFT, 1)]
+        opsets += [helper.make_opsetid(domain, 1) for domain in domains]
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name=producer)
 
     def _constant(self, values: np.ndarray) -> str:
@@ -107,5 +115,5 @@ class GraphWriter:
         return name if count == 0 else f"{name}#{count}"
 
 
-def _float(name: str) -> ValueInfoProto:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+def _float(name: str, rank: int | None = None) -> ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, None if rank is None else [None] * rank)

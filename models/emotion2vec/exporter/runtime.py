@@ -26,11 +26,18 @@ class Output:
 class Model:
     """An exported model."""
 
-    def __init__(self, path: Path, threads: int, profile_prefix: str | None = None) -> None:
+    def __init__(
+        self, path: Path, threads: int, profile_prefix: str | None = None, operators: Path | None = None
+    ) -> None:
+        """`operators`: the library of the worker's own operators, for a model in bf16."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         # Spinning threads take the cores from whoever else needs them.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # As the worker: patterns of memory are kept for each shape, and each recording has another one.
+        options.enable_mem_pattern = False
+        if operators:
+            options.register_custom_ops_library(str(operators))
         if profile_prefix:
             options.enable_profiling = True
             options.profile_file_prefix = profile_prefix
@@ -44,3 +51,10 @@ class Model:
             row[: len(waveform)] = waveform
         names = ("logits", "embedding", "frames", "frame_logits")
         return Output(*self.session.run(names, {"waveform": batch, "lengths": lengths}))
+
+    def embed(self, waveform: np.ndarray) -> np.ndarray:
+        """A recording's embedding [D], by the run that a worker makes: two outputs, and memory returned."""
+        run = onnxruntime.RunOptions()
+        run.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        inputs = {"waveform": waveform[None].astype(np.float32), "lengths": np.array([len(waveform)])}
+        return self.session.run(["logits", "embedding"], inputs, run)[1][0]

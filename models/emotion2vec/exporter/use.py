@@ -17,7 +17,7 @@ from .choice import Choice, choose, segments
 from .digest import of
 from .errors import ExportError
 from .hub import CATALOGUE, Published, download
-from .processor import BITS, weight_bits
+from .processor import BITS, require_bf16, weight_bits
 
 # Formats that FunASR's own reader takes without further programs.
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
@@ -56,6 +56,8 @@ def use(request: Request) -> Path:
     """The folder of the exported, checked and chosen model. Raises `ExportError`."""
     published = CATALOGUE[request.name]
     bits = weight_bits(request.int8_bits)
+    if request.precision == "bf16":
+        require_bf16()
     home = request.models / published.repository
     checkpoint = _checkpoint(request, published, home / "checkpoint")
     exported, record = home / "exported", home / "exported" / "choice.json"
@@ -66,6 +68,7 @@ def use(request: Request) -> Path:
         known.get("made_of") != made_of
         or (speech and known.get("speech") != speech)
         or not _bits_suit(request, known.get("weight_bits"), bits)
+        or (request.precision == "bf16" and not (exported / "bf16" / "model.json").is_file())
     ):
         known = {"made_of": made_of, "speech": speech, "weight_bits": bits}
         known |= asdict(_export(request, published, checkpoint, home, bits))
@@ -77,12 +80,16 @@ def use(request: Request) -> Path:
     print(f"taking {precision}{asked}: {known['why']}")
     if precision == "int8" and known["weight_bits"] == 8:
         print("int8 has 8-bit weights: workers on x86 without VNNI refuse it; --int8-bits 7 makes one for them")
-    return exported / "int8" if precision == "int8" else exported
+    if precision == "bf16":
+        print(
+            "bf16 needs AVX512-BF16: workers on other processors refuse it; its figures are in comparison.md beside it"
+        )
+    return exported if precision == "fp32" else exported / precision
 
 
 def _bits_suit(request: Request, made: int | None, wanted: int) -> bool:
     """Whether an int8 model with `made` bits serves: 7 runs anywhere, so only who asks for 8 gets it made anew."""
-    if request.precision == "fp32":
+    if request.precision in ("fp32", "bf16"):
         return True
     return made == wanted or (request.int8_bits == "auto" and made == 7)
 
@@ -130,7 +137,9 @@ def _export(request: Request, published: Published, checkpoint: Path, home: Path
     new = home / "exported.new"
     shutil.rmtree(new, ignore_errors=True)
     options = ["--name", published.repository, "--threads", str(request.threads)]
-    options += ["--int8", "--int8-bits", str(bits), "--check-audio"]
+    options += ["--int8", "--int8-bits", str(bits)]
+    options += ["--bf16"] if request.precision == "bf16" else []
+    options += ["--check-audio"]
     try:
         measured = export(parse([str(checkpoint), "--out", str(new), *options, *recordings]), cut=segments)
     except OSError as refusal:
@@ -181,7 +190,12 @@ def _parse(arguments: list[str] | None) -> Request:
     parser = argparse.ArgumentParser(prog="./run.sh model use", description=__doc__)
     parser.add_argument("name", choices=sorted(CATALOGUE))
     parser.add_argument("--from", dest="origin", metavar="ms|hf|FOLDER", help="ModelScope, Hugging Face, or a download")
-    parser.add_argument("--precision", choices=("auto", "fp32", "int8"), default="auto", help="auto: by measurement")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "int8", "bf16"),
+        default="auto",
+        help="auto: fp32 or int8, by measurement",
+    )
     parser.add_argument(
         "--int8-bits", choices=("auto", *map(str, BITS)), default="auto", help="of int8's weights; auto: 8 with VNNI"
     )

@@ -7,6 +7,7 @@ import onnx
 import pytest
 import worker_models
 from exporter.card import sha256
+from exporter.network import PRECISIONS
 from onnx import numpy_helper
 
 MAKE_THEM = (
@@ -21,7 +22,7 @@ def fresh(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_committed_models_are_the_exporters(fresh, precision):
     committed, written = (
         onnx.load(folder / precision / "model.onnx").graph for folder in (worker_models.FOLDER, fresh)
@@ -32,11 +33,11 @@ def test_the_committed_models_are_the_exporters(fresh, precision):
     for ours, theirs in zip(committed.initializer, written.initializer, strict=True):
         ours, theirs = numpy_helper.to_array(ours), numpy_helper.to_array(theirs)
         # Random numbers may differ in the last digit from processor to processor, and roundings with them.
-        step = 1 if ours.dtype == np.int8 else 1e-5
+        step = 1e-5 if ours.dtype == np.float32 else 1
         np.testing.assert_allclose(ours.astype(np.float64), theirs.astype(np.float64), atol=step, err_msg=MAKE_THEM)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_committed_cards_are_the_exporters(fresh, precision):
     committed, written = (
         json.loads((folder / precision / "model.json").read_text()) for folder in (worker_models.FOLDER, fresh)

@@ -1,7 +1,7 @@
 """The models that the worker's tests load: worker/tests/models, small enough to be committed.
 
 `python -m worker_models` in this folder (with the exporter's environment) writes them anew: the real architecture, as
-narrow as can be, in fp32 and int8, with random weights, and FunASR's own answers to sounds that any language can make.
+narrow as can be, in each precision, with random weights, and FunASR's own answers to sounds that any language can make.
 """
 
 import json
@@ -34,7 +34,7 @@ def sound(samples: int) -> np.ndarray:
 
 
 def write(folder: Path) -> None:
-    """Writes `fp32` and `int8` model folders and `funasr.json` into `folder`."""
+    """Writes a model folder for each precision and `funasr.json` into `folder`."""
     with tempfile.TemporaryDirectory() as root:
         files = locate(random_checkpoint.build(Path(root) / "narrow", SIZE))
         config = read_config(files)

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use speech::framing::SAMPLE_RATE;
-use speech::model::{Precision, Session};
+use speech::model::Session;
 use speech::runtime::Runtime;
 
 /// Lengths that are timed, seconds of audio.
@@ -37,13 +37,13 @@ pub(super) fn run(settings: &Settings, dir: &Path) -> anyhow::Result<ExitCode> {
     println!("embedding    {} numbers; {} frames a second", card.embedding_dim, card.frame_rate);
     println!("loaded in    {:.2} s; warm-up passed", loaded.load_s);
     let change = loaded.batch_difference;
-    match card.precision {
-        Precision::Fp32 => {
-            println!("batches      fp32: a segment's scores change by {change:.1e} with the batch it is in");
-        }
-        Precision::Int8 => println!(
-            "batches      int8: segments run one at a time, since a batch would change their scores (here by {change:.1e})"
-        ),
+    let precision = card.precision.label();
+    if card.precision.allows_batches() {
+        println!("batches      {precision}: a segment's scores change by {change:.1e} with the batch it is in");
+    } else {
+        println!(
+            "batches      {precision}: segments run one at a time, since a batch would change their scores (here by {change:.1e})"
+        );
     }
     for seconds in LENGTHS {
         let took = median_run(&mut session, seconds)?;

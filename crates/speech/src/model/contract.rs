@@ -65,6 +65,12 @@ pub enum ContractError {
          on a processor with VNNI"
     )]
     Processor,
+    /// The model's operators need instructions that this processor has not.
+    #[error(
+        "the model computes in bf16, and this processor has no AVX512-BF16 (avx512_bf16 in /proc/cpuinfo): take the model's fp32 \
+         or int8 form, or run this worker on a processor that has it"
+    )]
+    NoBf16,
     /// An advised alert threshold is out of range.
     #[error("model.json says alerts.{emotion}.{key} = {found}; it must be {allowed}")]
     Alert {
@@ -116,6 +122,25 @@ pub enum Precision {
     Fp32,
     /// Activations in 8 bits, with one scale for all that is in a run: segments are predicted one at a time.
     Int8,
+    /// Products of numbers with 8 significant bits, by the operators of [`super::bf16`]: what differs in the last bit of
+    /// an fp32 number between batches may be rounded to two numbers, so segments are predicted one at a time.
+    Bf16,
+}
+
+impl Precision {
+    /// Whether a prediction does not depend on what else is in the batch.
+    pub fn allows_batches(self) -> bool {
+        self == Self::Fp32
+    }
+
+    /// As in `model.json`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Fp32 => "fp32",
+            Self::Int8 => "int8",
+            Self::Bf16 => "bf16",
+        }
+    }
 }
 
 /// `model.json`.
@@ -146,7 +171,7 @@ pub struct ModelCard {
     /// Of the arithmetic; weights may be stored in fewer bits.
     #[serde(default)]
     pub precision: Precision,
-    /// Of each weight of the linear layers, 7 or 8; after [`ModelCard::read`], always known for int8, and absent for fp32.
+    /// Of each weight of the linear layers, 7 or 8; after [`ModelCard::read`], always known for int8, and absent for others.
     #[serde(default)]
     pub weight_bits: Option<u64>,
     /// Where alerts on an emotion should begin, by measurement: the built-in alert rule follows it.
@@ -182,19 +207,21 @@ impl ModelCard {
     /// Whether a processor computes the model correctly.
     ///
     /// # Errors
-    /// [`ContractError::Processor`] for 8-bit weights on a processor whose sums of products saturate.
-    pub(super) fn check_processor(&self, products: Products) -> Result<(), ContractError> {
-        match (self.weight_bits, products) {
-            (Some(8..), Products::Saturating) => Err(ContractError::Processor),
+    /// [`ContractError::Processor`] for 8-bit weights on a processor whose sums of products saturate,
+    /// [`ContractError::NoBf16`] for bf16 on one without its instructions.
+    pub(super) fn check_processor(&self, products: Products, bf16: bool) -> Result<(), ContractError> {
+        match (self.precision, self.weight_bits, products) {
+            (_, Some(8..), Products::Saturating) => Err(ContractError::Processor),
+            (Precision::Bf16, ..) if !bf16 => Err(ContractError::NoBf16),
             _ => Ok(()),
         }
     }
 
-    /// The bits of an int8 model's weights; none for fp32.
+    /// The bits of an int8 model's weights; none for other precisions.
     fn check_weight_bits(&self) -> Result<Option<u64>, ContractError> {
         match (self.precision, self.weight_bits) {
-            (Precision::Fp32, None) => Ok(None),
-            (Precision::Fp32, Some(found)) => Err(ContractError::BitsWithoutInt8 { found }),
+            (Precision::Fp32 | Precision::Bf16, None) => Ok(None),
+            (Precision::Fp32 | Precision::Bf16, Some(found)) => Err(ContractError::BitsWithoutInt8 { found }),
             (Precision::Int8, None) => Ok(Some(*WEIGHT_BITS.start())),
             (Precision::Int8, Some(bits)) if WEIGHT_BITS.contains(&bits) => Ok(Some(bits)),
             (Precision::Int8, Some(found)) => {
@@ -318,13 +345,26 @@ mod tests {
         let fp32 = ModelCard::read(folder(&card()).path()).expect("valid");
         let [seven, eight] = [7, 8].map(|bits| int8(&bits.into()).expect("valid"));
         for accepted in [&fp32, &seven, &eight] {
-            accepted.check_processor(Products::Exact).expect("every model runs there");
+            accepted.check_processor(Products::Exact, false).expect("every model runs there");
         }
         for accepted in [&fp32, &seven] {
-            accepted.check_processor(Products::Saturating).expect("7 bits and fp32 run anywhere");
+            accepted.check_processor(Products::Saturating, false).expect("7 bits and fp32 run anywhere");
         }
-        let error = eight.check_processor(Products::Saturating).expect_err("8 bits do not").to_string();
+        let error = eight.check_processor(Products::Saturating, true).expect_err("8 bits do not").to_string();
         for advice in ["no VNNI", "--int8-bits 7", "fp32", "processor with VNNI"] {
+            assert!(error.contains(advice), "{error}");
+        }
+    }
+
+    #[test]
+    fn bf16_is_refused_where_the_processor_has_no_instructions_for_it() {
+        let mut card = card();
+        card["precision"] = "bf16".into();
+        let card = ModelCard::read(folder(&card).path()).expect("valid");
+        assert_eq!((card.precision.label(), card.weight_bits), ("bf16", None));
+        card.check_processor(Products::Saturating, true).expect("it needs no VNNI");
+        let error = card.check_processor(Products::Exact, false).expect_err("no instructions").to_string();
+        for advice in ["avx512_bf16", "fp32 or int8 form", "processor that has it"] {
             assert!(error.contains(advice), "{error}");
         }
     }
@@ -336,7 +376,7 @@ mod tests {
             ("labels", serde_json::json!(["angry"]), "Export the model again"),
             ("sample_rate", serde_json::json!(8000), "it must be 16000"),
             ("name", serde_json::json!(3), "is not a model card"),
-            ("precision", serde_json::json!("int3"), "expected `fp32` or `int8`"),
+            ("precision", serde_json::json!("int3"), "expected one of `fp32`, `int8`, `bf16`"),
             ("weight_bits", serde_json::json!(8), "is for \"precision\": \"int8\" only"),
             ("weight_bits", serde_json::json!("8"), "invalid type: string \"8\""),
             ("alerts", serde_json::json!({ "furious": { "threshold": 0.5 } }), "unknown variant `furious`"),

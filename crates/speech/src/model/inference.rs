@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
+use super::Session;
 use super::batch::BatchLimits;
 use super::queue::RequestQueue;
-use super::{Precision, Session};
 
 /// A segment to predict.
 #[derive(Debug)]
@@ -96,11 +96,8 @@ impl InferenceHandle {
     /// When the system can't start a thread.
     pub fn start(session: &Session, settings: &settings::Model) -> anyhow::Result<Self> {
         let callers = settings.concurrency().callers;
-        let items = match session.precision() {
-            Precision::Fp32 => settings.batch_items,
-            // Run one at a time anyway: a batch would only keep work from other callers.
-            Precision::Int8 => 1,
-        };
+        // What runs one at a time anyway needs no batch: it would only keep work from other callers.
+        let items = if session.precision().allows_batches() { settings.batch_items } else { 1 };
         let limits = BatchLimits { items, seconds: settings.batch_seconds };
         let queue = Arc::new(RequestQueue::new(settings, limits, callers));
         let handle = Self { queue: Arc::new(Submitters(queue.clone())) };

@@ -3,6 +3,7 @@
 use crate::framing::{MIN_SAMPLES, SAMPLE_RATE, frame_count};
 use crate::settings;
 use domain::{Emotion, Failure, FailureCode, Scores};
+use ort::session::builder::SessionBuilder;
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session as OrtSession, SessionOutputs};
 use ort::value::TensorRef;
 use std::path::Path;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use super::provider::Provider;
 use super::shared::SharedSession;
-use super::{ContractError, ModelCard, Precision, Prediction};
+use super::{ContractError, ModelCard, Precision, Prediction, bf16};
 use crate::runtime::Runtime;
 
 const INPUTS: [&str; 2] = ["waveform", "lengths"];
@@ -47,11 +48,12 @@ impl Session {
     /// [`ContractError`], with what to do.
     pub fn load(runtime: &Runtime, dir: &Path, settings: &settings::Model) -> Result<(Self, Loaded), ContractError> {
         let card = ModelCard::read(dir)?;
-        card.check_processor(settings.provider.products())?;
+        card.check_processor(settings.provider.products(), bf16::available())?;
         let begun = std::time::Instant::now();
         let session = settings
             .provider
             .session_builder(runtime.environment(), settings.concurrency().threads)
+            .and_then(|builder| with_operators(builder, card.precision))
             .and_then(|mut builder| builder.commit_from_file(dir.join("model.onnx")))
             .map_err(|e| ContractError::Runtime(e.to_string()))?;
         let load_s = begun.elapsed().as_secs_f64();
@@ -87,13 +89,10 @@ impl Session {
     /// # Errors
     /// `model.failed` when ONNX Runtime fails or an output has the wrong shape.
     pub fn run(&mut self, batch: &[&[f32]], frames: bool) -> Result<Vec<Prediction>, Failure> {
-        match self.card.precision {
-            Precision::Fp32 => self.run_batch(batch, frames),
-            Precision::Int8 => {
-                let one = |samples: &&[f32]| Ok(self.run_batch(&[samples], frames)?.remove(0));
-                batch.iter().map(one).collect()
-            }
+        if self.card.precision.allows_batches() {
+            return self.run_batch(batch, frames);
         }
+        batch.iter().map(|samples| Ok(self.run_batch(&[samples], frames)?.remove(0))).collect()
     }
 
     fn run_batch(&mut self, batch: &[&[f32]], frames: bool) -> Result<Vec<Prediction>, Failure> {
@@ -131,13 +130,21 @@ impl Session {
         let (alone, among_others) = (scores(&single[0])?, scores(&pair[1])?);
         let differences = alone.as_array().iter().zip(among_others.as_array()).map(|(a, b)| (a - b).abs());
         let worst = differences.fold(0.0, f32::max);
-        if self.card.precision == Precision::Fp32 && worst > BATCH_LIMIT {
+        if self.card.precision.allows_batches() && worst > BATCH_LIMIT {
             return Err(ContractError::Graph(format!(
                 "a segment's scores change by {worst:.1e} with the batch it is in, and {BATCH_LIMIT:.0e} is allowed. Export it \
                  with padding masks, or, if its arithmetic is quantised, say \"precision\": \"int8\" in model.json"
             )));
         }
         Ok(worst)
+    }
+}
+
+/// With the operators that ONNX Runtime does not have, for a graph that needs them.
+fn with_operators(builder: SessionBuilder, precision: Precision) -> ort::Result<SessionBuilder> {
+    match precision {
+        Precision::Fp32 | Precision::Int8 => Ok(builder),
+        Precision::Bf16 => Ok(builder.with_operators(bf16::domain()?)?),
     }
 }
 

@@ -1,0 +1,29 @@
+"""The worker's operators in bf16 as a library, for measurements here: ONNX Runtime alone can't run such a graph."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from .errors import ExportError
+
+ROOT = Path(__file__).resolve().parents[3]
+COMMAND = ("cargo", "build", "--release", "--package", "emofleet-speech", "--example", "operators")
+
+
+def library() -> Path:
+    """EMOFLEET_OPERATORS, or what Cargo builds from the worker's own source. Raises `ExportError`."""
+    if named := os.environ.get("EMOFLEET_OPERATORS"):
+        if not Path(named).is_file():
+            raise ExportError(f"EMOFLEET_OPERATORS names {named}, which does not exist: unset it to have it built.")
+        return Path(named)
+    if not shutil.which("cargo"):
+        raise ExportError(
+            "bf16 is measured with the worker's own operators, and there is no cargo here to build them. Install Rust, "
+            f"or build them on another machine ({' '.join(COMMAND)}) and name the library in EMOFLEET_OPERATORS."
+        )
+    print("building the worker's operators for the measurement: minutes, the first time")
+    if subprocess.run(COMMAND, cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode:
+        raise ExportError(f"the worker's operators can't be built: see above. The command is {' '.join(COMMAND)}")
+    target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
+    return target / "release" / "examples" / "liboperators.so"
