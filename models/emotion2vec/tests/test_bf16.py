@@ -1,13 +1,13 @@
-"""The bf16 form: its operators and weights, what it refuses, and, with the worker's operators, its closeness to fp32."""
+"""The bf16 form: its operators and weights, what it refuses, and, where it can run, its closeness to fp32."""
 
 import json
-import os
 
 import ml_dtypes
 import numpy as np
 import onnx
 import pytest
 import random_checkpoint
+from bf16_here import no_operators
 from exporter import export, operators, processor
 from exporter.architecture import read_architecture
 from exporter.bf16 import PANEL, panels
@@ -77,15 +77,6 @@ def test_bf16_is_refused_where_it_can_not_be_measured(checkpoint, tmp_path, caps
 
     monkeypatch.setenv("EMOFLEET_OPERATORS", str(tmp_path / "nothing.so"))
     assert "unset it to have it built" in refused(checkpoint, tmp_path, capsys)
-
-
-def no_operators() -> str:
-    """Why the operators can't be run here; empty where they can."""
-    if not processor.has_bf16():
-        return "this processor has no AVX512-BF16"
-    if not os.environ.get("EMOFLEET_OPERATORS"):
-        return "EMOFLEET_OPERATORS does not name the worker's operators (exporter/operators.py); the worker's tests run them"
-    return ""
 
 
 @pytest.mark.parametrize("size", ["NARROW", "NARROW_POWER_OF_TWO"])

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import random_checkpoint
+from bf16_here import no_operators
 from exporter import processor, use
 from exporter.card import sha256
 from exporter.choice import LONGEST, MOST_SEGMENTS, choose, segments
@@ -116,6 +117,34 @@ def test_int8_is_made_again_only_where_its_bits_do_not_serve(place, capsys, monk
     monkeypatch.setattr(processor, "adds_exactly", lambda: False)
     assert place.use("--int8-bits", "8") == 1
     assert "Use --int8-bits 7" in capsys.readouterr().err
+
+
+def test_bf16_is_refused_where_it_does_not_run(place, capsys, monkeypatch):
+    monkeypatch.setattr(processor, "has_bf16", lambda: False)
+
+    assert place.use("--precision", "bf16") == 1
+
+    assert "avx512_bf16" in capsys.readouterr().err
+    assert not place.hub.served, "refused before the download"
+
+
+def test_bf16_is_made_when_asked_for(place, capsys):
+    if why := no_operators():
+        pytest.skip(why)
+    assert place.use("--precision", "fp32") == 0
+    exported = place.models / "emotion2vec_plus_large" / "exported"
+    assert not (exported / "bf16").exists()
+    capsys.readouterr()
+
+    assert place.use("--precision", "bf16") == 0
+
+    printed = capsys.readouterr()
+    assert printed.out.strip() == str(exported / "bf16")
+    assert "| bf16 |" in printed.err
+    assert "taking bf16, as you asked" in printed.err
+    made = (exported / "bf16" / "model.onnx").stat().st_mtime_ns
+    assert place.use("--precision", "bf16") == 0
+    assert (exported / "bf16" / "model.onnx").stat().st_mtime_ns == made
 
 
 def test_a_folder_that_was_copied_here_is_used_without_a_network(place, capsys, monkeypatch):
