@@ -186,7 +186,7 @@ COMMENT ON COLUMN analyses.timings IS
     'Milliseconds by stage: queued_ms, fetch_ms, preprocess_ms (of it decode_ms, resample_ms, vad_ms), infer_ms (waiting for '
     'predictions; model_ms is what the model ran), upload_ms, total_ms.';
 COMMENT ON COLUMN analyses.result_key IS
-    'Keys of the artifacts in artifact_bucket: result.json, processed_audio.wav, embedding.npy.';
+    'Keys of the artifacts in artifact_bucket: result.json, processed_audio.wav or processed_audio.flac, embedding.npy.';
 COMMENT ON COLUMN analyses.embedding IS
     'Embedding of the recording in the model''s space; NULL when the job asked for none.';
 

@@ -3,7 +3,7 @@
 use adapters::postgres::{AttemptToken, Database, NewBatch, RecordOutcome, Review};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::alert::{Rulebook, Subject};
-use domain::report::{Artifacts, AudioFacts, ChannelReport, Segment, Timings};
+use domain::report::{Artifacts, AudioCopy, AudioFacts, ChannelReport, Segment, Timings};
 use domain::{
     AnalysisOptions, BatchId, CallData, Emotion, Failure, Granularity, Job, JobId, ModelIdentity, ObjectRef, Report,
     Role, Scores,
@@ -162,6 +162,7 @@ impl Call {
             ],
             warnings: Vec::new(),
             frames: None,
+            processed_audio: Some(AudioCopy { file: "processed_audio.wav".into(), reason: None }),
             timings: Timings::default(),
         }
     }

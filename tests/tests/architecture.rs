@@ -17,15 +17,16 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("emofleet-worker", &["emofleet-domain", "emofleet-adapters", "emofleet-speech", "emofleet-settings"]),
     ("emofleet-producer", &["emofleet-domain", "emofleet-adapters", "emofleet-settings"]),
     ("emofleet-dispatcher", &["emofleet-domain", "emofleet-adapters", "emofleet-settings"]),
-    ("emofleet-console", &["emofleet-domain", "emofleet-adapters", "emofleet-settings"]),
+    ("emofleet-console", &["emofleet-domain", "emofleet-adapters", "emofleet-speech", "emofleet-settings"]),
 ];
 
 /// Libraries that stay behind one crate, so that another one can take their place.
-const BEHIND: [(&str, &str); 7] = [
+const BEHIND: [(&str, &str); 8] = [
     ("lapin", "emofleet-adapters"),
     ("sqlx", "emofleet-adapters"),
     ("aws-sdk-s3", "emofleet-adapters"),
     ("symphonia", "emofleet-speech"),
+    ("flac-codec", "emofleet-speech"),
     ("rubato", "emofleet-speech"),
     ("ort", "emofleet-speech"),
     ("figment", "emofleet-settings"),

@@ -85,6 +85,7 @@ async fn done(database: &Database, job: &Job) {
         },
         channels: vec![channel(0, Role::Agent, false), channel(1, Role::Customer, true)],
         frames: None,
+        processed_audio: None,
         timings: Timings::default(),
     };
     let artifacts =

@@ -9,9 +9,12 @@ use chrono::{DateTime, Utc};
 use domain::{JobId, report::Artifacts};
 use futures_util::TryStreamExt;
 use serde::Deserialize;
+use speech::artifacts::{AudioFormat, EMBEDDING, RESULT};
 use std::io::Write;
 use tokio_util::io::ReaderStream;
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -27,11 +30,11 @@ use crate::problem::Problem;
 const MAX_ARCHIVED: u64 = 4 << 30;
 
 /// Which file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub(crate) enum Kind {
-    /// `processed_audio.wav`
-    Wav,
+    /// The audio copy: of this format only, or of the one that it has.
+    Audio(Option<AudioFormat>),
     /// `result.json`
     Json,
     /// `embedding.npy`
@@ -44,45 +47,85 @@ pub(crate) enum Kind {
 #[expect(dead_code, reason = "describes an answer")]
 pub(super) struct FileBytes(Vec<u8>);
 
+/// A file in the store.
+#[derive(Debug)]
+struct StoredFile<'a> {
+    key: &'a str,
+    name: &'static str,
+    content_type: &'static str,
+}
+
 impl Kind {
-    const ALL: [Self; 3] = [Self::Wav, Self::Json, Self::Npy];
+    /// The files of an archive.
+    const ARCHIVED: [Self; 3] = [Self::Audio(None), Self::Json, Self::Npy];
 
-    fn file_name(self) -> &'static str {
-        match self {
-            Self::Wav => "processed_audio.wav",
-            Self::Json => "result.json",
-            Self::Npy => "embedding.npy",
-        }
+    /// Every kind, by its name in addresses.
+    fn all() -> impl Iterator<Item = (&'static str, Self)> {
+        let audio = AudioFormat::ALL.iter().map(|format| (format.label(), Self::Audio(Some(*format))));
+        [("audio", Self::Audio(None))].into_iter().chain(audio).chain([("json", Self::Json), ("npy", Self::Npy)])
     }
 
-    fn content_type(self) -> &'static str {
-        match self {
-            Self::Wav => "audio/wav",
-            Self::Json => "application/json",
-            Self::Npy => "application/octet-stream",
-        }
+    fn is_audio(self) -> bool {
+        matches!(self, Self::Audio(_))
     }
 
-    fn key(self, artifacts: &Artifacts) -> Option<&str> {
-        match self {
-            Self::Wav => artifacts.audio_key.as_deref(),
-            Self::Json => Some(&artifacts.result_key),
-            Self::Npy => artifacts.embedding_key.as_deref(),
-        }
+    /// The file of this kind among the artifacts.
+    ///
+    /// # Errors
+    /// 404; with the address of the audio where it has another format.
+    fn file(self, artifacts: &Artifacts) -> Result<StoredFile<'_>, Problem> {
+        let missing = || Problem::not_found("file");
+        let (key, (name, content_type)) = match self {
+            Self::Json => (&artifacts.result_key, RESULT),
+            Self::Npy => (artifacts.embedding_key.as_ref().ok_or_else(missing)?, EMBEDDING),
+            Self::Audio(wanted) => {
+                let key = artifacts.audio_key.as_ref().ok_or_else(missing)?;
+                let format = AudioFormat::of(key).ok_or_else(missing)?;
+                if wanted.is_some_and(|wanted| wanted != format) {
+                    let label = format.label();
+                    let detail = format!("The audio of this analysis is kept as {label}: take artifacts/{label}.");
+                    return Err(Problem::new(StatusCode::NOT_FOUND, "not_found", detail));
+                }
+                (key, (format.file_name(), format.content_type()))
+            }
+        };
+        Ok(StoredFile { key, name, content_type })
     }
 }
 
+impl TryFrom<String> for Kind {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let found = Self::all().find(|(known, _)| *known == name).map(|(_, kind)| kind);
+        found.ok_or_else(|| {
+            let known: Vec<_> = Self::all().map(|(known, _)| known).collect();
+            format!("unknown kind of file, expected one of {}", known.join(", "))
+        })
+    }
+}
+
+impl PartialSchema for Kind {
+    fn schema() -> RefOr<Schema> {
+        let names = Self::all().map(|(name, _)| name);
+        ObjectBuilder::new().schema_type(Type::String).description(Some("Which file.")).enum_values(Some(names)).into()
+    }
+}
+
+impl ToSchema for Kind {}
+
 /// Download one file of an analysis
 ///
-/// `wav` is the audio that was scored (16 kHz), `json` the result, `npy` the embedding. Takes `Range`.
+/// `audio` is the audio that was scored (16 kHz), `json` the result, `npy` the embedding. `wav` and `flac` are the audio as well, where
+/// it is kept in that format (404 otherwise). Takes `Range`.
 #[utoipa::path(
     get, path = "/api/v1/analyses/{job_id}/artifacts/{kind}", operation_id = "download_artifact", tag = "analyses",
     params(("job_id" = Uuid, Path), ("kind" = Kind, Path), ("Range" = Option<String>, Header, description = "`bytes=FIRST-LAST`")),
     responses(
         (status = 200, description = "The file", content(
-            (FileBytes = "audio/wav"), (serde_json::Value = "application/json"), (FileBytes = "application/octet-stream"))),
+            (FileBytes = "audio/wav"), (FileBytes = "audio/flac"), (serde_json::Value = "application/json"), (FileBytes = "application/octet-stream"))),
         (status = 206, description = "The range", content(
-            (FileBytes = "audio/wav"), (serde_json::Value = "application/json"), (FileBytes = "application/octet-stream"))),
+            (FileBytes = "audio/wav"), (FileBytes = "audio/flac"), (serde_json::Value = "application/json"), (FileBytes = "application/octet-stream"))),
         (status = 304, description = "Unchanged"),
         (status = 307, description = "A signed link to the audio in the store, with `console.signed_links_s`"),
         (status = 401, response = Refused), (status = 403, response = Refused), (status = 404, response = Refused),
@@ -110,7 +153,7 @@ pub(crate) async fn artifact(
 ) -> Result<Response, Problem> {
     let row = app.visible(job, caller).await?;
     let artifacts = row.artifacts.ok_or_else(|| Problem::not_found("file"))?;
-    let key = kind.key(&artifacts).ok_or_else(|| Problem::not_found("file"))?;
+    let StoredFile { key, name, content_type } = kind.file(&artifacts)?;
     let info = app.store.head(&artifacts.bucket, key).await?.ok_or_else(|| Problem::not_found("file"))?;
     let etag = info.etag.as_ref().map(|etag| format!("\"{etag}\""));
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
@@ -120,24 +163,23 @@ pub(crate) async fn artifact(
     // Of another version than the caller has, the whole file is sent.
     let same = text(header::IF_RANGE).is_none_or(|known| Some(known) == etag.as_deref());
     let range = range::wanted(text(header::RANGE).filter(|_| same), info.bytes)?;
-    let action = if kind == Kind::Wav { "listen" } else { "download" };
+    let action = if kind.is_audio() { "listen" } else { "download" };
     // A player reads a file in many ranges: those after the first belong to its entry.
     let begins = range.as_ref().is_none_or(|range| *range.start() == 0);
-    app.note(caller, action, job, kind.file_name(), begins).await?;
-    if let Some(links) = app.links.as_ref().filter(|_| kind == Kind::Wav) {
-        let link = links.sign(&artifacts.bucket, key, kind.content_type()).await?;
+    app.note(caller, action, job, name, begins).await?;
+    if let Some(links) = app.links.as_ref().filter(|_| kind.is_audio()) {
+        let link = links.sign(&artifacts.bucket, key, content_type).await?;
         let headers = [(header::LOCATION, link), (header::CACHE_CONTROL, "no-store".into())];
         return Ok((StatusCode::TEMPORARY_REDIRECT, headers).into_response());
     }
     let reading = app.store.read(&artifacts.bucket, key, info.etag.as_deref(), range.clone()).await?;
     let mut response = Body::from_stream(reading.body.map_err(std::io::Error::other)).into_response();
     let set = response.headers_mut();
-    set.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind.content_type()));
+    set.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     set.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     set.insert(header::CONTENT_LENGTH, reading.bytes.into());
     set.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    let disposition =
-        format!("{}; filename=\"{}\"", if kind == Kind::Wav { "inline" } else { "attachment" }, kind.file_name());
+    let disposition = format!("{}; filename=\"{name}\"", if kind.is_audio() { "inline" } else { "attachment" });
     insert(set, header::CONTENT_DISPOSITION, &disposition);
     if let Some(etag) = etag {
         insert(set, header::ETAG, &etag);
@@ -183,9 +225,9 @@ pub(crate) async fn zipped(app: &App, caller: &Principal, job: JobId) -> Result<
     let folder = folder(row.finished_at.unwrap_or(row.submitted_at));
     let mut archive = begin(&app.settings.console.temp_dir)?;
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
-    for kind in Kind::ALL {
-        let Some(key) = kind.key(artifacts) else { continue };
-        archive.start_file(format!("{folder}/{}", kind.file_name()), options).map_err(|e| disk(&e.into()))?;
+    for kind in Kind::ARCHIVED {
+        let Ok(StoredFile { key, name, .. }) = kind.file(artifacts) else { continue };
+        archive.start_file(format!("{folder}/{name}"), options).map_err(|e| disk(&e.into()))?;
         let reading = app.store.read(&artifacts.bucket, key, None, None).await?;
         if reading.bytes > MAX_ARCHIVED {
             return Err(Problem::unprocessable("A file has more than 4 GiB: download the files one by one."));
@@ -243,5 +285,33 @@ impl App {
             self.database.audit_hourly(&entry).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_audio_is_found_under_its_own_format_and_under_none() {
+        let of = |audio_key: Option<&str>| Artifacts {
+            bucket: "b".into(),
+            result_key: "x/result.json".into(),
+            audio_key: audio_key.map(str::to_owned),
+            embedding_key: None,
+        };
+        let flac = of(Some("x/1/processed_audio.flac"));
+        let kind = |name: &str| Kind::try_from(name.to_owned()).expect("known");
+        for name in ["audio", "flac"] {
+            let file = kind(name).file(&flac).expect("there");
+            assert_eq!((file.name, file.content_type), ("processed_audio.flac", "audio/flac"));
+        }
+        let refused = kind("wav").file(&flac).expect_err("of another format");
+        assert_eq!(refused.status, StatusCode::NOT_FOUND);
+        assert!(refused.detail.contains("take artifacts/flac"), "{}", refused.detail);
+        let wav = of(Some("x/processed_audio.wav"));
+        assert_eq!(kind("audio").file(&wav).ok().map(|file| file.content_type), Some("audio/wav"));
+        assert!(kind("flac").file(&wav).is_err() && kind("audio").file(&of(None)).is_err());
+        assert!(Kind::try_from("mp3".to_owned()).is_err_and(|error| error.contains("audio, wav, flac, json, npy")));
     }
 }

@@ -19,7 +19,6 @@ mod reviews;
 mod segments;
 mod similar;
 mod stats;
-mod wave;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;

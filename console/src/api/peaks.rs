@@ -1,19 +1,23 @@
 //! Waveforms as lowest and highest samples per step of time: browsers never decode the audio to draw it.
 
+use adapters::s3::ByteStream;
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::State;
-use domain::JobId;
-use futures_util::StreamExt;
+use domain::{Failure, JobId};
+use futures_util::TryStreamExt;
 use lru::LruCache;
 use serde::{Deserialize, Serialize};
+use speech::artifacts::{AudioFormat, AudioHeader, AudioReader};
+use std::io::Read;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::runtime::Handle;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::cursor::{POINT_BOUNDS, bounded};
 use super::predictions::Refused;
-use super::wave::WaveHeader;
 use crate::app::{App, Shared};
 use crate::auth::{Caller, Follows};
 use crate::extract::{Path, Query};
@@ -23,8 +27,6 @@ use crate::problem::Problem;
 const POINTS: u32 = 2000;
 /// Waveforms kept in memory; each has 4 kB for each channel.
 const KEPT: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
-/// Longest header looked for, bytes.
-const MAX_HEADER: usize = 64 << 10;
 
 /// Which waveform.
 #[derive(Debug, Clone, Copy, Deserialize, IntoParams)]
@@ -43,7 +45,7 @@ pub(crate) struct Peaks {
     pub duration_s: f64,
     /// Hz of the audio.
     pub sample_rate: u32,
-    /// Channels in the order of `processed_audio.wav`, which holds only the scored ones.
+    /// Channels in the order of the audio copy, which holds only the scored ones.
     pub channels: Vec<ChannelPeaks>,
 }
 
@@ -97,66 +99,82 @@ pub(super) async fn read(
 }
 
 impl App {
-    /// Reads the audio once, in chunks, whatever its length.
+    /// Reads the audio once, block by block, whatever its length: on a thread for blocking work, since it may have to be decoded.
     async fn draw(&self, bucket: &str, key: &str, points: u32) -> Result<Peaks, Problem> {
-        let reading = self.store.read(bucket, key, None, None).await?;
-        let mut body = reading.body;
-        let mut pending: Vec<u8> = Vec::new();
-        let mut pen: Option<Pen> = None;
-        while let Some(chunk) = body.next().await {
-            pending.extend_from_slice(&chunk?);
-            if pen.is_none() {
-                let Some(header) = WaveHeader::read(&pending) else {
-                    if pending.len() > MAX_HEADER {
-                        break;
-                    }
-                    continue;
-                };
-                pending.drain(..header.data_at);
-                let data_bytes = header.data_bytes.min(reading.bytes.saturating_sub(header.data_at as u64));
-                pen = Some(Pen::new(WaveHeader { data_bytes, ..header }, points));
-            }
-            if let Some(pen) = &mut pen {
-                let used = pen.draw(&pending);
-                pending.drain(..used);
-            }
+        let format = AudioFormat::of(key).ok_or_else(|| Problem::not_found("waveform"))?;
+        let body = self.store.read(bucket, key, None, None).await?.body;
+        let source = Blocking { body, chunk: Bytes::new(), runtime: Handle::current() };
+        let drawn = tokio::task::spawn_blocking(move || draw(AudioReader::open(format, Box::new(source))?, points));
+        match drawn.await.map_err(std::io::Error::other).flatten() {
+            Ok(peaks) => Ok(peaks),
+            // What the store said, if it was the store.
+            Err(error) => Err(match error.downcast::<Failure>() {
+                Ok(failure) => failure.into(),
+                Err(error) => {
+                    tracing::error!(%error, "the stored audio can't be read");
+                    Problem::internal("The stored audio can't be read.")
+                }
+            }),
         }
-        pen.map(Pen::finish).ok_or_else(|| {
-            tracing::error!("processed_audio.wav has no header that can be read");
-            Problem::internal("The stored audio can't be read.")
-        })
     }
 }
 
-/// Draws samples chunk by chunk.
+/// Bytes of the store, for a thread that may wait for them.
+struct Blocking {
+    body: ByteStream,
+    chunk: Bytes,
+    runtime: Handle,
+}
+
+impl Read for Blocking {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while self.chunk.is_empty() {
+            match self.runtime.block_on(self.body.try_next()) {
+                Ok(Some(chunk)) => self.chunk = chunk,
+                Ok(None) => return Ok(0),
+                Err(failure) => return Err(std::io::Error::other(failure)),
+            }
+        }
+        let taken = self.chunk.split_to(buffer.len().min(self.chunk.len()));
+        buffer[..taken.len()].copy_from_slice(&taken);
+        Ok(taken.len())
+    }
+}
+
+fn draw(mut audio: AudioReader, points: u32) -> std::io::Result<Peaks> {
+    let mut pen = Pen::new(audio.header, points);
+    let mut samples = Vec::new();
+    loop {
+        audio.read(&mut samples)?;
+        if samples.is_empty() {
+            return Ok(pen.finish());
+        }
+        pen.draw(&samples);
+    }
+}
+
+/// Draws samples block by block.
 struct Pen {
-    header: WaveHeader,
-    frames: u64,
+    sample_rate: u32,
     step: u64,
     drawn: u64,
     channels: Vec<ChannelPeaks>,
 }
 
 impl Pen {
-    fn new(header: WaveHeader, points: u32) -> Self {
-        let frames = header.data_bytes / (2 * u64::from(header.channels.max(1)));
-        let step = frames.div_ceil(u64::from(points)).max(1);
+    fn new(header: AudioHeader, points: u32) -> Self {
+        let step = header.frames.div_ceil(u64::from(points)).max(1);
         let channels = vec![ChannelPeaks::default(); usize::from(header.channels.max(1))];
-        Self { header, frames, step, drawn: 0, channels }
+        Self { sample_rate: header.sample_rate.max(1), step, drawn: 0, channels }
     }
 
-    /// Takes whole frames; gives the bytes used.
-    fn draw(&mut self, bytes: &[u8]) -> usize {
-        let width = 2 * self.channels.len();
-        let mut used = 0;
-        for frame in bytes.chunks_exact(width) {
-            if self.drawn == self.frames {
-                return bytes.len();
-            }
+    /// Takes whole frames, interleaved.
+    fn draw(&mut self, samples: &[i16]) {
+        for frame in samples.chunks_exact(self.channels.len()) {
             let begins = self.drawn.is_multiple_of(self.step);
-            for (channel, sample) in self.channels.iter_mut().zip(frame.chunks_exact(2)) {
+            for (channel, sample) in self.channels.iter_mut().zip(frame) {
                 // The upper byte is the sample in 8 bits.
-                let sample = sample[1] as i8;
+                let sample = (sample >> 8) as i8;
                 if begins {
                     channel.min.push(sample);
                     channel.max.push(sample);
@@ -166,14 +184,12 @@ impl Pen {
                 }
             }
             self.drawn += 1;
-            used += width;
         }
-        used
     }
 
     fn finish(self) -> Peaks {
-        let rate = self.header.sample_rate.max(1);
-        Peaks { duration_s: self.drawn as f64 / f64::from(rate), sample_rate: rate, channels: self.channels }
+        let duration_s = self.drawn as f64 / f64::from(self.sample_rate);
+        Peaks { duration_s, sample_rate: self.sample_rate, channels: self.channels }
     }
 }
 
@@ -183,13 +199,11 @@ mod tests {
 
     #[test]
     fn each_point_has_the_lowest_and_highest_sample_of_its_step() {
-        let header = WaveHeader { channels: 2, sample_rate: 2, data_at: 0, data_bytes: 16 };
-        let mut pen = Pen::new(header, 2);
+        let mut pen = Pen::new(AudioHeader { channels: 2, sample_rate: 2, frames: 4 }, 2);
         let samples: [i16; 8] = [0, 256, 512, -256, 1024, 0, -512, 0];
-        let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
-        // Split within a sample.
-        let used = pen.draw(&bytes[..7]);
-        pen.draw(&bytes[used..]);
+        // Split within a step.
+        pen.draw(&samples[..6]);
+        pen.draw(&samples[6..]);
         let peaks = pen.finish();
         assert_eq!((peaks.duration_s, peaks.channels.len()), (2.0, 2));
         assert_eq!(

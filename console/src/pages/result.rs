@@ -11,6 +11,7 @@ use chrono::{TimeDelta, Utc};
 use domain::report::ChannelReport;
 use domain::visible::visible;
 use domain::{JobId, Report};
+use speech::artifacts::AudioFormat;
 use uuid::Uuid;
 
 use super::error::sentence;
@@ -33,6 +34,8 @@ struct ResultPage {
     bars: Vec<Bar>,
     log: Vec<LogLine>,
     links: Links,
+    /// Name of the audio copy; empty where none is kept.
+    audio_name: &'static str,
     listen: bool,
     data: String,
     curl: String,
@@ -137,6 +140,7 @@ async fn done(
         curl: snippets.curl(),
         python: snippets.python(),
         links: Links::of(row.job_id, Some(&artifacts)),
+        audio_name: artifacts.audio_key.as_deref().and_then(AudioFormat::of).map_or("", AudioFormat::file_name),
         bars,
         unpredicted,
         listen,

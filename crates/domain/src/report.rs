@@ -41,8 +41,21 @@ pub struct Report {
     /// Nine scores per frame; only with [`Granularity::Frame`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames: Option<FrameSeries>,
+    /// The 16 kHz copy of what was scored; absent where `analysis.artifacts` leaves it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processed_audio: Option<AudioCopy>,
     /// Durations of the stages.
     pub timings: Timings,
+}
+
+/// The 16 kHz copy of the scored channels, an artifact beside `result.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AudioCopy {
+    /// `processed_audio.wav` or `processed_audio.flac`.
+    pub file: String,
+    /// Why it is not of the format that `analysis.audio_format` names; absent where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Which recording a report is about, and for which job.
@@ -231,7 +244,7 @@ pub struct Timings {
 pub enum ArtifactKind {
     /// `result.json`.
     Result,
-    /// `processed_audio.wav`.
+    /// `processed_audio.wav` or `processed_audio.flac`.
     Audio,
     /// `embedding.npy`.
     Embedding,
@@ -251,7 +264,7 @@ pub struct Artifacts {
     pub bucket: String,
     /// Key of `result.json`.
     pub result_key: String,
-    /// Key of `processed_audio.wav`; absent where `analysis.artifacts` leaves it out.
+    /// Key of `processed_audio.wav` or `processed_audio.flac`; absent where `analysis.artifacts` leaves it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audio_key: Option<String>,
     /// Key of `embedding.npy`; absent when the job asked for none, without speech, and where `analysis.artifacts` leaves it out.

@@ -1,6 +1,7 @@
 //! The sections of `config/default.toml` that this crate reads, where each key is explained.
 #![expect(missing_docs, reason = "each key is documented once, in config/default.toml")]
 
+use crate::artifacts::AudioFormat;
 use crate::model::provider::Provider;
 use domain::job::MAX_FIELD_BYTES;
 use domain::report::ArtifactKind;
@@ -61,6 +62,7 @@ pub struct Analysis {
     pub score_roles: BTreeSet<Role>,
     pub two_channel_roles: [Role; 2],
     pub artifacts: BTreeSet<ArtifactKind>,
+    pub audio_format: AudioFormat,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -7,7 +7,7 @@ use std::path::Path;
 use tokio::time::Instant;
 
 use super::processor::ms;
-use speech::artifacts::{AUDIO, EMBEDDING, RESULT};
+use speech::artifacts::{AudioFormat, EMBEDDING, RESULT};
 
 /// The place of a run's artifacts. Attempts of one run share it; a repetition of a job that is done is another run.
 pub(super) struct ArtifactFolder<'a> {
@@ -39,8 +39,15 @@ impl<'a> ArtifactFolder<'a> {
         if !first {
             self.abort_earlier_uploads().await?;
         }
+        let audio = report.processed_audio.as_ref().and_then(|copy| AudioFormat::of(&copy.file));
         let put = |file| Box::pin(self.put(folder, file));
-        let (audio_key, embedding_key) = tokio::try_join!(put(AUDIO), put(EMBEDDING))?;
+        let audio = async {
+            match audio {
+                Some(format) => put((format.file_name(), format.content_type())).await,
+                None => Ok(None),
+            }
+        };
+        let (audio_key, embedding_key) = tokio::try_join!(audio, put(EMBEDDING))?;
         report.timings.upload_ms = ms(uploading.elapsed());
         report.timings.total_ms = ms(begun.elapsed());
         let body = serde_json::to_vec(&report)
@@ -73,9 +80,20 @@ impl<'a> ArtifactFolder<'a> {
         }
     }
 
+    /// Deletes audio copies of earlier attempts of this run, whose workers had another format set: no row names them. Only
+    /// once the row is `done`, and names `kept`: before, a later attempt might name one.
+    pub(super) async fn delete_other_audio(&self, kept: &Artifacts) {
+        let keys = AudioFormat::ALL.iter().map(|format| self.key(format.file_name()));
+        let keys: Vec<_> = keys.filter(|key| kept.audio_key.as_ref() != Some(key)).collect();
+        if let Err(failure) = self.store.delete(self.bucket, &keys).await {
+            tracing::warn!(%failure, "an audio copy of an earlier attempt may stay until the call is pruned");
+        }
+    }
+
     /// Deletes what was uploaded. Only for a run that no row names and that no attempt can record any more.
     pub(super) async fn delete(&self) -> Result<(), Failure> {
-        let keys = [AUDIO, EMBEDDING, RESULT].map(|(name, _)| self.key(name));
+        let audio = AudioFormat::ALL.iter().map(|format| format.file_name());
+        let keys: Vec<_> = audio.chain([EMBEDDING.0, RESULT.0]).map(|name| self.key(name)).collect();
         self.store.delete(self.bucket, &keys).await
     }
 }

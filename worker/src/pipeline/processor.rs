@@ -263,6 +263,9 @@ impl JobProcessor {
             }
         }
         self.replace(begun.earlier.as_ref(), &artifacts).await;
+        if !begun.first {
+            target.delete_other_audio(&artifacts).await;
+        }
         self.metrics.analyzed(&report.audio, &report.timings);
         self.metrics.warned(&report.warnings);
         let emotion = report.emotion.map_or("no speech", Emotion::label);

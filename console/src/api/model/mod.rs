@@ -15,6 +15,7 @@ pub(crate) use segment::Segment;
 use domain::report::Artifacts;
 use domain::{JobId, Scores};
 use serde::Serialize;
+use speech::artifacts::AudioFormat;
 use utoipa::ToSchema;
 
 /// Nine probabilities, by label.
@@ -46,7 +47,7 @@ pub(crate) struct Links {
     pub this: String,
     /// The page for people.
     pub page: String,
-    /// `processed_audio.wav`: what was scored, at 16 kHz; absent where workers don't keep it.
+    /// `processed_audio.wav` or `processed_audio.flac`: what was scored, at 16 kHz; absent where workers don't keep it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audio: Option<String>,
     /// `result.json`.
@@ -62,11 +63,15 @@ impl Links {
     /// The addresses of a job's results; without `artifacts`, of a job that is not done yet.
     pub(crate) fn of(job: JobId, artifacts: Option<&Artifacts>) -> Self {
         let this = format!("/api/v1/analyses/{job}");
-        let audio = artifacts.is_none_or(|artifacts| artifacts.audio_key.is_some());
+        // Before the job is done, nothing says in which format its worker will keep the audio.
+        let audio = artifacts.map_or(Some("audio"), |artifacts| {
+            let format = AudioFormat::of(artifacts.audio_key.as_ref()?);
+            Some(format.map_or("audio", AudioFormat::label))
+        });
         let embedding = artifacts.is_some_and(|artifacts| artifacts.embedding_key.is_some());
         Self {
             page: format!("/recognise/{job}"),
-            audio: audio.then(|| format!("{this}/artifacts/wav")),
+            audio: audio.map(|kind| format!("{this}/artifacts/{kind}")),
             json: format!("{this}/artifacts/json"),
             npy: embedding.then(|| format!("{this}/artifacts/npy")),
             zip: format!("{this}/artifacts.zip"),

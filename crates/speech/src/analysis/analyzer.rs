@@ -4,7 +4,7 @@ use crate::Settings;
 use chrono::Utc;
 use domain::alert::OperatingPoints;
 use domain::channel::tracks;
-use domain::report::{ArtifactKind, AudioFacts, ChannelReport, FrameSeries, Provenance, Timings};
+use domain::report::{ArtifactKind, AudioCopy, AudioFacts, ChannelReport, FrameSeries, Provenance, Timings};
 use domain::{AnalysisOptions, Failure, FailureCode, Granularity, ModelIdentity, Report, Scores, Warning};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::aggregator::{ScoreAggregator, SegmentSpan};
 use super::control::AnalysisControl;
-use crate::artifacts::{AUDIO, AudioFile, EMBEDDING, EmbeddingFile};
+use crate::artifacts::{AudioFile, EMBEDDING, EmbeddingFile};
 use crate::audio::{Preprocess, Sink, SpeechSegment, StageTimes, VoiceDetector};
 use crate::framing::MIN_SAMPLES;
 use crate::model::{InferenceHandle, ModelCard, PendingPrediction, Request, Session};
@@ -45,6 +45,8 @@ pub struct Analysis {
     pub warnings: Vec<Warning>,
     /// Only with [`Granularity::Frame`].
     pub frames: Option<FrameSeries>,
+    /// The audio copy that was left; `None` where `analysis.artifacts` leaves it out.
+    pub processed_audio: Option<AudioCopy>,
     /// Time spent on everything but waiting for predictions.
     pub preprocess: Duration,
     /// Of it, the time of each stage of preprocessing.
@@ -92,6 +94,7 @@ impl Analysis {
             channels: self.channels,
             warnings: self.warnings,
             frames: self.frames,
+            processed_audio: self.processed_audio,
             timings,
         }
     }
@@ -128,7 +131,7 @@ impl Analyzer {
         &self.card.alerts
     }
 
-    /// Analyses `file`; leaves `processed_audio.wav` and (if it is an option) `embedding.npy` in `out`, as far as
+    /// Analyses `file`; leaves the audio copy and (if it is an option) `embedding.npy` in `out`, as far as
     /// `analysis.artifacts` names them.
     /// Blocks: call it from a thread for blocking work.
     ///
@@ -158,9 +161,10 @@ impl Analyzer {
         }
         sink.collect(0)?;
         preprocessed.check_mixed(&roles.score_roles)?;
-        let AnalysisSink { wav, rows, aggregator, waited, model, .. } = sink;
-        if let Some(wav) = wav {
-            wav.finish()?;
+        let AnalysisSink { copy, rows, aggregator, waited, model, .. } = sink;
+        let processed_audio = copy.map(AudioFile::finish).transpose()?.flatten();
+        if let Some(AudioCopy { file, reason: Some(reason) }) = &processed_audio {
+            tracing::warn!(file, "the audio copy is not of the format in `analysis.audio_format`: {reason}");
         }
         let frames = options.granularity == Granularity::Frame;
         let total = aggregator.total(&preprocessed.tracks, &preprocessed.levels, frames);
@@ -183,6 +187,7 @@ impl Analyzer {
             scores: total.scores,
             embedding: total.embedding,
             frames: total.frames,
+            processed_audio,
             preprocess: begun.elapsed().saturating_sub(waited),
             stages: preprocessed.times,
             infer: waited,
@@ -218,7 +223,7 @@ impl Analyzer {
             frames,
             max_pending: self.max_pending,
             pending: VecDeque::new(),
-            wav: self.leaves(ArtifactKind::Audio).then(|| AudioFile::at(&out.join(AUDIO.0))),
+            copy: self.leaves(ArtifactKind::Audio).then(|| AudioFile::create(out, self.settings.analysis.audio_format)),
             rows,
             aggregator: ScoreAggregator::default(),
             waited: Duration::ZERO,
@@ -235,7 +240,7 @@ struct AnalysisSink<'a> {
     frames: bool,
     max_pending: usize,
     pending: VecDeque<(SegmentSpan, PendingPrediction)>,
-    wav: Option<AudioFile>,
+    copy: Option<AudioFile>,
     rows: Option<EmbeddingFile>,
     aggregator: ScoreAggregator,
     waited: Duration,
@@ -266,10 +271,7 @@ impl Sink for AnalysisSink<'_> {
         if self.control.cancel.is_cancelled() {
             return Err(Failure::new(FailureCode::JobCancelled, "the job was stopped before it ended"));
         }
-        match &mut self.wav {
-            Some(wav) if !scored.is_empty() => wav.write(scored),
-            _ => Ok(()),
-        }
+        self.copy.as_mut().map_or(Ok(()), |copy| copy.write(scored))
     }
 
     fn segment(&mut self, segment: SpeechSegment) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use domain::Failure;
 /// Receives the output of preprocessing while it runs. An error stops the run and is its result.
 pub trait Sink {
     /// The next samples of the scored tracks, in track order: shape `[scored tracks][samples]`, 16 kHz, in [-1, 1].
-    /// `processed_audio.wav` holds them. Without a track: nothing to store, the reading only goes on.
+    /// The audio copy holds them. Without a track: nothing to store, the reading only goes on.
     fn block(&mut self, scored: &[Vec<f32>]) -> Result<(), Failure>;
 
     /// A segment of speech. Segments of one track come in order of time.
