@@ -50,8 +50,7 @@ impl OwnPostgres {
             std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o600))?;
             chown(&to, Some(owner.uid()), Some(owner.gid()))?;
         }
-        let mut admin =
-            PgConnection::connect(self.url("postgres", "POSTGRES_ADMIN_PASSWORD", "postgres")?.as_str()).await?;
+        let mut admin = self.admin().await?;
         for statement in [
             "ALTER SYSTEM SET ssl_cert_file = 'trial.pem'",
             "ALTER SYSTEM SET ssl_key_file = 'trial.key'",
@@ -71,6 +70,14 @@ impl OwnPostgres {
             "Postgres does not turn TLS on: {}",
             std::fs::read_to_string(self.folder.join("log/postgres.log"))?
         )
+    }
+
+    /// A connection of the server's administrator.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn admin(&self) -> Result<PgConnection> {
+        Ok(PgConnection::connect(self.url("postgres", "POSTGRES_ADMIN_PASSWORD", "postgres")?.as_str()).await?)
     }
 
     /// The default settings with the URL of this server: this name of the host, and these parameters.

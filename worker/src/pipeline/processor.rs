@@ -120,7 +120,7 @@ impl JobProcessor {
         cancel: &CancellationToken,
     ) -> Result<(Attempt, Turn<'_>), Outcome> {
         let turn = self.wait_for_turn(lease, cancel, self.isolation.turn(lease.lane)).await?;
-        let begin = || self.database.begin_unless_suspect(job, &self.name);
+        let begin = || self.database.begin_unless_suspect(job, &self.name, lease.redelivered);
         let unfinished = match self.patiently(cancel, begin).await {
             Ok(Attempt::Suspect { unfinished }) => unfinished,
             Ok(attempt) => return Ok((attempt, turn)),
@@ -166,7 +166,8 @@ impl JobProcessor {
             Err(outcome) => return outcome,
         };
         let begun = match attempt {
-            Attempt::Begin(attempt) => &*begun.insert(attempt),
+            // Of a message that was delivered before, Postgres may have forgotten an attempt.
+            Attempt::Begin(attempt) => &*begun.insert(Begun { first: attempt.first && !lease.redelivered, ..attempt }),
             Attempt::AlreadyDone => {
                 tracing::info!("already done");
                 return Outcome::Done;

@@ -64,6 +64,15 @@ impl Attempt {
     }
 }
 
+/// How an attempt may begin.
+#[derive(Debug, Clone, Copy)]
+struct Beginning {
+    /// After attempts that never ended as well.
+    suspects: bool,
+    /// Its commit waits for the disk.
+    durable: bool,
+}
+
 impl Database {
     /// Begins an attempt: one row, one short statement. From now on the row belongs to it, and to no earlier attempt. A
     /// job that was never registered gets its row first.
@@ -71,24 +80,29 @@ impl Database {
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn begin_attempt(&self, job: &Job, worker: &str) -> Result<Attempt, Failure> {
-        self.begin_any(job, worker, true).await
+        self.begin_any(job, worker, Beginning { suspects: true, durable: true }).await
     }
 
     /// The same, unless attempts of the job never ended: then nothing begins, and it is a [`Attempt::Suspect`].
     ///
+    /// Unless it is `durable`, the commit does not wait for the disk: a crash of Postgres within the next second may forget
+    /// that the attempt began, and every later write of the attempt then finds that it does not own the row. A message that
+    /// was delivered before needs a durable one, or a job that takes Postgres down with its worker would not be counted
+    /// (docs/delivery.md).
+    ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
-    pub async fn begin_unless_suspect(&self, job: &Job, worker: &str) -> Result<Attempt, Failure> {
-        self.begin_any(job, worker, false).await
+    pub async fn begin_unless_suspect(&self, job: &Job, worker: &str, durable: bool) -> Result<Attempt, Failure> {
+        self.begin_any(job, worker, Beginning { suspects: false, durable }).await
     }
 
-    async fn begin_any(&self, job: &Job, worker: &str, suspects: bool) -> Result<Attempt, Failure> {
+    async fn begin_any(&self, job: &Job, worker: &str, how: Beginning) -> Result<Attempt, Failure> {
         let token = AttemptToken(Uuid::new_v4());
-        if let Some(attempt) = self.begin_known(job, worker, token, suspects).await? {
+        if let Some(attempt) = self.begin_known(job, worker, token, how).await? {
             return Ok(attempt);
         }
         self.adopt(job).await?;
-        if let Some(attempt) = self.begin_known(job, worker, token, suspects).await? {
+        if let Some(attempt) = self.begin_known(job, worker, token, how).await? {
             return Ok(attempt);
         }
         match self.forgotten_run(job).await? {
@@ -104,13 +118,13 @@ impl Database {
         job: &Job,
         worker: &str,
         token: AttemptToken,
-        suspects: bool,
+        how: Beginning,
     ) -> Result<Option<Attempt>, Failure> {
         const BEGIN: &str = include_str!("begin_attempt.sql");
         let worker = text::clean(worker, 200);
         let begin = || {
-            let begin = sqlx::query(BEGIN).bind(job.job_id.0).bind(&worker).bind(token.0).bind(suspects);
-            begin.fetch_optional(self.pool())
+            let begin = sqlx::query(BEGIN).bind(job.job_id.0).bind(&worker).bind(token.0);
+            begin.bind(how.suspects).bind(how.durable).fetch_optional(self.pool())
         };
         let row = repeated(begin).await?;
         row.map(|row| read(&row, token).map_err(|e| errors::failure(&e))).transpose()

@@ -1,5 +1,5 @@
 -- Begins an attempt of one job, unless it is done, failed or being deleted: $1 job, $2 worker, $3 token, $4 whether it begins
--- after attempts that never ended. A failure of a message that was set aside does not hold back a good message of the same
+-- after attempts that never ended, $5 whether the commit waits for the disk. A failure of a message that was set aside does not hold back a good message of the same
 -- job. The row is always written, so that the answer is the state after any concurrent writer; it has the token when the
 -- attempt owns it. Where only the attempts that never ended hold it back, its message goes to the end of the lane.
 UPDATE analyses
@@ -17,4 +17,6 @@ UPDATE analyses
        set_aside = false
  WHERE job_id = $1
 RETURNING state, coalesce(attempt = $3, false) AS begun, attempts = 1 AS first, unfinished, run, failure_code, failure_message,
-          artifact_bucket, result_key, audio_key, embedding_key
+          artifact_bucket, result_key, audio_key, embedding_key,
+          -- For this transaction alone, which is this statement.
+          set_config('synchronous_commit', CASE WHEN $5 THEN current_setting('synchronous_commit') ELSE 'off' END, true)

@@ -6,7 +6,6 @@ use domain::report::Artifacts;
 use domain::{Emotion, Failure, Job, JobId, Report};
 use serde_json::json;
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use super::timeline::{ChannelColumns, SegmentColumns};
 use crate::postgres::conflict::repeated;
@@ -110,8 +109,14 @@ impl Database {
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn lost_row(&self, job: JobId, token: AttemptToken) -> Result<Option<RecordOutcome>, Failure> {
-        const ROW: &str = "SELECT state, coalesce(attempt = $2, false) AS mine FROM analyses WHERE job_id = $1";
-        let row = sqlx::query_as(ROW).bind(job.0).bind(token.0).fetch_optional(self.pool()).await;
+        self.standing(job, Some(token)).await
+    }
+
+    async fn standing(&self, job: JobId, token: Option<AttemptToken>) -> Result<Option<RecordOutcome>, Failure> {
+        // The failure of a message that was set aside holds back no attempt: that this one began was lost.
+        const ROW: &str = "SELECT CASE WHEN set_aside AND $2 IS NOT NULL THEN 'queued' ELSE state END,
+            coalesce(attempt = $2, false) FROM analyses WHERE job_id = $1";
+        let row = sqlx::query_as(ROW).bind(job.0).bind(token.map(|token| token.0)).fetch_optional(self.pool()).await;
         let row: Option<(String, bool)> = row.map_err(|e| errors::failure(&e))?;
         Ok(match row.as_ref().map(|(state, mine)| (state.as_str(), *mine)) {
             None | Some((DELETING, _)) => Some(RecordOutcome::Deleted),
@@ -123,8 +128,7 @@ impl Database {
 
     /// Why a row could not be written. An attempt that owns it again by now was superseded at that moment.
     async fn not_recorded(&self, job: JobId, token: Option<AttemptToken>) -> Result<RecordOutcome, Failure> {
-        let lost = self.lost_row(job, token.unwrap_or(AttemptToken(Uuid::nil()))).await?;
-        Ok(lost.unwrap_or(RecordOutcome::Superseded))
+        Ok(self.standing(job, token).await?.unwrap_or(RecordOutcome::Superseded))
     }
 }
 
