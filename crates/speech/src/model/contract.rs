@@ -122,7 +122,7 @@ pub enum Precision {
     Fp32,
     /// Activations in 8 bits, with one scale for all that is in a run: segments are predicted one at a time.
     Int8,
-    /// Products of numbers with 8 significant bits, by the operators of [`super::bf16`]: what differs in the last bit of
+    /// Products of numbers with 8 significant bits, by the operators of `bf16`: what differs in the last bit of
     /// an fp32 number between batches may be rounded to two numbers, so segments are predicted one at a time.
     Bf16,
 }
