@@ -17,6 +17,8 @@ use crate::predict::{Hub, Refusals, Workers};
 
 /// JSON bodies in memory at once; each takes up to twice the size of its text.
 const JSON_BODIES: usize = 6;
+/// Waveforms drawn at once: each reads a whole recording, and decodes it.
+const WAVEFORMS: usize = 4;
 
 /// Settings, services, and requests in progress.
 pub(crate) struct App {
@@ -50,6 +52,8 @@ pub(crate) struct App {
     pub uploads: Semaphore,
     /// JSON bodies being decoded.
     pub decoding: Arc<Semaphore>,
+    /// Waveforms being drawn.
+    pub drawing: Arc<Semaphore>,
 }
 
 /// The state of all routes.
@@ -78,6 +82,7 @@ impl App {
             rate: RateLimit::new(console.requests_per_minute),
             uploads: Semaphore::new(usize::from(console.uploads_at_once)),
             decoding: Arc::new(Semaphore::new(JSON_BODIES)),
+            drawing: Arc::new(Semaphore::new(WAVEFORMS)),
             settings,
         }))
     }

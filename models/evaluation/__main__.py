@@ -9,7 +9,7 @@ from pathlib import Path
 from .figures import Rule, figures
 from .manifest import Recording, read
 from .report import text
-from .worker import Prediction, predictions
+from .worker import Prediction, configured, predictions
 
 
 def by_group(recordings: list[Recording], found: dict[Path, Prediction]) -> dict[str, list[tuple[str, Prediction]]]:
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--worker", help="the worker's program, with leading arguments if it needs any")
     parser.add_argument("--default-worker", help=argparse.SUPPRESS)
     parser.add_argument("--model", type=Path, help="folder of model.onnx and model.json; default: the configured one")
-    otherwise = "default: what model.json of --model advises, else {}"
+    otherwise = "default: what the model's model.json advises, else {}"
     parser.add_argument("--score", type=float, help="alert threshold of `angry`; " + otherwise.format(Rule.score))
     parser.add_argument("--in-a-row", type=int, help="segments of an alert; " + otherwise.format(Rule.in_a_row))
     parser.add_argument("--json", type=Path, help="write the figures here too")
@@ -39,7 +39,7 @@ def main() -> None:
     recordings = read(arguments.manifest)
     command = shlex.split(arguments.worker or arguments.default_worker or "worker")
     found = predictions(command, [one.path for one in recordings], arguments.model)
-    rule = Rule.advised(arguments.model)
+    rule = Rule.advised(arguments.model or configured())
     given = {"score": arguments.score, "in_a_row": arguments.in_a_row}
     rule = dataclasses.replace(rule, **{name: value for name, value in given.items() if value is not None})
     result = {group: figures(pairs, rule) for group, pairs in by_group(recordings, found).items()}

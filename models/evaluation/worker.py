@@ -34,6 +34,13 @@ class Prediction:
     segments: tuple[Segment, ...]
 
 
+def configured() -> Path | None:
+    """The model folder that EMOFLEET__MODEL__DIR names, else the default model; None where no model is there."""
+    default = Path(__file__).resolve().parent.parent / "default"
+    folder = Path(os.environ.get("EMOFLEET__MODEL__DIR") or default)
+    return folder if (folder / "model.json").is_file() else None
+
+
 def settings(model: Path | None) -> dict[str, str]:
     """The environment of the worker, with another model if one is named."""
     environment = dict(os.environ)

@@ -122,6 +122,15 @@ def test_another_threshold_counts_other_alarms(evaluate):
     assert found["calls"]["false_alarms"]["files_firing_the_rule"] == 1.0
 
 
+def test_the_configured_model_is_judged_at_what_it_advises(evaluate, tmp_path, monkeypatch):
+    files = {"calm.wav": ("ordinary", "calls", answer("neutral", 0.8, (0, 6.0, "neutral", 0.45)))}
+    (tmp_path / "model.json").write_text(json.dumps({"name": "m", "alerts": {"angry": {"threshold": 0.45}}}))
+    monkeypatch.setenv("EMOFLEET__MODEL__DIR", str(tmp_path))
+    assert evaluate(files)[0]["calls"]["false_alarms"]["files_firing_the_rule"] == 1.0
+    monkeypatch.setenv("EMOFLEET__MODEL__DIR", str(tmp_path / "none"))
+    assert evaluate(files)[0]["calls"]["false_alarms"]["files_firing_the_rule"] == 0.0
+
+
 def test_a_model_that_advises_a_threshold_is_judged_at_it(evaluate, tmp_path):
     files = {"calm.wav": ("ordinary", "calls", answer("neutral", 0.8, (0, 6.0, "neutral", 0.45)))}
     (tmp_path / "model").mkdir()

@@ -12,7 +12,10 @@ use speech::artifacts::{AudioFormat, AudioHeader, AudioReader};
 use std::io::Read;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -27,6 +30,9 @@ use crate::problem::Problem;
 const POINTS: u32 = 2000;
 /// Waveforms kept in memory; each has 4 kB for each channel.
 const KEPT: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
+
+/// How long a request waits for its turn to draw.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Which waveform.
 #[derive(Debug, Clone, Copy, Deserialize, IntoParams)]
@@ -100,10 +106,15 @@ pub(super) async fn read(
 
 impl App {
     /// Reads the audio once, block by block, whatever its length: on a thread for blocking work, since it may have to be decoded.
+    /// Few are drawn at once, and one ends with the request that asked for it.
     async fn draw(&self, bucket: &str, key: &str, points: u32) -> Result<Peaks, Problem> {
         let format = AudioFormat::of(key).ok_or_else(|| Problem::not_found("waveform"))?;
+        let permit = tokio::time::timeout(LONGEST_WAIT, self.drawing.clone().acquire_owned()).await;
+        let permit = permit.map_err(|_| busy())?.map_err(|_| busy())?;
         let body = self.store.read(bucket, key, None, None).await?.body;
-        let source = Blocking { body, chunk: Bytes::new(), runtime: Handle::current() };
+        let gone = CancellationToken::new();
+        let _request = gone.clone().drop_guard();
+        let source = Blocking { body, chunk: Bytes::new(), runtime: Handle::current(), gone, _permit: permit };
         let drawn = tokio::task::spawn_blocking(move || draw(AudioReader::open(format, Box::new(source))?, points));
         match drawn.await.map_err(std::io::Error::other).flatten() {
             Ok(peaks) => Ok(peaks),
@@ -119,15 +130,28 @@ impl App {
     }
 }
 
+fn busy() -> Problem {
+    Problem::unavailable(
+        "request.busy",
+        "Too many waveforms are being drawn at this moment. Try again in a few seconds.",
+    )
+}
+
 /// Bytes of the store, for a thread that may wait for them.
 struct Blocking {
     body: ByteStream,
     chunk: Bytes,
     runtime: Handle,
+    /// The request has ended.
+    gone: CancellationToken,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Read for Blocking {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.gone.is_cancelled() {
+            return Err(std::io::Error::other("the request has ended"));
+        }
         while self.chunk.is_empty() {
             match self.runtime.block_on(self.body.try_next()) {
                 Ok(Some(chunk)) => self.chunk = chunk,

@@ -16,8 +16,7 @@ const EARLY_S: f64 = 5.0;
 
 /// Processor time of this thread, seconds: the same on a busy machine.
 fn processor_s() -> f64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux counts the time of threads");
-    text.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).expect("nanoseconds") / 1e9
+    recordings::processor_time().as_secs_f64()
 }
 
 fn refused(name: &str, bytes: &[u8], code: FailureCode) {

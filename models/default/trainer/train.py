@@ -218,7 +218,7 @@ class Run:
 
 def fast_bfloat16() -> bool:
     """Whether this processor multiplies in bfloat16 itself; without AVX512-BF16 it would be slower than float32."""
-    return torch.cpu._is_avx512_bf16_supported()
+    return getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
 
 
 def load(path: Path, device: str) -> Student:

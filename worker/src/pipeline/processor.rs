@@ -166,8 +166,11 @@ impl JobProcessor {
             Err(outcome) => return outcome,
         };
         let begun = match attempt {
-            // Of a message that was delivered before, Postgres may have forgotten an attempt.
-            Attempt::Begin(attempt) => &*begun.insert(Begun { first: attempt.first && !lease.redelivered, ..attempt }),
+            // Of a message that was delivered or retried before, Postgres may have forgotten an attempt.
+            Attempt::Begin(attempt) => {
+                let first = attempt.first && !lease.redelivered && lease.retries == 0;
+                &*begun.insert(Begun { first, ..attempt })
+            }
             Attempt::AlreadyDone => {
                 tracing::info!("already done");
                 return Outcome::Done;

@@ -16,8 +16,11 @@ pub unsafe fn register_operators(options: *mut c_void, base: *const c_void) -> *
     unsafe {
         let api = ((*base.cast::<OrtApiBase>()).GetApi)(ort::sys::ORT_API_VERSION);
         if api.is_null() {
-            // Without the table of functions there is no status either.
-            return std::ptr::null_mut();
+            // An older table has the function that makes a status.
+            let oldest = ((*base.cast::<OrtApiBase>()).GetApi)(1);
+            let why = c"this ONNX Runtime is older than 1.24";
+            let status = (!oldest.is_null()).then(|| ((*oldest).CreateStatus)(OrtErrorCode::ORT_FAIL, why.as_ptr()).0);
+            return status.map_or(std::ptr::null_mut(), <*mut _>::cast);
         }
         ort::set_api(std::ptr::read(api));
         let status = match bf16::available().then(bf16::domain) {

@@ -13,6 +13,17 @@ use std::f64::consts::TAU;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Processor time of this thread so far: the same on a busy machine.
+#[expect(unsafe_code, reason = "a call of the C library that has no safe wrapper")]
+pub(crate) fn processor_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: it writes to `time` alone.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    assert_eq!(failed, 0, "{}", std::io::Error::last_os_error());
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+}
 
 /// The default limits.
 pub(crate) fn limits() -> Audio {

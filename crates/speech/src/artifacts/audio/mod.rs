@@ -69,7 +69,7 @@ trait Encode {
 
 /// A file that is being read.
 trait Decode {
-    /// Replaces `samples` by the next ones, interleaved by channel, whole frames only; by none at the end.
+    /// Appends the next ones to `samples`, interleaved by channel, whole frames only; none at the end.
     fn read(&mut self, samples: &mut Vec<i16>) -> io::Result<()>;
 }
 
@@ -297,9 +297,22 @@ mod tests {
                 let cut: Box<dyn Read> = Box::new(io::Cursor::new(whole[..length].to_vec()));
                 assert!(AudioReader::open(format, cut).is_err(), "{format:?} of {length} bytes");
             }
+            let half: Box<dyn Read> = Box::new(io::Cursor::new(whole[..whole.len() / 2].to_vec()));
+            let error = to_the_end(AudioReader::open(format, half).expect("a header")).expect_err("half of it");
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{format:?}: {error}");
             let letter: Box<dyn Read> = Box::new(io::Cursor::new(b"A letter, not a recording.".repeat(50)));
             let error = AudioReader::open(format, letter).err().expect("refused");
             assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{format:?}: {error}");
+        }
+    }
+
+    fn to_the_end(mut reader: AudioReader) -> io::Result<()> {
+        let mut block = Vec::new();
+        loop {
+            reader.read(&mut block)?;
+            if block.is_empty() {
+                return Ok(());
+            }
         }
     }
 
@@ -315,9 +328,15 @@ mod tests {
     #[test]
     fn an_error_of_the_source_arrives_as_it_was_given() {
         for &format in AudioFormat::ALL {
-            let error = AudioReader::open(format, Box::new(Broken)).err().expect("broken");
-            let failure = error.downcast::<Failure>().expect("the source's own");
-            assert_eq!(failure.code, domain::FailureCode::StoreUnreachable, "{format:?}");
+            let folder = tempfile::tempdir().expect("temporary folder");
+            write(folder.path(), format, &sound(2, 9000));
+            let whole = std::fs::read(folder.path().join(format.file_name())).expect("readable");
+            for length in [0, whole.len() / 2] {
+                let source = Box::new(io::Cursor::new(whole[..length].to_vec()).chain(Broken));
+                let error = AudioReader::open(format, source).and_then(to_the_end).expect_err("broken");
+                let failure = error.downcast::<Failure>().expect("the source's own");
+                assert_eq!(failure.code, domain::FailureCode::StoreUnreachable, "{format:?}, {length}");
+            }
         }
     }
 }

@@ -130,6 +130,9 @@ impl Decode for Reader {
         self.bytes.clear();
         let left = self.left.min(wanted as u64);
         let read = Read::by_ref(&mut self.source).take(left).read_to_end(&mut self.bytes)?;
+        if (read as u64) < left {
+            return Err(invalid("it ends before its last sample"));
+        }
         self.left -= read as u64;
         let whole = self.bytes.chunks_exact(frame).flat_map(|frame| frame.chunks_exact(2));
         samples.extend(whole.map(|sample| i16::from_le_bytes([sample[0], sample[1]])));

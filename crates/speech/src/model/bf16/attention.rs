@@ -64,6 +64,8 @@ pub(super) fn attend(head: &Head<'_>, scratch: &mut Scratch, mut write: impl FnM
             scratch.row.clear();
             scratch.row.extend(head.query[(begin + row) * head.width..][..size].iter().map(|value| value * scale));
             round(&scratch.row, &mut scratch.queries[row * stride..][..size]);
+            // Of an odd size, one number may be left of another head.
+            scratch.queries[row * stride + size..][..2 * pairs - size].fill(0);
         }
         let ranges = near(head, begin, begin + count, columns);
         let wide: usize = ranges.iter().map(ExactSizeIterator::len).sum();
@@ -177,14 +179,21 @@ mod tests {
             return println!("skipped: this processor has no AVX512-BF16");
         }
         let mut numbers = Numbers::new();
-        for (tokens, size, slope, masked) in
-            [(11, 8, -0.5, 0), (12, 4, 0.0, 1), (97, 64, -0.004, 0), (300, 16, -0.7, 20), (400, 40, -2.0, 7)]
-        {
+        let mut scratch = Scratch::default();
+        for (tokens, size, slope, masked) in [
+            (11, 8, -0.5, 0),
+            (70, 5, -0.1, 3),
+            (12, 4, 0.0, 1),
+            (97, 64, -0.004, 0),
+            (300, 16, -0.7, 20),
+            (400, 40, -2.0, 7),
+        ] {
             let width = size + 3;
             let [query, key, value] = [(); 3].map(|()| numbers.take(tokens * width));
             let valid: Vec<i32> = (0..tokens).map(|token| i32::from(token + masked < tokens)).collect();
             let head = Head { query: &query, key: &key, value: &value, width, size, valid: &valid, slope, extra: 10 };
-            let mut scratch = Scratch::default();
+            // What another head left must not matter: not a number is the worst.
+            scratch.queries.fill(0x7fc0);
             let mut seen = 0;
             attend(&head, &mut scratch, |query, result| {
                 seen += 1;
