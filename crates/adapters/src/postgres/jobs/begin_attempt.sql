@@ -1,7 +1,8 @@
 -- Begins an attempt of one job, unless it is done, failed or being deleted: $1 job, $2 worker, $3 token, $4 whether it begins
 -- after attempts that never ended, $5 whether the commit waits for the disk. A failure of a message that was set aside
--- does not hold back a good message of the same job. The row is always written, so that the answer is the state after any concurrent writer; it has the token when the
--- attempt owns it. Where only the attempts that never ended hold it back, its message goes to the end of the lane.
+-- does not hold back a good message of the same job. The row is always written, so that the answer is the state after any
+-- concurrent writer; it has the token when the attempt owns it. Where only the attempts that never ended hold it back, its
+-- message goes to the end of the lane.
 UPDATE analyses
    SET (attempts, unfinished, worker, started_at, attempt, status, repeat, published_at) = (
          SELECT CASE WHEN begins THEN attempts + 1 ELSE attempts END,

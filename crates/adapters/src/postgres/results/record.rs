@@ -109,10 +109,11 @@ impl Database {
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     pub async fn lost_row(&self, job: JobId, token: AttemptToken) -> Result<Option<RecordOutcome>, Failure> {
-        self.standing(job, Some(token)).await
+        self.unwritten(job, Some(token)).await
     }
 
-    async fn standing(&self, job: JobId, token: Option<AttemptToken>) -> Result<Option<RecordOutcome>, Failure> {
+    /// Why a write of an attempt found no row of its own; `None` where the row is its own.
+    async fn unwritten(&self, job: JobId, token: Option<AttemptToken>) -> Result<Option<RecordOutcome>, Failure> {
         // The failure of a message that was set aside holds back no attempt: that this one began was lost.
         const ROW: &str = "SELECT CASE WHEN set_aside AND $2 IS NOT NULL THEN 'queued' ELSE state END,
             coalesce(attempt = $2, false) FROM analyses WHERE job_id = $1";
@@ -128,7 +129,7 @@ impl Database {
 
     /// Why a row could not be written. An attempt that owns it again by now was superseded at that moment.
     async fn not_recorded(&self, job: JobId, token: Option<AttemptToken>) -> Result<RecordOutcome, Failure> {
-        Ok(self.standing(job, token).await?.unwrap_or(RecordOutcome::Superseded))
+        Ok(self.unwritten(job, token).await?.unwrap_or(RecordOutcome::Superseded))
     }
 }
 

@@ -1,4 +1,4 @@
-//! `processed_audio.flac`: the samples of `processed_audio.wav` without loss, in about half the bytes or less.
+//! `processed_audio.flac`: the samples of `processed_audio.wav` without loss, in a third to two thirds of the bytes.
 
 use domain::{Failure, FailureCode};
 use flac_codec::Error;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// Declares the formats; the first is what stands in where another one can't hold the channels.
+/// Declares the formats; the first is used where another one can't hold the channels.
 macro_rules! formats {
     ($( $(#[$doc:meta])* $variant:ident = $description:path, $label:literal; )*) => {
         /// A format of the audio copy.
