@@ -111,7 +111,7 @@ fn check_prints_the_alert_thresholds_that_a_model_advises() {
 
 #[test]
 fn check_refuses_wrong_models_with_the_reason() {
-    let wrong: [(&str, TempDir, &str); 11] = [
+    let wrong: [(&str, TempDir, &str); 12] = [
         ("hash", changed("fp32", |card, _| card["sha256"] = json!("00")), "don't belong together"),
         ("labels", changed("fp32", |card, _| card["labels"][0] = json!("furious")), "in this order"),
         ("sample rate", changed("fp32", |card, _| card["sample_rate"] = json!(8000)), "it must be 16000"),
@@ -134,6 +134,7 @@ fn check_refuses_wrong_models_with_the_reason() {
             "expected one of `fp32`, `int8`, `bf16`",
         ),
         ("bits", changed("int8", |card, _| card["weight_bits"] = json!(4)), "weight_bits = 4; it must be 7 to 8"),
+        ("operators", changed("fp32", |card, _| card["operators"] = json!(["avx1024"])), "unknown variant `avx1024`"),
         (
             "bits of fp32",
             changed("fp32", |card, _| card["weight_bits"] = json!(8)),
@@ -206,44 +207,43 @@ fn an_int8_models_predictions_do_not_depend_on_the_batch_either() {
     assert_eq!(together[1].frame_logits, alone.frame_logits);
 }
 
-/// bf16 where the processor has it; elsewhere the refusal is checked, and the test is skipped.
-fn bf16() -> Option<Session> {
+/// A model with operators of the fleet's own, where the processor has them; elsewhere the refusal is checked, and the test is
+/// skipped.
+fn with_operators(name: &str, precision: Precision) -> Option<Session> {
     let settings = Settings::load().expect("the environment's settings are valid");
     let runtime = Runtime::load(&settings.runtime).expect("run ./test.sh, which sets up ONNX Runtime");
-    match Session::load(&runtime, &exported("bf16"), &settings.model) {
+    match Session::load(&runtime, &exported(name), &settings.model) {
         Ok((session, loaded)) => {
-            assert_eq!(loaded.card.precision, Precision::Bf16);
+            assert_eq!(loaded.card.precision, precision);
             Some(session)
         }
         Err(refusal) => {
-            assert!(refusal.to_string().contains("this processor has no AVX512-BF16"), "{refusal}");
+            assert!(refusal.to_string().contains("the model's operators need avx512_"), "{refusal}");
             println!("skipped: {refusal}");
             None
         }
     }
 }
 
-#[test]
-fn bf16_predictions_are_close_to_funasrs_where_the_processor_has_it() {
-    let Some(mut session) = bf16() else { return };
+/// `scores`: most that a score may be away from FunASR's; `embedding`: the relative error, at least and at most.
+fn is_close_to_funasr(session: &mut Session, most: f32, embedding: std::ops::Range<f32>) {
     let expected: Value = serde_json::from_str(include_str!("models/funasr.json")).expect("JSON");
     let numbers = |value: &Value| -> Vec<f32> { serde_json::from_value(value.clone()).expect("numbers") };
     for expected in expected.as_array().expect("a list") {
         let samples = sound(expected["samples"].as_u64().expect("a number") as usize);
         let prediction = &session.run(&[&samples], true).expect("predictions")[0];
-        assert!(largest_difference(scores(prediction).as_array(), &numbers(&expected["scores"])) <= 5e-3);
-        let embedding = numbers(&expected["embedding"]);
+        let away = largest_difference(scores(prediction).as_array(), &numbers(&expected["scores"]));
+        assert!(away <= most, "{away}");
+        let wanted = numbers(&expected["embedding"]);
         let length = |values: &[f32]| values.iter().map(|v| v * v).sum::<f32>().sqrt();
-        let gap: Vec<f32> = prediction.embedding.iter().zip(&embedding).map(|(a, b)| a - b).collect();
-        let error = length(&gap) / length(&embedding);
-        assert!(error < 0.01, "{error}");
-        assert!(error > 1e-5, "fp32, not bf16: {error}");
+        let gap: Vec<f32> = prediction.embedding.iter().zip(&wanted).map(|(a, b)| a - b).collect();
+        let error = length(&gap) / length(&wanted);
+        assert!(embedding.contains(&error), "{error}: too far, or computed in fp32");
     }
 }
 
-#[test]
-fn a_bf16_models_predictions_depend_on_neither_the_batch_nor_other_callers() {
-    let Some(mut session) = bf16() else { return };
+/// Neither on the batch nor on other callers at the same time.
+fn depends_on_the_segment_alone(session: &mut Session) {
     let (long, short) = (sound(40_000), sound(16_000));
 
     let together = session.run(&[&long, &short], true).expect("predictions");
@@ -261,6 +261,26 @@ fn a_bf16_models_predictions_depend_on_neither_the_batch_nor_other_callers() {
         .collect();
     for caller in callers {
         assert!(caller.join().expect("no panic").iter().all(|logits| *logits == alone[0].logits));
+    }
+}
+
+#[test]
+fn bf16_predictions_are_close_to_funasrs_where_the_processor_has_it() {
+    let Some(mut session) = with_operators("bf16", Precision::Bf16) else { return };
+    is_close_to_funasr(&mut session, 5e-3, 1e-5..0.01);
+}
+
+#[test]
+fn int8_predictions_of_own_operators_are_close_to_funasrs_where_the_processor_has_them() {
+    let Some(mut session) = with_operators("int8_operators", Precision::Int8) else { return };
+    is_close_to_funasr(&mut session, 2e-2, 1e-4..0.03);
+}
+
+#[test]
+fn predictions_of_own_operators_depend_on_neither_the_batch_nor_other_callers() {
+    for (name, precision) in [("bf16", Precision::Bf16), ("int8_operators", Precision::Int8)] {
+        let Some(mut session) = with_operators(name, precision) else { return };
+        depends_on_the_segment_alone(&mut session);
     }
 }
 

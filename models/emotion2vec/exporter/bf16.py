@@ -1,21 +1,22 @@
-"""Linear layers and attention in bf16: 8 significant bits, sums in fp32, everything between them in fp32.
+"""Linear layers, attention and grouped convolution in bf16: 8 significant bits, sums and everything between in fp32.
 
-ONNX Runtime's CPU kernels have no bf16. The worker brings two operators of its own (domain `emofleet`), for processors
+ONNX Runtime's CPU kernels have no bf16. The worker brings operators of its own (domain `emofleet`), for processors
 with AVX512-BF16; ONNX Runtime alone does not load such a graph. `docs/decisions/0014-own-bf16-operators.md`.
 """
 
 import ml_dtypes
 import numpy as np
 
-from .architecture import Architecture
+from .architecture import Architecture, Convolution
 from .attention import alibi_slopes
 from .checkpoint import Weights
-from .graph_writer import MICROSOFT, GraphWriter
+from .graph_writer import GraphWriter
+from .panels import panels
 
 # Of the operators.
 DOMAIN = "emofleet"
-# Columns of a panel, as in crates/speech/src/model/bf16/product.rs.
-PANEL = 32
+# Successive inputs that one instruction takes.
+PAIR = 2
 
 
 class Bf16Linear:
@@ -36,21 +37,43 @@ class Bf16Linear:
     def feed_forward(
         self, value: str, up: tuple[np.ndarray, np.ndarray], down: tuple[np.ndarray, np.ndarray], name: str
     ) -> str:
-        hidden = self.apply(value, *up, f"{name}.up")
-        hidden = self._graph.node("Gelu", hidden, domain=MICROSOFT, name=f"{name}.gelu")
+        hidden = self._product(value, up[0].T, up[1], f"{name}.up", gelu=1)
         return self.apply(hidden, *down, f"{name}.down")
 
-    def convolve(self, windows: str, kernel: np.ndarray, name: str) -> str:
-        return self._product(windows, kernel, np.zeros(kernel.shape[1]), name)
+    def convolve(self, value: str, layer: Convolution, kernel: np.ndarray, name: str) -> str:
+        return self._product(value, kernel, np.zeros(kernel.shape[1]), name, window=layer.kernel, step=layer.stride)
 
-    def _product(self, value: str, weight: np.ndarray, bias: np.ndarray, name: str) -> str:
+    def _product(self, value: str, weight: np.ndarray, bias: np.ndarray, name: str, **attributes) -> str:
         """`value @ weight + bias`, weight [in, out]."""
         return self._graph.node(
             "Bf16Linear",
             value,
-            self._graph.weight(f"{name}.weight", panels(weight)),
+            self._graph.weight(f"{name}.weight", _panels(weight)),
             self._graph.weight(f"{name}.bias", bias),
             domain=DOMAIN,
+            name=name,
+            **attributes,
+        )
+
+
+class Bf16Convolution:
+    """The `GroupedConvolution` in bf16."""
+
+    def __init__(self, graph: GraphWriter) -> None:
+        self._graph = graph
+
+    def apply(self, value: str, weight: np.ndarray, bias: np.ndarray, groups: int, name: str) -> str:
+        size, kernel = weight.shape[1:]
+        # [out, in, kernel] of each group -> [kernel * in, out]
+        each = (part.transpose(2, 1, 0).reshape(kernel * size, -1) for part in np.split(weight, groups))
+        return self._graph.node(
+            "Bf16Convolution",
+            value,
+            self._graph.weight(f"{name}.weight", np.stack([_panels(part) for part in each])),
+            self._graph.weight(f"{name}.bias", bias),
+            domain=DOMAIN,
+            groups=groups,
+            kernel=kernel,
             name=name,
         )
 
@@ -71,12 +94,6 @@ class Bf16Attention:
         )
 
 
-def panels(weight: np.ndarray) -> np.ndarray:
-    """[in, out] -> the bits of bf16 numbers, uint16 [out / PANEL, in / 2, PANEL, 2], filled up with zeros.
-
-    One instruction multiplies two successive inputs with two weights of each of 16 outputs, which are neighbours here.
-    """
-    inputs, outputs = (-(-size // unit) * unit for size, unit in zip(weight.shape, (2, PANEL), strict=True))
-    whole = np.zeros((inputs, outputs), dtype=ml_dtypes.bfloat16)
-    whole[: weight.shape[0], : weight.shape[1]] = weight.astype(ml_dtypes.bfloat16)
-    return whole.reshape(inputs // 2, 2, outputs // PANEL, PANEL).transpose(2, 0, 3, 1).view(np.uint16)
+def _panels(weight: np.ndarray) -> np.ndarray:
+    """[in, out] -> the bits of bf16 numbers, uint16 [out / PANEL, in / PAIR, PANEL, PAIR]."""
+    return panels(weight.astype(ml_dtypes.bfloat16), PAIR).view(np.uint16)

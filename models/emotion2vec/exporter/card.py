@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from .architecture import Architecture
@@ -24,8 +25,12 @@ def write_card(
     parameters: int,
     precision: str,
     weight_bits: int | None = None,
+    operators: Sequence[str] = (),
 ) -> Path:
-    """Writes model.json beside the model file. `weight_bits` is for int8; without it, the worker takes them for 7."""
+    """Writes model.json beside the model file. `weight_bits` is for int8; without it, the worker takes them for 7.
+
+    `operators`: the instructions that the worker's own operators in the graph need, if there are any.
+    """
     card = {
         "name": name,
         "version": version,
@@ -41,6 +46,8 @@ def write_card(
     }
     if weight_bits is not None:
         card["weight_bits"] = weight_bits
+    if operators:
+        card["operators"] = list(operators)
     path = model.with_name("model.json")
     path.write_text(json.dumps(card, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     return path

@@ -19,7 +19,7 @@ from .hub import obtain
 from .labels import read_labels
 from .network import write_network
 from .operators import library
-from .processor import BITS, require_bf16, weight_bits
+from .processor import BF16, BITS, INT8, Int8Form, int8_form, require_bf16
 from .reference import Reference
 from .runtime import Model
 from .speech import SAMPLE_RATE, Recording
@@ -48,12 +48,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Measured:
-    """Scores and times of both precisions on the same speech. `weight_bits`: of int8."""
+    """Scores and times of both precisions on the same speech. `form`: of int8."""
 
     fp32: Contestant
     int8: Contestant
     speech: list[Recording]
-    weight_bits: int
+    form: Int8Form
 
 
 def export(
@@ -70,7 +70,9 @@ def export(
     # Before the long work, so that a refusal does not come after it.
     speech = cut(real_speech(options.check_audio, options.data)) if options.int8 or options.bf16 else []
     operators = _operators() if options.bf16 else None
-    bits = weight_bits(options.int8_bits) if options.int8 else None
+    form = int8_form(options.int8_bits) if options.int8 else None
+    if form and form.own_operators and not operators:
+        form, operators = _int8_operators(form)
     config = read_config(files)
     source = Source(files, labels, read_architecture(config), Weights(files.weights, config.get("scope_map") or []))
 
@@ -85,18 +87,19 @@ def export(
     measured = {"FunASR": Contestant("FunASR", reference.score), "fp32": _contestant("fp32", model)}
     written = {}
     if options.int8:
-        written["int8"] = _write(source, options.out / "int8", "int8", bits)
-        measured["int8"] = _contestant("int8", Model(written["int8"], options.threads))
-    if operators:
+        written["int8"] = _write(source, options.out / "int8", "int8", form)
+        needed = operators if form.own_operators else None
+        measured["int8"] = _contestant("int8", Model(written["int8"], options.threads, operators=needed))
+    if options.bf16:
         written["bf16"] = _write(source, options.out / "bf16", "bf16")
         measured["bf16"] = _contestant("bf16", Model(written["bf16"], options.threads, operators=operators))
     comparison = run(list(measured.values()), speech)
-    comparison += f"\n\nint8: {bits}-bit weights." if bits else ""
+    comparison += f"\n\nint8: {_described(form)}." if form else ""
     print(f"\n{comparison}\n")
     for precision, target in written.items():
         target.with_name("comparison.md").write_text(comparison + "\n", encoding="utf-8")
-        _describe(source, target, options, precision, bits if precision == "int8" else None)
-    return Measured(measured["fp32"], measured["int8"], speech, bits) if options.int8 else None
+        _describe(source, target, options, precision, form if precision == "int8" else None)
+    return Measured(measured["fp32"], measured["int8"], speech, form) if options.int8 else None
 
 
 def _contestant(name: str, model: Model) -> Contestant:
@@ -108,13 +111,26 @@ def _operators() -> Path:
     return library()
 
 
-def _write(source: Source, folder: Path, precision: str, bits: int | None = None) -> Path:
+def _int8_operators(form: Int8Form) -> tuple[Int8Form, Path | None]:
+    """The library to measure with; where there is none, int8 is written with ONNX Runtime's operators."""
+    try:
+        return form, library()
+    except ExportError as refusal:
+        print(f"int8 is written with ONNX Runtime's operators, which are slower here: {refusal}")
+        return Int8Form(form.bits), None
+
+
+def _described(form: Int8Form) -> str:
+    return f"{form.bits}-bit weights" + (", the worker's own operators" if form.own_operators else "")
+
+
+def _write(source: Source, folder: Path, precision: str, form: Int8Form | None = None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / "model.onnx"
     target.with_name("model.json").unlink(missing_ok=True)
-    network = write_network(source.architecture, source.weights, len(source.labels), precision, bits or 7)
+    network = write_network(source.architecture, source.weights, len(source.labels), precision, form)
     target.write_bytes(network.SerializeToString())
-    described = f"{precision} with {bits}-bit weights" if bits else precision
+    described = f"{precision} with {_described(form)}" if form else precision
     print(f"wrote {target}: {source.weights.taken():,} parameters, {described}, {target.stat().st_size / 1e6:.0f} MB")
     return target
 
@@ -137,13 +153,24 @@ def _check(source: Source, model: Model, reference: Reference, options: argparse
 
 
 def _describe(
-    source: Source, target: Path, options: argparse.Namespace, precision: str, bits: int | None = None
+    source: Source, target: Path, options: argparse.Namespace, precision: str, form: Int8Form | None = None
 ) -> None:
     name = options.name
     version = options.version or sha256(source.files.weights)[:12]
     name = name if precision == "fp32" else f"{name}_{precision}"
     parameters = source.weights.taken()
-    card = write_card(target, name, version, source.labels, source.architecture, parameters, precision, bits)
+    operators = {"bf16": BF16, "int8": INT8 if form and form.own_operators else []}.get(precision, [])
+    card = write_card(
+        target,
+        name,
+        version,
+        source.labels,
+        source.architecture,
+        parameters,
+        precision,
+        form.bits if form else None,
+        operators,
+    )
     print(f"wrote {card}")
 
 
@@ -182,8 +209,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--int8-bits",
         choices=("auto", *map(str, BITS)),
-        help="bits of int8's weights: 8 is closer to fp32, but needs VNNI on x86, here and where workers run; "
-        "7 runs anywhere (default auto: 8 where this processor can)",
+        help="bits of int8's weights: 8 is closer to fp32, but needs VNNI on x86, here and where workers run; 7 runs "
+        "anywhere (default auto: 8 where this processor can, with the worker's own operators where it has AVX512-VNNI "
+        "and AVX512-BF16)",
     )
     parser.add_argument(
         "--data",

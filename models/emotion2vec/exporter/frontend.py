@@ -3,13 +3,13 @@
 import numpy as np
 from onnx import TensorProto
 
-from .architecture import Architecture, Convolution
+from .activation import NORM_EPS, Activation
+from .architecture import Architecture
 from .checkpoint import Weights
-from .graph_writer import MICROSOFT, GraphWriter
+from .graph_writer import GraphWriter
 from .linear import Linear
+from .windows import write_windows
 
-# F.layer_norm over the waveform, and FunASR's LayerNorm helper, both use this default.
-NORM_EPS = 1e-5
 # Frames of a chunk at most: the largest value between two convolutions then has 64 * 64 * 512 floats, 8 MiB.
 CHUNK_FRAMES = 64
 
@@ -45,7 +45,12 @@ def write_normalisation(graph: GraphWriter, architecture: Architecture, waveform
 
 
 def write_convolutions(
-    graph: GraphWriter, architecture: Architecture, weights: Weights, linear: Linear, waveform: str
+    graph: GraphWriter,
+    architecture: Architecture,
+    weights: Weights,
+    linear: Linear,
+    activation: Activation,
+    waveform: str,
 ) -> str:
     """The seven convolutions, each with LayerNorm over channels and GELU.
 
@@ -76,14 +81,21 @@ def write_convolutions(
     taken = graph.node("Reshape", taken, shape, name="waveform_chunks")
 
     (value,) = graph.scan(
-        lambda chunk: [_write_chunk(graph, architecture, weights, linear, chunk)], taken, name="convolutions"
+        lambda chunk: [_write_chunk(graph, architecture, weights, linear, activation, chunk)], taken, name="convolutions"
     )
     channels = architecture.convolutions[-1].channels
     shape = graph.node("Concat", batch, graph.integers(-1, channels), axis=0, name="features.shape")
     return graph.slice(graph.node("Reshape", value, shape, name="features"), 0, frames, axis=1, name="features")
 
 
-def _write_chunk(graph: GraphWriter, architecture: Architecture, weights: Weights, linear: Linear, samples: str) -> str:
+def _write_chunk(
+    graph: GraphWriter,
+    architecture: Architecture,
+    weights: Weights,
+    linear: Linear,
+    activation: Activation,
+    samples: str,
+) -> str:
     """f32 [samples] -> [frames, channels].
 
     Channels last makes LayerNorm and GELU work on contiguous rows, and a convolution one large MatMul.
@@ -97,29 +109,13 @@ def _write_chunk(graph: GraphWriter, architecture: Architecture, weights: Weight
         kernel = np.transpose(weights[f"{prefix}.{index}.0.weight"], (2, 1, 0)).reshape(
             layer.kernel * channels, layer.channels
         )
-        windows = _windows(graph, layer, value, channels, name)
         if channels == 1:
             # Few inputs for each output: fewer bits would save no time, and would lose precision of the samples.
+            windows = write_windows(graph, layer, value, len(kernel), name)
             value = graph.node("MatMul", windows, graph.weight(f"{name}.weight", kernel), name=name)
         else:
-            value = linear.convolve(windows, kernel, name)
-        scale = graph.weight(f"{name}.norm.weight", weights[f"{prefix}.{index}.2.1.weight"])
-        bias = graph.weight(f"{name}.norm.bias", weights[f"{prefix}.{index}.2.1.bias"])
-        value = graph.node("LayerNormalization", value, scale, bias, axis=-1, epsilon=NORM_EPS, name=f"{name}.norm")
-        value = graph.node("Gelu", value, domain=MICROSOFT, name=f"{name}.gelu")
+            value = linear.convolve(value, layer, kernel, name)
+        scale, bias = (weights[f"{prefix}.{index}.2.1.{part}"] for part in ("weight", "bias"))
+        value = activation.apply(value, scale, bias, name)
         channels = layer.channels
     return value
-
-
-def _windows(graph: GraphWriter, layer: Convolution, value: str, channels: int, name: str) -> str:
-    """The `kernel` frames of each output as a row: [n, channels] -> [(n - kernel) // stride + 1, kernel * channels]."""
-    length = graph.dimension(value, 0, name=f"{name}.length")
-    steps = graph.node("Sub", length, graph.integers(layer.kernel - layer.stride), name=f"{name}.steps")
-    steps = graph.node("Div", steps, graph.integers(layer.stride), name=f"{name}.steps")
-    end = graph.node("Mul", steps, graph.integers(layer.stride), name=f"{name}.end")
-    first = graph.span(end, graph.integers(layer.stride), name=f"{name}.first")
-    first = graph.node("Unsqueeze", first, graph.integers(1), name=f"{name}.first")
-    frames = graph.node("Add", first, graph.integers(*range(layer.kernel)), name=f"{name}.frames")
-    # One Gather copies each frame once, in whole rows; slices joined by Concat would copy twice.
-    windows = graph.node("Gather", value, frames, axis=0, name=f"{name}.gathered")
-    return graph.node("Reshape", windows, graph.integers(-1, layer.kernel * channels), name=f"{name}.windows")

@@ -1,15 +1,24 @@
 """Linear layers as 8-bit integer products; everything between them stays in fp32.
 
 Weights have one scale for each output channel and 7 or 8 bits (`processor.py` says which). Activations are measured at
-run time, with one scale for each chunk of rows: in a batch, the loudest row sets the scale of its chunk, so that int8
-results of a batch and of single segments differ slightly. model.json says "precision": "int8" and the bits of the
-weights ("weight_bits"): the worker runs such a model on one segment at a time, and 8-bit weights only on processors
-that add their products exactly.
+run time. model.json says "precision": "int8" and the bits of the weights ("weight_bits"): the worker runs such a model on
+one segment at a time, and 8-bit weights only on processors that add their products exactly.
+
+`Int8Linear` writes ONNX Runtime's operators, with one scale for each chunk of rows: in a batch, the loudest row sets the
+scale of its chunk, so that results of a batch and of single segments differ slightly. `RowwiseInt8Linear` writes the worker's
+own operator (domain `emofleet`), for processors with AVX512-VNNI: each row has a scale and a zero of its own.
 """
 
 import numpy as np
 
+from .architecture import Convolution
+from .bf16 import DOMAIN
 from .graph_writer import MICROSOFT, GraphWriter
+from .panels import panels
+from .windows import write_windows
+
+# Successive inputs that one instruction takes.
+QUAD = 4
 
 
 class Int8Linear:
@@ -36,14 +45,14 @@ class Int8Linear:
         hidden = self._graph.node("Gelu", hidden, domain=MICROSOFT, name=f"{name}.gelu")
         return self.apply(self.prepare(hidden, f"{name}.down"), *down, f"{name}.down")
 
-    def convolve(self, windows: str, kernel: np.ndarray, name: str) -> str:
+    def convolve(self, value: str, layer: Convolution, kernel: np.ndarray, name: str) -> str:
+        windows = write_windows(self._graph, layer, value, len(kernel), name)
         return self._product(self.prepare(windows, name), kernel, "", name)
 
     def _product(self, prepared: list[str], weight: np.ndarray, bias: str, name: str) -> str:
         """`prepared @ weight + bias`, weight [in, out]."""
         integers, scale, zero = prepared
-        weight_scale = np.maximum(np.abs(weight).max(axis=0), np.finfo(np.float32).tiny) / self._levels
-        levels = np.rint(weight / weight_scale).astype(np.int8)
+        levels, weight_scale = _quantise(weight, self._levels)
         return self._graph.node(
             "MatMulIntegerToFloat",
             integers,
@@ -56,3 +65,49 @@ class Int8Linear:
             domain=MICROSOFT,
             name=name,
         )
+
+
+class RowwiseInt8Linear:
+    """The `Linear` of a quantised network by the worker's operator, which quantises its inputs itself; weights of 8 bits."""
+
+    def __init__(self, graph: GraphWriter) -> None:
+        self._graph = graph
+
+    def begin(self, rows: str) -> None:
+        """Nothing here depends on the rows."""
+
+    def prepare(self, value: str, name: str) -> str:
+        return value
+
+    def apply(self, prepared: str, weight: np.ndarray, bias: np.ndarray, name: str) -> str:
+        return self._product(prepared, weight.T, bias, name)
+
+    def feed_forward(
+        self, value: str, up: tuple[np.ndarray, np.ndarray], down: tuple[np.ndarray, np.ndarray], name: str
+    ) -> str:
+        hidden = self._product(value, up[0].T, up[1], f"{name}.up", gelu=1)
+        return self.apply(hidden, *down, f"{name}.down")
+
+    def convolve(self, value: str, layer: Convolution, kernel: np.ndarray, name: str) -> str:
+        return self._product(value, kernel, np.zeros(kernel.shape[1]), name, window=layer.kernel, step=layer.stride)
+
+    def _product(self, value: str, weight: np.ndarray, bias: np.ndarray, name: str, **attributes) -> str:
+        """`value @ weight + bias`, weight [in, out]."""
+        levels, scale = _quantise(weight, 127)
+        return self._graph.node(
+            "Int8Linear",
+            value,
+            self._graph.weight(f"{name}.weight", panels(levels, QUAD)),
+            self._graph.weight(f"{name}.scale", scale),
+            self._graph.weight(f"{name}.sum", levels.sum(axis=0, dtype=np.int32)),
+            self._graph.weight(f"{name}.bias", bias),
+            domain=DOMAIN,
+            name=name,
+            **attributes,
+        )
+
+
+def _quantise(weight: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
+    """[in, out] -> int8 [in, out] with `levels` on either side of zero, and the scale of each column."""
+    scale = np.maximum(np.abs(weight).max(axis=0), np.finfo(np.float32).tiny) / levels
+    return np.rint(weight / scale).astype(np.int8), scale

@@ -10,7 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
+from .architecture import Convolution
 from .graph_writer import MICROSOFT, GraphWriter
+from .windows import write_windows
 
 PADDING = 16
 # Carries the second layer's bias through GELU: GELU(8) is 8 in float32, and dividing by 8 is exact.
@@ -34,8 +36,8 @@ class Linear(Protocol):
     ) -> str:
         """Linear, exact GELU, linear."""
 
-    def convolve(self, windows: str, kernel: np.ndarray, name: str) -> str:
-        """`windows @ kernel`, kernel [in, out], without bias."""
+    def convolve(self, value: str, layer: Convolution, kernel: np.ndarray, name: str) -> str:
+        """A convolution of frames [n, channels], without bias and padding; kernel [layer.kernel * channels, out]."""
 
 
 class PaddedLinear:
@@ -75,7 +77,8 @@ class PaddedLinear:
             "MatMul", hidden, self._graph.weight(f"{name}.down.weight", _padded(*down, CARRIER)), name=f"{name}.down"
         )
 
-    def convolve(self, windows: str, kernel: np.ndarray, name: str) -> str:
+    def convolve(self, value: str, layer: Convolution, kernel: np.ndarray, name: str) -> str:
+        windows = write_windows(self._graph, layer, value, len(kernel), name)
         # Rows of three frames of 512 are no multiple of 4 KiB; there is nothing to pad.
         return self._graph.node("MatMul", windows, self._graph.weight(f"{name}.weight", kernel), name=name)
 

@@ -6,18 +6,20 @@ length to go beyond, and the operators are the fused ones that ONNX Runtime has 
 
 from onnx import ModelProto, TensorProto, helper
 
+from .activation import Activation, NormGelu, NormThenGelu
 from .architecture import Architecture
 from .attention import Attention, FusedAttention
-from .bf16 import DOMAIN, Bf16Attention, Bf16Linear
+from .bf16 import DOMAIN, Bf16Attention, Bf16Convolution, Bf16Linear
 from .checkpoint import Weights
 from .encoder import write_encoder
 from .frontend import write_convolutions, write_normalisation
 from .graph_writer import GraphWriter
 from .head import write_head
-from .int8 import Int8Linear
+from .int8 import Int8Linear, RowwiseInt8Linear
 from .lengths import write_frame_mask
 from .linear import Linear, PaddedLinear
-from .positions import write_positions
+from .positions import BlockedConvolution, GroupedConvolution, write_positions
+from .processor import Int8Form
 
 PRODUCER = "emofleet emotion2vec exporter"
 
@@ -27,18 +29,24 @@ PRECISIONS = ("fp32", "int8", "bf16")
 
 
 def write_network(
-    architecture: Architecture, weights: Weights, labels: int, precision: str = "fp32", weight_bits: int = 7
+    architecture: Architecture,
+    weights: Weights,
+    labels: int,
+    precision: str = "fp32",
+    form: Int8Form | None = None,
 ) -> ModelProto:
     """The graph of the model contract (docs/architecture.md): `waveform` and `lengths` in, four outputs.
 
-    `weight_bits`, 7 or 8, is for int8.
+    `form` is for int8, and 7 bits without it; bf16 has no form without the worker's operators.
     """
-    graph = GraphWriter(scan_rank=2 if precision == "bf16" else None)
-    linear, attention = _writers(graph, architecture, weights, precision, weight_bits)
+    form = form or Int8Form(7)
+    own_operators = precision == "bf16" or (precision == "int8" and form.own_operators)
+    graph = GraphWriter(scan_rank=2 if own_operators else None)
+    linear, attention, convolution, activation = _writers(graph, architecture, weights, precision, form.bits, own_operators)
     waveform = write_normalisation(graph, architecture, "waveform", "lengths")
-    features = write_convolutions(graph, architecture, weights, linear, waveform)
+    features = write_convolutions(graph, architecture, weights, linear, activation, waveform)
     mask = write_frame_mask(graph, architecture, features, "lengths")
-    features = write_positions(graph, architecture, weights, features, mask)
+    features = write_positions(graph, architecture, weights, convolution, activation, features, mask)
     frames = write_encoder(graph, architecture, weights, linear, attention, features, mask)
     write_head(graph, weights, frames, mask)
     width = architecture.width
@@ -49,19 +57,22 @@ def write_network(
         _tensor("frames", "batch", "frames_count", width),
         _tensor("frame_logits", "batch", "frames_count", labels),
     ]
-    return graph.model(inputs, outputs, PRODUCER, [DOMAIN] if precision == "bf16" else [])
+    return graph.model(inputs, outputs, PRODUCER, [DOMAIN] if own_operators else [])
 
 
 def _writers(
-    graph: GraphWriter, architecture: Architecture, weights: Weights, precision: str, weight_bits: int
-) -> tuple[Linear, Attention]:
-    match precision:
-        case "bf16":
-            return Bf16Linear(graph), Bf16Attention(graph, architecture, weights)
-        case "int8":
-            return Int8Linear(graph, weight_bits), FusedAttention(graph, architecture, weights)
-        case _:
-            return PaddedLinear(graph), FusedAttention(graph, architecture, weights)
+    graph: GraphWriter,
+    architecture: Architecture,
+    weights: Weights,
+    precision: str,
+    weight_bits: int,
+    own_operators: bool,
+) -> tuple[Linear, Attention, GroupedConvolution, Activation]:
+    if own_operators:
+        linear = Bf16Linear(graph) if precision == "bf16" else RowwiseInt8Linear(graph)
+        return linear, Bf16Attention(graph, architecture, weights), Bf16Convolution(graph), NormGelu(graph)
+    linear = Int8Linear(graph, weight_bits) if precision == "int8" else PaddedLinear(graph)
+    return linear, FusedAttention(graph, architecture, weights), BlockedConvolution(graph), NormThenGelu(graph)
 
 
 def _tensor(name: str, *shape, kind: int = TensorProto.FLOAT):

@@ -1,4 +1,4 @@
-"""The worker's operators in bf16 as a library, for measurements here: ONNX Runtime alone can't run such a graph."""
+"""The worker's own operators as a library, for measurements here: ONNX Runtime alone can't run a graph that names them."""
 
 import os
 import shutil
@@ -8,7 +8,10 @@ from pathlib import Path
 from .errors import ExportError
 
 ROOT = Path(__file__).resolve().parents[3]
-COMMAND = ("cargo", "build", "--release", "--package", "emofleet-speech", "--example", "operators")
+COMMAND = (
+    *("cargo", "rustc", "--release", "--package", "emofleet-speech", "--lib"),
+    *("--features", "operators-library", "--crate-type", "cdylib"),
+)
 
 
 def library() -> Path:
@@ -19,11 +22,11 @@ def library() -> Path:
         return Path(named)
     if not shutil.which("cargo"):
         raise ExportError(
-            "bf16 is measured with the worker's own operators, and there is no cargo here to build them. Install Rust, "
+            "this is measured with the worker's own operators, and there is no cargo here to build them. Install Rust, "
             f"or build them on another machine ({' '.join(COMMAND)}) and name the library in EMOFLEET_OPERATORS."
         )
     print("building the worker's operators for the measurement: minutes, the first time")
     if subprocess.run(COMMAND, cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode:
         raise ExportError(f"the worker's operators can't be built: see above. The command is {' '.join(COMMAND)}")
     target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
-    return target / "release" / "examples" / "liboperators.so"
+    return target / "release" / "libspeech.so"

@@ -1,16 +1,56 @@
 """Projection to the model's width, and the convolutional position encoding added to it."""
 
+from typing import Protocol
+
 import numpy as np
 
+from .activation import NORM_EPS, Activation
 from .architecture import Architecture
 from .checkpoint import Weights
-from .frontend import NORM_EPS
-from .graph_writer import MICROSOFT, GraphWriter
+from .graph_writer import GraphWriter
 from .lengths import FrameMask
 
 
+class GroupedConvolution(Protocol):
+    """Writes convolutions over f32 [batch, frames, channels] that keep the shape, zeros beyond the ends."""
+
+    def apply(self, value: str, weight: np.ndarray, bias: np.ndarray, groups: int, name: str) -> str:
+        """Weights as PyTorch keeps them, [channels, channels / groups, kernel], with an odd kernel."""
+
+
+class BlockedConvolution:
+    """For fp32: ONNX Runtime's convolution."""
+
+    def __init__(self, graph: GraphWriter) -> None:
+        self._graph = graph
+
+    def apply(self, value: str, weight: np.ndarray, bias: np.ndarray, groups: int, name: str) -> str:
+        graph, kernel = self._graph, weight.shape[2]
+        value = graph.node("Transpose", value, perm=[0, 2, 1], name=f"{name}.channels_first")
+        # Two-dimensional with a height of 1: ONNX Runtime has its blocked (NCHWc) kernels for that form only.
+        value = graph.node("Unsqueeze", value, graph.integers(2), name=f"{name}.image")
+        value = graph.node(
+            "Conv",
+            value,
+            graph.weight(f"{name}.weight", np.expand_dims(weight, 2)),
+            graph.weight(f"{name}.bias", bias),
+            group=groups,
+            kernel_shape=[1, kernel],
+            pads=[0, kernel // 2] * 2,
+            name=name,
+        )
+        value = graph.node("Squeeze", value, graph.integers(2), name=f"{name}.sequence")
+        return graph.node("Transpose", value, perm=[0, 2, 1], name=f"{name}.channels_last")
+
+
 def write_positions(
-    graph: GraphWriter, architecture: Architecture, weights: Weights, features: str, mask: FrameMask
+    graph: GraphWriter,
+    architecture: Architecture,
+    weights: Weights,
+    convolution: GroupedConvolution,
+    activation: Activation,
+    features: str,
+    mask: FrameMask,
 ) -> str:
     """f32 [batch, frames, channels] -> [batch, frames, width].
 
@@ -34,28 +74,17 @@ def write_positions(
         name="projection.biased",
     )
 
-    unit = graph.weight("positions.norm.one", np.ones(architecture.width))
     position = value
     for index in range(architecture.position_layers):
         name = f"position{index}"
         layer = f"{prefix}.relative_positional_encoder.{index + 1}.0"
         position = graph.node("Mul", position, mask.factor, name=f"{name}.masked")
-        position = graph.node("Transpose", position, perm=[0, 2, 1], name=f"{name}.channels_first")
-        # Two-dimensional with a height of 1: ONNX Runtime has its blocked (NCHWc) kernels for that form only.
-        position = graph.node("Unsqueeze", position, graph.integers(2), name=f"{name}.image")
-        kernel = np.expand_dims(weights[f"{layer}.weight"], 2)
-        position = graph.node(
-            "Conv",
+        position = convolution.apply(
             position,
-            graph.weight(f"{name}.weight", kernel),
-            graph.weight(f"{name}.bias", weights[f"{layer}.bias"]),
-            group=architecture.position_groups,
-            kernel_shape=[1, architecture.position_kernel],
-            pads=[0, architecture.position_kernel // 2] * 2,
-            name=name,
+            weights[f"{layer}.weight"],
+            weights[f"{layer}.bias"],
+            architecture.position_groups,
+            name,
         )
-        position = graph.node("Squeeze", position, graph.integers(2), name=f"{name}.sequence")
-        position = graph.node("Transpose", position, perm=[0, 2, 1], name=f"{name}.channels_last")
-        position = graph.node("LayerNormalization", position, unit, axis=-1, epsilon=NORM_EPS, name=f"{name}.norm")
-        position = graph.node("Gelu", position, domain=MICROSOFT, name=f"{name}.gelu")
+        position = activation.apply(position, np.ones(architecture.width), np.zeros(architecture.width), name)
     return graph.node("Add", value, position, name="positioned")

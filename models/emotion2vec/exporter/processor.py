@@ -1,10 +1,11 @@
-"""What this processor can compute: how many bits int8's weights may have, and bf16.
+"""What this processor can compute: which form of int8, and bf16.
 
 ONNX Runtime multiplies unsigned 8-bit activations by signed weights. x86 processors without VNNI add two such products
 in 16 bits and saturate: 2 * 255 * 127 does not fit, 2 * 255 * 63 does. With VNNI, and on ARM, sums have 32 bits.
 """
 
 import platform
+from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ExportError
@@ -13,8 +14,18 @@ BITS = (7, 8)
 X86 = {"x86_64", "amd64", "i386", "i586", "i686"}
 # Linux' names of VNNI: the instructions for 512-bit registers, and the later ones for 256-bit registers.
 VNNI = {"avx512_vnni", "avx_vnni"}
-# All of them: as crates/speech/src/model/bf16/product.rs asks.
-BF16 = {"avx512f", "avx512bw", "avx512vl", "avx512_bf16"}
+# What the worker's operators need, by their names in model.json (crates/speech/src/model/instructions.rs); all of them need
+# the three others as well.
+BF16, INT8 = ["avx512_bf16"], ["avx512_bf16", "avx512_vnni"]
+AVX512 = {"avx512f", "avx512bw", "avx512vl"}
+
+
+@dataclass(frozen=True)
+class Int8Form:
+    """Bits of the weights, and whether the graph takes the worker's own operators (then 8)."""
+
+    bits: int
+    own_operators: bool = False
 
 
 def adds_exactly(machine: str | None = None, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
@@ -27,8 +38,17 @@ def adds_exactly(machine: str | None = None, cpuinfo: Path = Path("/proc/cpuinfo
 
 def has_bf16(machine: str | None = None, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether the worker's operators in bf16 run here."""
+    return _has(BF16, machine, cpuinfo)
+
+
+def has_int8_operators(machine: str | None = None, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the worker's operators for int8 run here; attention and positions are in bf16 then."""
+    return _has(INT8, machine, cpuinfo)
+
+
+def _has(instructions: list[str], machine: str | None, cpuinfo: Path) -> bool:
     flags = _flags(cpuinfo) if (machine or platform.machine()).lower() in X86 else []
-    return bool(flags) and all(each >= BF16 for each in flags)
+    return bool(flags) and all(each >= AVX512.union(instructions) for each in flags)
 
 
 def require_bf16() -> None:
@@ -49,15 +69,23 @@ def _flags(cpuinfo: Path) -> list[set[str]]:
     return [set(line.partition(":")[2].split()) for line in lines if line.split(":")[0].strip() == "flags"]
 
 
-def weight_bits(asked: str) -> int:
-    """The number of bits for `auto`, `7` or `8`. Raises `ExportError` where this processor can't run it correctly."""
+def int8_form(asked: str) -> Int8Form:
+    """The form for `auto`, `7` or `8`; the latter two are ONNX Runtime's own operators.
+
+    Raises `ExportError` where this processor can't run it correctly.
+    """
     exact = adds_exactly()
     if asked == "auto":
-        return 8 if exact else 7
+        return Int8Form(8 if exact else 7, own_operators=exact and has_int8_operators())
     if asked == "8" and not exact:
         raise ExportError(
             "8-bit weights need a processor with VNNI (avx512_vnni or avx_vnni in /proc/cpuinfo), and this one has "
             "none: sums would saturate in the measurement here, and workers here would refuse the model. "
             "Use --int8-bits 7, or export on a processor with VNNI."
         )
-    return int(asked)
+    return Int8Form(int(asked))
+
+
+def runs_here(form: Int8Form) -> bool:
+    """Whether this processor computes such a model correctly."""
+    return (form.bits == 7 or adds_exactly()) and (not form.own_operators or has_int8_operators())

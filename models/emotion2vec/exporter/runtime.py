@@ -29,7 +29,7 @@ class Model:
     def __init__(
         self, path: Path, threads: int, profile_prefix: str | None = None, operators: Path | None = None
     ) -> None:
-        """`operators`: the library of the worker's own operators, for a model in bf16."""
+        """`operators`: the library of the worker's own operators, for a model that names them."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         # Spinning threads take the cores from whoever else needs them.

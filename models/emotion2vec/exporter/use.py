@@ -17,7 +17,7 @@ from .choice import Choice, choose, segments
 from .digest import of
 from .errors import ExportError
 from .hub import CATALOGUE, Published, download
-from .processor import BITS, require_bf16, weight_bits
+from .processor import BITS, Int8Form, int8_form, require_bf16, runs_here
 
 # Formats that FunASR's own reader takes without further programs.
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 def use(request: Request) -> Path:
     """The folder of the exported, checked and chosen model. Raises `ExportError`."""
     published = CATALOGUE[request.name]
-    bits = weight_bits(request.int8_bits)
+    int8_form(request.int8_bits)  # refused before the long work
     if request.precision == "bf16":
         require_bf16()
     home = request.models / published.repository
@@ -67,18 +67,24 @@ def use(request: Request) -> Path:
     if (
         known.get("made_of") != made_of
         or (speech and known.get("speech") != speech)
-        or not _bits_suit(request, known.get("weight_bits"), bits)
+        or not _int8_suits(request, known)
         or (request.precision == "bf16" and not (exported / "bf16" / "model.json").is_file())
     ):
-        known = {"made_of": made_of, "speech": speech, "weight_bits": bits}
-        known |= asdict(_export(request, published, checkpoint, home, bits))
+        choice, form = _export(request, published, checkpoint, home)
+        known = {"made_of": made_of, "speech": speech, "int8": asdict(form), **asdict(choice)}
         _replace(home, known)
     else:
         print(f"{published.repository} is exported and checked already, in {exported}")
     precision = known["precision"] if request.precision == "auto" else request.precision
     asked = "" if request.precision == "auto" else ", as you asked"
     print(f"taking {precision}{asked}: {known['why']}")
-    if precision == "int8" and known["weight_bits"] == 8:
+    form = Int8Form(**known["int8"])
+    if precision == "int8" and form.own_operators:
+        print(
+            "int8 has the worker's own operators: workers without AVX512-VNNI and AVX512-BF16 refuse it; --int8-bits 8 makes one "
+            "for x86 with VNNI, --int8-bits 7 one for all"
+        )
+    elif precision == "int8" and form.bits == 8:
         print("int8 has 8-bit weights: workers on x86 without VNNI refuse it; --int8-bits 7 makes one for them")
     if precision == "bf16":
         print(
@@ -87,11 +93,14 @@ def use(request: Request) -> Path:
     return exported if precision == "fp32" else exported / precision
 
 
-def _bits_suit(request: Request, made: int | None, wanted: int) -> bool:
-    """Whether an int8 model with `made` bits serves: 7 runs anywhere, so only who asks for 8 gets it made anew."""
+def _int8_suits(request: Request, known: dict) -> bool:
+    """Whether the int8 model that is there serves: with `auto`, any that runs here."""
     if request.precision in ("fp32", "bf16"):
         return True
-    return made == wanted or (request.int8_bits == "auto" and made == 7)
+    made = Int8Form(**known["int8"]) if "int8" in known else None
+    if request.int8_bits == "auto":
+        return made is not None and runs_here(made)
+    return made == int8_form(request.int8_bits)
 
 
 def _checkpoint(request: Request, published: Published, folder: Path) -> Path:
@@ -126,7 +135,7 @@ def _exporter() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 
-def _export(request: Request, published: Published, checkpoint: Path, home: Path, bits: int) -> Choice:
+def _export(request: Request, published: Published, checkpoint: Path, home: Path) -> tuple[Choice, Int8Form]:
     """Into `home/exported.new`."""
     from .export import export, parse
 
@@ -137,7 +146,7 @@ def _export(request: Request, published: Published, checkpoint: Path, home: Path
     new = home / "exported.new"
     shutil.rmtree(new, ignore_errors=True)
     options = ["--name", published.repository, "--threads", str(request.threads)]
-    options += ["--int8", "--int8-bits", str(bits)]
+    options += ["--int8", "--int8-bits", request.int8_bits]
     options += ["--bf16"] if request.precision == "bf16" else []
     options += ["--check-audio"]
     try:
@@ -146,7 +155,7 @@ def _export(request: Request, published: Published, checkpoint: Path, home: Path
         raise ExportError(
             f"the exported model can't be written to {new}: {refusal.strerror or refusal}. Large needs 1 GB there."
         ) from refusal
-    return choose(measured.fp32, measured.int8, measured.speech)
+    return choose(measured.fp32, measured.int8, measured.speech), measured.form
 
 
 def _replace(home: Path, record: dict) -> None:
@@ -197,7 +206,7 @@ def _parse(arguments: list[str] | None) -> Request:
         help="auto: fp32 or int8, by measurement",
     )
     parser.add_argument(
-        "--int8-bits", choices=("auto", *map(str, BITS)), default="auto", help="of int8's weights; auto: 8 with VNNI"
+        "--int8-bits", choices=("auto", *map(str, BITS)), default="auto", help="of int8's weights; auto: the fastest form that runs here"
     )
     parser.add_argument("--speech", type=Path, action="append", default=[], metavar="FOLDER", help="to measure on")
     parser.add_argument("--models", type=Path, required=True, metavar="DIR", help="where models are kept")

@@ -25,7 +25,7 @@ from exporter.errors import ExportError
 from exporter.labels import read_labels
 from exporter.network import PRECISIONS, write_network
 from exporter.operators import library
-from exporter.processor import has_bf16, weight_bits
+from exporter.processor import Int8Form, has_bf16, int8_form
 from exporter.reference import Reference
 from exporter.runtime import Model
 from exporter.speech import SAMPLE_RATE, read, synthesise
@@ -120,9 +120,11 @@ def sides(checkpoint: Path, folder: Path, cores: int, operators: Path | None) ->
             continue
         weights = Weights(files.weights, config.get("scope_map") or [])
         graph = folder / f"{precision}.onnx"
-        network = write_network(architecture, weights, len(labels), precision, weight_bits("auto"))
+        form = int8_form("auto") if operators else Int8Form(int8_form("auto").bits)
+        network = write_network(architecture, weights, len(labels), precision, form)
         graph.write_bytes(network.SerializeToString())
-        model = Model(graph, 1, operators=operators if precision == "bf16" else None)
+        own = precision == "bf16" or (precision == "int8" and form.own_operators)
+        model = Model(graph, 1, operators=operators if own else None)
         found.append(Side(precision, cores, lambda waveform, model=model: model.embed(waveform)))
     return found
 
@@ -137,7 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
         except ExportError as refusal:
             why = str(refusal)
     if not operators:
-        print(f"bf16 is left out: {why}", file=sys.stderr)
+        print(f"bf16 is left out, and int8 has ONNX Runtime's operators: {why}", file=sys.stderr)
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         folder = Path(scratch)
         checkpoint = options.checkpoint or _random(folder / "checkpoint", options.size)

@@ -9,6 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import random_checkpoint
+from exporter import operators
 from exporter.export import main
 from exporter.reference import Reference
 from exporter.runtime import Model
@@ -41,6 +42,12 @@ def pytest_generate_tests(metafunc):
     if "exported" in metafunc.fixturenames:
         sizes = NARROW | (FULL if metafunc.config.getoption("--full") else {})
         metafunc.parametrize("exported", list(sizes), indirect=True, scope="session")
+
+
+@pytest.fixture(autouse=True)
+def _no_build(monkeypatch):
+    """Minutes of compiling are not for these tests: with EMOFLEET_OPERATORS they take that library, else none."""
+    monkeypatch.setattr(operators, "COMMAND", ("false",))
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,10 @@ import random_checkpoint
 from bf16_here import no_operators
 from exporter import export, operators, processor
 from exporter.architecture import read_architecture
-from exporter.bf16 import PANEL, panels
+from exporter.bf16 import PAIR
 from exporter.checkpoint import Weights, locate, read_config
 from exporter.network import write_network
+from exporter.panels import PANEL, panels
 from exporter.runtime import Model
 from exporter.speech import read, synthesise
 
@@ -20,10 +21,10 @@ from exporter.speech import read, synthesise
 def test_weights_are_rounded_and_laid_out_in_panels():
     weight = np.random.default_rng(0).normal(size=(7, 45)).astype(np.float32)
 
-    packed = panels(weight)
+    packed = panels(weight.astype(ml_dtypes.bfloat16), PAIR)
 
-    assert (packed.dtype, packed.shape) == (np.uint16, (2, 4, PANEL, 2))
-    whole = packed.view(ml_dtypes.bfloat16).astype(np.float32).transpose(1, 3, 0, 2).reshape(8, 2 * PANEL)
+    assert packed.shape == (2, 4, PANEL, 2)
+    whole = packed.astype(np.float32).transpose(1, 3, 0, 2).reshape(8, 2 * PANEL)
     np.testing.assert_array_equal(whole[:7, :45], weight.astype(ml_dtypes.bfloat16).astype(np.float32))
     assert not whole[7:].any()
     assert not whole[:, 45:].any()
@@ -41,7 +42,9 @@ def test_layers_and_attention_are_the_workers_operators_and_the_rest_is_onnx_run
         *(attribute.g for node in model.graph.node for attribute in node.attribute if attribute.HasField("g")),
     ]
     ours = [node.op_type for graph in graphs for node in graph.node if node.domain == "emofleet"]
-    assert set(ours) == {"Bf16Linear", "Bf16Attention"}
+    assert set(ours) == {"Bf16Linear", "Bf16Attention", "Bf16Convolution", "NormGelu"}
+    assert ours.count("Bf16Convolution") == architecture.position_layers
+    assert ours.count("NormGelu") == architecture.position_layers + len(architecture.convolutions)
     assert ours.count("Bf16Attention") == architecture.blocks
     # Query, key, value, output and two of the feed-forward layer; all convolutions but the first.
     assert ours.count("Bf16Linear") == 6 * architecture.blocks + len(architecture.convolutions) - 1
@@ -93,7 +96,8 @@ def test_bf16_comes_with_its_table_and_stays_close_to_fp32(size, tmp_path, capsy
     table = (out / "bf16" / "comparison.md").read_text()
     assert table in capsys.readouterr().out
     assert "| bf16 |" in table
-    assert json.loads((out / "bf16" / "model.json").read_text())["precision"] == "bf16"
+    card = json.loads((out / "bf16" / "model.json").read_text())
+    assert (card["precision"], card["operators"]) == ("bf16", ["avx512_bf16"])
     whole, small = Model(out / "model.onnx", 1), Model(out / "bf16" / "model.onnx", 1, operators=operators.library())
     waveforms = [read(path).waveform for path in speech]
     for waveform in waveforms:

@@ -7,7 +7,6 @@ import onnx
 import pytest
 import worker_models
 from exporter.card import sha256
-from exporter.network import PRECISIONS
 from onnx import numpy_helper
 
 MAKE_THEM = (
@@ -22,10 +21,10 @@ def fresh(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_the_committed_models_are_the_exporters(fresh, precision):
+@pytest.mark.parametrize("name", worker_models.MODELS)
+def test_the_committed_models_are_the_exporters(fresh, name):
     committed, written = (
-        onnx.load(folder / precision / "model.onnx").graph for folder in (worker_models.FOLDER, fresh)
+        onnx.load(folder / name / "model.onnx").graph for folder in (worker_models.FOLDER, fresh)
     )
 
     assert list(committed.node) == list(written.node), MAKE_THEM
@@ -37,13 +36,13 @@ def test_the_committed_models_are_the_exporters(fresh, precision):
         np.testing.assert_allclose(ours.astype(np.float64), theirs.astype(np.float64), atol=step, err_msg=MAKE_THEM)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_the_committed_cards_are_the_exporters(fresh, precision):
+@pytest.mark.parametrize("name", worker_models.MODELS)
+def test_the_committed_cards_are_the_exporters(fresh, name):
     committed, written = (
-        json.loads((folder / precision / "model.json").read_text()) for folder in (worker_models.FOLDER, fresh)
+        json.loads((folder / name / "model.json").read_text()) for folder in (worker_models.FOLDER, fresh)
     )
 
-    assert committed.pop("sha256") == sha256(worker_models.FOLDER / precision / "model.onnx")
+    assert committed.pop("sha256") == sha256(worker_models.FOLDER / name / "model.onnx")
     written.pop("sha256")
     assert committed == written, MAKE_THEM
 

@@ -1,7 +1,7 @@
 """The models that the worker's tests load: worker/tests/models, small enough to be committed.
 
 `python -m worker_models` in this folder (with the exporter's environment) writes them anew: the real architecture, as
-narrow as can be, in each precision, with random weights, and FunASR's own answers to sounds that any language can make.
+narrow as can be, in each form, with random weights, and FunASR's own answers to sounds that any language can make.
 """
 
 import json
@@ -14,11 +14,19 @@ from exporter.architecture import read_architecture
 from exporter.card import write_card
 from exporter.checkpoint import Weights, locate, read_config
 from exporter.labels import read_labels
-from exporter.network import PRECISIONS, write_network
+from exporter.network import write_network
+from exporter.processor import BF16, INT8, Int8Form
 from exporter.reference import Reference
 
 FOLDER = Path(__file__).resolve().parents[3] / "worker" / "tests" / "models"
 SIZE = random_checkpoint.Size(width=32, heads=4, channels=16, position_groups=16, prenet_depth=1, depth=1)
+# Folder: precision, form, and what its operators need.
+MODELS = {
+    "fp32": ("fp32", None, []),
+    "int8": ("int8", Int8Form(7), []),
+    "int8_operators": ("int8", Int8Form(8, own_operators=True), INT8),
+    "bf16": ("bf16", None, BF16),
+}
 # The shortest input, one more frame, and lengths that a batch has to pad.
 LENGTHS = [400, 721, 16_000, 40_000]
 
@@ -34,18 +42,21 @@ def sound(samples: int) -> np.ndarray:
 
 
 def write(folder: Path) -> None:
-    """Writes a model folder for each precision and `funasr.json` into `folder`."""
+    """Writes a model folder for each form and `funasr.json` into `folder`."""
     with tempfile.TemporaryDirectory() as root:
         files = locate(random_checkpoint.build(Path(root) / "narrow", SIZE))
         config = read_config(files)
         architecture = read_architecture(config)
         labels = read_labels(files.tokens)
-        for precision in PRECISIONS:
+        for name, (precision, form, operators) in MODELS.items():
             weights = Weights(files.weights, config["scope_map"])
-            model = folder / precision / "model.onnx"
+            model = folder / name / "model.onnx"
             model.parent.mkdir(parents=True, exist_ok=True)
-            model.write_bytes(write_network(architecture, weights, len(labels), precision).SerializeToString())
-            write_card(model, f"narrow_{precision}", "1", labels, architecture, weights.taken(), precision)
+            model.write_bytes(write_network(architecture, weights, len(labels), precision, form).SerializeToString())
+            # 7 bits are not written down: without the key, the worker takes them for 7.
+            bits = form.bits if form and form.own_operators else None
+            parameters = weights.taken()
+            write_card(model, f"narrow_{name}", "1", labels, architecture, parameters, precision, bits, operators)
         reference = Reference(files.folder, threads=1)
         answers = {samples: reference.answer(sound(samples)) for samples in LENGTHS}
     described = [

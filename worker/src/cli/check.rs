@@ -34,6 +34,10 @@ pub(super) fn run(settings: &Settings, dir: &Path) -> anyhow::Result<ExitCode> {
     if let Some(bits) = card.weight_bits {
         println!("weights      {bits} bits");
     }
+    if !card.operators.is_empty() {
+        let needed: Vec<&str> = card.operators.iter().map(|instructions| instructions.label()).collect();
+        println!("operators    the fleet's own, for processors with {}", needed.join(" and "));
+    }
     println!("embedding    {} numbers; {} frames a second", card.embedding_dim, card.frame_rate);
     println!("loaded in    {:.2} s; warm-up passed", loaded.load_s);
     let change = loaded.batch_difference;

@@ -1,5 +1,6 @@
 //! `model.json`, and the contract that `model.onnx` beside it must fulfil.
 
+use super::instructions::Instructions;
 use super::processor::Products;
 use crate::framing::{FRAME_RATE, SAMPLE_RATE};
 use domain::alert::OperatingPoints;
@@ -67,10 +68,14 @@ pub enum ContractError {
     Processor,
     /// The model's operators need instructions that this processor has not.
     #[error(
-        "the model computes in bf16, and this processor has no AVX512-BF16 (avx512_bf16 in /proc/cpuinfo): take the model's fp32 \
-         or int8 form, or run this worker on a processor that has it"
+        "the model's operators need {} (in /proc/cpuinfo), which this processor has not: take the model's fp32 form, export int8 \
+         with --int8-bits 7 (or 8, where there is VNNI), or run this worker on a processor that has it",
+        .missing.label()
     )]
-    NoBf16,
+    Instructions {
+        /// The first that is missing.
+        missing: Instructions,
+    },
     /// An advised alert threshold is out of range.
     #[error("model.json says alerts.{emotion}.{key} = {found}; it must be {allowed}")]
     Alert {
@@ -120,9 +125,10 @@ pub enum Precision {
     /// Floats: a prediction does not depend on the batch, which is verified.
     #[default]
     Fp32,
-    /// Activations in 8 bits, with one scale for all that is in a run: segments are predicted one at a time.
+    /// Activations in 8 bits, with one scale for all that is in a run, or, with operators of this crate, for each frame: segments
+    /// are predicted one at a time.
     Int8,
-    /// Products of numbers with 8 significant bits, by the operators of `bf16`: what differs in the last bit of
+    /// Products of numbers with 8 significant bits, by operators of this crate: what differs in the last bit of
     /// an fp32 number between batches may be rounded to two numbers, so segments are predicted one at a time.
     Bf16,
 }
@@ -174,6 +180,10 @@ pub struct ModelCard {
     /// Of each weight of the linear layers, 7 or 8; after [`ModelCard::read`], always known for int8, and absent for others.
     #[serde(default)]
     pub weight_bits: Option<u64>,
+    /// What the graph's operators need that are this crate's own; none for a graph of ONNX Runtime's alone. Without the
+    /// key, a model in bf16 needs `avx512_bf16`.
+    #[serde(default)]
+    pub operators: Vec<Instructions>,
     /// Where alerts on an emotion should begin, by measurement: the built-in alert rule follows it.
     #[serde(default)]
     pub alerts: OperatingPoints,
@@ -191,6 +201,9 @@ impl ModelCard {
         card.check_numbers()?;
         card.weight_bits = card.check_weight_bits()?;
         card.check_alerts()?;
+        if card.precision == Precision::Bf16 && card.operators.is_empty() {
+            card.operators.push(Instructions::Avx512Bf16);
+        }
         let onnx = dir.join("model.onnx");
         let found = sha256(&onnx).map_err(|why| ContractError::Unreadable { path: onnx, why })?;
         if !found.eq_ignore_ascii_case(&card.sha256) {
@@ -208,11 +221,17 @@ impl ModelCard {
     ///
     /// # Errors
     /// [`ContractError::Processor`] for 8-bit weights on a processor whose sums of products saturate,
-    /// [`ContractError::NoBf16`] for bf16 on one without its instructions.
-    pub(super) fn check_processor(&self, products: Products, bf16: bool) -> Result<(), ContractError> {
-        match (self.precision, self.weight_bits, products) {
-            (_, Some(8..), Products::Saturating) => Err(ContractError::Processor),
-            (Precision::Bf16, ..) if !bf16 => Err(ContractError::NoBf16),
+    /// [`ContractError::Instructions`] for operators on one without their instructions.
+    pub(super) fn check_processor(
+        &self,
+        products: Products,
+        has: impl Fn(Instructions) -> bool,
+    ) -> Result<(), ContractError> {
+        if let Some(missing) = self.operators.iter().find(|needed| !has(**needed)) {
+            return Err(ContractError::Instructions { missing: *missing });
+        }
+        match (self.weight_bits, products) {
+            (Some(8..), Products::Saturating) => Err(ContractError::Processor),
             _ => Ok(()),
         }
     }
@@ -345,27 +364,41 @@ mod tests {
         let fp32 = ModelCard::read(folder(&card()).path()).expect("valid");
         let [seven, eight] = [7, 8].map(|bits| int8(&bits.into()).expect("valid"));
         for accepted in [&fp32, &seven, &eight] {
-            accepted.check_processor(Products::Exact, false).expect("every model runs there");
+            accepted.check_processor(Products::Exact, |_| false).expect("every model runs there");
         }
         for accepted in [&fp32, &seven] {
-            accepted.check_processor(Products::Saturating, false).expect("7 bits and fp32 run anywhere");
+            accepted.check_processor(Products::Saturating, |_| false).expect("7 bits and fp32 run anywhere");
         }
-        let error = eight.check_processor(Products::Saturating, true).expect_err("8 bits do not").to_string();
+        let error = eight.check_processor(Products::Saturating, |_| true).expect_err("8 bits do not").to_string();
         for advice in ["no VNNI", "--int8-bits 7", "fp32", "processor with VNNI"] {
             assert!(error.contains(advice), "{error}");
         }
     }
 
     #[test]
-    fn bf16_is_refused_where_the_processor_has_no_instructions_for_it() {
-        let mut card = card();
-        card["precision"] = "bf16".into();
-        let card = ModelCard::read(folder(&card).path()).expect("valid");
-        assert_eq!((card.precision.label(), card.weight_bits), ("bf16", None));
-        card.check_processor(Products::Saturating, true).expect("it needs no VNNI");
-        let error = card.check_processor(Products::Exact, false).expect_err("no instructions").to_string();
-        for advice in ["avx512_bf16", "fp32 or int8 form", "processor that has it"] {
-            assert!(error.contains(advice), "{error}");
+    fn operators_are_refused_where_the_processor_has_no_instructions_for_them() {
+        let mut bf16 = card();
+        bf16["precision"] = "bf16".into();
+        let bf16 = ModelCard::read(folder(&bf16).path()).expect("valid");
+        assert_eq!((bf16.precision.label(), bf16.weight_bits), ("bf16", None));
+        let mut int8 = card();
+        int8["precision"] = "int8".into();
+        int8["weight_bits"] = 8.into();
+        int8["operators"] = serde_json::json!(["avx512_bf16", "avx512_vnni"]);
+        let int8 = ModelCard::read(folder(&int8).path()).expect("valid");
+        for card in [&bf16, &int8] {
+            card.check_processor(Products::Exact, |_| true).expect("it has all instructions");
+        }
+        let no_vnni = |needed| needed == Instructions::Avx512Bf16;
+        bf16.check_processor(Products::Saturating, no_vnni).expect("it needs no VNNI");
+        for (error, missing) in [
+            (bf16.check_processor(Products::Exact, |_| false), "avx512_bf16"),
+            (int8.check_processor(Products::Exact, no_vnni), "avx512_vnni"),
+        ] {
+            let error = error.expect_err("no instructions").to_string();
+            for advice in [missing, "fp32 form", "--int8-bits 7", "processor that has"] {
+                assert!(error.contains(advice), "{error}");
+            }
         }
     }
 

@@ -1,17 +1,22 @@
 //! The operators of this crate for sessions that other programs open, by the entry that ONNX Runtime looks for in a library
-//! of operators. The exporter's measurements run models in bf16 with it (`examples/operators.rs`).
+//! of operators. The exporter's measurements run models that name them with it (`models/emotion2vec/exporter/operators.py`):
+//! `cargo rustc --release -p emofleet-speech --lib --features operators-library --crate-type cdylib`, then
+//! `register_custom_ops_library` in Python.
 
-use super::bf16;
+use super::operators;
 use ort::AsPointer as _;
 use ort::sys::{OrtApiBase, OrtErrorCode, OrtSessionOptions};
 use std::ffi::{CString, c_void};
 
-/// Adds the operators to the options of a session; gives null, or ONNX Runtime's status with what went wrong.
+/// Adds the operators to the options of a session; gives null, or ONNX Runtime's status with what went wrong. ONNX Runtime
+/// calls it by this name.
 ///
 /// # Safety
 /// The arguments are those that ONNX Runtime gives to `RegisterCustomOps`: `OrtSessionOptions*` and `OrtApiBase*`.
-#[expect(unsafe_code, reason = "the arguments are foreign pointers")]
-pub unsafe fn register_operators(options: *mut c_void, base: *const c_void) -> *mut c_void {
+#[expect(unsafe_code, reason = "the name and the arguments are ONNX Runtime's")]
+#[unsafe(no_mangle)]
+#[allow(non_snake_case)]
+pub unsafe extern "C" fn RegisterCustomOps(options: *mut c_void, base: *const c_void) -> *mut c_void {
     // SAFETY: the caller's promise. ONNX Runtime keeps its table of functions until the process ends.
     unsafe {
         let api = ((*base.cast::<OrtApiBase>()).GetApi)(ort::sys::ORT_API_VERSION);
@@ -23,18 +28,14 @@ pub unsafe fn register_operators(options: *mut c_void, base: *const c_void) -> *
             return status.map_or(std::ptr::null_mut(), <*mut _>::cast);
         }
         ort::set_api(std::ptr::read(api));
-        let status = match bf16::available().then(bf16::domain) {
-            Some(Ok(domain)) => {
+        let status = match operators::domain() {
+            Ok(domain) => {
                 // ONNX Runtime refers to it as long as sessions of these options live.
                 let domain = std::mem::ManuallyDrop::new(domain);
                 ((*api).AddCustomOpDomain)(options.cast::<OrtSessionOptions>(), domain.ptr().cast_mut())
             }
-            other => {
-                let why = other.map_or("this processor has no AVX512-BF16".into(), |domain| match domain {
-                    Ok(_) => String::new(),
-                    Err(error) => error.to_string(),
-                });
-                let why = CString::new(why).unwrap_or_default();
+            Err(error) => {
+                let why = CString::new(error.to_string()).unwrap_or_default();
                 ((*api).CreateStatus)(OrtErrorCode::ORT_FAIL, why.as_ptr())
             }
         };

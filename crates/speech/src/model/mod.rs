@@ -1,11 +1,13 @@
 //! The emotion model: its contract, its session on ONNX Runtime, and the threads that run it in batches.
 
 mod batch;
-#[cfg_attr(not(target_arch = "x86_64"), path = "bf16_elsewhere.rs")]
-mod bf16;
 mod contract;
+#[cfg(feature = "operators-library")]
 mod foreign;
 mod inference;
+mod instructions;
+#[cfg_attr(not(target_arch = "x86_64"), path = "operators_elsewhere.rs")]
+mod operators;
 mod processor;
 pub mod provider;
 mod queue;
@@ -13,6 +15,8 @@ mod session;
 mod shared;
 
 pub use contract::{ContractError, ModelCard, Precision};
-pub use foreign::register_operators;
+#[cfg(feature = "operators-library")]
+pub use foreign::RegisterCustomOps;
 pub use inference::{InferenceHandle, PendingPrediction, Prediction, Request};
+pub use instructions::Instructions;
 pub use session::{Loaded, Session};

@@ -9,9 +9,10 @@ use ort::value::TensorRef;
 use std::path::Path;
 use std::time::Duration;
 
+use super::instructions::Instructions;
 use super::provider::Provider;
 use super::shared::SharedSession;
-use super::{ContractError, ModelCard, Precision, Prediction, bf16};
+use super::{ContractError, ModelCard, Precision, Prediction, operators};
 use crate::runtime::Runtime;
 
 const INPUTS: [&str; 2] = ["waveform", "lengths"];
@@ -48,12 +49,12 @@ impl Session {
     /// [`ContractError`], with what to do.
     pub fn load(runtime: &Runtime, dir: &Path, settings: &settings::Model) -> Result<(Self, Loaded), ContractError> {
         let card = ModelCard::read(dir)?;
-        card.check_processor(settings.provider.products(), bf16::available())?;
+        card.check_processor(settings.provider.products(), Instructions::here)?;
         let begun = std::time::Instant::now();
         let session = settings
             .provider
             .session_builder(runtime.environment(), settings.concurrency().threads)
-            .and_then(|builder| with_operators(builder, card.precision))
+            .and_then(|builder| with_operators(builder, &card))
             .and_then(|mut builder| builder.commit_from_file(dir.join("model.onnx")))
             .map_err(|e| ContractError::Runtime(e.to_string()))?;
         let load_s = begun.elapsed().as_secs_f64();
@@ -141,11 +142,11 @@ impl Session {
 }
 
 /// With the operators that ONNX Runtime does not have, for a graph that needs them.
-fn with_operators(builder: SessionBuilder, precision: Precision) -> ort::Result<SessionBuilder> {
-    match precision {
-        Precision::Fp32 | Precision::Int8 => Ok(builder),
-        Precision::Bf16 => Ok(builder.with_operators(bf16::domain()?)?),
+fn with_operators(builder: SessionBuilder, card: &ModelCard) -> ort::Result<SessionBuilder> {
+    if card.operators.is_empty() {
+        return Ok(builder);
     }
+    Ok(builder.with_operators(operators::domain()?)?)
 }
 
 /// Options of a run that computes only these outputs.

@@ -1,7 +1,8 @@
 //! Softmax over biased scores.
 
-use super::attention::NEGLIGIBLE;
-use super::product::{PANEL, available};
+use super::attend::NEGLIGIBLE;
+use super::product::PANEL;
+use super::product::bf16::available;
 use std::arch::x86_64::{
     __m512, _CMP_LT_OQ, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm512_abs_ps, _mm512_add_ps, _mm512_cmp_ps_mask,
     _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_loadu_ps, _mm512_mask_mov_ps, _mm512_maskz_mov_ps, _mm512_max_ps,
@@ -76,7 +77,7 @@ unsafe fn weigh_with_instructions(scores: &mut [f32], ranges: &[Range<usize>], v
 /// e to the power of numbers that are at most 0, to 2e-7 of the result; 0 below e to the power of -87, where numbers become
 /// denormal.
 #[target_feature(enable = "avx512f")]
-fn exp(power: __m512) -> __m512 {
+pub(super) fn exp(power: __m512) -> __m512 {
     let least = _mm512_set1_ps(-87.0);
     let kept = !_mm512_cmp_ps_mask::<_CMP_LT_OQ>(power, least);
     let finite = _mm512_max_ps(power, least);

@@ -3,7 +3,9 @@
 //! Scores never leave the cache: a block of queries is compared with the keys near enough to matter, weighted, and
 //! multiplied with the values, before the next block begins.
 
-use super::product::{GAP, PANEL, Rows, Start, Sums, panel, round};
+use super::pack::{interleave_pairs, transpose_pairs};
+use super::product::bf16::{GAP, Rows, Start, panel, round};
+use super::product::{PANEL, Sums};
 use super::softmax::{Bias, weigh};
 
 /// Queries of a block.
@@ -119,30 +121,20 @@ fn near(head: &Head<'_>, begin: usize, end: usize, columns: usize) -> [std::ops:
 
 /// Panels of keys: [columns / PANEL][pairs][PANEL][2].
 fn pack_keys(head: &Head<'_>, scratch: &mut Scratch, columns: usize) {
-    let pairs = head.size.div_ceil(2);
-    scratch.keys.clear();
-    scratch.keys.resize(columns * 2 * pairs, 0);
-    let mut rounded = vec![0; 2 * pairs];
-    for token in 0..head.valid.len() {
-        round(&head.key[token * head.width..][..head.size], &mut rounded[..head.size]);
-        let place = token / PANEL * PANEL * 2 * pairs + token % PANEL * 2;
-        for (pair, two) in rounded.chunks_exact(2).enumerate() {
-            scratch.keys[place + pair * 2 * PANEL..][..2].copy_from_slice(two);
-        }
-    }
+    scratch.keys.resize(columns * 2 * head.size.div_ceil(2), 0);
+    transpose_pairs(head.key, head.width, head.size, head.valid.len(), &mut scratch.keys);
 }
 
 /// Panels of values: [size / PANEL][columns / 2][PANEL][2].
 fn pack_values(head: &Head<'_>, scratch: &mut Scratch, columns: usize) {
     let stride = columns * PANEL;
-    scratch.values.clear();
     scratch.values.resize(head.size.div_ceil(PANEL) * stride, 0);
-    let mut rounded = vec![0; head.size];
-    for token in 0..head.valid.len() {
-        round(&head.value[token * head.width..][..head.size], &mut rounded);
-        for (column, value) in rounded.iter().enumerate() {
-            let place = token / 2 * 2 * PANEL + column % PANEL * 2 + token % 2;
-            scratch.values[column / PANEL * stride + place] = *value;
+    let row = |token: usize| head.value.get(token * head.width..).filter(|_| token < head.valid.len());
+    for token in (0..columns).step_by(2) {
+        let [first, second] = [token, token + 1].map(|token| row(token).map_or(&[][..], |row| &row[..head.size]));
+        for (panel, packed) in scratch.values.chunks_exact_mut(stride).enumerate() {
+            let [first, second] = [first, second].map(|row| row.get(panel * PANEL..).unwrap_or_default());
+            interleave_pairs(first, second, &mut packed[token * PANEL..][..2 * PANEL]);
         }
     }
 }
@@ -150,8 +142,8 @@ fn pack_values(head: &Head<'_>, scratch: &mut Scratch, columns: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::bf16::product::available;
-    use crate::model::bf16::test_numbers::Numbers;
+    use crate::model::operators::product::bf16::available;
+    use crate::model::operators::test_numbers::Numbers;
 
     /// In fp64, without rounding.
     fn expected(head: &Head<'_>, query: usize) -> Vec<f64> {

@@ -1,54 +1,34 @@
-//! Matrix products in bf16: both sides have 8 significant bits, sums are kept in fp32.
-//!
-//! The right-hand side is in panels of [`PANEL`] columns: `[columns / PANEL][inner / 2][PANEL][2]`, filled up with
-//! zeros, so that one instruction reads two successive values of each of 16 columns. The exporter writes weights like
-//! that (`models/emotion2vec/exporter/bf16.py`).
+//! Products in bf16: both sides have 8 significant bits, sums are kept in fp32.
 
+use super::{PANEL, Sums, TILE, first, tiles};
 use std::arch::x86_64::{
-    __m256i, __m512bh, __m512i, __mmask16, _mm256_mask_storeu_epi16, _mm512_add_ps, _mm512_cvtne2ps_pbh,
-    _mm512_cvtneps_pbh, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_storeu_ps,
-    _mm512_maskz_loadu_ps, _mm512_set1_epi32, _mm512_setzero_ps, _mm512_storeu_si512,
+    __m256i, __m512bh, __m512i, _mm256_mask_storeu_epi16, _mm512_add_ps, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh,
+    _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
+    _mm512_set1_epi32, _mm512_setzero_ps, _mm512_storeu_si512,
 };
 use std::mem::transmute;
 
-/// Columns of a panel: two registers of sums.
-pub(super) const PANEL: usize = 32;
-/// Most rows of a tile: with two registers for each, 28 of 32 registers hold sums.
-pub(super) const TILE: usize = 14;
 /// Behind each rounded row: rows that are a multiple of 4 KiB long would fall into the same few sets of the cache.
-pub(super) const GAP: usize = 32;
+pub(in crate::model::operators) const GAP: usize = 32;
 
 /// Whether this processor has the instructions.
-pub(in crate::model) fn available() -> bool {
+pub(in crate::model::operators) fn available() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512bf16")
 }
 
-/// The first `count` of 16 lanes.
-pub(super) fn first(count: usize) -> __mmask16 {
-    if count >= 16 { !0 } else { (1 << count) - 1 }
-}
-
 /// Left-hand rows, rounded: `stride` numbers from one to the next.
 #[derive(Clone, Copy)]
-pub(super) struct Rows<'a> {
-    pub(super) values: &'a [u16],
-    pub(super) stride: usize,
-}
-
-/// Where sums go: `values` begins at the first row's first column of the panel.
-pub(super) struct Sums<'a> {
-    pub(super) values: &'a mut [f32],
-    pub(super) width: usize,
-    /// Columns of the panel that exist, at most [`PANEL`].
-    pub(super) columns: usize,
+pub(in crate::model::operators) struct Rows<'a> {
+    pub(in crate::model::operators) values: &'a [u16],
+    pub(in crate::model::operators) stride: usize,
 }
 
 /// What a sum begins with.
 #[derive(Clone, Copy)]
-pub(super) enum Start<'a> {
+pub(in crate::model::operators) enum Start<'a> {
     Zero,
     /// The same for each row, one number for each column that exists.
     Bias(&'a [f32]),
@@ -57,21 +37,25 @@ pub(super) enum Start<'a> {
 }
 
 /// `count` rows times one panel. `pairs`: half of the inner length.
-pub(super) fn panel(rows: Rows<'_>, count: usize, panel: &[u16], pairs: usize, start: Start<'_>, out: &mut Sums<'_>) {
-    let tiles = count.div_ceil(TILE);
+pub(in crate::model::operators) fn panel(
+    rows: Rows<'_>,
+    count: usize,
+    panel: &[u16],
+    pairs: usize,
+    start: Start<'_>,
+    out: &mut Sums<'_>,
+) {
     assert!(available(), "checked when the model was loaded");
-    assert!(panel.len() >= pairs * 2 * PANEL && (1..=PANEL).contains(&out.columns), "a whole panel");
+    assert!(panel.len() >= pairs * 2 * PANEL, "a whole panel");
     assert!(count > 0 && rows.values.len() >= (count - 1) * rows.stride + 2 * pairs, "rows of that length");
-    assert!(out.values.len() >= (count - 1) * out.width + out.columns, "room for the sums");
+    assert!(out.have_room_for(count), "room for the sums");
     if let Start::Bias(bias) = start {
         assert!(bias.len() >= out.columns, "a bias for each column");
     }
-    // Tiles of nearly the same number of rows: a last one of few rows would keep the processor less busy.
-    for index in 0..tiles {
-        let (from, to) = (index * count / tiles, (index + 1) * count / tiles);
+    for (from, count) in tiles(count) {
         // SAFETY: the processor has the instructions, and the assertions above hold for the last row.
         unsafe {
-            TILES[to - from - 1](
+            TILES[count - 1](
                 rows.values.as_ptr().add(from * rows.stride),
                 rows.stride,
                 panel.as_ptr(),
@@ -134,7 +118,7 @@ unsafe fn tile<const ROWS: usize>(
 }
 
 /// Rounds to the nearest bf16, and to even between two. Both have the same length.
-pub(super) fn round(values: &[f32], rounded: &mut [u16]) {
+pub(in crate::model::operators) fn round(values: &[f32], rounded: &mut [u16]) {
     assert!(available() && values.len() == rounded.len(), "checked when the model was loaded");
     // SAFETY: the processor has the instructions; the lengths are equal.
     unsafe { round_with_instructions(values, rounded) }
@@ -161,7 +145,7 @@ unsafe fn round_with_instructions(values: &[f32], rounded: &mut [u16]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::bf16::test_numbers::{Numbers, nearest, value};
+    use crate::model::operators::test_numbers::{Numbers, nearest, value};
 
     /// `weights` [inner, columns] in panels.
     fn panels(weights: &[f32], inner: usize, columns: usize) -> Vec<u16> {
