@@ -17,7 +17,7 @@ Options of `use`
   --precision fp32|int8|bf16   instead of the one that the measurement takes. bf16 needs a processor with AVX512-BF16, here and
                            where workers run, and Cargo to measure it
   --int8-bits auto|7|8     bits of int8's weights. 8 is closer to fp32, but needs a processor with VNNI here and where workers run;
-                           auto: 8 where this one has it
+                           auto: the fastest form that runs here, which may need AVX512-VNNI and AVX512-BF16 where workers run
   --speech FOLDER          recordings to measure on, best of your own calls; without it the samples
   --now                    does not wait until the open jobs for the old model are done: they stay in its queue until a worker has it
   --timeout TIME           longest wait for them (2h); then nothing is changed

@@ -225,7 +225,7 @@ fn with_operators(name: &str, precision: Precision) -> Option<Session> {
     }
 }
 
-/// `scores`: most that a score may be away from FunASR's; `embedding`: the relative error, at least and at most.
+/// `scores`: most that a score may be away from `FunASR`'s; `embedding`: the relative error, at least and at most.
 fn is_close_to_funasr(session: &mut Session, most: f32, embedding: std::ops::Range<f32>) {
     let expected: Value = serde_json::from_str(include_str!("models/funasr.json")).expect("JSON");
     let numbers = |value: &Value| -> Vec<f32> { serde_json::from_value(value.clone()).expect("numbers") };

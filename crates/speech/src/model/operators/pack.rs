@@ -41,7 +41,7 @@ unsafe fn transpose_pairs_with_instructions(
                     *pairs = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
                 }
                 let begin = row / PANEL * PANEL * 2 * pairs + row % PANEL * 2;
-                for (index, rows) in transposed(block).into_iter().enumerate().take(pairs - at / 2) {
+                for (index, rows) in transposed(&block).into_iter().enumerate().take(pairs - at / 2) {
                     _mm512_storeu_si512(packed.add(begin + (at / 2 + index) * 2 * PANEL).cast(), rows);
                 }
             }
@@ -51,7 +51,7 @@ unsafe fn transpose_pairs_with_instructions(
 
 /// Rows become columns.
 #[target_feature(enable = "avx512f")]
-fn transposed(rows: [__m512i; 16]) -> [__m512i; 16] {
+fn transposed(rows: &[__m512i; 16]) -> [__m512i; 16] {
     let mut twos = [_mm512_setzero_si512(); 16];
     for i in 0..8 {
         twos[2 * i] = _mm512_unpacklo_epi32(rows[2 * i], rows[2 * i + 1]);
@@ -111,7 +111,7 @@ mod tests {
             return println!("skipped: this processor has no AVX512-BF16");
         }
         let mut numbers = Numbers::new();
-        for (count, size, width) in [(1, 1, 1), (33, 5, 7), (70, 64, 64), (16, 33, 40), (97, 80, 91)] {
+        for (count, size, width) in [(1, 1_usize, 1), (33, 5, 7), (70, 64, 64), (16, 33, 40), (97, 80, 91)] {
             let values = numbers.take(count * width);
             let pairs = size.div_ceil(2);
             // What was there before must not matter.
