@@ -81,7 +81,9 @@ def write_convolutions(
     taken = graph.node("Reshape", taken, shape, name="waveform_chunks")
 
     (value,) = graph.scan(
-        lambda chunk: [_write_chunk(graph, architecture, weights, linear, activation, chunk)], taken, name="convolutions"
+        lambda chunk: [_write_chunk(graph, architecture, weights, linear, activation, chunk)],
+        taken,
+        name="convolutions",
     )
     channels = architecture.convolutions[-1].channels
     shape = graph.node("Concat", batch, graph.integers(-1, channels), axis=0, name="features.shape")

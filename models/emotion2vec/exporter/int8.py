@@ -1,12 +1,13 @@
 """Linear layers as 8-bit integer products; everything between them stays in fp32.
 
 Weights have one scale for each output channel and 7 or 8 bits (`processor.py` says which). Activations are measured at
-run time. model.json says "precision": "int8" and the bits of the weights ("weight_bits"): the worker runs such a model on
-one segment at a time, and 8-bit weights only on processors that add their products exactly.
+run time. model.json says "precision": "int8" and the bits of the weights ("weight_bits"): the worker runs such a model
+on one segment at a time, and 8-bit weights only on processors that add their products exactly.
 
-`Int8Linear` writes ONNX Runtime's operators, with one scale for each chunk of rows: in a batch, the loudest row sets the
-scale of its chunk, so that results of a batch and of single segments differ slightly. `RowwiseInt8Linear` writes the worker's
-own operator (domain `emofleet`), for processors with AVX512-VNNI: each row has a scale and a zero of its own.
+`Int8Linear` writes ONNX Runtime's operators, with one scale for each chunk of rows: in a batch, the loudest row sets
+the scale of its chunk, so that results of a batch and of single segments differ slightly. `RowwiseInt8Linear` writes
+the worker's own operator (domain `emofleet`), for processors with AVX512-VNNI: each row has a scale and a zero of its
+own.
 """
 
 import numpy as np
@@ -68,7 +69,7 @@ class Int8Linear:
 
 
 class RowwiseInt8Linear:
-    """The `Linear` of a quantised network by the worker's operator, which quantises its inputs itself; weights of 8 bits."""
+    """The `Linear` of a quantised network by the worker's operator, which quantises its inputs; weights of 8 bits."""
 
     def __init__(self, graph: GraphWriter) -> None:
         self._graph = graph

@@ -4,6 +4,8 @@ Written by hand, not traced: every length is computed inside the graph, so there
 length to go beyond, and the operators are the fused ones that ONNX Runtime has kernels for.
 """
 
+from dataclasses import dataclass
+
 from onnx import ModelProto, TensorProto, helper
 
 from .activation import Activation, NormGelu, NormThenGelu
@@ -42,12 +44,12 @@ def write_network(
     form = form or Int8Form(7)
     own_operators = precision == "bf16" or (precision == "int8" and form.own_operators)
     graph = GraphWriter(scan_rank=2 if own_operators else None)
-    linear, attention, convolution, activation = _writers(graph, architecture, weights, precision, form.bits, own_operators)
+    layers = _layers(graph, architecture, weights, precision, form.bits, own_operators)
     waveform = write_normalisation(graph, architecture, "waveform", "lengths")
-    features = write_convolutions(graph, architecture, weights, linear, activation, waveform)
+    features = write_convolutions(graph, architecture, weights, layers.linear, layers.activation, waveform)
     mask = write_frame_mask(graph, architecture, features, "lengths")
-    features = write_positions(graph, architecture, weights, convolution, activation, features, mask)
-    frames = write_encoder(graph, architecture, weights, linear, attention, features, mask)
+    features = write_positions(graph, architecture, weights, layers.convolution, layers.activation, features, mask)
+    frames = write_encoder(graph, architecture, weights, layers.linear, layers.attention, features, mask)
     write_head(graph, weights, frames, mask)
     width = architecture.width
     inputs = [_tensor("waveform", "batch", "samples"), _tensor("lengths", "batch", kind=TensorProto.INT64)]
@@ -60,19 +62,30 @@ def write_network(
     return graph.model(inputs, outputs, PRODUCER, [DOMAIN] if own_operators else [])
 
 
-def _writers(
+@dataclass(frozen=True)
+class Layers:
+    """Who writes what a precision has operators of its own for."""
+
+    linear: Linear
+    attention: Attention
+    convolution: GroupedConvolution
+    activation: Activation
+
+
+def _layers(
     graph: GraphWriter,
     architecture: Architecture,
     weights: Weights,
     precision: str,
     weight_bits: int,
     own_operators: bool,
-) -> tuple[Linear, Attention, GroupedConvolution, Activation]:
+) -> Layers:
     if own_operators:
         linear = Bf16Linear(graph) if precision == "bf16" else RowwiseInt8Linear(graph)
-        return linear, Bf16Attention(graph, architecture, weights), Bf16Convolution(graph), NormGelu(graph)
+        return Layers(linear, Bf16Attention(graph, architecture, weights), Bf16Convolution(graph), NormGelu(graph))
     linear = Int8Linear(graph, weight_bits) if precision == "int8" else PaddedLinear(graph)
-    return linear, FusedAttention(graph, architecture, weights), BlockedConvolution(graph), NormThenGelu(graph)
+    attention = FusedAttention(graph, architecture, weights)
+    return Layers(linear, attention, BlockedConvolution(graph), NormThenGelu(graph))
 
 
 def _tensor(name: str, *shape, kind: int = TensorProto.FLOAT):

@@ -1,4 +1,4 @@
-"""The worker's own operators as a library, for measurements here: ONNX Runtime alone can't run a graph that names them."""
+"""The worker's own operators as a library, for measurements: ONNX Runtime alone can't run a graph that names them."""
 
 import os
 import shutil

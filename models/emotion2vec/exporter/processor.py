@@ -14,8 +14,8 @@ BITS = (7, 8)
 X86 = {"x86_64", "amd64", "i386", "i586", "i686"}
 # Linux' names of VNNI: the instructions for 512-bit registers, and the later ones for 256-bit registers.
 VNNI = {"avx512_vnni", "avx_vnni"}
-# What the worker's operators need, by their names in model.json (crates/speech/src/model/instructions.rs); all of them need
-# the three others as well.
+# What the worker's operators need, by their names in model.json (crates/speech/src/model/instructions.rs); all of them
+# need the three others as well.
 BF16, INT8 = ["avx512_bf16"], ["avx512_bf16", "avx512_vnni"]
 AVX512 = {"avx512f", "avx512bw", "avx512vl"}
 

@@ -81,8 +81,8 @@ def use(request: Request) -> Path:
     form = Int8Form(**known["int8"])
     if precision == "int8" and form.own_operators:
         print(
-            "int8 has the worker's own operators: workers without AVX512-VNNI and AVX512-BF16 refuse it; --int8-bits 8 makes one "
-            "for x86 with VNNI, --int8-bits 7 one for all"
+            "int8 has the worker's own operators: workers without AVX512-VNNI and AVX512-BF16 refuse it; --int8-bits 8 "
+            "makes one for x86 with VNNI, --int8-bits 7 one for all"
         )
     elif precision == "int8" and form.bits == 8:
         print("int8 has 8-bit weights: workers on x86 without VNNI refuse it; --int8-bits 7 makes one for them")
@@ -206,7 +206,10 @@ def _parse(arguments: list[str] | None) -> Request:
         help="auto: fp32 or int8, by measurement",
     )
     parser.add_argument(
-        "--int8-bits", choices=("auto", *map(str, BITS)), default="auto", help="of int8's weights; auto: the fastest form that runs here"
+        "--int8-bits",
+        choices=("auto", *map(str, BITS)),
+        default="auto",
+        help="of int8's weights; auto: the fastest form that runs here",
     )
     parser.add_argument("--speech", type=Path, action="append", default=[], metavar="FOLDER", help="to measure on")
     parser.add_argument("--models", type=Path, required=True, metavar="DIR", help="where models are kept")

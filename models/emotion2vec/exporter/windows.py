@@ -5,7 +5,7 @@ from .graph_writer import GraphWriter
 
 
 def write_windows(graph: GraphWriter, layer: Convolution, value: str, inner: int, name: str) -> str:
-    """The frames under the kernel as a row: [n, channels] -> [(n - kernel) // stride + 1, inner = kernel * channels]."""
+    """The frames under the kernel as a row: [n, channels] -> [(n - kernel) // stride + 1, inner], kernel * channels."""
     length = graph.dimension(value, 0, name=f"{name}.length")
     steps = graph.node("Sub", length, graph.integers(layer.kernel - layer.stride), name=f"{name}.steps")
     steps = graph.node("Div", steps, graph.integers(layer.stride), name=f"{name}.steps")

@@ -173,9 +173,7 @@ def test_a_row_does_not_depend_on_others_with_the_workers_operators(tmp_path):
     np.testing.assert_allclose(batch[: len(single)], single, atol=0.05)
 
 
-def test_without_a_library_to_measure_with_int8_has_onnx_runtimes_operators(
-    checkpoint, tmp_path, capsys, monkeypatch
-):
+def test_without_a_library_to_measure_with_int8_has_onnx_runtimes_operators(checkpoint, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(processor, "has_int8_operators", lambda: True)
     monkeypatch.setattr(processor, "adds_exactly", lambda: True)
     monkeypatch.delenv("EMOFLEET_OPERATORS", raising=False)

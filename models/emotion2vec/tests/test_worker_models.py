@@ -23,9 +23,7 @@ def fresh(tmp_path_factory):
 
 @pytest.mark.parametrize("name", worker_models.MODELS)
 def test_the_committed_models_are_the_exporters(fresh, name):
-    committed, written = (
-        onnx.load(folder / name / "model.onnx").graph for folder in (worker_models.FOLDER, fresh)
-    )
+    committed, written = (onnx.load(folder / name / "model.onnx").graph for folder in (worker_models.FOLDER, fresh))
 
     assert list(committed.node) == list(written.node), MAKE_THEM
     assert [value.name for value in committed.initializer] == [value.name for value in written.initializer], MAKE_THEM
