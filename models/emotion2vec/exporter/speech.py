@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from .errors import ExportError
+
 SAMPLE_RATE = 16_000
 
 
@@ -20,12 +22,17 @@ class Recording:
 
 
 def read(path: Path) -> Recording:
-    """Reads with FunASR's own loader, so that both sides of a comparison hear the same samples."""
+    """Reads with FunASR's own loader, so that both sides of a comparison get the same samples. Raises `ExportError`."""
     # It prints notices about packages that other models would need.
     with contextlib.redirect_stdout(io.StringIO()):
         from funasr.utils.load_utils import load_audio_text_image_video
 
-        samples = load_audio_text_image_video(str(path), fs=SAMPLE_RATE)
+        try:
+            samples = load_audio_text_image_video(str(path), fs=SAMPLE_RATE)
+        except Exception as failure:  # of any of FunASR's readers
+            raise ExportError(
+                f"{path} can't be read as audio ({type(failure).__name__}): leave it out, or convert it to WAV."
+            ) from failure
     return Recording(path, np.asarray(samples, dtype=np.float32))
 
 

@@ -66,6 +66,15 @@ def test_int8_without_real_speech_is_refused(checkpoint, tmp_path, capsys, monke
     assert "needs real speech" in capsys.readouterr().err
 
 
+def test_what_is_no_audio_is_refused_by_name(checkpoint, tmp_path, capsys):
+    notes = tmp_path / "notes.sh"
+    notes.write_text("echo no audio\n")
+
+    assert main([str(checkpoint), "--out", str(tmp_path / "out"), "--int8", "--check-audio", str(notes)]) == 1
+
+    assert f"{notes} can't be read as audio" in capsys.readouterr().err
+
+
 def integers(model: Path) -> np.ndarray:
     """All quantised weights of a graph."""
     weights = [onnx.numpy_helper.to_array(value) for value in onnx.load(model).graph.initializer]
