@@ -3,10 +3,9 @@
 //! With its channels last, the frames that a group's kernel covers are one row of a matrix: rows of successive frames
 //! overlap, and nothing has to be copied.
 
-use super::product::PANEL;
-use super::product::Sums;
 use super::product::bf16::{Rows, Start, panel, round};
-use super::{Shared, input, numbers, wrong};
+use super::product::{PANEL, Sums};
+use super::{MOST_FRAMES, Shared, input, numbers, wrong};
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
 use ort::value::TensorElementType::{Float32, Uint16};
 use std::cell::RefCell;
@@ -46,8 +45,10 @@ impl Operator for Convolution {
         let [groups, kernel] =
             ["groups", "kernel"].map(|name| attributes.get::<i64>(name).and_then(|value| usize::try_from(value).ok()));
         match (groups, kernel) {
-            (Some(groups @ 1..), Some(kernel)) if kernel % 2 == 1 => Ok(ConvolutionKernel { groups, kernel }),
-            _ => Err(wrong("a convolution has no groups, or no odd kernel")),
+            (Some(groups @ 1..), Some(kernel @ ..=MOST_FRAMES)) if kernel % 2 == 1 => {
+                Ok(ConvolutionKernel { groups, kernel })
+            }
+            _ => Err(wrong("a convolution has no groups, or no odd kernel up to 1024")),
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::activation::gelu_block;
 use super::product::{PANEL, Sums, bf16, int8};
-use super::{input, numbers, wrong};
+use super::{MOST_FRAMES, input, numbers, wrong};
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
 use ort::value::TensorElementType::{Float32, Int8 as SignedByte, Int32, Uint16};
 use std::cell::RefCell;
@@ -182,10 +182,10 @@ impl Layer {
     fn read(attributes: &KernelContext<'_>) -> ort::Result<Self> {
         let [window, step] = ["window", "step"].map(|name| attributes.get::<i64>(name).unwrap_or(1));
         match (usize::try_from(window), usize::try_from(step)) {
-            (Ok(window @ 1..), Ok(step @ 1..)) => {
+            (Ok(window @ 1..=MOST_FRAMES), Ok(step @ 1..=MOST_FRAMES)) => {
                 Ok(Self { window, step, gelu: attributes.get::<i64>("gelu").is_some_and(|gelu| gelu != 0) })
             }
-            _ => Err(wrong("a linear layer has a window or a step below 1")),
+            _ => Err(wrong("a linear layer has a window or a step below 1 or above 1024")),
         }
     }
 

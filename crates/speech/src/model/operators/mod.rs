@@ -37,6 +37,9 @@ pub(in crate::model) fn available(instructions: Instructions) -> bool {
     }
 }
 
+/// Most frames that a window, a step or a kernel covers: sizes stay far from what numbers can hold.
+const MOST_FRAMES: usize = 1024;
+
 fn wrong(what: &str) -> ort::Error {
     ort::Error::new(format!("{what}: the graph does not fit this version of emofleet, export it again"))
 }
