@@ -1,24 +1,22 @@
-//! The fleet against the bare model: `cargo bench -p emofleet-tests --bench throughput [-- JOBS [ROUNDS]]`.
+//! The fleet against the bare model: `cargo bench -p emofleet-tests --bench throughput [-- [JOBS [ROUNDS]]]`; `-- --help` says more.
 //!
 //! In turns, one worker process with default settings scores recordings of 3 to 9 s that wait in the queue, on services of
 //! its own; and as many callers as that worker has run the model alone on segments of the same lengths. Both on the cores of this
 //! machine, which the fleet shares with its services. Prints audio seconds per second, the ratio of each round, and the
 //! processor time of each part per job.
-//!
-//! With `-- overhead [JOBS [ROUNDS]]`, recordings of half a second and a model that takes next to no time: what is left is the
-//! fleet's own work. Then the same with one job at a time: its rate is the time that a job takes on its way.
-//!
-//! Further arguments like `EMOFLEET__WORKER__SLOTS=12` are settings of the worker.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
 use speech::framing::SAMPLE_RATE;
-use speech::model::Session;
+use speech::model::{ModelCard, Session};
 use speech::runtime::Runtime;
 use sqlx::Row;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tests::ledger::{Entry, Ledger};
+use tests::processor_time::own_time;
 use tests::rig::Rig;
 use tests::speech as voices;
 use worker::concurrency::Plan;
@@ -28,61 +26,127 @@ const LENGTHS: [&str; 7] = ["3", "4", "5", "6", "7", "8", "9"];
 /// The same, to measure all but the model.
 const SHORT: [&str; 1] = ["0.5"];
 
-fn main() -> Result<()> {
-    let mut numbers = std::env::args().filter_map(|argument| argument.parse().ok());
-    let (jobs, rounds) = (numbers.next().unwrap_or(300), numbers.next().unwrap_or(3));
-    let mut more: Vec<(String, String)> = std::env::args()
-        .filter_map(|argument| argument.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())))
-        .collect();
-    let runtime = tokio::runtime::Runtime::new()?;
-    if std::env::args().any(|argument| argument == "overhead") {
-        let model = ("../worker/tests/models/fp32", "narrow_fp32");
-        runtime.block_on(compare(model, &SHORT, jobs, rounds, &more))?;
-        more.push(("EMOFLEET__WORKER__SLOTS".into(), "1".into()));
-        println!("one job at a time:");
-        return runtime.block_on(compare(model, &SHORT, jobs, rounds, &more));
-    }
-    runtime.block_on(compare(("../models/default", "emofleet-default"), &LENGTHS, jobs, rounds, &more))
+/// The fleet against the bare model, in turns on this machine.
+///
+/// The default model does about 32 jobs a second on two cores. emotion2vec+ large takes 0.2 to 0.7 s of both cores for a job:
+/// `--model DIR 40 2`. `models/emotion2vec/random_models.sh` writes models to measure with.
+#[derive(Parser)]
+#[command(name = "throughput")]
+struct Options {
+    /// Folder of model.onnx and model.json, of any precision, instead of the default model's
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// In this order: `overhead`, which takes recordings of half a second and a model of next to no time, so that the fleet's own
+    /// work is left, and then the same with one job at a time; JOBS (300); ROUNDS (3). Settings of the worker
+    /// like EMOFLEET__WORKER__SLOTS=12 stand anywhere
+    #[arg(value_name = "overhead | JOBS | ROUNDS | NAME=VALUE")]
+    words: Vec<Word>,
+    /// What cargo adds.
+    #[arg(long, hide = true)]
+    bench: bool,
 }
 
-/// `more`: further settings of the worker.
-async fn compare(
-    model: (&str, &str),
-    lengths: &[&str],
+#[derive(Clone)]
+enum Word {
+    Overhead,
+    Count(usize),
+    Setting(String, String),
+}
+
+impl FromStr for Word {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        if word == "overhead" {
+            return Ok(Self::Overhead);
+        }
+        if let Some((name, value)) = word.split_once('=') {
+            let ours = name.starts_with("EMOFLEET__");
+            return ours
+                .then(|| Self::Setting(name.into(), value.into()))
+                .ok_or_else(|| "settings begin with EMOFLEET__".into());
+        }
+        match word.parse() {
+            Ok(count) if count > 0 => Ok(Self::Count(count)),
+            _ => {
+                Err("neither `overhead`, nor a number from 1 on, nor a setting like EMOFLEET__WORKER__SLOTS=12".into())
+            }
+        }
+    }
+}
+
+/// What is measured.
+struct Work {
+    model: PathBuf,
+    lengths: &'static [&'static str],
     jobs: usize,
     rounds: usize,
-    more: &[(String, String)],
-) -> Result<()> {
+    /// Further settings of the worker.
+    more: Vec<(String, String)>,
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    let (mut counts, mut more, mut overhead) = (Vec::new(), Vec::new(), false);
+    for word in options.words {
+        match word {
+            Word::Overhead => overhead = true,
+            Word::Count(count) => counts.push(count),
+            Word::Setting(name, value) => more.push((name, value)),
+        }
+    }
+    ensure!(counts.len() <= 2, "there are two numbers, JOBS and ROUNDS: see --help");
+    let in_project = |path: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    let (usual, lengths): (_, &[_]) =
+        if overhead { ("worker/tests/models/fp32", &SHORT) } else { ("models/default", &LENGTHS) };
+    let model = options.model.unwrap_or_else(|| in_project(usual));
+    let model = model.canonicalize().with_context(|| format!("no folder {}", model.display()))?;
+    let (jobs, rounds) = (counts.first().copied().unwrap_or(300), counts.get(1).copied().unwrap_or(3));
+    let mut work = Work { model, lengths, jobs, rounds, more };
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(compare(&work))?;
+    if overhead {
+        work.more.push(("EMOFLEET__WORKER__SLOTS".into(), "1".into()));
+        println!("one job at a time:");
+        runtime.block_on(compare(&work))?;
+    }
+    Ok(())
+}
+
+async fn compare(work: &Work) -> Result<()> {
+    let (jobs, card) = (work.jobs, ModelCard::read(&work.model)?);
     let mut rig = Rig::bring_up().await?;
-    rig.direct.model.dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(model.0);
-    rig.direct.model.name = model.1.into();
+    rig.direct.model.dir = work.model.clone();
+    rig.direct.model.name = card.name;
     let settings = rig.direct.clone();
     let plan = Plan::of(&settings);
-    println!("{plan:?}");
-    let sounds = lengths.iter().map(|seconds| voices::encoded("a.wav", &["-ar", "16000", "-t", seconds]));
+    println!("{}: {plan:?}", settings.model.name);
+    let sounds = work.lengths.iter().map(|seconds| voices::encoded("a.wav", &["-ar", "16000", "-t", seconds]));
     let sounds = sounds.collect::<Result<Vec<_>>>()?;
     let entries: Vec<_> = (0..jobs).map(|i| Entry { bytes: sounds[i % sounds.len()].clone(), code: None }).collect();
     let runtime = Runtime::load(&settings.runtime)?;
     let (session, _) = Session::load(&runtime, &settings.model.dir, &settings.model)?;
 
     let mut ratios = Vec::new();
-    for round in 0..rounds {
+    for round in 0..work.rounds {
         let name = format!("round-{round}");
         let ledger = Ledger::hand_in(&rig, &name, &entries).await?;
         let idle = rig.processor_time()?;
-        start(&mut rig, more)?;
+        start(&mut rig, &work.more)?;
         ledger.until(&rig, jobs).await?;
         let parts = rig.processor_time()?.into_iter().zip(idle);
         let parts: Vec<_> =
             parts.map(|((name, after), (_, before))| per_job(name, after.saturating_sub(before), jobs)).collect();
         rig.kill_worker(0)?;
         let audit = ledger.audit(&rig).await?;
-        anyhow::ensure!(audit.lost == 0 && audit.duplicated == 0, "{audit:?}");
+        ensure!(audit.lost == 0 && audit.duplicated == 0, "{audit:?}");
         let (fleet_s, lengths) = measured(&rig, &name).await?;
         let audio_s: f64 = lengths.iter().sum();
+        let before = own_time()?;
         let bare_s = tokio::task::block_in_place(|| bare(&session, &lengths, plan.model.callers))?;
+        let alone = per_job("bare model", own_time()?.saturating_sub(before), jobs);
         println!(
-            "{name}: {jobs} jobs, {audio_s:.0} s of speech; fleet {:.1} audio s/s ({:.1} jobs/s), bare model {:.1} audio s/s, ratio {:.2}; processor time a job: {}; median times: {}",
+            "{name}: {jobs} jobs, {audio_s:.0} s of speech; fleet {:.1} audio s/s ({:.1} jobs/s), bare model {:.1} audio s/s, ratio {:.2}; processor time a job: {}, {alone}; median times: {}",
             audio_s / fleet_s,
             jobs as f64 / fleet_s,
             audio_s / bare_s,

@@ -6,7 +6,8 @@
 //!   was handed in with what came of it; [`own_broker`], [`own_postgres`] and [`own_s3`]: one private service;
 //! - [`proxy`], [`tls`], [`receiver`]: faults, certificates and webhook receivers between a program and a service;
 //! - [`chaos`]: random faults from a seed, and the audit after them; [`small_disk`]: a disk that is full;
-//! - [`programs`]: the fleet's programs as processes; [`console`]: a console beside a fleet;
+//! - [`programs`]: the fleet's programs as processes, [`processor_time`] and [`memory`]: what they take; [`console`]: a console
+//!   beside a fleet;
 //! - [`speech`], [`calls`], [`database`]: things to test with.
 
 pub mod calls;
@@ -17,6 +18,7 @@ pub mod cookbook;
 pub mod database;
 pub mod fleet;
 pub mod ledger;
+pub mod memory;
 pub mod own_broker;
 pub mod own_postgres;
 pub mod own_s3;

@@ -193,9 +193,12 @@ impl Rig {
 
     /// Resident memory of the first worker, MiB.
     pub fn resident_mib(&self) -> Option<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.workers.first()?.id())).ok()?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-        Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
+        crate::memory::resident_mib(self.workers.first()?.id())
+    }
+
+    /// The most that the first worker had in memory so far, MiB.
+    pub fn peak_mib(&self) -> Option<f64> {
+        crate::memory::peak_mib(self.workers.first()?.id())
     }
 
     /// Kills all workers.

@@ -6,8 +6,6 @@ time; a figure is the median over the turns, a ratio that of the turns' ratios.
 """
 
 import argparse
-import contextlib
-import io
 import logging
 import os
 import sys
@@ -29,6 +27,8 @@ from exporter.processor import Int8Form, has_bf16, int8_form
 from exporter.reference import Reference
 from exporter.runtime import Model
 from exporter.speech import SAMPLE_RATE, read, synthesise
+
+from measure.random_models import SIZES, random_checkpoint
 
 LENGTHS = (3, 10, 30)
 # How many times as fast as FunASR the project wants each precision to be, by length in seconds.
@@ -142,7 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"bf16 is left out, and int8 has ONNX Runtime's operators: {why}", file=sys.stderr)
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         folder = Path(scratch)
-        checkpoint = options.checkpoint or _random(folder / "checkpoint", options.size)
+        checkpoint = options.checkpoint or random_checkpoint(folder / "checkpoint", options.size)
         recording = options.audio or synthesise(folder, [max(options.seconds)])[0]
         waveform = read(recording).waveform
         compared = sides(checkpoint, folder, options.cores, operators)
@@ -152,20 +152,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _random(folder: Path, size: str) -> Path:
-    """A checkpoint in FunASR's layout with random weights, which is as fast as a trained one."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    import random_checkpoint
-
-    print(f"building a checkpoint with random weights: {size}", file=sys.stderr)
-    with contextlib.redirect_stdout(io.StringIO()):
-        return random_checkpoint.build(folder, getattr(random_checkpoint, size.upper()))
-
-
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.sh", description=__doc__)
     parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="a published model (default: random weights)")
-    parser.add_argument("--size", choices=("large", "base", "narrow"), default="large", help="of the random weights")
+    parser.add_argument("--size", choices=SIZES, default="large", help="of the random weights")
     parser.add_argument(
         "--audio", type=Path, metavar="FILE", help="speech, repeated to each length (default: synthetic)"
     )
