@@ -10,13 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tests::ledger::{Entry, Ledger};
+use tests::ready;
 use tests::rig::Rig;
 use tests::speech as voices;
 
 /// Of a start, the median of so many.
 const STARTS: usize = 3;
-/// Longest that a worker may take to its readiness.
-const START_TIMEOUT: Duration = Duration::from_secs(120);
 /// As long as the worker's own `worker.job_timeout_s`.
 const JOB_TIMEOUT: Duration = Duration::from_secs(1200);
 const POLL: Duration = Duration::from_millis(5);
@@ -83,7 +82,7 @@ fn write_call(out: &Path, seconds: u32) -> Result<()> {
 async fn starts(rig: &mut Rig) -> Result<(Duration, f64)> {
     let (mut times, mut resident) = (Vec::new(), 0.0);
     for _ in 0..STARTS {
-        times.push(start(rig).await?);
+        times.push(ready::start(rig, &[]).await?);
         resident = rig.resident_mib().context("the worker has ended")?;
         rig.kill_worker(0)?;
     }
@@ -91,35 +90,9 @@ async fn starts(rig: &mut Rig) -> Result<(Duration, f64)> {
     Ok((times[STARTS / 2], resident))
 }
 
-/// Starts a worker with default settings, and waits until it takes jobs.
-async fn start(rig: &mut Rig) -> Result<Duration> {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let address = format!("127.0.0.1:{port}");
-    let mut variables = environment(rig);
-    variables.push(("EMOFLEET__WORKER__HEALTH_ADDR", address.clone()));
-    let begun = Instant::now();
-    rig.start_worker_with(&variables.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>())?;
-    let page = format!("http://{address}/ready");
-    loop {
-        if reqwest::get(&page).await.is_ok_and(|answer| answer.status().is_success()) {
-            return Ok(begun.elapsed());
-        }
-        ensure!(begun.elapsed() < START_TIMEOUT, "not ready within {START_TIMEOUT:?}:\n{}", rig.log_tail());
-        tokio::time::sleep(POLL).await;
-    }
-}
-
-/// Services without proxies, and the model.
-fn environment(rig: &Rig) -> Vec<(&'static str, String)> {
-    let (dir, name) = (rig.direct.model.dir.display().to_string(), rig.direct.model.name.clone());
-    let mut variables = rig.without_proxies().to_vec();
-    variables.extend([("EMOFLEET__MODEL__DIR", dir), ("EMOFLEET__MODEL__NAME", name)]);
-    variables
-}
-
 /// The most that a worker had in memory that did this recording alone, MiB.
 async fn through_fleet(rig: &mut Rig, name: &str, bytes: Vec<u8>) -> Result<f64> {
-    start(rig).await?;
+    ready::start(rig, &[]).await?;
     let ledger = Ledger::hand_in(rig, name, &[Entry { bytes, code: None }]).await?;
     let begun = Instant::now();
     while ledger.ended(rig).await? == 0 {
@@ -137,7 +110,14 @@ async fn through_fleet(rig: &mut Rig, name: &str, bytes: Vec<u8>) -> Result<f64>
 fn analyze(rig: &Rig, call: &Path, folder: &Path) -> Result<f64> {
     let mut command = rig.program("worker")?;
     let out = folder.join("outputs");
-    command.arg("analyze").arg(call).arg("--json").arg("--out").arg(&out).envs(environment(rig)).stdout(Stdio::null());
+    command
+        .arg("analyze")
+        .arg(call)
+        .arg("--json")
+        .arg("--out")
+        .arg(&out)
+        .envs(ready::environment(rig))
+        .stdout(Stdio::null());
     let peak = peak_of(&mut command)?;
     std::fs::remove_dir_all(out)?;
     Ok(peak)

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tests::ledger::{Entry, Ledger};
 use tests::processor_time::own_time;
+use tests::ready;
 use tests::rig::Rig;
 use tests::speech as voices;
 use worker::concurrency::Plan;
@@ -38,7 +39,7 @@ struct Options {
     model: Option<PathBuf>,
     /// In this order: `overhead`, which takes recordings of half a second and a model of next to no time, so that the fleet's own
     /// work is left, and then the same with one job at a time; JOBS (300); ROUNDS (3). Settings of the worker
-    /// like EMOFLEET__WORKER__SLOTS=12 stand anywhere
+    /// like `EMOFLEET__WORKER__SLOTS=12` stand anywhere
     #[arg(value_name = "overhead | JOBS | ROUNDS | NAME=VALUE")]
     words: Vec<Word>,
     /// What cargo adds.
@@ -74,6 +75,9 @@ impl FromStr for Word {
         }
     }
 }
+
+/// Its name among the parts of the fleet.
+const WORKER: &str = "worker";
 
 /// What is measured.
 struct Work {
@@ -118,6 +122,9 @@ async fn compare(work: &Work) -> Result<()> {
     let mut rig = Rig::bring_up().await?;
     rig.direct.model.dir = work.model.clone();
     rig.direct.model.name = card.name;
+    if let Ok(library) = std::env::var("EMOFLEET__RUNTIME__ONNXRUNTIME") {
+        rig.direct.runtime.onnxruntime = library.into();
+    }
     let settings = rig.direct.clone();
     let plan = Plan::of(&settings);
     println!("{}: {plan:?}", settings.model.name);
@@ -127,12 +134,23 @@ async fn compare(work: &Work) -> Result<()> {
     let runtime = Runtime::load(&settings.runtime)?;
     let (session, _) = Session::load(&runtime, &settings.model.dir, &settings.model)?;
 
+    // With nothing to do: what the start takes is not the jobs'.
+    let ready = ready::start(&mut rig, &work.more).await?;
+    let start = worker_time(&rig)?;
+    rig.kill_worker(0)?;
+    println!(
+        "a worker is ready after {:.2} s, with {:.2} s of processor time",
+        ready.as_secs_f64(),
+        start.as_secs_f64()
+    );
+
     let mut ratios = Vec::new();
     for round in 0..work.rounds {
         let name = format!("round-{round}");
         let ledger = Ledger::hand_in(&rig, &name, &entries).await?;
-        let idle = rig.processor_time()?;
-        start(&mut rig, &work.more)?;
+        let mut idle = rig.processor_time()?;
+        idle.iter_mut().filter(|(part, _)| *part == WORKER).for_each(|(_, time)| *time += start);
+        ready::start(&mut rig, &work.more).await?;
         ledger.until(&rig, jobs).await?;
         let parts = rig.processor_time()?.into_iter().zip(idle);
         let parts: Vec<_> =
@@ -156,21 +174,24 @@ async fn compare(work: &Work) -> Result<()> {
         );
         ratios.push(bare_s / fleet_s);
     }
-    ratios.sort_by(f64::total_cmp);
-    println!("median ratio {:.2}", ratios.get(ratios.len() / 2).context("at least one round")?);
+    println!("median ratio {:.2}", median(&mut ratios).context("at least one round")?);
     Ok(())
 }
 
-/// A worker that reaches the services without the rig's proxies.
-fn start(rig: &mut Rig, more: &[(String, String)]) -> Result<()> {
-    let (dir, name) = (rig.direct.model.dir.display().to_string(), rig.direct.model.name.clone());
-    let mut variables = rig.without_proxies().to_vec();
-    variables.extend([("EMOFLEET__MODEL__DIR", dir), ("EMOFLEET__MODEL__NAME", name)]);
-    variables.extend(more.iter().map(|(name, value)| (name.as_str(), value.clone())));
-    rig.start_worker_with(&variables.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>())
+/// Of an even number, the mean of the two in the middle.
+fn median(ratios: &mut [f64]) -> Option<f64> {
+    ratios.sort_by(f64::total_cmp);
+    let (low, high) = (ratios.get(ratios.len().saturating_sub(1) / 2)?, ratios.get(ratios.len() / 2)?);
+    Some(f64::midpoint(*low, *high))
 }
 
-/// The worker's time includes that of its start.
+/// Of the worker, so far.
+fn worker_time(rig: &Rig) -> Result<Duration> {
+    let part = rig.processor_time()?.into_iter().find(|(part, _)| *part == WORKER);
+    Ok(part.context("a worker runs")?.1)
+}
+
+/// The time of a part of the fleet, spread over the jobs.
 fn per_job(part: &str, time: Duration, jobs: usize) -> String {
     format!("{part} {:.1} ms", time.as_secs_f64() * 1e3 / jobs as f64)
 }

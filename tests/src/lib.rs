@@ -6,7 +6,8 @@
 //!   was handed in with what came of it; [`own_broker`], [`own_postgres`] and [`own_s3`]: one private service;
 //! - [`proxy`], [`tls`], [`receiver`]: faults, certificates and webhook receivers between a program and a service;
 //! - [`chaos`]: random faults from a seed, and the audit after them; [`small_disk`]: a disk that is full;
-//! - [`programs`]: the fleet's programs as processes, [`processor_time`] and [`memory`]: what they take; [`console`]: a console
+//! - [`programs`]: the fleet's programs as processes, [`ready`], [`processor_time`] and [`memory`]: what
+//!   they take; [`console`]: a console
 //!   beside a fleet;
 //! - [`speech`], [`calls`], [`database`]: things to test with.
 
@@ -25,6 +26,7 @@ pub mod own_s3;
 pub mod processor_time;
 pub mod programs;
 pub mod proxy;
+pub mod ready;
 pub mod receiver;
 pub mod repository;
 pub mod rig;
