@@ -1,7 +1,7 @@
 """How near each precision comes to this processor's limit: `./models/emotion2vec/limits.sh`.
 
 The limit is the best matrix product alone, of the shapes of the network's linear layers and of a square: ONNX Runtime's
-MatMul and MatMulInteger (which the fp32 and int8 models use), and the worker's own operator in bf16. It is measured on
+MatMul in fp32 and MatMulInteger in int8, and the worker's own operator in bf16. It is measured on
 one core, and on all by as many callers of one thread, as a worker has. The share is that of the operations of all the
 network's products, which are counted from its shapes, over the model's time and the limit: what it spends on anything
 else counts as lost.
@@ -29,7 +29,7 @@ from exporter.speech import SAMPLE_RATE, synthesise
 from onnx import TensorProto, helper, numpy_helper
 from soundfile import read as read_wave
 
-from measure.random_models import SIZES, random_models
+from measure.random_models import SIZES, needs_operators, random_models
 
 # Of the left operand; the graph's chunks have at most 256. Padded columns as in the fp32 graph, see exporter/linear.py.
 ROWS = (256, 1024)
@@ -180,16 +180,17 @@ def operations_table(architecture: Architecture, lengths: list[int]) -> str:
     return "\n".join(lines)
 
 
-def _operators(kinds: list[str]) -> Path | None:
-    """The library for bf16; without it, bf16 leaves `kinds`."""
+def _operators(folders: dict[str, Path]) -> Path | None:
+    """The worker's operators; without them, the models that need them leave `folders`."""
     why = "this processor has no AVX512-BF16"
     if has_bf16():
         try:
             return library()
         except ExportError as refusal:
             why = str(refusal)
-    kinds.remove("bf16")
-    print(f"bf16 is left out: {why}", file=sys.stderr)
+    for kind in [kind for kind, folder in folders.items() if needs_operators(folder)]:
+        folders.pop(kind)
+        print(f"{kind} is left out: {why}", file=sys.stderr)
     return None
 
 
@@ -209,12 +210,13 @@ def main(arguments: list[str] | None = None) -> int:
         models = options.models or scratch
         folders = random_models(models, options.size)
         architecture = read_architecture(read_config(locate(models / "checkpoint")))
-        kinds, callers = list(folders), list(dict.fromkeys([1, options.cores]))
-        operators = _operators(kinds)
+        callers = list(dict.fromkeys([1, options.cores]))
+        operators = _operators(folders)
         waveform, _ = read_wave(synthesise(scratch, [max(options.seconds)])[0], dtype="float32")
         times, peaks = {}, {}
-        for kind in kinds:
-            model = Model(folders[kind] / "model.onnx", 1, operators=operators if kind == "bf16" else None)
+        for kind, model_folder in folders.items():
+            needed = operators if needs_operators(model_folder) else None
+            model = Model(model_folder / "model.onnx", 1, operators=needed)
             # Beside the model's own times, so that both had the same machine.
             peaks |= best(kind, callers, operators, options.turns)
             for length in options.seconds:

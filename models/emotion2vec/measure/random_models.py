@@ -7,6 +7,7 @@ OUT/bf16 as workers load them. Nothing is compared with FunASR; `export.sh OUT/c
 import argparse
 import contextlib
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from exporter.card import write_card
 from exporter.checkpoint import Weights, locate, read_config
 from exporter.labels import read_labels
 from exporter.network import PRECISIONS, write_network
-from exporter.processor import weight_bits
+from exporter.processor import BF16, INT8, int8_form
 
 SIZES = ("large", "base", "narrow")
 
@@ -44,15 +45,20 @@ def random_models(folder: Path, size: str) -> dict[str, Path]:
         if (folder / precision / "model.json").is_file():
             continue
         weights = Weights(files.weights, config.get("scope_map") or [])
-        bits = weight_bits("auto")
-        network = write_network(architecture, weights, len(labels), precision, bits)
+        form = int8_form("auto") if precision == "int8" else None
+        network = write_network(architecture, weights, len(labels), precision, form)
         found[precision].mkdir(parents=True, exist_ok=True)
         graph = found[precision] / "model.onnx"
         graph.write_bytes(network.SerializeToString())
-        bits = bits if precision == "int8" else None
-        name = f"random_{size}_{precision}"
-        write_card(graph, name, "1", labels, architecture, weights.taken(), precision, bits)
+        name, bits = f"random_{size}_{precision}", form.bits if form else None
+        needed = {"bf16": BF16, "int8": INT8 if form and form.own_operators else []}.get(precision, [])
+        write_card(graph, name, "1", labels, architecture, weights.taken(), precision, bits, needed)
     return found
+
+
+def needs_operators(folder: Path) -> bool:
+    """Whether the model in `folder` has operators of the worker's own, without which ONNX Runtime can't run it."""
+    return bool(json.loads((folder / "model.json").read_text()).get("operators"))
 
 
 def main(arguments: list[str] | None = None) -> int:
