@@ -16,13 +16,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import onnxruntime
 from exporter.architecture import Architecture, read_architecture
-from exporter.bf16 import DOMAIN, panels
+from exporter.bf16 import DOMAIN, PAIR
 from exporter.checkpoint import locate, read_config
 from exporter.errors import ExportError
 from exporter.operators import library
+from exporter.panels import panels
 from exporter.processor import has_bf16
 from exporter.runtime import Model
 from exporter.speech import SAMPLE_RATE, synthesise
@@ -83,7 +85,8 @@ def product(kind: str, inner: int, outer: int, operators: Path | None) -> onnxru
             constants = {"weight": levels, "zero": np.array(128, dtype=np.uint8)}
         case _:
             node = helper.make_node("Bf16Linear", ["value", "weight", "bias"], ["result"], domain=DOMAIN)
-            constants = {"weight": panels(weight), "bias": np.zeros(outer, dtype=np.float32)}
+            bits = panels(weight.astype(ml_dtypes.bfloat16), PAIR).view(np.uint16)
+            constants = {"weight": bits, "bias": np.zeros(outer, dtype=np.float32)}
     graph = helper.make_graph(
         [node],
         "product",
