@@ -3,13 +3,15 @@
 SOURCE is `silero_vad.onnx` of the PyPI package silero-vad (MIT licence). Its graph takes one chunk of 32 ms a run, for
 8 and 16 kHz, with the recurrent cell inside. TARGET holds the same 16 kHz weights as one plain graph:
 
-    input   chunks       f32 [steps, tracks, 576]  64 samples of the chunk before, then 512 samples, 16 kHz
-    input   state        f32 [2, tracks, 128]      zeros at the beginning of a track, then `next_state` of the last run
-    output  probability  f32 [steps, tracks]       that the chunk is speech
-    output  next_state   f32 [2, tracks, 128]
+    input   magnitudes   f32 [steps, tracks, 4, 129]  of each chunk's four windows, see README.md
+    input   hidden       f32 [1, tracks, 128]         zeros at a track's beginning, then `next_hidden` of the last run
+    input   cell         f32 [1, tracks, 128]         the same, with `next_cell`
+    output  probability  f32 [steps, tracks]          that the chunk is speech
+    output  next_hidden, next_cell
 
-The encoder runs over all chunks at once; only the recurrent cell goes from step to step. `tests/test_vad.py` compares
-the output with that of SOURCE.
+Silero's Fourier transform, a product with a matrix in SOURCE, is not in TARGET: the caller does it, as a fast one. The
+encoder runs over all chunks at once; only the recurrent cell goes from step to step. `tests/test_vad.py` compares the
+output with that of SOURCE.
 """
 
 import sys
@@ -19,9 +21,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-CHUNK = 576
-HIDDEN = 128
+WINDOWS = 4
+WINDOW = 256
 BINS = 129
+HIDDEN = 128
 BRANCH = "If_0_then_branch__Inline_0__"
 
 
@@ -43,121 +46,114 @@ def reordered(matrix: np.ndarray) -> np.ndarray:
     return np.concatenate([gate_i, gate_o, gate_f, gate_c])
 
 
-def constant(tensors: dict[str, np.ndarray], name: str, values: list[int]) -> str:
-    """Adds a vector of integers to the graph's tensors; its name."""
-    tensors[name] = np.array(values, np.int64)
-    return name
+def check_transform(basis: np.ndarray) -> None:
+    """Refuses a source whose Fourier transform is another than the caller's: a periodic Hann window of 256 samples."""
+    n = np.arange(WINDOW)
+    angles = 2 * np.pi * np.outer(np.arange(BINS), n) / WINDOW
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * n / WINDOW)
+    expected = np.concatenate([np.cos(angles) * hann, -np.sin(angles) * hann])
+    if basis.shape != expected.shape or np.abs(basis - expected).max() > 1e-6:
+        sys.exit("SOURCE has another Fourier transform: change the caller's (crates/speech/src/audio/vad/spectrum.rs)")
 
 
-def sliced(source: str, start: int, end: int, step: int, target: str) -> onnx.NodeProto:
-    """`source[:, start:end:step]`"""
-    return helper.make_node("Slice", [source, f"int.{start}", f"int.{end}", "int.1", f"int.{step}"], [target])
+def product(source: str, matrix: str, addend: str, to: str) -> onnx.NodeProto:
+    """`to = source @ matrix + addend`"""
+    return helper.make_node("Gemm", [source, matrix, addend], [to])
 
 
-def dense(tensors: dict[str, np.ndarray], number: int, matrix: np.ndarray, bias: np.ndarray) -> list[onnx.NodeProto]:
-    """`layer<number + 1> = relu(rows<number> @ matrix + bias)`"""
-    tensors[f"{number}.w"], tensors[f"{number}.b"] = matrix, bias
-    return [
-        helper.make_node("MatMul", [f"rows{number}", f"{number}.w"], [f"product{number}"]),
-        helper.make_node("Add", [f"product{number}", f"{number}.b"], [f"sum{number}"]),
-        helper.make_node("Relu", [f"sum{number}"], [f"layer{number + 1}"]),
-    ]
-
-
-def spectrum(tensors: dict[str, np.ndarray]) -> list[onnx.NodeProto]:
-    """`layer0` [chunks, 4, 129]: magnitudes of four windows of 256 samples, 128 apart, the end reflected."""
-    flat, hops = constant(tensors, "flat", [-1, CHUNK]), constant(tensors, "hops", [-1, 5, 128])
-    pads, bins = constant(tensors, "reflect", [0, 0, 0, 64]), constant(tensors, "bins", [BINS, BINS])
-    return [
-        helper.make_node("Reshape", ["chunks", flat], ["samples"]),
-        helper.make_node("Pad", ["samples", pads], ["reflected"], mode="reflect"),
-        helper.make_node("Reshape", ["reflected", hops], ["halves_of_windows"]),
-        sliced("halves_of_windows", 0, 4, 1, "first_halves"),
-        sliced("halves_of_windows", 1, 5, 1, "second_halves"),
-        helper.make_node("Concat", ["first_halves", "second_halves"], ["windows"], axis=2),
-        helper.make_node("MatMul", ["windows", "basis"], ["transform"]),
-        helper.make_node("Mul", ["transform", "transform"], ["squares"]),
-        helper.make_node("Split", ["squares", bins], ["real", "imaginary"], axis=2),
-        helper.make_node("Add", ["real", "imaginary"], ["power"]),
-        helper.make_node("Sqrt", ["power"], ["layer0"]),
-    ]
+def relu(name: str) -> onnx.NodeProto:
+    """`<name>.relu`. ONNX Runtime does it in the product before."""
+    return helper.make_node("Relu", [name], [f"{name}.relu"])
 
 
 def encoder(tensors: dict[str, np.ndarray], w: dict[str, np.ndarray]) -> list[onnx.NodeProto]:
-    """`encoded` [chunks, 1, 128]: the four convolutions over time (3 wide) as matrix products over all chunks.
+    """`layer3.relu` [chunks, 128]: the four convolutions over time (3 wide) as matrix products over all chunks.
 
-    Four windows become four, two, one and one: what lies beyond the ends is zero, so those taps are left out.
+    Four windows become four, two, one and one. What lies beyond the ends is zero, so those taps are left out.
     """
 
-    def taps(number: int) -> tuple[np.ndarray, np.ndarray]:
-        name = f"encoder.{number}.reparam_conv"
-        return w[f"{name}.weight"].transpose(2, 1, 0), w[f"{name}.bias"]  # [tap, in, out]
+    def matrix(layer: int, first: int, last: int) -> str:
+        """The taps from `first` to `last` of a layer, one below the other."""
+        name = f"layer{layer}.taps{first}-{last}"
+        taps = w[f"encoder.{layer}.reparam_conv.weight"].transpose(2, 1, 0)  # [tap, in, out]
+        tensors[name] = np.concatenate(taps[first : last + 1])
+        return name
 
-    ends = constant(tensors, "ends", [0, 1, 0, 0, 1, 0])
-    nodes = []
-    for number, step in ((0, 1), (1, 2)):
-        matrix, bias = taps(number)
-        parts = [f"tap{number}.{tap}" for tap in range(3)]
-        nodes.append(helper.make_node("Pad", [f"layer{number}", ends], [f"padded{number}"]))
-        nodes += [sliced(f"padded{number}", tap, tap + 4, step, part) for tap, part in enumerate(parts)]
-        nodes.append(helper.make_node("Concat", parts, [f"rows{number}"], axis=2))
-        nodes += dense(tensors, number, matrix.reshape(-1, matrix.shape[2]), bias)
-    matrix, bias = taps(2)
-    pair = constant(tensors, "pair", [-1, 1, 2 * matrix.shape[1]])
-    nodes.append(helper.make_node("Reshape", ["layer2", pair], ["rows2"]))
-    nodes += dense(tensors, 2, matrix[1:].reshape(-1, matrix.shape[2]), bias)
-    matrix, bias = taps(3)
-    nodes.append(helper.make_node("Identity", ["layer3"], ["rows3"]))
-    nodes += dense(tensors, 3, matrix[1], bias)
-    return [*nodes, helper.make_node("Identity", ["layer4"], ["encoded"])]
+    for layer in range(4):
+        tensors[f"layer{layer}.bias"] = w[f"encoder.{layer}.reparam_conv.bias"]
+    tensors["flat"] = np.array([-1, WINDOWS * BINS], np.int64)
+    tensors["columns"] = np.array([1], np.int64)
+    nodes = [helper.make_node("Reshape", ["magnitudes", "flat"], ["windows"])]
+    for at in range(WINDOWS):
+        first, last = max(at - 1, 0), min(at + 1, WINDOWS - 1)
+        begin, end = f"begin{at}", f"end{at}"
+        tensors[begin], tensors[end] = np.array([first * BINS], np.int64), np.array([(last + 1) * BINS], np.int64)
+        nodes.append(helper.make_node("Slice", ["windows", begin, end, "columns"], [f"neighbours{at}"]))
+        taps = matrix(0, first - at + 1, last - at + 1)
+        nodes += [product(f"neighbours{at}", taps, "layer0.bias", f"layer0.{at}"), relu(f"layer0.{at}")]
+
+    def summed(layer: int, parts: list[tuple[str, int]], to: str) -> None:
+        """`<to>.relu`: the sum of the products of each part with the tap of this number. No part is copied for it."""
+        addend = f"layer{layer}.bias"
+        for number, (part, tap) in enumerate(parts):
+            result = to if number == len(parts) - 1 else f"{to}.sum{number}"
+            nodes.append(product(f"{part}.relu", matrix(layer, tap, tap), addend, result))
+            addend = result
+        nodes.append(relu(to))
+
+    summed(1, [("layer0.0", 1), ("layer0.1", 2)], "layer1.0")
+    summed(1, [("layer0.1", 0), ("layer0.2", 1), ("layer0.3", 2)], "layer1.1")
+    summed(2, [("layer1.0", 1), ("layer1.1", 2)], "layer2")
+    summed(3, [("layer2", 1)], "layer3")
+    return nodes
 
 
 def rewrite(source: onnx.ModelProto) -> onnx.ModelProto:
     """The network over [steps, tracks] chunks, with the weights of `source`."""
     w = weights(source)
+    check_transform(w["stft.forward_basis_buffer"][:, 0])
     tensors: dict[str, np.ndarray] = {
-        "basis": w["stft.forward_basis_buffer"][:, 0].T,
         "rnn.w": reordered(w["decoder.rnn.weight_ih"])[None],
         "rnn.r": reordered(w["decoder.rnn.weight_hh"])[None],
         "rnn.b": np.concatenate([reordered(w["decoder.rnn.bias_ih"]), reordered(w["decoder.rnn.bias_hh"])])[None],
         "head.w": w["decoder.decoder.2.weight"].reshape(1, HIDDEN).T,
         "head.b": w["decoder.decoder.2.bias"],
-        "halves": np.array([1, 1], np.int64),
-        "hidden": np.array([HIDDEN], np.int64),
+        "width": np.array([HIDDEN], np.int64),
+        "directions": np.array([1], np.int64),
+        "last": np.array([2], np.int64),
     }
-    tensors |= {f"int.{n}": np.array([n], np.int64) for n in range(7)}
-    nodes = spectrum(tensors) + encoder(tensors, w)
-    nodes += [
-        helper.make_node("Shape", ["chunks"], ["shape"]),
-        helper.make_node("Slice", ["shape", "int.0", "int.2", "int.0"], ["outer"]),
-        helper.make_node("Concat", ["outer", "hidden"], ["sequence_shape"], axis=0),
-        helper.make_node("Reshape", ["encoded", "sequence_shape"], ["sequence"]),
-        helper.make_node("Split", ["state", "halves"], ["h", "c"], axis=0),
+    nodes = [
+        *encoder(tensors, w),
+        helper.make_node("Shape", ["magnitudes"], ["outer"], start=0, end=2),
+        helper.make_node("Concat", ["outer", "width"], ["sequence_shape"], axis=0),
+        helper.make_node("Reshape", ["layer3.relu", "sequence_shape"], ["sequence"]),
         helper.make_node(
             "LSTM",
-            ["sequence", "rnn.w", "rnn.r", "rnn.b", "", "h", "c"],
-            ["all_h", "last_h", "last_c"],
+            ["sequence", "rnn.w", "rnn.r", "rnn.b", "", "hidden", "cell"],
+            ["all_hidden", "next_hidden", "next_cell"],
             hidden_size=HIDDEN,
         ),
-        helper.make_node("Concat", ["last_h", "last_c"], ["next_state"], axis=0),
-        helper.make_node("Squeeze", ["all_h", "int.1"], ["outputs"]),
+        helper.make_node("Squeeze", ["all_hidden", "directions"], ["outputs"]),
         helper.make_node("Relu", ["outputs"], ["active"]),
         helper.make_node("MatMul", ["active", "head.w"], ["product"]),
         helper.make_node("Add", ["product", "head.b"], ["logit"]),
         helper.make_node("Sigmoid", ["logit"], ["sure"]),
-        helper.make_node("Squeeze", ["sure", "int.2"], ["probability"]),
+        helper.make_node("Squeeze", ["sure", "last"], ["probability"]),
     ]
     value = helper.make_tensor_value_info
+    state = [1, "tracks", HIDDEN]
     graph = helper.make_graph(
         nodes,
         "silero_vad_blocks",
         [
-            value("chunks", TensorProto.FLOAT, ["steps", "tracks", CHUNK]),
-            value("state", TensorProto.FLOAT, [2, "tracks", HIDDEN]),
+            value("magnitudes", TensorProto.FLOAT, ["steps", "tracks", WINDOWS, BINS]),
+            value("hidden", TensorProto.FLOAT, state),
+            value("cell", TensorProto.FLOAT, state),
         ],
         [
             value("probability", TensorProto.FLOAT, ["steps", "tracks"]),
-            value("next_state", TensorProto.FLOAT, [2, "tracks", HIDDEN]),
+            value("next_hidden", TensorProto.FLOAT, state),
+            value("next_cell", TensorProto.FLOAT, state),
         ],
         [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in tensors.items()],
     )

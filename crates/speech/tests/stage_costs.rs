@@ -42,7 +42,7 @@ const RATES: [(u32, f64); 8] = [
     (48_000, 0.64),
     (96_000, 0.56),
 ];
-/// Limits of voice activity detection, in times the powers, with wide vectors and without: with AVX-512, 1.45 was measured, and 3.07 with a
+/// Limits of voice activity detection, in times the powers, with wide vectors and without: with AVX-512, 1.99 was measured, and 4.12 with a
 /// run of the network for each 32 ms. What other processors do has not been measured.
 const VOICE_ACTIVITY: (f64, f64) = (2.5, 4.3);
 /// Limits of decoding and encoding, in times the powers: three times what was measured.

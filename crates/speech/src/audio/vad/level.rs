@@ -19,15 +19,17 @@ pub(super) struct LevelMeter {
 }
 
 impl LevelMeter {
-    pub(super) fn push(&mut self, samples: &[f32]) {
-        for sample in samples {
-            self.energy += f64::from(*sample) * f64::from(*sample);
-            self.samples += 1;
+    pub(super) fn push(&mut self, mut samples: &[f32]) {
+        while !samples.is_empty() {
+            let (now, later) = samples.split_at(samples.len().min((SAMPLE_RATE - self.samples) as usize));
+            self.energy += energy(now);
+            self.samples += now.len() as u32;
             if self.samples == SAMPLE_RATE {
                 let mean = self.energy / f64::from(self.samples);
                 self.loudest = Some(self.loudest.map_or(mean, |loudest| loudest.max(mean)));
                 (self.energy, self.samples) = (0.0, 0);
             }
+            samples = later;
         }
     }
 
@@ -38,6 +40,18 @@ impl LevelMeter {
         let mean = self.loudest.or(all).filter(|mean| *mean > NOTHING)?;
         Some((10.0 * mean.log10()) as f32)
     }
+}
+
+/// The sum of the squares.
+pub(super) fn energy(samples: &[f32]) -> f64 {
+    let square = |sample: &f32| f64::from(*sample) * f64::from(*sample);
+    // Eight sums, since each addition waits for the one before.
+    let (blocks, rest) = samples.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for block in blocks {
+        sums.iter_mut().zip(block).for_each(|(sum, sample)| *sum += square(sample));
+    }
+    sums.iter().sum::<f64>() + rest.iter().map(square).sum::<f64>()
 }
 
 /// The factor for a track of this level, below `quiet_dbfs`; `None`: it is loud enough, or nothing but noise.

@@ -4,6 +4,7 @@ mod level;
 mod second_pass;
 mod segmenter;
 mod silero;
+mod spectrum;
 mod track;
 
 pub use silero::VoiceDetector;

@@ -4,7 +4,9 @@
 //! sound is speech to it, while music, tones and noise still are not. So sound that is loud, and is no speech at
 //! normal speed, gets a second pass at half speed.
 
-use super::silero::{CHUNK, PooledSession, VadState};
+use super::level::energy;
+use super::silero::{PooledSession, VadState};
+use super::spectrum::CHUNK;
 use crate::settings;
 use domain::Failure;
 
@@ -57,25 +59,71 @@ impl TrackVad {
         vad: &mut PooledSession<'_>,
         chunks: &[[f32; CHUNK]],
     ) -> Result<Vec<f32>, Failure> {
-        let is_still: Vec<bool> = chunks.iter().map(|chunk| self.still.goes_on(chunk)).collect();
+        Ok(Self::of_tracks(&mut [self], vad, &[chunks])?.swap_remove(0))
+    }
+
+    /// The same of several tracks, with equally many chunks of each: in one run of the network.
+    pub(super) fn of_tracks(
+        tracks: &mut [&mut Self],
+        vad: &mut PooledSession<'_>,
+        blocks: &[&[[f32; CHUNK]]],
+    ) -> Result<Vec<Vec<f32>>, Failure> {
+        let mut still: Vec<Vec<bool>> = Vec::with_capacity(tracks.len());
+        for (track, chunks) in tracks.iter_mut().zip(blocks) {
+            still.push(chunks.iter().map(|chunk| track.still.goes_on(chunk)).collect());
+        }
+        if still.iter().flatten().any(|still| *still) {
+            let each = tracks.iter_mut().zip(blocks).zip(still);
+            return each.map(|((track, chunks), still)| track.partly_still(vad, chunks, &still)).collect();
+        }
+        Self::moving(tracks, vad, blocks)
+    }
+
+    /// The probability of speech in each of `chunks`, some of which need no look.
+    fn partly_still(
+        &mut self,
+        vad: &mut PooledSession<'_>,
+        chunks: &[[f32; CHUNK]],
+        is_still: &[bool],
+    ) -> Result<Vec<f32>, Failure> {
         let mut probabilities = Vec::with_capacity(chunks.len());
         let mut begin = 0;
         for run in is_still.chunk_by(PartialEq::eq) {
             let end = begin + run.len();
             match self.still.probability.filter(|_| run[0]) {
                 Some(probability) => probabilities.resize(end, probability),
-                None => probabilities.extend(self.moving(vad, &chunks[begin..end])?),
+                None => {
+                    probabilities.extend(Self::moving(&mut [self], vad, &[&chunks[begin..end]])?.swap_remove(0));
+                }
             }
-            self.still.probability = probabilities.last().copied();
             begin = end;
         }
         Ok(probabilities)
     }
 
-    /// The probability of speech in each of `chunks`, by the network.
-    fn moving(&mut self, vad: &mut PooledSession<'_>, chunks: &[[f32; CHUNK]]) -> Result<Vec<f32>, Failure> {
-        let mut probabilities = vad.probabilities(&mut self.normal_speed, chunks)?;
-        let passes = self.passes(vad, chunks, &probabilities)?;
+    /// The probability of speech in each chunk of these tracks, by the network.
+    fn moving(
+        tracks: &mut [&mut Self],
+        vad: &mut PooledSession<'_>,
+        blocks: &[&[[f32; CHUNK]]],
+    ) -> Result<Vec<Vec<f32>>, Failure> {
+        let mut states: Vec<&mut VadState> = tracks.iter_mut().map(|track| &mut track.normal_speed).collect();
+        let mut probabilities = vad.of_tracks(&mut states, blocks)?;
+        for ((track, chunks), probabilities) in tracks.iter_mut().zip(blocks).zip(&mut probabilities) {
+            track.add_second_passes(vad, chunks, probabilities)?;
+            track.still.probability = probabilities.last().copied().or(track.still.probability);
+        }
+        Ok(probabilities)
+    }
+
+    /// Raises the probabilities at normal speed where the second pass finds speech.
+    fn add_second_passes(
+        &mut self,
+        vad: &mut PooledSession<'_>,
+        chunks: &[[f32; CHUNK]],
+        probabilities: &mut [f32],
+    ) -> Result<(), Failure> {
+        let passes = self.passes(vad, chunks, probabilities)?;
         for (probability, pass) in probabilities.iter_mut().zip(passes) {
             let previous = self.previous_probability;
             self.previous_probability = match pass {
@@ -87,7 +135,7 @@ impl TrackVad {
                 }
             };
         }
-        Ok(probabilities)
+        Ok(())
     }
 
     /// What happens with each chunk, with all second passes between two quiet chunks in one run: which chunks get one
@@ -101,7 +149,7 @@ impl TrackVad {
         let mut passes = Vec::with_capacity(chunks.len());
         let mut slowed = Vec::new();
         for (chunk, probability) in chunks.iter().zip(probabilities) {
-            let rms = (chunk.iter().map(|s| s * s).sum::<f32>() / CHUNK as f32).sqrt();
+            let rms = (energy(chunk) / CHUNK as f64).sqrt() as f32;
             self.chunks_since_loud =
                 if rms > self.loud_rms * self.gain { 0 } else { self.chunks_since_loud.saturating_add(1) };
             if *probability >= self.threshold {
@@ -231,6 +279,37 @@ mod tests {
         assert!(normal.iter().zip(&single).any(|(a, b)| a != b), "no second pass changed anything: not a test");
     }
 
+    fn moving(vad: &mut TrackVad, session: &mut PooledSession<'_>, block: &[[f32; CHUNK]]) -> Vec<f32> {
+        TrackVad::moving(&mut [vad], session, &[block]).expect("predicted").swap_remove(0)
+    }
+
+    #[test]
+    fn tracks_together_are_predicted_as_each_alone() {
+        let mut settings = crate::Settings::default();
+        settings.runtime.onnxruntime = std::env::var_os("EMOFLEET__RUNTIME__ONNXRUNTIME").unwrap_or_default().into();
+        let runtime = Runtime::load(&settings.runtime).expect("run ./test.sh, which fetches ONNX Runtime");
+        let detector = VoiceDetector::load(&runtime).expect("the built-in network");
+        let mut session = detector.acquire().expect("a session");
+        let (sounds, silence) = (loud_sounds(), vec![[0.0; CHUNK]; 2_000]);
+        // For a while, one of them is still.
+        let tracks = [[&sounds[..], &silence, &sounds].concat(), sounds.iter().cycle().take(2_500).copied().collect()];
+        let new = || TrackVad::new(&settings.segment, 1.0);
+        let alone = tracks.each_ref().map(|chunks| -> Vec<f32> {
+            let mut vad = new();
+            chunks.chunks(50).flat_map(|block| vad.probabilities(&mut session, block).expect("predicted")).collect()
+        });
+        let (mut first, mut second, mut together) = (new(), new(), [Vec::new(), Vec::new()]);
+        for (a, b) in tracks[0].chunks(50).zip(tracks[1].chunks(50)) {
+            let found = TrackVad::of_tracks(&mut [&mut first, &mut second], &mut session, &[a, b]).expect("predicted");
+            together.iter_mut().zip(found).for_each(|(to, from)| to.extend(from));
+        }
+        for (alone, together) in alone.iter().zip(&together) {
+            assert_eq!(alone.len(), together.len());
+            let worst = alone.iter().zip(together).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst < 1e-4, "{worst}");
+        }
+    }
+
     #[test]
     fn silence_that_lasts_is_passed_over_and_what_follows_is_as_it_was() {
         let mut settings = crate::Settings::default();
@@ -245,8 +324,7 @@ mod tests {
         let passed: Vec<f32> =
             chunks.chunks(32).flat_map(|block| vad.probabilities(&mut session, block).expect("predicted")).collect();
         let mut vad = TrackVad::new(&settings.segment, 1.0);
-        let all: Vec<f32> =
-            chunks.chunks(32).flat_map(|block| vad.moving(&mut session, block).expect("predicted")).collect();
+        let all: Vec<f32> = chunks.chunks(32).flat_map(|block| moving(&mut vad, &mut session, block)).collect();
         assert_eq!(passed.len(), all.len());
         // The network's memory of silence has no end, but what it decides does not depend on it.
         let differ = passed.iter().zip(&all).filter(|(a, b)| (**a >= 0.5) != (**b >= 0.5)).count();
