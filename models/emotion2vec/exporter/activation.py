@@ -4,8 +4,8 @@ from typing import Protocol
 
 import numpy as np
 
-from .bf16 import DOMAIN
 from .graph_writer import MICROSOFT, GraphWriter
+from .own_linear import DOMAIN
 
 # F.layer_norm, and FunASR's LayerNorm helper, both use this default.
 NORM_EPS = 1e-5

@@ -7,41 +7,19 @@ with AVX512-BF16; ONNX Runtime alone does not load such a graph. `docs/decisions
 import ml_dtypes
 import numpy as np
 
-from .architecture import Architecture, Convolution
+from .architecture import Architecture
 from .attention import alibi_slopes
 from .checkpoint import Weights
 from .graph_writer import GraphWriter
+from .own_linear import DOMAIN, OwnLinear
 from .panels import panels
 
-# Of the operators.
-DOMAIN = "emofleet"
 # Successive inputs that one instruction takes.
 PAIR = 2
 
 
-class Bf16Linear:
-    """The `Linear` of a network in bf16; the operator rounds its inputs itself."""
-
-    def __init__(self, graph: GraphWriter) -> None:
-        self._graph = graph
-
-    def begin(self, rows: str) -> None:
-        """Nothing here depends on the rows."""
-
-    def prepare(self, value: str, name: str) -> str:
-        return value
-
-    def apply(self, prepared: str, weight: np.ndarray, bias: np.ndarray, name: str) -> str:
-        return self._product(prepared, weight.T, bias, name)
-
-    def feed_forward(
-        self, value: str, up: tuple[np.ndarray, np.ndarray], down: tuple[np.ndarray, np.ndarray], name: str
-    ) -> str:
-        hidden = self._product(value, up[0].T, up[1], f"{name}.up", gelu=1)
-        return self.apply(hidden, *down, f"{name}.down")
-
-    def convolve(self, value: str, layer: Convolution, kernel: np.ndarray, name: str) -> str:
-        return self._product(value, kernel, np.zeros(kernel.shape[1]), name, window=layer.kernel, step=layer.stride)
+class Bf16Linear(OwnLinear):
+    """In bf16."""
 
     def _product(self, value: str, weight: np.ndarray, bias: np.ndarray, name: str, **attributes) -> str:
         """`value @ weight + bias`, weight [in, out]."""

@@ -19,7 +19,7 @@ from .hub import obtain
 from .labels import read_labels
 from .network import write_network
 from .operators import library
-from .processor import BF16, BITS, INT8, Int8Form, int8_form, require_bf16
+from .processor import BITS, Int8Form, int8_form, own_instructions, require_bf16
 from .reference import Reference
 from .runtime import Model
 from .speech import SAMPLE_RATE, Recording
@@ -159,7 +159,6 @@ def _describe(
     version = options.version or sha256(source.files.weights)[:12]
     name = name if precision == "fp32" else f"{name}_{precision}"
     parameters = source.weights.taken()
-    operators = {"bf16": BF16, "int8": INT8 if form and form.own_operators else []}.get(precision, [])
     card = write_card(
         target,
         name,
@@ -169,7 +168,7 @@ def _describe(
         parameters,
         precision,
         form.bits if form else None,
-        operators,
+        own_instructions(precision, form),
     )
     print(f"wrote {card}")
 

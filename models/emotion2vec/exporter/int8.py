@@ -13,8 +13,8 @@ own.
 import numpy as np
 
 from .architecture import Convolution
-from .bf16 import DOMAIN
 from .graph_writer import MICROSOFT, GraphWriter
+from .own_linear import DOMAIN, OwnLinear
 from .panels import panels
 from .windows import write_windows
 
@@ -68,29 +68,8 @@ class Int8Linear:
         )
 
 
-class RowwiseInt8Linear:
-    """The `Linear` of a quantised network by the worker's operator, which quantises its inputs; weights of 8 bits."""
-
-    def __init__(self, graph: GraphWriter) -> None:
-        self._graph = graph
-
-    def begin(self, rows: str) -> None:
-        """Nothing here depends on the rows."""
-
-    def prepare(self, value: str, name: str) -> str:
-        return value
-
-    def apply(self, prepared: str, weight: np.ndarray, bias: np.ndarray, name: str) -> str:
-        return self._product(prepared, weight.T, bias, name)
-
-    def feed_forward(
-        self, value: str, up: tuple[np.ndarray, np.ndarray], down: tuple[np.ndarray, np.ndarray], name: str
-    ) -> str:
-        hidden = self._product(value, up[0].T, up[1], f"{name}.up", gelu=1)
-        return self.apply(hidden, *down, f"{name}.down")
-
-    def convolve(self, value: str, layer: Convolution, kernel: np.ndarray, name: str) -> str:
-        return self._product(value, kernel, np.zeros(kernel.shape[1]), name, window=layer.kernel, step=layer.stride)
+class RowwiseInt8Linear(OwnLinear):
+    """In int8, with weights of 8 bits."""
 
     def _product(self, value: str, weight: np.ndarray, bias: np.ndarray, name: str, **attributes) -> str:
         """`value @ weight + bias`, weight [in, out]."""

@@ -11,7 +11,7 @@ from onnx import ModelProto, TensorProto, helper
 from .activation import Activation, NormGelu, NormThenGelu
 from .architecture import Architecture
 from .attention import Attention, FusedAttention
-from .bf16 import DOMAIN, Bf16Attention, Bf16Convolution, Bf16Linear
+from .bf16 import Bf16Attention, Bf16Convolution, Bf16Linear
 from .checkpoint import Weights
 from .encoder import write_encoder
 from .frontend import write_convolutions, write_normalisation
@@ -20,8 +20,9 @@ from .head import write_head
 from .int8 import Int8Linear, RowwiseInt8Linear
 from .lengths import write_frame_mask
 from .linear import Linear, PaddedLinear
+from .own_linear import DOMAIN
 from .positions import BlockedConvolution, GroupedConvolution, write_positions
-from .processor import Int8Form
+from .processor import Int8Form, own_instructions
 
 PRODUCER = "emofleet emotion2vec exporter"
 
@@ -42,7 +43,7 @@ def write_network(
     `form` is for int8, and 7 bits without it; bf16 has no form without the worker's operators.
     """
     form = form or Int8Form(7)
-    own_operators = precision == "bf16" or (precision == "int8" and form.own_operators)
+    own_operators = bool(own_instructions(precision, form))
     graph = GraphWriter(scan_rank=2 if own_operators else None)
     layers = _layers(graph, architecture, weights, precision, form.bits, own_operators)
     waveform = write_normalisation(graph, architecture, "waveform", "lengths")

@@ -36,6 +36,17 @@ def adds_exactly(machine: str | None = None, cpuinfo: Path = Path("/proc/cpuinfo
     return bool(flags) and all(VNNI & each for each in flags)
 
 
+def own_instructions(precision: str, form: Int8Form | None) -> list[str]:
+    """What the worker's own operators in a graph need; empty for a graph of ONNX Runtime's. `form` is for int8."""
+    match precision:
+        case "bf16":
+            return BF16
+        case "int8" if form and form.own_operators:
+            return INT8
+        case _:
+            return []
+
+
 def has_bf16(machine: str | None = None, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether the worker's operators in bf16 run here."""
     return _has(BF16, machine, cpuinfo)

@@ -20,10 +20,11 @@ import ml_dtypes
 import numpy as np
 import onnxruntime
 from exporter.architecture import Architecture, read_architecture
-from exporter.bf16 import DOMAIN, PAIR
+from exporter.bf16 import PAIR
 from exporter.checkpoint import locate, read_config
 from exporter.errors import ExportError
 from exporter.operators import library
+from exporter.own_linear import DOMAIN
 from exporter.panels import panels
 from exporter.processor import has_bf16
 from exporter.runtime import Model

@@ -23,7 +23,7 @@ from exporter.errors import ExportError
 from exporter.labels import read_labels
 from exporter.network import PRECISIONS, write_network
 from exporter.operators import library
-from exporter.processor import Int8Form, has_bf16, int8_form
+from exporter.processor import Int8Form, has_bf16, int8_form, own_instructions
 from exporter.reference import Reference
 from exporter.runtime import Model
 from exporter.speech import SAMPLE_RATE, read, synthesise
@@ -123,7 +123,7 @@ def sides(checkpoint: Path, folder: Path, cores: int, operators: Path | None) ->
         form = int8_form("auto") if operators else Int8Form(int8_form("auto").bits)
         network = write_network(architecture, weights, len(labels), precision, form)
         graph.write_bytes(network.SerializeToString())
-        own = precision == "bf16" or (precision == "int8" and form.own_operators)
+        own = own_instructions(precision, form)
         model = Model(graph, 1, operators=operators if own else None)
         found.append(Side(precision, cores, lambda waveform, model=model: model.embed(waveform)))
     return found

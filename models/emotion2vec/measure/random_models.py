@@ -16,7 +16,7 @@ from exporter.card import write_card
 from exporter.checkpoint import Weights, locate, read_config
 from exporter.labels import read_labels
 from exporter.network import PRECISIONS, write_network
-from exporter.processor import BF16, INT8, int8_form
+from exporter.processor import int8_form, own_instructions
 
 SIZES = ("large", "base", "narrow")
 
@@ -51,7 +51,7 @@ def random_models(folder: Path, size: str) -> dict[str, Path]:
         graph = found[precision] / "model.onnx"
         graph.write_bytes(network.SerializeToString())
         name, bits = f"random_{size}_{precision}", form.bits if form else None
-        needed = {"bf16": BF16, "int8": INT8 if form and form.own_operators else []}.get(precision, [])
+        needed = own_instructions(precision, form)
         write_card(graph, name, "1", labels, architecture, weights.taken(), precision, bits, needed)
     return found
 

@@ -15,17 +15,17 @@ from exporter.card import write_card
 from exporter.checkpoint import Weights, locate, read_config
 from exporter.labels import read_labels
 from exporter.network import write_network
-from exporter.processor import BF16, INT8, Int8Form
+from exporter.processor import Int8Form, own_instructions
 from exporter.reference import Reference
 
 FOLDER = Path(__file__).resolve().parents[3] / "worker" / "tests" / "models"
 SIZE = random_checkpoint.Size(width=32, heads=4, channels=16, position_groups=16, prenet_depth=1, depth=1)
-# Folder: precision, form, and what its operators need.
+# Folder: precision and form.
 MODELS = {
-    "fp32": ("fp32", None, []),
-    "int8": ("int8", Int8Form(7), []),
-    "int8_operators": ("int8", Int8Form(8, own_operators=True), INT8),
-    "bf16": ("bf16", None, BF16),
+    "fp32": ("fp32", None),
+    "int8": ("int8", Int8Form(7)),
+    "int8_operators": ("int8", Int8Form(8, own_operators=True)),
+    "bf16": ("bf16", None),
 }
 # The shortest input, one more frame, and lengths that a batch has to pad.
 LENGTHS = [400, 721, 16_000, 40_000]
@@ -48,14 +48,14 @@ def write(folder: Path) -> None:
         config = read_config(files)
         architecture = read_architecture(config)
         labels = read_labels(files.tokens)
-        for name, (precision, form, operators) in MODELS.items():
+        for name, (precision, form) in MODELS.items():
             weights = Weights(files.weights, config["scope_map"])
             model = folder / name / "model.onnx"
             model.parent.mkdir(parents=True, exist_ok=True)
             model.write_bytes(write_network(architecture, weights, len(labels), precision, form).SerializeToString())
             # 7 bits are not written down: without the key, the worker takes them for 7.
             bits = form.bits if form and form.own_operators else None
-            parameters = weights.taken()
+            parameters, operators = weights.taken(), own_instructions(precision, form)
             write_card(model, f"narrow_{name}", "1", labels, architecture, parameters, precision, bits, operators)
         reference = Reference(files.folder, threads=1)
         answers = {samples: reference.answer(sound(samples)) for samples in LENGTHS}

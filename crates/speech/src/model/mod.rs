@@ -2,6 +2,7 @@
 
 mod batch;
 mod contract;
+mod contract_error;
 #[cfg(feature = "operators-library")]
 mod foreign;
 mod inference;
@@ -14,7 +15,8 @@ mod queue;
 mod session;
 mod shared;
 
-pub use contract::{ContractError, ModelCard, Precision};
+pub use contract::{ModelCard, Precision};
+pub use contract_error::ContractError;
 #[cfg(feature = "operators-library")]
 pub use foreign::RegisterCustomOps;
 pub use inference::{InferenceHandle, PendingPrediction, Prediction, Request};

@@ -259,12 +259,17 @@ mod tests {
         samples.as_chunks().0.to_vec()
     }
 
-    #[test]
-    fn probabilities_do_not_depend_on_how_chunks_are_divided_into_blocks() {
+    fn detector() -> (crate::Settings, VoiceDetector) {
         let mut settings = crate::Settings::default();
         settings.runtime.onnxruntime = std::env::var_os("EMOFLEET__RUNTIME__ONNXRUNTIME").unwrap_or_default().into();
         let runtime = Runtime::load(&settings.runtime).expect("run ./test.sh, which fetches ONNX Runtime");
         let detector = VoiceDetector::load(&runtime).expect("the built-in network");
+        (settings, detector)
+    }
+
+    #[test]
+    fn probabilities_do_not_depend_on_how_chunks_are_divided_into_blocks() {
+        let (settings, detector) = detector();
         let mut session = detector.acquire().expect("a session");
         let chunks = loud_sounds();
         let mut in_blocks_of = |size: usize| -> Vec<f32> {
@@ -285,10 +290,7 @@ mod tests {
 
     #[test]
     fn tracks_together_are_predicted_as_each_alone() {
-        let mut settings = crate::Settings::default();
-        settings.runtime.onnxruntime = std::env::var_os("EMOFLEET__RUNTIME__ONNXRUNTIME").unwrap_or_default().into();
-        let runtime = Runtime::load(&settings.runtime).expect("run ./test.sh, which fetches ONNX Runtime");
-        let detector = VoiceDetector::load(&runtime).expect("the built-in network");
+        let (settings, detector) = detector();
         let mut session = detector.acquire().expect("a session");
         let (sounds, silence) = (loud_sounds(), vec![[0.0; CHUNK]; 2_000]);
         // For a while, one of them is still.
@@ -312,10 +314,7 @@ mod tests {
 
     #[test]
     fn silence_that_lasts_is_passed_over_and_what_follows_is_as_it_was() {
-        let mut settings = crate::Settings::default();
-        settings.runtime.onnxruntime = std::env::var_os("EMOFLEET__RUNTIME__ONNXRUNTIME").unwrap_or_default().into();
-        let runtime = Runtime::load(&settings.runtime).expect("run ./test.sh, which fetches ONNX Runtime");
-        let detector = VoiceDetector::load(&runtime).expect("the built-in network");
+        let (settings, detector) = detector();
         let mut session = detector.acquire().expect("a session");
         let sounds = loud_sounds();
         let silence = vec![[0.0; CHUNK]; 6_000];

@@ -1,7 +1,8 @@
 //! GELU, alone and after a layer norm.
 
 use super::softmax::exp;
-use super::{input, numbers, wrong};
+use super::{input, numbers, require, wrong};
+use crate::model::instructions::Instructions;
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
 use ort::value::TensorElementType::Float32;
 use std::arch::x86_64::{
@@ -35,6 +36,7 @@ impl Operator for NormGelu {
     }
 
     fn create_kernel(&self, attributes: &KernelContext<'_>) -> ort::Result<NormGeluKernel> {
+        require(Instructions::Avx512Bf16)?;
         let epsilon = attributes.get::<f32>("epsilon").filter(|epsilon| *epsilon > 0.0);
         Ok(NormGeluKernel { epsilon: epsilon.ok_or_else(|| wrong("a layer norm has no epsilon"))? })
     }

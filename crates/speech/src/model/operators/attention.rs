@@ -2,7 +2,8 @@
 
 use super::attend::{Head, Scratch, attend};
 use super::product::PANEL;
-use super::{Shared, input, numbers, wrong};
+use super::{Shared, input, numbers, require, wrong};
+use crate::model::instructions::Instructions;
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
 use ort::value::TensorElementType::{Float32, Int32};
 use std::cell::RefCell;
@@ -31,6 +32,7 @@ impl Operator for Attention {
     }
 
     fn create_kernel(&self, attributes: &KernelContext<'_>) -> ort::Result<AttentionKernel> {
+        require(Instructions::Avx512Bf16)?;
         let extra = attributes.get::<i64>("extra").and_then(|extra| usize::try_from(extra).ok());
         let extra =
             extra.filter(|extra| *extra <= PANEL).ok_or_else(|| wrong("attention has no number of extra tokens"))?;

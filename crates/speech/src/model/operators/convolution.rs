@@ -5,7 +5,8 @@
 
 use super::product::bf16::{Rows, Start, panel, round};
 use super::product::{PANEL, Sums};
-use super::{MOST_FRAMES, Shared, input, numbers, wrong};
+use super::{MOST_FRAMES, Shared, input, numbers, require, wrong};
+use crate::model::instructions::Instructions;
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
 use ort::value::TensorElementType::{Float32, Uint16};
 use std::cell::RefCell;
@@ -42,6 +43,7 @@ impl Operator for Convolution {
     }
 
     fn create_kernel(&self, attributes: &KernelContext<'_>) -> ort::Result<ConvolutionKernel> {
+        require(Instructions::Avx512Bf16)?;
         let [groups, kernel] =
             ["groups", "kernel"].map(|name| attributes.get::<i64>(name).and_then(|value| usize::try_from(value).ok()));
         match (groups, kernel) {

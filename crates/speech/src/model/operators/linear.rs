@@ -6,7 +6,8 @@
 
 use super::activation::gelu_block;
 use super::product::{PANEL, Sums, bf16, int8};
-use super::{MOST_FRAMES, input, numbers, wrong};
+use super::{MOST_FRAMES, input, numbers, require, wrong};
+use crate::model::instructions::Instructions;
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
 use ort::value::TensorElementType::{Float32, Int8 as SignedByte, Int32, Uint16};
 use std::cell::RefCell;
@@ -39,6 +40,7 @@ impl Operator for Bf16 {
     }
 
     fn create_kernel(&self, attributes: &KernelContext<'_>) -> ort::Result<Bf16Kernel> {
+        require(Instructions::Avx512Bf16)?;
         Ok(Bf16Kernel(Layer::read(attributes)?))
     }
 }
@@ -92,6 +94,7 @@ impl Operator for Int8 {
     }
 
     fn create_kernel(&self, attributes: &KernelContext<'_>) -> ort::Result<Int8Kernel> {
+        require(Instructions::Avx512Vnni)?;
         Ok(Int8Kernel(Layer::read(attributes)?))
     }
 }

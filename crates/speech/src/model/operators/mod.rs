@@ -40,6 +40,15 @@ pub(in crate::model) fn available(instructions: Instructions) -> bool {
 /// Most frames that a window, a step or a kernel covers: sizes stay far from what numbers can hold.
 const MOST_FRAMES: usize = 1024;
 
+/// For each kernel that is made: a session of such a graph is refused where its instructions are missing, whichever program
+/// opens it.
+fn require(instructions: Instructions) -> ort::Result<()> {
+    if available(instructions) {
+        return Ok(());
+    }
+    Err(ort::Error::new(format!("this processor has no {} (in /proc/cpuinfo)", instructions.label())))
+}
+
 fn wrong(what: &str) -> ort::Error {
     ort::Error::new(format!("{what}: the graph does not fit this version of emofleet, export it again"))
 }
