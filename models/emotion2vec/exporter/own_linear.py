@@ -17,8 +17,8 @@ class OwnLinear(ABC):
     def __init__(self, graph: GraphWriter) -> None:
         self._graph = graph
 
-    def begin(self, rows: str) -> None:
-        """Nothing here depends on the rows."""
+    def begin(self, rows: str) -> None:  # noqa: B027 - not abstract: nothing here depends on the rows
+        """Does nothing."""
 
     def prepare(self, value: str, name: str) -> str:
         return value
