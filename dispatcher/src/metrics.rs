@@ -109,3 +109,23 @@ impl Metrics {
 fn label(destination: &str) -> DestinationLabel {
     DestinationLabel { destination: destination.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_metric_of_a_dispatcher_is_documented() {
+        let documented = include_str!("../../docs/monitoring.md");
+        let metrics = Metrics::new(&Rulebook::default(), 0);
+        metrics.request_ended(AMQP, 1, &DeliveryOutcome::Refused { reason: "no".into() });
+        metrics.waiting.get_or_create(&label(AMQP)).set(1);
+        metrics.oldest_seconds.get_or_create(&label(AMQP)).set(1.0);
+        let mut page = String::new();
+        encode(&mut page, &metrics.registry).expect("a string takes any text");
+        for name in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+            assert!(documented.contains(&format!("`{name}")), "{name} is missing in docs/monitoring.md");
+        }
+        assert_eq!(page.matches("# TYPE ").count(), 6, "{page}");
+    }
+}

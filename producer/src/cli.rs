@@ -114,7 +114,7 @@ unless it has roles or only resembles one of these; --attribute keeps such a col
 Times may have any usual form with a four-digit year; those without a zone are UTC, or as
 --timezone says.
 
-What is wrong with a line, a file name or a key is told, and only that one is left out.
+What is wrong with a line, a file name or a key is reported, and only that one is left out.
 Exit codes: 0 all enqueued; 1 a service failed; 2 wrong usage or input, nothing enqueued; 3 some
 were left out (or failed, with --wait); 4 timeout.";
 

@@ -1,5 +1,5 @@
 //! Resident memory of one worker over thousands of jobs:
-//! `./run.sh env` in the shell, then `cargo bench -p tests --bench soak [-- JOBS]`.
+//! `./run.sh env` in the shell, then `cargo bench -p emofleet-tests --bench soak [-- JOBS]`.
 //!
 //! Prints the memory after each 200 jobs; the last should be within 10 % of the first.
 

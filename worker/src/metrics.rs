@@ -190,4 +190,18 @@ mod tests {
         assert!(page.contains("emofleet_worker_leases_lost_total{lane=\"interactive\"} 0"), "{page}");
         assert!(page.contains("emofleet_worker_jobs_failed_total{code=\"audio.empty\"} 1"), "{page}");
     }
+
+    #[test]
+    fn each_metric_of_a_worker_is_documented() {
+        let documented = include_str!("../../docs/monitoring.md");
+        let metrics = Metrics::default();
+        metrics.failed(FailureCode::AudioEmpty);
+        metrics.retried(FailureCode::AudioEmpty);
+        metrics.analyzed(&AudioFacts::default(), &Timings::default());
+        let page = metrics.page();
+        for name in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+            assert!(documented.contains(&format!("`{name}")), "{name} is missing in docs/monitoring.md");
+        }
+        assert_eq!(page.matches("# TYPE ").count(), 10, "{page}");
+    }
 }

@@ -24,7 +24,7 @@ columns of a manifest; with --manifest from a table, as for `producer enqueue`, 
 of a recording counts. A recording waits for its call data for --grace, and is then enqueued without;
 call data that comes later, or is corrected, is applied then.
 
-What can't be taken is told, and only that one is left out. How new recordings are found, and what is
+What can't be taken is reported, and only that one is left out. How new recordings are found, and what is
 guaranteed: docs/watch.md. Defaults of the times: [watch] in config/default.toml.
 Exit codes: 0 stopped, or with --once all enqueued; 1 a service failed; 2 wrong usage; 3 with --once
 some were left out; 130 ended by a second signal.";

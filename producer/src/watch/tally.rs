@@ -105,3 +105,18 @@ impl Tally {
         parts.join("  ")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_metric_of_a_watcher_is_documented() {
+        let documented = include_str!("../../../docs/monitoring.md");
+        let page = Tally::new().page();
+        for name in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+            assert!(documented.contains(&format!("`{name}")), "{name} is missing in docs/monitoring.md");
+        }
+        assert_eq!(page.matches("# TYPE ").count(), 16, "{page}");
+    }
+}

@@ -1,6 +1,6 @@
 //! A history of made-up calls, and how long an inspector waits for an answer.
 //!
-//!     EMOFLEET_TEST_POSTGRES_ADMIN_URL=postgres://... cargo bench -p tests --bench history -- --calls 1000000
+//!     EMOFLEET_TEST_POSTGRES_ADMIN_URL=postgres://... cargo bench -p emofleet-tests --bench history -- --calls 1000000
 //!
 //! Fills a database of its own (kept, and filled only once), asks every question of `docs/sql-cookbook.md` of random
 //! teams and months, and measures how many results a second the worker's transaction writes.

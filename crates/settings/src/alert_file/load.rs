@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{Diagnostic, Reading, parse, parse_valid};
 use crate::ConfigError;
 
-/// The built-in file. It has every kind of condition, mostly as comments.
+/// The built-in file. It has examples of most kinds of condition, mostly as comments.
 pub const DEFAULT: &str = include_str!("../../../../config/alerts.toml");
 
 /// `[alerts]` of `config/default.toml`, where each key is explained.
