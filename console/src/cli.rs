@@ -1,5 +1,6 @@
 //! The command line: `serve`, and the users and tokens that may use it.
 
+use adapters::boxed;
 use adapters::postgres::Database;
 use adapters::postgres::console::NewToken;
 use adapters::shutdown;
@@ -97,6 +98,7 @@ impl Cli {
     ///
     /// # Errors
     /// With a sentence that says what to do.
+    #[boxed]
     pub async fn run(self) -> anyhow::Result<()> {
         self.run_with(settings, password, &mut std::io::stdout()).await
     }

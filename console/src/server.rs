@@ -1,5 +1,6 @@
 //! The console as a service: check that a login is possible, listen, answer, drain.
 
+use adapters::boxed;
 use adapters::retry::{RetryPolicy, retry_while_unless};
 use anyhow::{Context, bail};
 use axum::Router;
@@ -28,6 +29,7 @@ impl Serving {
     ///
     /// # Errors
     /// When the listener failed.
+    #[boxed]
     pub async fn ended(self) -> anyhow::Result<()> {
         self.task.await?
     }
@@ -38,6 +40,7 @@ impl Serving {
 ///
 /// # Errors
 /// When the address is taken, or a login is needed and there is no user and no token; when Postgres refuses.
+#[boxed]
 pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Result<Serving> {
     let app = App::open(settings)?;
     until_allowed(&app, &stop).await?;

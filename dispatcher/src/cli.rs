@@ -1,5 +1,6 @@
 //! The command line: each subcommand is a role.
 
+use adapters::boxed;
 use adapters::postgres::Database;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -48,6 +49,7 @@ impl Cli {
     ///
     /// # Errors
     /// With a sentence that says what to do.
+    #[boxed]
     pub async fn run(self) -> anyhow::Result<()> {
         let settings = Settings::load()?;
         adapters::telemetry::init(&settings.log).map_err(anyhow::Error::from_boxed)?;

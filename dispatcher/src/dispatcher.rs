@@ -1,6 +1,7 @@
 //! All delivery tasks, the listener that wakes them, and the task that resolves quiet groups.
 
 use adapters::amqp::Publisher;
+use adapters::boxed;
 use adapters::postgres::Database;
 use adapters::reconcile::{Reconciled, Reconciler};
 use adapters::retry::{RetryPolicy, retry_while};
@@ -60,6 +61,7 @@ impl Dispatcher {
     ///
     /// # Errors
     /// When a delivery task panics.
+    #[boxed]
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         self.warn_of_unknown_destinations().await;
         let (wake, woken) = watch::channel(());
@@ -105,6 +107,7 @@ impl Dispatcher {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`. A destination that fails is no error: it is retried later.
+    #[boxed]
     pub async fn once(self) -> anyhow::Result<()> {
         self.database.check_schema().await?;
         self.database.resolve_quiet(&self.rulebook).await?;

@@ -1,6 +1,7 @@
 //! `producer dlq`: dead letters.
 
 use adapters::amqp::{DeadLetter, DeadLetters, Discarded, Filter};
+use adapters::boxed;
 use adapters::retry::{RetryPolicy, retry_while};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{BatchId, FailureCode, JobId};
@@ -73,6 +74,7 @@ pub async fn run(
 ///
 /// # Errors
 /// [`ProducerError::Service`].
+#[boxed(?Send)]
 pub async fn replay(
     settings: &Settings,
     dead: &DeadLetters,

@@ -1,6 +1,7 @@
 //! `producer enqueue`: find recordings, register their jobs, publish them, record the confirmations.
 //! After an interruption the same command continues: confirmed jobs are not sent again.
 
+use adapters::boxed;
 use adapters::postgres::NewBatch;
 use adapters::retry::RetryPolicy;
 use domain::BatchId;
@@ -60,6 +61,7 @@ impl Summary {
 ///
 /// # Errors
 /// [`ProducerError::Input`] before anything is enqueued; [`ProducerError::Service`].
+#[boxed]
 pub async fn enqueue(
     settings: &Settings,
     args: &EnqueueArgs,

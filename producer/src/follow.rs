@@ -1,5 +1,6 @@
 //! Waits for the end of a batch, by polling its progress in the database.
 
+use adapters::boxed;
 use adapters::postgres::{Database, Progress};
 use adapters::retry::{RetryPolicy, retry_while};
 use domain::BatchId;
@@ -43,6 +44,7 @@ impl Followed {
 ///
 /// # Errors
 /// [`ProducerError::Service`] when the database refuses, or is unreachable longer than the policy allows.
+#[boxed]
 pub async fn follow(
     settings: &Settings,
     database: &Database,

@@ -35,6 +35,7 @@ pub mod watch;
 pub use enqueue::Summary;
 pub use error::{Outcome, ProducerError};
 
+use adapters::boxed;
 use adapters::postgres::Database;
 use adapters::retry::{RetryPolicy, retry_while};
 use domain::BatchId;
@@ -53,7 +54,9 @@ use services::POSTGRES;
 ///
 /// # Errors
 /// [`ProducerError`], whose exit code distinguishes wrong input from a service that failed.
-pub async fn run(settings: &Settings, cli: &Cli, out: &mut impl Write) -> Result<Outcome, ProducerError> {
+#[boxed(?Send)]
+pub async fn run(settings: &Settings, cli: &Cli, out: &mut (dyn Write + Send)) -> Result<Outcome, ProducerError> {
+    let out = &mut { out };
     let policy = if cli.no_wait_for_services { RetryPolicy::NEVER } else { RetryPolicy::ENDLESS };
     let policy = policy.on_stderr();
     match &cli.command {

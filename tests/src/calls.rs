@@ -1,5 +1,6 @@
 //! Made-up calls: a job and the report it would have led to, without audio.
 
+use adapters::boxed;
 use adapters::postgres::{AttemptToken, Database, NewBatch, RecordOutcome, Review};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::alert::{Rulebook, Subject};
@@ -182,6 +183,7 @@ impl Call {
     ///
     /// # Errors
     /// What [`Database::record_done`] answers.
+    #[boxed]
     pub async fn record(&self, database: &Database, rules: &Rulebook) -> Result<RecordOutcome, Failure> {
         let report = self.report();
         let matches = rules.matches(Subject::from(&report));
@@ -197,6 +199,7 @@ impl Call {
     ///
     /// # Panics
     /// When no attempt has begun.
+    #[boxed]
     pub async fn record_result(&self, database: &Database, worker: &str) -> Result<RecordOutcome, Failure> {
         let report = self.report();
         let token = token(database, report.job_id).await;
@@ -234,6 +237,7 @@ impl Call {
 ///
 /// # Panics
 /// When no attempt has begun.
+#[boxed]
 pub async fn token(database: &Database, job: JobId) -> AttemptToken {
     let query = "SELECT attempt FROM analyses WHERE job_id = $1";
     let token: Option<uuid::Uuid> =

@@ -1,5 +1,6 @@
 //! A console for one test: served in this process on a free port, beside a fleet of its own.
 
+use adapters::boxed;
 use anyhow::{Context, Result, ensure};
 use console::Serving;
 use reqwest::multipart::{Form, Part};
@@ -26,6 +27,7 @@ impl Console {
     ///
     /// # Errors
     /// When a service is missing.
+    #[boxed]
     pub async fn start() -> Result<Self> {
         let mut console = Self::without_worker(|_| {}).await?;
         console.fleet.start_worker();
@@ -52,6 +54,7 @@ impl Console {
     ///
     /// # Errors
     /// When a service is missing.
+    #[boxed]
     pub async fn as_role(role: &str) -> Result<Self> {
         let Self { fleet, serving, stop, .. } = Self::without_worker(|_| {}).await?;
         stop.cancel();
@@ -73,6 +76,7 @@ impl Console {
     ///
     /// # Errors
     /// When none comes in time.
+    #[boxed]
     pub async fn worker_ready(&self) -> Result<()> {
         let model = &self.fleet.trial.settings.model.name;
         let queue = format!("{}.jobs.interactive.{model}", self.fleet.trial.settings.amqp.prefix);
@@ -95,6 +99,7 @@ impl Console {
     ///
     /// # Errors
     /// When the console does not answer.
+    #[boxed]
     pub async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response> {
         let mut request = Client::new().request(method, self.at(path));
         if let Some(body) = body {
@@ -107,6 +112,7 @@ impl Console {
     ///
     /// # Errors
     /// When the status is not 200.
+    #[boxed]
     pub async fn get(&self, path: &str) -> Result<Value> {
         let answer = self.request(Method::GET, path, None).await?;
         let (status, text) = (answer.status(), answer.text().await?);
@@ -118,6 +124,7 @@ impl Console {
     ///
     /// # Errors
     /// When the status is not 200.
+    #[boxed]
     pub async fn predict(&self, bytes: Vec<u8>, fields: &[(&'static str, &'static str)]) -> Result<Value> {
         let mut form = Form::new().part("audio", Part::bytes(bytes).file_name("call.wav"));
         for (name, value) in fields {
@@ -133,6 +140,7 @@ impl Console {
     ///
     /// # Errors
     /// When something refuses.
+    #[boxed]
     pub async fn end(self) -> Result<()> {
         self.stop.cancel();
         self.serving.ended().await.context("the console ended with an error")?;

@@ -1,5 +1,6 @@
 //! A database of its own for each test, on the server that `test.sh` names, dropped at the end.
 
+use adapters::boxed;
 use adapters::postgres;
 use adapters::postgres::Database;
 use anyhow::Context;
@@ -29,6 +30,7 @@ impl TestDatabase {
     ///
     /// # Errors
     /// When the server is not named or does not answer.
+    #[boxed]
     pub async fn create() -> anyhow::Result<Self> {
         let empty = Self::create_empty().await?;
         empty.database.migrate().await.context("migrating the test's database")?;
@@ -39,6 +41,7 @@ impl TestDatabase {
     ///
     /// # Errors
     /// When the server is not named or does not answer.
+    #[boxed]
     pub async fn create_empty() -> anyhow::Result<Self> {
         let url = std::env::var(ADMIN_URL)
             .with_context(|| format!("{ADMIN_URL} is not set: run ./test.sh, which starts Postgres and sets it"))?;
@@ -57,6 +60,7 @@ impl TestDatabase {
     ///
     /// # Errors
     /// When the server does not answer.
+    #[boxed]
     pub async fn connection(&self) -> anyhow::Result<PgConnection> {
         Ok(self.admin.clone().database(&self.name).connect().await?)
     }
@@ -65,6 +69,7 @@ impl TestDatabase {
     ///
     /// # Errors
     /// When the query is refused.
+    #[boxed]
     pub async fn count(&self, query: &'static str) -> anyhow::Result<i64> {
         Ok(sqlx::query_scalar(query).fetch_one(self.database.pool()).await?)
     }
@@ -74,6 +79,7 @@ impl TestDatabase {
 ///
 /// # Errors
 /// When the server refuses: with the right that is missing.
+#[boxed]
 pub async fn grant(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     // Lines that begin with a backslash are psql's own.
     let server: Vec<_> = GRANTS.lines().filter(|line| !line.starts_with('\\')).collect();

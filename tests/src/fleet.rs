@@ -1,6 +1,7 @@
 //! A whole fleet for one test: a worker in this process, on the shared services, with its own queues, keys and database.
 
 use adapters::amqp::{Lane, Publisher};
+use adapters::boxed;
 use adapters::postgres::{Database, NewBatch};
 use adapters::s3::Store;
 use anyhow::{Context, Result, bail};
@@ -54,6 +55,7 @@ impl Fleet {
     ///
     /// # Errors
     /// When a service or runtime file is missing.
+    #[boxed]
     pub async fn start() -> Result<Self> {
         Self::start_with(|_| {}).await
     }
@@ -73,6 +75,7 @@ impl Fleet {
     ///
     /// # Errors
     /// When a service is missing.
+    #[boxed]
     pub async fn without_worker() -> Result<Self> {
         Self::on(Trial::new()?).await
     }
@@ -81,6 +84,7 @@ impl Fleet {
     ///
     /// # Errors
     /// When a service is missing.
+    #[boxed]
     pub async fn on(mut trial: Trial) -> Result<Self> {
         trial.settings.worker.health_addr = ([127, 0, 0, 1], 0).into();
         trial.settings.worker.drain_timeout_s = 5;
@@ -104,6 +108,7 @@ impl Fleet {
     ///
     /// # Errors
     /// What the worker ended with, or when it does not end in time.
+    #[boxed]
     pub async fn worker_ended(&mut self) -> Result<()> {
         let (_stop, task) = self.worker.take().context("no worker was started")?;
         tokio::time::timeout(JOB_TIMEOUT, task).await.context("the worker does not end")??
@@ -113,6 +118,7 @@ impl Fleet {
     ///
     /// # Errors
     /// What the worker ended with.
+    #[boxed]
     pub async fn stop_worker(&mut self) -> Result<()> {
         match self.worker.take() {
             Some((stop, task)) => {
@@ -127,6 +133,7 @@ impl Fleet {
     ///
     /// # Errors
     /// When the store refuses.
+    #[boxed]
     pub async fn upload(&self, name: &str, bytes: Vec<u8>) -> Result<ObjectRef> {
         let (bucket, key) = (self.trial.settings.s3.bucket.clone(), format!("{}{name}", self.trial.keys));
         self.store.put_bytes(&bucket, &key, bytes, "application/octet-stream").await?;
@@ -146,6 +153,7 @@ impl Fleet {
     ///
     /// # Errors
     /// When a service refuses.
+    #[boxed]
     pub async fn enqueue(&self, jobs: &[Job]) -> Result<()> {
         let batch = NewBatch { id: BatchId::from_name("test"), name: "test".into(), source: "test".into() };
         let wanted = self.database.register(&batch, jobs, false).await?;
@@ -159,6 +167,7 @@ impl Fleet {
     ///
     /// # Errors
     /// When it is neither done nor failed in time.
+    #[boxed]
     pub async fn put_through(&self, name: &str, bytes: Vec<u8>, wish: Wish) -> Result<PgRow> {
         let job = self.job(self.upload(name, bytes).await?, wish);
         self.enqueue(std::slice::from_ref(&job)).await?;
@@ -169,6 +178,7 @@ impl Fleet {
     ///
     /// # Errors
     /// When it takes too long, or the worker ended.
+    #[boxed]
     pub async fn ended(&self, job: JobId) -> Result<PgRow> {
         let begun = Instant::now();
         loop {
@@ -192,6 +202,7 @@ impl Fleet {
     ///
     /// # Errors
     /// When it is not there.
+    #[boxed]
     pub async fn artifact(&self, row: &PgRow, column: &str) -> Result<Vec<u8>> {
         let bucket: String = row.try_get("artifact_bucket")?;
         let key: String = row.try_get(column)?;
@@ -202,6 +213,7 @@ impl Fleet {
     ///
     /// # Errors
     /// When it is not there or not readable.
+    #[boxed]
     pub async fn report(&self, row: &PgRow) -> Result<Report> {
         Ok(serde_json::from_slice(&self.artifact(row, "result_key").await?)?)
     }
@@ -210,6 +222,7 @@ impl Fleet {
     ///
     /// # Errors
     /// When the query is refused.
+    #[boxed]
     pub async fn count(&self, query: &'static str) -> Result<i64> {
         Ok(sqlx::query_scalar(query).fetch_one(self.database.pool()).await?)
     }
@@ -218,6 +231,7 @@ impl Fleet {
     ///
     /// # Errors
     /// When something refuses, or the worker ended with an error.
+    #[boxed]
     pub async fn end(mut self) -> Result<()> {
         self.stop_worker().await?;
         self.publisher.close().await;

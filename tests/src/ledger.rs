@@ -1,6 +1,7 @@
 //! The audit of a batch: compares what was enqueued with what came of it.
 
 use adapters::amqp::{DeadLetters, Filter, Lane};
+use adapters::boxed;
 use adapters::postgres::NewBatch;
 use anyhow::{Context, Result, bail};
 use chrono::Utc;
@@ -49,6 +50,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When a service refuses.
+    #[boxed]
     pub async fn hand_in(rig: &Rig, name: &str, entries: &[Entry]) -> Result<Self> {
         let bucket = rig.direct.s3.bucket.clone();
         let batch = BatchId::from_name(name);
@@ -92,6 +94,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the database does not answer.
+    #[boxed]
     pub async fn ended(&self, rig: &Rig) -> Result<usize> {
         Ok(rig.database.batch_progress(&self.batch).await?.ended() as usize)
     }
@@ -100,6 +103,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When no job ends any more; the message has the workers' log.
+    #[boxed]
     pub async fn until(&self, rig: &Rig, count: usize) -> Result<Duration> {
         let begun = Instant::now();
         let (mut most, mut moved) = (0, begun);
@@ -162,6 +166,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When a service does not answer.
+    #[boxed]
     pub async fn audit(&self, rig: &Rig) -> Result<Audit> {
         let mut audit = Audit { jobs: self.expected.len(), ..Audit::default() };
         let query = "SELECT job_id, status, failure_code, emotion, confidence, result_key, audio_key, embedding_key, \

@@ -1,5 +1,6 @@
 //! A PostgreSQL server of the test's own, for tests that change how the server is reached.
 
+use adapters::boxed;
 use adapters::postgres;
 use anyhow::{Context, Result};
 use secrecy::SecretString;
@@ -41,6 +42,7 @@ impl OwnPostgres {
     ///
     /// # Errors
     /// When the server can't read them.
+    #[boxed]
     pub async fn turn_on_tls(&self, certificate: &Path, key: &Path) -> Result<()> {
         let data = self.folder.join("postgres").canonicalize()?;
         let owner = std::fs::metadata(&data)?;
@@ -76,6 +78,7 @@ impl OwnPostgres {
     ///
     /// # Errors
     /// When the server does not answer.
+    #[boxed]
     pub async fn admin(&self) -> Result<PgConnection> {
         Ok(PgConnection::connect(self.url("postgres", "POSTGRES_ADMIN_PASSWORD", "postgres")?.as_str()).await?)
     }

@@ -1,5 +1,6 @@
 //! A TCP proxy that injects faults, between a worker and a service on loopback.
 
+use adapters::boxed;
 use anyhow::Result;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -50,6 +51,7 @@ impl Proxy {
     ///
     /// # Errors
     /// When no port is free.
+    #[boxed]
     pub async fn to(upstream: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;

@@ -1,5 +1,6 @@
 //! Starts of workers that reach a rig's services without its proxies: for measurements.
 
+use adapters::boxed;
 use anyhow::{Result, ensure};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,7 @@ pub fn environment(rig: &Rig) -> Vec<(&'static str, String)> {
 ///
 /// # Errors
 /// When it is not ready within two minutes; the message has its log.
+#[boxed]
 pub async fn start(rig: &mut Rig, more: &[(String, String)]) -> Result<Duration> {
     let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let address = format!("127.0.0.1:{port}");

@@ -1,6 +1,7 @@
 //! A webhook receiver that is as strict as the services: it checks every signature, enforces rate limits,
 //! and fails where a test asks for it.
 
+use adapters::boxed;
 use anyhow::Result;
 use axum::Router;
 use axum::body::Bytes;
@@ -72,6 +73,7 @@ impl Receiver {
     ///
     /// # Errors
     /// When no port is free.
+    #[boxed]
     pub async fn start() -> Result<Self> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);

@@ -2,6 +2,7 @@
 //! as processes that can be killed.
 
 use adapters::amqp::Publisher;
+use adapters::boxed;
 use adapters::postgres::Database;
 use adapters::s3::Store;
 use anyhow::{Context, Result, bail};
@@ -46,6 +47,7 @@ impl Rig {
     ///
     /// # Errors
     /// When the stack does not come up; the message has its output.
+    #[boxed]
     pub async fn bring_up() -> Result<Self> {
         let temporary = tempfile::Builder::new().prefix("emofleet-rig-").tempdir()?;
         let folder = temporary.path().join("stack");
@@ -158,6 +160,7 @@ impl Rig {
     ///
     /// # Errors
     /// When the database does not answer or the worker can't be killed.
+    #[boxed]
     pub async fn kill_worker_of(&mut self, job: JobId) -> Result<()> {
         let query = "SELECT worker FROM analyses WHERE job_id = $1";
         let name: String = sqlx::query_scalar(query).bind(job.0).fetch_one(self.database.pool()).await?;
@@ -216,6 +219,7 @@ impl Rig {
     ///
     /// # Errors
     /// When its script fails.
+    #[boxed]
     pub async fn service(&self, name: &str, verb: &'static str) -> Result<()> {
         let (script, folder) = (project(&format!("stack/{name}.sh")), self.folder.clone());
         tokio::task::spawn_blocking(move || command(&script, &[verb], &folder)).await?

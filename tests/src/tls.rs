@@ -1,5 +1,6 @@
 //! TLS before a plain service: an authority made with openssl, and a front that ends TLS.
 
+use adapters::boxed;
 use anyhow::{Context, Result, bail};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -66,6 +67,7 @@ impl Authority {
     ///
     /// # Errors
     /// When the certificate can't be made.
+    #[boxed]
     pub async fn front(&self, names: &str, upstream: SocketAddr) -> Result<SocketAddr> {
         let acceptor = TlsAcceptor::from(Arc::new(self.issue(names)?));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;

@@ -1,6 +1,7 @@
 //! Names for one test on the shared services: its own queues, keys and database.
 
 use adapters::amqp::{JobQueue, Lane, Topology, consume};
+use adapters::boxed;
 use anyhow::{Context, Result};
 use domain::Job;
 use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
@@ -42,6 +43,7 @@ impl Trial {
     ///
     /// # Errors
     /// When Postgres refuses.
+    #[boxed]
     pub async fn database(&mut self) -> Result<adapters::postgres::Database> {
         let mut admin = admin().await?;
         sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {}", self.name))).execute(&mut admin).await?;
@@ -63,6 +65,7 @@ impl Trial {
     ///
     /// # Errors
     /// When the broker refuses.
+    #[boxed]
     pub async fn waiting(&self) -> Result<u32> {
         let bulk = Topology::new(&self.settings.amqp).jobs(&self.bulk());
         let depths = adapters::amqp::depths(&self.settings.amqp, &[&self.settings.model.name]).await?;
@@ -73,6 +76,7 @@ impl Trial {
     ///
     /// # Errors
     /// When the broker refuses, or a message is no job.
+    #[boxed]
     pub async fn queued(&self) -> Result<Vec<Job>> {
         let count = self.waiting().await?;
         let stop = CancellationToken::new();
@@ -102,6 +106,7 @@ impl Trial {
     ///
     /// # Errors
     /// When a service refuses.
+    #[boxed]
     pub async fn end(self) -> Result<()> {
         let url = self.settings.amqp.url.expose_secret();
         let broker = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await?;

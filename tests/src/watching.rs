@@ -1,5 +1,6 @@
 //! A watcher in the test's process.
 
+use adapters::boxed;
 use adapters::retry::RetryPolicy;
 use anyhow::Result;
 use producer::ProducerError;
@@ -32,6 +33,7 @@ impl Watching {
     ///
     /// # Errors
     /// What the watcher ended with.
+    #[boxed]
     pub async fn stop(self) -> Result<WatchSummary> {
         self.stop.cancel();
         Ok(self.task.await??)
@@ -48,6 +50,7 @@ pub fn source(trial: &Trial) -> WatchArgs {
 ///
 /// # Errors
 /// What the watcher ended with.
+#[boxed]
 pub async fn once(settings: &Settings, args: &WatchArgs) -> Result<WatchSummary, ProducerError> {
     watch(settings, args, RetryPolicy::NEVER, Meter::silent(), CancellationToken::new()).await
 }

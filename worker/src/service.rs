@@ -1,6 +1,7 @@
 //! The worker as a service: load the model, wait for the services, work, drain.
 
 use adapters::amqp::{self, Lane, Publisher};
+use adapters::boxed;
 use adapters::health::{Dependencies, Health};
 use adapters::postgres::Database;
 use adapters::retry::{RetryPolicy, retry_while};
@@ -22,6 +23,7 @@ use speech::Analyzer;
 /// When the alert file has no rule that can be used, the model can't be loaded, the health address is taken, or a service refuses (wrong
 /// password, no privilege, no such bucket). Services that are unreachable are waited for, as are tables that are not
 /// migrated yet.
+#[boxed]
 pub async fn run(mut settings: Settings, stop: Stop) -> anyhow::Result<()> {
     let Usable { mut rulebook, errors } = settings.alerts.usable()?;
     for rule in &rulebook.rules {

@@ -5,6 +5,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -17,6 +19,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::amqp::{Link, Publisher};
+use crate::boxed;
 use crate::postgres::Database;
 use crate::s3::Store;
 
@@ -28,6 +31,9 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(4);
 /// The state behind the pages. Cheap to clone; clones share it.
 #[derive(Clone)]
 pub struct Health(Arc<Shared>);
+
+/// Writes the page of metrics.
+type Metrics = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
 
 struct Shared {
     stopping: CancellationToken,
@@ -76,15 +82,20 @@ impl Health {
     /// When the address is taken or not allowed.
     pub async fn serve<M, P>(self, address: SocketAddr, metrics: M) -> std::io::Result<SocketAddr>
     where
-        M: Fn() -> P + Clone + Send + Sync + 'static,
-        P: Future<Output = String> + Send,
+        M: Fn() -> P + Send + Sync + 'static,
+        P: Future<Output = String> + Send + 'static,
     {
+        self.serve_pages(address, Arc::new(move || metrics().boxed())).await
+    }
+
+    #[boxed]
+    async fn serve_pages(self, address: SocketAddr, metrics: Metrics) -> std::io::Result<SocketAddr> {
         let listener = tokio::net::TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let routes = Router::new()
             .route("/live", get(async || "live\n"))
             .route("/ready", get(ready))
-            .route("/metrics", get(metrics))
+            .route("/metrics", get(move || metrics()))
             .with_state(self);
         tokio::spawn(async move { axum::serve(listener, routes).await });
         Ok(address)
@@ -96,6 +107,7 @@ impl Health {
 ///
 /// # Errors
 /// What is missing, or why there is no answer, as a sentence.
+#[boxed]
 pub async fn check(mut address: SocketAddr) -> Result<(), String> {
     if address.ip().is_unspecified() {
         address.set_ip(Ipv4Addr::LOCALHOST.into());

@@ -13,3 +13,8 @@ pub mod s3;
 pub mod shutdown;
 pub mod telemetry;
 pub mod webhook;
+
+/// Boxes the future of an async function, and so compiles it once, in this crate. Without it, the code of an async function is
+/// compiled in each program that awaits it, and with it the client of the service behind it. For every public async function
+/// without type parameters, and for what those with type parameters have in common.
+pub use async_recursion::async_recursion as boxed;

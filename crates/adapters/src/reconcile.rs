@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use crate::amqp::{self, DeadLetters, Filter, Lane, Publisher, Topology};
+use crate::boxed;
 use crate::postgres::{Database, LostQuery, Silent};
 
 /// Rows looked at in one statement.
@@ -47,6 +48,7 @@ impl Reconciler {
     ///
     /// # Errors
     /// `database.unreachable`, `broker.unreachable`, or a refusal by either.
+    #[boxed]
     pub async fn run(&self, silent_for: Duration) -> Result<Reconciled, Failure> {
         let silent_for = TimeDelta::from_std(silent_for).unwrap_or(TimeDelta::MAX);
         let before = Utc::now().checked_sub_signed(silent_for).unwrap_or(DateTime::UNIX_EPOCH);

@@ -1,5 +1,6 @@
 //! SIGTERM and SIGINT (Ctrl-C), for all programs.
 
+use crate::boxed;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +24,7 @@ impl StopSignals {
     }
 
     /// Waits for the next of either.
+    #[boxed]
     pub async fn next(&mut self) {
         tokio::select! { _ = self.terminate.recv() => {}, _ = self.interrupt.recv() => {} }
     }

@@ -16,6 +16,7 @@ mod rest;
 mod sidecar;
 mod tally;
 
+use adapters::boxed;
 use adapters::health::{Dependencies, Health};
 use adapters::postgres::WatchState;
 use adapters::retry::RetryPolicy;
@@ -101,6 +102,7 @@ pub async fn run(
 ///
 /// # Errors
 /// [`ProducerError`].
+#[boxed]
 pub async fn watch(
     settings: &Settings,
     args: &WatchArgs,

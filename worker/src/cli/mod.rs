@@ -5,6 +5,7 @@ mod check;
 mod compare;
 mod render;
 
+use adapters::boxed;
 use clap::{Parser, Subcommand};
 use settings::Settings;
 use std::path::PathBuf;
@@ -60,6 +61,7 @@ impl Cli {
     ///
     /// # Errors
     /// With a sentence that says what to do.
+    #[boxed]
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let mut settings = Settings::load()?;
         if !matches!(self.command, Command::Run) && std::env::var_os("EMOFLEET__LOG__FILTER").is_none() {

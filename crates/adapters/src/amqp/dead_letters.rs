@@ -13,6 +13,7 @@ use super::link;
 use super::message::{self, Message, header};
 use super::publisher::Publisher;
 use super::topology::{Lane, Topology, short};
+use crate::boxed;
 
 /// Dead letters sent again at once.
 const WINDOW: usize = 200;
@@ -208,6 +209,7 @@ impl DeadLetters {
     ///
     /// # Errors
     /// `broker.unreachable`.
+    #[boxed]
     pub async fn list(&self, filter: &Filter, limit: usize) -> Result<Listing, Failure> {
         let mut pass = self.pass().await?;
         let mut listing = Listing::default();
@@ -274,6 +276,7 @@ impl DeadLetters {
     ///
     /// # Errors
     /// `broker.unreachable`.
+    #[boxed]
     pub async fn discard(&self, filter: &Filter) -> Result<Discarded, Failure> {
         self.discard_after(filter, async |_| Ok(())).await
     }
@@ -343,6 +346,7 @@ impl DeadLetters {
         Ok(gone)
     }
 
+    #[boxed]
     async fn pass(&self) -> Result<Pass, Failure> {
         let connection = link::open(&self.settings, "emofleet dead letters").await?;
         let channel = connection.create_channel().await.map_err(|e| link::failure("opening a channel", &e))?;
@@ -356,6 +360,7 @@ impl DeadLetters {
 }
 
 impl Pass {
+    #[boxed]
     async fn next(&mut self) -> Result<Option<(DeadLetter, Acker)>, Failure> {
         if self.left == 0 {
             return Ok(None);
@@ -368,6 +373,7 @@ impl Pass {
     }
 
     /// The next letters that match, at most a window.
+    #[boxed]
     async fn group(&mut self, filter: &Filter) -> Result<(Vec<DeadLetter>, Vec<Acker>), Failure> {
         let (mut letters, mut ackers) = (Vec::new(), Vec::new());
         while letters.len() < WINDOW {
@@ -381,6 +387,7 @@ impl Pass {
     }
 
     /// Closing returns what was only read.
+    #[boxed]
     async fn end(self) {
         let _ = self.connection.close(200, "done".into()).await;
     }
@@ -391,6 +398,7 @@ fn keep_oldest(letters: &mut Vec<DeadLetter>, limit: usize) {
     letters.truncate(limit);
 }
 
+#[boxed]
 async fn settle(acker: &Acker) -> Result<(), Failure> {
     match acker.ack(BasicAckOptions::default()).await {
         Ok(true) => Ok(()),

@@ -13,6 +13,7 @@ use super::link;
 use super::message::Message;
 use super::publisher::Publisher;
 use super::topology::{MAX_NAME_BYTES, plain_queue, short};
+use crate::boxed;
 
 /// A consumer of one queue. What is not acknowledged goes back to the queue when it is dropped.
 #[derive(Debug)]
@@ -39,6 +40,7 @@ impl Inbox {
     ///
     /// # Errors
     /// `broker.unreachable`, `broker.refused`; `config.invalid` for a name that is too long.
+    #[boxed]
     pub async fn open(settings: &Settings, queue: &str, prefetch: u16, publisher: Publisher) -> Result<Self, Failure> {
         let aside = aside(queue);
         if aside.len() > MAX_NAME_BYTES {
@@ -78,6 +80,7 @@ impl Inbox {
     ///
     /// # Errors
     /// `broker.unreachable`: the connection broke; what is in hand is delivered again.
+    #[boxed]
     pub async fn next(&mut self) -> Result<Letter, Failure> {
         let delivery = self.consumer.next().await;
         Self::letter(delivery)
@@ -103,6 +106,7 @@ impl Inbox {
     ///
     /// # Errors
     /// `broker.unreachable`, `broker.refused`: it stays in its queue.
+    #[boxed]
     pub async fn set_aside(&self, letter: Letter, reason: &str) -> Result<(), Failure> {
         let copy = Message::set_aside(&letter.body, &letter.properties, &self.aside, reason);
         self.publisher.publish(vec![copy]).await.remove(0)?;
@@ -115,6 +119,7 @@ impl Inbox {
     }
 
     /// Closes the connection.
+    #[boxed]
     pub async fn close(self) {
         let _ = self.connection.close(200, "done".into()).await;
     }
@@ -125,6 +130,7 @@ impl Letter {
     ///
     /// # Errors
     /// `broker.unreachable`: the connection broke, and the message is delivered again.
+    #[boxed]
     pub async fn done(self) -> Result<(), Failure> {
         match self.acker.ack(BasicAckOptions::default()).await {
             Ok(true) => Ok(()),

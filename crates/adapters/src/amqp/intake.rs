@@ -15,6 +15,7 @@ use super::link;
 use super::message::Message;
 use super::publisher::Publisher;
 use super::topology::{Lane, Topology, short};
+use crate::boxed;
 use crate::retry::Backoff;
 
 /// Messages moved at once.
@@ -24,6 +25,7 @@ const CLOSING: Duration = Duration::from_secs(5);
 
 /// Moves messages of both lanes to the queues of their models, until `stop`. What is no job goes to the worker's own
 /// `model`, which refuses it with the reason. Never fails: it connects again after an error.
+#[boxed]
 pub async fn sort(settings: &Settings, model: &str, stop: CancellationToken) {
     let sorter = Sorter { settings, model, topology: Topology::new(settings), publisher: Publisher::new(settings) };
     let mut backoff = Backoff::new(Duration::from_secs(settings.reconnect_max_s));

@@ -17,6 +17,7 @@ use super::message::{self, DeadLetterReason, Message, header};
 use super::publisher::Publisher;
 use super::topology::{DELIVERY_LIMIT, Lane};
 use super::traceparent::TraceParent;
+use crate::boxed;
 
 /// The broker delivers the job to another worker: this worker's result does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -117,6 +118,7 @@ impl Lease {
     ///
     /// # Errors
     /// [`LeaseLost`]; logged.
+    #[boxed]
     pub async fn ack(mut self) -> Result<(), LeaseLost> {
         self.settle().await
     }
@@ -125,6 +127,7 @@ impl Lease {
     ///
     /// # Errors
     /// `broker.unreachable` or `broker.refused`: the job is handed back instead, or the lease was lost.
+    #[boxed]
     pub async fn retry(mut self) -> Result<Retry, Failure> {
         let topology = self.session.publisher.topology().clone();
         let Some(delay_s) = topology.delay_s(self.retries) else { return Ok(Retry::Exhausted(Box::new(self))) };
@@ -140,6 +143,7 @@ impl Lease {
     ///
     /// # Errors
     /// `broker.unreachable` or `broker.refused`: the job is handed back instead.
+    #[boxed]
     pub async fn dead_letter(mut self, failure: &Failure, worker: &str) -> Result<(), Failure> {
         let (lane, retries) = (self.lane, self.retries);
         let reason = DeadLetterReason { failure, worker, lane, retries, at: chrono::Utc::now() };
@@ -153,6 +157,7 @@ impl Lease {
     ///
     /// # Errors
     /// `broker.unreachable` or `broker.refused`, with the lease, which is as it was.
+    #[boxed]
     pub async fn send_to(mut self, model: &str) -> Result<(), (Failure, Box<Self>)> {
         let queue = self.session.publisher.topology().jobs(&self.lane.of(model));
         let message = Message::moved(self.body.clone(), &self.properties, queue);
@@ -168,6 +173,7 @@ impl Lease {
     ///
     /// # Errors
     /// `broker.unreachable` or `broker.refused`: the job is handed back instead, or the lease was lost.
+    #[boxed]
     pub async fn postpone(mut self) -> Result<(), Failure> {
         let topology = self.session.publisher.topology().clone();
         let Some(delay_s) = topology.delay_s(0) else { return Ok(()) };
@@ -180,6 +186,7 @@ impl Lease {
 
     /// Returns the job to its queue: at once, or after the first delay when the broker has counted so many deliveries that
     /// it would soon dead-letter a job that was only waited with.
+    #[boxed]
     pub async fn hand_back(mut self) {
         if self.deliveries >= DELIVERY_LIMIT.unsigned_abs() / 2 {
             if let Err(error) = self.postpone().await {

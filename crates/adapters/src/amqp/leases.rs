@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::consume::Link;
 use super::lease::Lease;
+use crate::boxed;
 
 /// Longest wait for the broker to cancel a consumer.
 const PAUSING: Duration = Duration::from_secs(5);
@@ -47,6 +48,7 @@ impl Leases {
     }
 
     /// The next job; `None` once stopped.
+    #[boxed]
     pub async fn recv(&mut self) -> Option<Lease> {
         loop {
             if self.stop.is_cancelled() {
@@ -85,6 +87,7 @@ impl Leases {
 
     /// Watches over the jobs that were delivered, while there is no slot for them: each is handed back when it can't begin
     /// in time any more. Never ends by itself; nothing is lost when it is dropped.
+    #[boxed]
     pub async fn keep(&mut self) -> Infallible {
         loop {
             let due = self.waiting.front().and_then(|lease| self.begin_until(lease));
@@ -124,6 +127,7 @@ impl Leases {
     }
 
     /// Waits, after the stop, until all leases are settled and the connection is closed.
+    #[boxed]
     pub async fn closed(&self) {
         self.done.wait().await;
     }

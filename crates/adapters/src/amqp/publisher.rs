@@ -10,6 +10,7 @@ use super::confirms::{ConfirmChannel, PublishOutcome};
 use super::link::{refused, unreachable};
 use super::message::Message;
 use super::topology::{Lane, Topology};
+use crate::boxed;
 use crate::retry::Backoff;
 
 /// Messages in flight at once: one disk sync of the broker confirms many, and a window of job
@@ -38,6 +39,7 @@ impl Publisher {
     ///
     /// # Errors
     /// `broker.unreachable`, `broker.refused` or `config.invalid`, at once.
+    #[boxed]
     pub async fn ready(&self) -> Result<(), Failure> {
         self.0.open(&mut *self.0.channel.lock().await).await.map(|_| ())
     }
@@ -49,11 +51,13 @@ impl Publisher {
     ///
     /// # Errors
     /// `broker.unreachable`: not confirmed in time. `broker.refused`, `config.invalid`.
+    #[boxed]
     pub async fn publish_job(&self, job: &Job, lane: Lane) -> Result<(), Failure> {
         self.publish(vec![Message::job(job, lane, &self.0.topology)]).await.remove(0)
     }
 
     /// Publishes jobs, many in flight; the result of each is at its position.
+    #[boxed]
     pub async fn publish_jobs(&self, jobs: &[Job], lane: Lane) -> Vec<Result<(), Failure>> {
         let mut results = Vec::with_capacity(jobs.len());
         for window in jobs.chunks(WINDOW) {
@@ -67,6 +71,7 @@ impl Publisher {
     ///
     /// # Errors
     /// As [`Publisher::publish_job`].
+    #[boxed]
     pub async fn publish_alert(&self, routing_key: &str, body: &[u8]) -> Result<(), Failure> {
         self.publish(vec![Message::alert(routing_key, body, &self.0.topology)]).await.remove(0)
     }
@@ -78,6 +83,7 @@ impl Publisher {
     }
 
     /// Closes the connection. Publishing again opens a new one.
+    #[boxed]
     pub async fn close(&self) {
         if let Some(channel) = self.0.channel.lock().await.take() {
             channel.close().await;
@@ -89,6 +95,7 @@ impl Publisher {
     }
 
     /// Publishes at most a window of messages; as many results as messages.
+    #[boxed]
     pub(super) async fn publish(&self, mut messages: Vec<Message>) -> Vec<Result<(), Failure>> {
         let limit = Duration::from_secs(self.0.settings.confirm_timeout_s);
         let mut backoff = Backoff::new(Duration::from_secs(self.0.settings.reconnect_max_s));

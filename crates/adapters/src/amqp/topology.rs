@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 
 use super::Settings;
 use super::link;
+use crate::boxed;
 
 /// Deliveries after which the broker itself dead-letters a job. Attempts are counted per job in
 /// the database; this is the second line of defence. RabbitMQ 4's own default (20) is too low for
@@ -153,6 +154,7 @@ impl Topology {
     ///
     /// # Errors
     /// `broker.unreachable`; `broker.refused`, also when a queue exists with other properties.
+    #[boxed]
     pub async fn declare(&self, channel: &Channel) -> Result<Vec<Depth>, Failure> {
         let (alerts, dead) = (self.alerts_exchange(), self.dead());
         exchange(channel, &alerts, ExchangeKind::Topic).await?;
@@ -224,6 +226,12 @@ fn model_part(model: &str) -> String {
 /// # Errors
 /// `broker.unreachable`, `broker.refused`, `config.invalid`.
 pub async fn depths(settings: &Settings, models: &[impl AsRef<str>]) -> Result<Vec<Depth>, Failure> {
+    let models: Vec<_> = models.iter().map(AsRef::as_ref).collect();
+    depths_of(settings, &models).await
+}
+
+#[boxed]
+async fn depths_of(settings: &Settings, models: &[&str]) -> Result<Vec<Depth>, Failure> {
     let connection = link::open(settings, "emofleet depths").await?;
     let channel = connection.create_channel().await.map_err(|e| link::failure("opening a channel", &e))?;
     let topology = Topology::new(settings);
@@ -231,7 +239,7 @@ pub async fn depths(settings: &Settings, models: &[impl AsRef<str>]) -> Result<V
     let others = depths.split_off(1);
     for model in models {
         for lane in Lane::ALL {
-            depths.push(topology.declare_jobs(&channel, &topology.jobs(&lane.of(model.as_ref()))).await?);
+            depths.push(topology.declare_jobs(&channel, &topology.jobs(&lane.of(*model))).await?);
         }
     }
     depths.extend(others);

@@ -14,6 +14,7 @@ use sqlx::{ConnectOptions, Connection, Postgres, Transaction};
 
 use super::Settings;
 use super::errors;
+use crate::boxed;
 
 /// A connection that was idle for longer is tested before a statement is sent on it: the server may have gone. One that was
 /// used a moment ago is not, since the test is a round trip as long as most statements.
@@ -37,6 +38,7 @@ impl Database {
     /// # Errors
     /// `database.unreachable` when it does not; `database.refused` for a wrong user, password or database;
     /// `config.invalid` for a bad URL.
+    #[boxed]
     pub async fn connect(settings: &Settings) -> Result<Self, Failure> {
         let database = Self::lazy(settings)?;
         // One connection outside the pool: the pool would turn every reason into "timed out".
@@ -93,6 +95,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable` or `database.refused`.
+    #[boxed]
     pub async fn ping(&self) -> Result<(), Failure> {
         sqlx::query("SELECT 1").execute(&self.pool).await.map(drop).map_err(|e| errors::failure(&e))
     }
@@ -118,6 +121,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.not_migrated`, with the advice to migrate; `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn check_schema(&self) -> Result<(), Failure> {
         let mut connection = self.pool.acquire().await.map_err(|e| errors::failure(&e))?;
         refuse_other_migrations(&mut connection).await?;
@@ -138,6 +142,7 @@ impl Database {
     ///
     /// # Errors
     /// When the server is unreachable or refuses.
+    #[boxed]
     pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         let pool = self.pool.clone();
         // On a task of its own. The pool's own future, dropped after it has sent BEGIN, leaves the transaction open: the next
@@ -153,6 +158,7 @@ impl Database {
     }
 
     /// Closes every connection, once those in use are given back.
+    #[boxed]
     pub async fn close(&self) {
         self.pool.close().await;
     }

@@ -3,6 +3,7 @@
 use domain::{Failure, FailureCode};
 
 use super::{Database, errors};
+use crate::boxed;
 
 impl Database {
     /// Whether a worker could record jobs: the server answers and can be written, the tables are there, and the user may
@@ -10,6 +11,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.not_migrated`, `database.refused`.
+    #[boxed]
     pub async fn probe_worker(&self) -> Result<(), Failure> {
         const PROBE: &str = include_str!("probe.sql");
         let may_insert: bool =

@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use crate::amqp::{self, DeadLetters, Filter};
+use crate::boxed;
 use crate::postgres::{Database, Expired, OpenJobs, PruneSummary};
 use crate::retry::{RetryPolicy, retry_while};
 use crate::s3;
@@ -69,6 +70,7 @@ impl Eraser {
     ///
     /// # Errors
     /// `store.unreachable`, after the rows of what was deleted; `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn erase(&self, jobs: &[Expired], erased: &mut Erased) -> Result<(), Failure> {
         let claimed = self.claim(jobs).await?;
         self.erase_claimed(&claimed, erased).await
@@ -133,6 +135,7 @@ impl Eraser {
     ///
     /// # Errors
     /// As [`Self::erase`]; `broker.unreachable`, `broker.refused`.
+    #[boxed]
     pub async fn erase_with_dead_letters(
         &self,
         jobs: &[Expired],
@@ -149,6 +152,7 @@ impl Eraser {
 
     /// Drops the dead letters of jobs that were deleted, now or earlier: a worker may have written one after the deletion, and
     /// another program may have had one in hand. Everything else is done then, so a broker that does not answer is only noted.
+    #[boxed]
     pub async fn drop_letters_of_deleted(&self, erased: &mut Erased) {
         let deleted = |jobs: Vec<_>| {
             let database = self.database.clone();

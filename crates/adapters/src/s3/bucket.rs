@@ -5,12 +5,14 @@ use domain::{Failure, FailureCode};
 
 use super::Store;
 use super::failures::{failure, status};
+use crate::boxed;
 
 impl Store {
     /// Whether the store answers and allows access to the bucket.
     ///
     /// # Errors
     /// `store.unreachable`; `store.denied`, also when there is no such bucket.
+    #[boxed]
     pub async fn ping(&self, bucket: &str) -> Result<(), Failure> {
         match self.client.head_bucket().bucket(bucket).send().await {
             Ok(_) => Ok(()),
@@ -26,6 +28,7 @@ impl Store {
     ///
     /// # Errors
     /// `store.unreachable`, `store.denied`.
+    #[boxed]
     pub async fn ensure_bucket(&self, bucket: &str) -> Result<(), Failure> {
         match self.client.head_bucket().bucket(bucket).send().await {
             Ok(_) => return Ok(()),

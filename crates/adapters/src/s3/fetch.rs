@@ -10,6 +10,7 @@ use super::Store;
 use super::failures::{failure, unreachable};
 use super::object::size;
 use super::probe::etag_of;
+use crate::boxed;
 
 /// Bytes gathered before they are written to disk.
 const WRITE_BUFFER: usize = 256 * 1024;
@@ -43,6 +44,7 @@ impl Store {
     /// - `object.too_large`: more than `max_bytes`;
     /// - `store.unreachable`: no answer, no byte for `s3.stall_timeout_s`, or fewer bytes than announced;
     /// - `store.denied`; `worker.no_space`.
+    #[boxed]
     pub async fn fetch(&self, object: &ObjectRef, dest: &Path, max_bytes: u64) -> Result<Fetched, Failure> {
         let file = File::create(dest).await.map_err(|e| Failure::disk("creating a temporary file", &e))?;
         let file = BufWriter::with_capacity(WRITE_BUFFER, file);

@@ -3,7 +3,8 @@
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::types::EncodingType;
 use domain::{Failure, FailureCode};
-use futures_util::{Stream, TryStreamExt, stream};
+use futures_util::stream::BoxStream;
+use futures_util::{TryStreamExt, stream};
 use percent_encoding::percent_decode_str;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -34,11 +35,7 @@ impl Store {
     /// # Errors
     /// Each item may be `store.unreachable`, `store.denied`, or `store.refused`, also when the listing repeats itself; the
     /// stream ends after it.
-    pub fn list(
-        &self,
-        bucket: &str,
-        prefix: &str,
-    ) -> impl Stream<Item = Result<ObjectInfo, Failure>> + Send + Unpin + 'static {
+    pub fn list(&self, bucket: &str, prefix: &str) -> BoxStream<'static, Result<ObjectInfo, Failure>> {
         self.list_after(bucket, prefix, None)
     }
 
@@ -51,7 +48,7 @@ impl Store {
         bucket: &str,
         prefix: &str,
         after: Option<&str>,
-    ) -> impl Stream<Item = Result<ObjectInfo, Failure>> + Send + Unpin + 'static {
+    ) -> BoxStream<'static, Result<ObjectInfo, Failure>> {
         let (client, bucket, prefix) = (self.client.clone(), bucket.to_owned(), prefix.to_owned());
         let page = after.map_or(Page::First, |key| Page::After(key.to_owned()));
         let pages = stream::try_unfold(Place { page, tokens: HashSet::new() }, move |mut place| {

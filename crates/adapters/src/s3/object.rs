@@ -8,6 +8,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use super::Store;
 use super::failures::{failure, status, unreachable};
 use super::probe::etag_of;
+use crate::boxed;
 
 /// Objects deleted at once.
 const DELETIONS: usize = 8;
@@ -30,6 +31,7 @@ impl Store {
     ///
     /// # Errors
     /// `store.unreachable`, `store.denied`.
+    #[boxed]
     pub async fn head(&self, bucket: &str, key: &str) -> Result<Option<ObjectInfo>, Failure> {
         // No key in messages: it may contain a telephone number, and they are logged. The row has it.
         let doing = format!("looking at an object of `{bucket}`");
@@ -49,6 +51,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::fetch`].
+    #[boxed]
     pub async fn get_bytes(&self, bucket: &str, key: &str, max_bytes: u64) -> Result<Vec<u8>, Failure> {
         let doing = format!("reading an object of `{bucket}`");
         let too_large =
@@ -100,6 +103,7 @@ impl Store {
     ///
     /// # Errors
     /// `store.unreachable`, `store.denied`.
+    #[boxed]
     pub async fn delete(&self, bucket: &str, keys: &[String]) -> Result<(), Failure> {
         // One request each: bulk deletion needs checksums that older servers don't support.
         let deletions: Vec<_> = keys.iter().map(|key| self.delete_one(bucket, key)).collect();

@@ -4,6 +4,7 @@ use domain::{Failure, FailureCode};
 
 use super::Store;
 use super::failures::{failure, status, unreachable};
+use crate::boxed;
 
 /// Objects looked at when access to one was denied.
 const SIBLINGS: i32 = 5;
@@ -14,6 +15,7 @@ impl Store {
     ///
     /// # Errors
     /// `store.unreachable`, also for an answer that no S3 store gives, such as a page for people; `store.denied`.
+    #[boxed]
     pub async fn probe_read(&self, bucket: &str, key: &str, denied: bool) -> Result<(), Failure> {
         let doing = format!("looking whether the bucket `{bucket}` can be read");
         let folder = key.rfind('/').map_or("", |end| &key[..=end]);
@@ -47,6 +49,7 @@ impl Store {
     ///
     /// # Errors
     /// `store.unreachable`, `store.denied`, `store.refused`.
+    #[boxed]
     pub async fn probe_write(&self, bucket: &str, key: &str) -> Result<(), Failure> {
         self.put_bytes(bucket, key, "written to see whether the store works\n", "text/plain").await.map(drop)
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::Store;
 use super::failures::{failure, unreachable};
 use super::object::size;
+use crate::boxed;
 
 /// The bytes of an object as they arrive.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, Failure>> + Send>>;
@@ -30,6 +31,7 @@ impl Store {
     /// # Errors
     /// `object.not_found`, `object.changed`, `store.unreachable`, `store.denied`. The stream fails with
     /// `store.unreachable` when the transfer breaks or stalls.
+    #[boxed]
     pub async fn read(
         &self,
         bucket: &str,
@@ -60,6 +62,7 @@ impl Store {
     ///
     /// # Errors
     /// `config.invalid`: a lifetime beyond a week.
+    #[boxed]
     pub async fn signed_link(
         &self,
         bucket: &str,

@@ -9,6 +9,7 @@ use std::path::Path;
 use super::Store;
 use super::failures::{failure, status};
 use super::probe::etag_of;
+use crate::boxed;
 
 /// Files up to this size are read at once, and sent within the usual time limits, bytes.
 const IN_MEMORY: u64 = 64 * 1024;
@@ -32,6 +33,7 @@ impl Store {
     ///
     /// # Errors
     /// `store.unreachable`, `store.denied`; `worker.internal` when the file can't be read.
+    #[boxed]
     pub async fn put_file(&self, bucket: &str, key: &str, path: &Path, content_type: &str) -> Result<String, Failure> {
         let target = Target { bucket, key, path, content_type };
         let reading = |e: std::io::Error| Failure::disk(&format!("reading {}", path.display()), &e);
@@ -43,6 +45,7 @@ impl Store {
     ///
     /// # Errors
     /// `store.unreachable`, `store.denied`. A store that can't list uploads has none.
+    #[boxed]
     pub async fn open_uploads(&self, bucket: &str, prefix: &str) -> Result<Vec<(String, String)>, Failure> {
         let (mut found, mut marker) = (Vec::new(), None);
         loop {
@@ -68,6 +71,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Self::open_uploads`].
+    #[boxed]
     pub async fn abort_uploads(&self, bucket: &str, prefix: &str) -> Result<(), Failure> {
         for (key, id) in self.open_uploads(bucket, prefix).await? {
             match self.client.abort_multipart_upload().bucket(bucket).key(key).upload_id(id).send().await {

@@ -12,6 +12,7 @@ mod text;
 
 pub use service::{ChatService, SERVICES, SecretUse, find};
 
+use crate::boxed;
 use chrono::Utc;
 use domain::alert::{AlertMessage, DeliveryOutcome, Destination};
 use secrecy::SecretString;
@@ -88,6 +89,7 @@ impl Webhook {
 
     /// Sends a request. `id` is the same when the same alerts are sent again.
     /// Never fails: every error is a [`DeliveryOutcome`].
+    #[boxed]
     pub async fn send(&self, body: &Body, id: Uuid) -> DeliveryOutcome {
         let signature = self.secret.as_ref().map(|secret| Signature { secret, id, now: Utc::now() });
         let request = match signing::sign(self.service, &self.url, body.json.clone(), signature.as_ref()) {

@@ -9,6 +9,7 @@ use sqlx::{PgConnection, Row};
 use super::conflict::repeated;
 use super::jobs::recording_id;
 use super::{Database, rows, text};
+use crate::boxed;
 
 /// The channel on which dispatchers are notified of new messages.
 pub(super) const CHANNEL: &str = "emofleet_outbox";
@@ -19,6 +20,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn resolve_quiet(&self, rulebook: &Rulebook) -> Result<u64, Failure> {
         let mut resolved = 0;
         for rule in &rulebook.rules {

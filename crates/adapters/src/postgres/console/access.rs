@@ -5,6 +5,7 @@ use domain::Failure;
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use crate::boxed;
 use crate::postgres::conflict::repeated;
 use crate::postgres::{Database, errors};
 
@@ -54,6 +55,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn begin_session(&self, user: Uuid, sha256: &[u8], expires_at: DateTime<Utc>) -> Result<(), Failure> {
         const BEGIN: &str = "WITH expired AS (DELETE FROM console_sessions WHERE expires_at < now())
             INSERT INTO console_sessions (token_sha256, user_id, expires_at) VALUES ($1, $2, $3)";
@@ -65,6 +67,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn session(&self, sha256: &[u8]) -> Result<Option<Session>, Failure> {
         const SESSION: &str =
             "SELECT u.name, u.role, u.team FROM console_sessions s JOIN console_users u ON u.id = s.user_id
@@ -76,6 +79,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn end_session(&self, sha256: &[u8]) -> Result<(), Failure> {
         const END: &str = "DELETE FROM console_sessions WHERE token_sha256 = $1";
         repeated(|| sqlx::query(END).bind(sha256).execute(self.pool())).await.map(drop)
@@ -85,6 +89,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn add_token(&self, token: &NewToken<'_>) -> Result<bool, Failure> {
         const ADD: &str = "INSERT INTO console_tokens (id, name, token_sha256, scopes, team, expires_at)
             VALUES ($1, $2, $3, $4, $5, $6)
@@ -103,6 +108,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn token(&self, sha256: &[u8]) -> Result<Option<Token>, Failure> {
         const TOKEN: &str = "SELECT name, scopes, team, expires_at, revoked_at FROM console_tokens
             WHERE token_sha256 = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())";
@@ -113,6 +119,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn tokens(&self) -> Result<Vec<Token>, Failure> {
         const TOKENS: &str = "SELECT name, scopes, team, expires_at, revoked_at FROM console_tokens ORDER BY name";
         sqlx::query_as(TOKENS).fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
@@ -122,6 +129,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn revoke_token(&self, name: &str) -> Result<bool, Failure> {
         const REVOKE: &str = "UPDATE console_tokens SET revoked_at = now() WHERE name = $1 AND revoked_at IS NULL";
         Ok(repeated(|| sqlx::query(REVOKE).bind(name).execute(self.pool())).await?.rows_affected() > 0)

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::filter::{AnalysisFilter, Cursor};
 use super::recordings::RecordingFacts;
+use crate::boxed;
 use crate::postgres::jobs::stored_failure;
 use crate::postgres::rows::attributes;
 use crate::postgres::{Database, Status, errors, rows};
@@ -72,6 +73,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn analysis(&self, job: JobId, team: Option<&str>) -> Result<Option<AnalysisRow>, Failure> {
         let mut query = QueryBuilder::<Postgres>::new(ANALYSIS);
         query.push(" AND a.job_id = ").push_bind(job.0);
@@ -85,6 +87,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn analyses_by_id(&self, jobs: &[JobId]) -> Result<Vec<AnalysisRow>, Failure> {
         let mut query = QueryBuilder::<Postgres>::new(ANALYSIS);
         query.push(" AND a.job_id = ANY(").push_bind(jobs.iter().map(|job| job.0).collect::<Vec<_>>()).push(")");
@@ -95,6 +98,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn analyses(
         &self,
         filter: &AnalysisFilter,

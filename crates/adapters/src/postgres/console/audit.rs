@@ -2,6 +2,7 @@
 
 use domain::{Failure, JobId};
 
+use crate::boxed;
 use crate::postgres::conflict::repeated;
 use crate::postgres::{Database, text};
 
@@ -25,6 +26,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn audit(&self, entry: &AuditEntry<'_>) -> Result<(), Failure> {
         const ADD: &str = "INSERT INTO audit (who, action, job_id, detail, address) VALUES ($1, $2, $3, $4, $5)";
         self.add_entry(ADD, entry).await
@@ -34,6 +36,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn audit_hourly(&self, entry: &AuditEntry<'_>) -> Result<(), Failure> {
         const ADD: &str = "INSERT INTO audit (who, action, job_id, detail, address) SELECT $1, $2, $3, $4, $5
             WHERE NOT EXISTS (SELECT FROM audit

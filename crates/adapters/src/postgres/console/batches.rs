@@ -6,6 +6,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Postgres, QueryBuilder, Row};
 
 use super::filter::Cursor;
+use crate::boxed;
 use crate::postgres::{Database, errors};
 
 /// A batch without its counts, which [`Database::batch_progress`] gives.
@@ -26,6 +27,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn batch(&self, id: BatchId) -> Result<Option<BatchRow>, Failure> {
         const BATCH: &str = "SELECT id, name, source, created_at FROM batches WHERE id = $1";
         sqlx::query_as(BATCH).bind(id.0).fetch_optional(self.pool()).await.map_err(|e| errors::failure(&e))
@@ -35,6 +37,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn batch_page(&self, after: Option<Cursor>, limit: u32) -> Result<Vec<BatchRow>, Failure> {
         let mut query = QueryBuilder::<Postgres>::new("SELECT id, name, source, created_at FROM batches WHERE true");
         if let Some(after) = after {

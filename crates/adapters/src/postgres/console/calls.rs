@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::analyses::AnalysisRow;
 use super::filter::{AnalysisFilter, Cursor};
+use crate::boxed;
 use crate::postgres::rows::{channel, count};
 use crate::postgres::{Database, errors};
 
@@ -54,6 +55,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn calls(
         &self,
         filter: &AnalysisFilter,

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::analyses::call;
 use super::filter::{Cursor, RecordingFilter};
+use crate::boxed;
 use crate::postgres::{Database, errors};
 
 const RECORDING: &str =
@@ -54,6 +55,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn recording(&self, id: Uuid, team: Option<&str>) -> Result<Option<RecordingRow>, Failure> {
         let mut query = QueryBuilder::<Postgres>::new(RECORDING);
         query.push(" AND r.id = ").push_bind(id);
@@ -67,6 +69,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn recordings(
         &self,
         filter: &RecordingFilter,

@@ -4,6 +4,7 @@ use domain::{Failure, JobId};
 use sqlx::Row;
 use uuid::Uuid;
 
+use crate::boxed;
 use crate::postgres::Database;
 use crate::postgres::conflict::repeated;
 
@@ -25,6 +26,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn reserve_request(&self, caller: &str, key: &str, fingerprint: &[u8]) -> Result<Reservation, Failure> {
         // A request that is cut off while it is stored keeps its key for a minute.
         const FORGET: &str = "DELETE FROM console_requests WHERE created_at < now() - interval '1 day'
@@ -53,6 +55,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn settle_request(&self, caller: &str, key: &str, job: Option<JobId>) -> Result<(), Failure> {
         const SETTLE: &str = "UPDATE console_requests SET job_id = $3 WHERE caller = $1 AND key = $2";
         const FREE: &str = "DELETE FROM console_requests WHERE caller = $1 AND key = $2 AND job_id IS NULL";

@@ -5,6 +5,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Postgres, QueryBuilder, Row};
 
 use super::analyses::{scores, unknown};
+use crate::boxed;
 use crate::postgres::rows::channel;
 use crate::postgres::{Database, errors};
 
@@ -45,6 +46,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn segments(&self, job: JobId, filter: &SegmentFilter, limit: u32) -> Result<Vec<SegmentRow>, Failure> {
         let mut query = QueryBuilder::<Postgres>::new("SELECT * FROM segments s WHERE s.job_id = ");
         query.push_bind(job.0);

@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use uuid::Uuid;
 
 use super::filter::AnalysisFilter;
+use crate::boxed;
 use crate::postgres::{Database, errors};
 
 /// The nearest recordings.
@@ -24,6 +25,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn neighbours(
         &self,
         job: JobId,

@@ -6,6 +6,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Postgres, QueryBuilder, Row};
 
 use super::analyses::unknown;
+use crate::boxed;
 use crate::postgres::rows::count;
 use crate::postgres::{Database, errors};
 
@@ -80,6 +81,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn emotion_counts(&self, period: &Period, by: Grouping) -> Result<Vec<EmotionCount>, Failure> {
         let mut query = QueryBuilder::<Postgres>::new("SELECT ");
         match by {
@@ -111,6 +113,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn failure_counts(&self, period: &Period) -> Result<Vec<FailureCount>, Failure> {
         let mut query = QueryBuilder::<Postgres>::new(
             "SELECT a.failure_code, count(*) AS failures, max(a.finished_at) AS latest
@@ -127,6 +130,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn agreement_counts(&self, period: &Period) -> Result<Vec<AgreementCount>, Failure> {
         let mut query = QueryBuilder::<Postgres>::new(
             "SELECT v.model_emotion, v.reviewer_emotion, count(*) AS reviews

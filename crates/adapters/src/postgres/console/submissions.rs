@@ -2,6 +2,7 @@
 
 use domain::{Failure, JobId};
 
+use crate::boxed;
 use crate::postgres::conflict::repeated;
 use crate::postgres::{Database, errors};
 
@@ -10,6 +11,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn note_submission(&self, caller: &str, job: JobId) -> Result<(), Failure> {
         // The job may have been deleted meanwhile.
         const NOTE: &str = "INSERT INTO console_submissions (job_id, caller)
@@ -21,6 +23,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn has_submitted(&self, caller: &str, job: JobId) -> Result<bool, Failure> {
         const SUBMITTED: &str = "SELECT EXISTS (SELECT FROM console_submissions WHERE job_id = $1 AND caller = $2)";
         let submitted = sqlx::query_scalar(SUBMITTED).bind(job.0).bind(caller);

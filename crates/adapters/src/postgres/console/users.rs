@@ -5,6 +5,7 @@ use domain::Failure;
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use crate::boxed;
 use crate::postgres::conflict::repeated;
 use crate::postgres::{Database, errors};
 
@@ -33,6 +34,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn put_user(&self, name: &str, hash: &str, role: &str, team: Option<&str>) -> Result<(), Failure> {
         const PUT: &str = "WITH put AS (
                 INSERT INTO console_users (id, name, password_hash, role, team) VALUES ($1, $2, $3, $4, $5)
@@ -51,6 +53,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn users(&self) -> Result<Vec<User>, Failure> {
         let query = sqlx::query_as("SELECT * FROM console_users ORDER BY name");
         query.fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
@@ -60,6 +63,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn user(&self, name: &str) -> Result<Option<User>, Failure> {
         let query = sqlx::query_as("SELECT * FROM console_users WHERE name = $1 AND disabled_at IS NULL");
         query.bind(name).fetch_optional(self.pool()).await.map_err(|e| errors::failure(&e))
@@ -69,6 +73,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn disable_user(&self, name: &str) -> Result<bool, Failure> {
         const DISABLE: &str = "WITH ended AS (
                 DELETE FROM console_sessions WHERE user_id IN (SELECT id FROM console_users WHERE name = $1))
@@ -80,6 +85,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn has_access_control(&self) -> Result<bool, Failure> {
         const ANY: &str = "SELECT EXISTS (SELECT FROM console_users WHERE disabled_at IS NULL)
             OR EXISTS (SELECT FROM console_tokens WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()))";

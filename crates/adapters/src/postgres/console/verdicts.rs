@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::analyses::unknown;
 use super::filter::Cursor;
+use crate::boxed;
 use crate::postgres::rows::channel;
 use crate::postgres::{Database, errors};
 
@@ -58,6 +59,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn reviews(
         &self,
         filter: &ReviewFilter,

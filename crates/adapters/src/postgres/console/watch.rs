@@ -6,6 +6,7 @@ use sqlx::postgres::{PgListener, PgRow};
 use sqlx::{FromRow, Row};
 use uuid::Uuid;
 
+use crate::boxed;
 use crate::postgres::conflict::repeated;
 use crate::postgres::jobs::stored_failure;
 use crate::postgres::rows::count;
@@ -64,6 +65,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn job_states(&self, jobs: &[JobId]) -> Result<Vec<JobState>, Failure> {
         const STATES: &str = "SELECT job_id, status, worker, retries, failure_code, failure_message
             FROM analyses WHERE job_id = ANY($1) AND status <> 'deleting'";
@@ -76,6 +78,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn places(&self, jobs: &[JobId]) -> Result<Vec<Place>, Failure> {
         // Of a week: a batch has the uploads of one day.
         const PLACES: &str = "SELECT job_id, place, waiting FROM (
@@ -93,6 +96,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn note_progress(&self, note: &ProgressNote) -> Result<(), Failure> {
         let payload = serde_json::to_string(note).unwrap_or_default();
         let notify = || sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(&payload).execute(self.pool());
@@ -103,6 +107,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn progress_news(&self) -> Result<ProgressNews, Failure> {
         let listen = async {
             let mut listener = PgListener::connect_with(self.pool()).await?;
@@ -118,6 +123,7 @@ impl ProgressNews {
     ///
     /// # Errors
     /// `database.unreachable`: it can't be opened again.
+    #[boxed]
     pub async fn next(&mut self) -> Result<Option<ProgressNote>, Failure> {
         let news = self.0.try_recv().await.map_err(|e| errors::failure(&e))?;
         Ok(news.and_then(|news| serde_json::from_str(news.payload()).ok()))

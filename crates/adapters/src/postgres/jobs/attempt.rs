@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::Status;
 use super::forgotten::DELETING;
+use crate::boxed;
 use crate::postgres::conflict::repeated;
 use crate::postgres::{Database, errors, rows, text};
 
@@ -79,6 +80,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn begin_attempt(&self, job: &Job, worker: &str) -> Result<Attempt, Failure> {
         self.begin_any(job, worker, Beginning { suspects: true, durable: true }).await
     }
@@ -92,6 +94,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn begin_unless_suspect(&self, job: &Job, worker: &str, durable: bool) -> Result<Attempt, Failure> {
         self.begin_any(job, worker, Beginning { suspects: false, durable }).await
     }
@@ -135,6 +138,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn note_returned(&self, job: JobId, token: AttemptToken) -> Result<(), Failure> {
         const RETURNED: &str = include_str!("note_returned.sql");
         repeated(|| sqlx::query(RETURNED).bind(job.0).bind(token.0).execute(self.pool())).await.map(drop)
@@ -145,6 +149,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn note_retry(&self, job: JobId, failure: &Failure, token: AttemptToken) -> Result<bool, Failure> {
         const RETRY: &str = include_str!("note_retry.sql");
         let (code, message) = (failure.code.code(), text::clean(&failure.message, 2000));

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use uuid::Uuid;
 
 use super::upsert::recording_id;
+use crate::boxed;
 use crate::postgres::conflict::repeated;
 use crate::postgres::{Database, errors, rows};
 
@@ -26,6 +27,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn withheld(&self, jobs: &[Job]) -> Result<Withheld, Failure> {
         const WITHHELD: &str = "SELECT count(*) FILTER (WHERE a.status = 'deleting') AS deleting,
                 count(*) FILTER (WHERE a.status IS DISTINCT FROM 'deleting'
@@ -44,6 +46,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn deleted_jobs(&self, jobs: &[(JobId, Option<ObjectRef>)]) -> Result<HashSet<JobId>, Failure> {
         const DELETED: &str = "SELECT n.job_id FROM unnest($1::uuid[], $2::uuid[]) AS n (job_id, recording_id)
             WHERE EXISTS (SELECT FROM forgotten f WHERE f.id IN (n.job_id, n.recording_id))
@@ -67,6 +70,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn claim_leftovers(&self, job: JobId, run: u32) -> Result<bool, Failure> {
         const CLAIM: &str = "WITH claimed AS (
                 INSERT INTO forgotten (id, run)

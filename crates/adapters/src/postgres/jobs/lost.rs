@@ -9,6 +9,7 @@ use sqlx::{FromRow, Row};
 use std::time::Duration;
 use uuid::Uuid;
 
+use crate::boxed;
 use crate::postgres::conflict::repeated;
 use crate::postgres::{Database, errors, text};
 
@@ -47,6 +48,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn silent_jobs(
         &self,
         query: &LostQuery,
@@ -73,6 +75,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn mark_republished(&self, jobs: &[JobId]) -> Result<(), Failure> {
         const AGAIN: &str = "UPDATE analyses SET published_at = now()
             WHERE job_id = ANY($1) AND state IN ('queued', 'running', 'retrying')";
@@ -85,6 +88,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn set_aside(&self, job: JobId, failure: &Failure, by: &str) -> Result<bool, Failure> {
         self.set_aside_silent(job, failure, by, DateTime::UNIX_EPOCH).await
     }
@@ -93,6 +97,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn set_aside_silent(
         &self,
         job: JobId,

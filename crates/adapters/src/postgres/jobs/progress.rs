@@ -6,6 +6,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
 use uuid::Uuid;
 
+use crate::boxed;
 use crate::postgres::rows::count;
 use crate::postgres::{Database, errors};
 
@@ -70,6 +71,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn batch_progress(&self, batch: &BatchId) -> Result<Progress, Failure> {
         self.batch_progress_of(batch, None).await
     }
@@ -78,6 +80,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn batch_progress_of(&self, batch: &BatchId, team: Option<&str>) -> Result<Progress, Failure> {
         const PROGRESS: &str = include_str!("progress.sql");
         let progress = sqlx::query_as(PROGRESS).bind(batch.0).bind(team).fetch_one(self.pool()).await;
@@ -88,6 +91,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn open_jobs(&self, model: &str) -> Result<u64, Failure> {
         const OPEN: &str = include_str!("open.sql");
         let open: Result<i64, _> = sqlx::query_scalar(OPEN).bind(model).fetch_one(self.pool()).await;
@@ -98,6 +102,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn open_models(&self) -> Result<Vec<String>, Failure> {
         const MODELS: &str = include_str!("open_models.sql");
         sqlx::query_scalar(MODELS).fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
@@ -107,6 +112,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn open_jobs_of(&self, batch: &BatchId) -> Result<Vec<(String, u64)>, Failure> {
         const OPEN: &str = include_str!("open_of_batch.sql");
         let open: Result<Vec<(String, i64)>, _> = sqlx::query_as(OPEN).bind(batch.0).fetch_all(self.pool()).await;
@@ -118,6 +124,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn batches(&self, limit: u32) -> Result<Vec<BatchSummary>, Failure> {
         self.summaries(limit, None).await
     }
@@ -126,6 +133,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn latest_batch(&self) -> Result<Option<BatchSummary>, Failure> {
         Ok(self.summaries(1, None).await?.into_iter().next())
     }
@@ -134,6 +142,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn find_batch(&self, name_or_id: &str) -> Result<Option<BatchSummary>, Failure> {
         let by_name = BatchId::from_name(name_or_id).0;
         for id in [Some(by_name), Uuid::parse_str(name_or_id).ok()].into_iter().flatten() {

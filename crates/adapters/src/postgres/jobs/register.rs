@@ -4,6 +4,7 @@ use domain::{BatchId, Failure, Job, JobId};
 use uuid::Uuid;
 
 use super::upsert::{BULK, UpsertOptions};
+use crate::boxed;
 use crate::postgres::Database;
 use crate::postgres::conflict::repeated;
 
@@ -28,6 +29,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`; jobs registered until then stay registered.
+    #[boxed]
     pub async fn register(&self, batch: &NewBatch, jobs: &[Job], force: bool) -> Result<Vec<JobId>, Failure> {
         self.register_in(batch, jobs, force, BULK).await
     }
@@ -36,6 +38,7 @@ impl Database {
     ///
     /// # Errors
     /// As [`Self::register`].
+    #[boxed]
     pub async fn register_in(
         &self,
         batch: &NewBatch,
@@ -52,6 +55,7 @@ impl Database {
     ///
     /// # Errors
     /// As [`Database::register`].
+    #[boxed]
     pub async fn register_new(
         &self,
         batch: &NewBatch,
@@ -75,6 +79,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn mark_published(&self, jobs: &[JobId]) -> Result<(), Failure> {
         const PUBLISHED: &str =
             "UPDATE analyses SET published_at = now() WHERE job_id = ANY($1) AND published_at IS NULL";
@@ -91,6 +96,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn requeue(&self, jobs: &[JobId]) -> Result<u64, Failure> {
         const REQUEUE: &str = include_str!("requeue.sql");
         let mut changed = 0;

@@ -7,6 +7,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 use std::time::Duration;
 
+use crate::boxed;
 use crate::postgres::Database;
 use crate::postgres::conflict::repeated;
 
@@ -68,6 +69,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn claim_messages(&self, request: &ClaimRequest<'_>) -> Result<ClaimOutcome, Failure> {
         let claim = || async {
             let mut transaction = self.begin().await?;
@@ -82,6 +84,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`; they are released when the claim expires, too.
+    #[boxed]
     pub async fn release_messages(&self, claim: &mut Claim, kept: usize) -> Result<(), Failure> {
         const RELEASE: &str = "UPDATE outbox SET claimed_by = NULL, claimed_until = NULL, attempts = attempts - 1
             WHERE id = ANY($1) AND claimed_by = $2";

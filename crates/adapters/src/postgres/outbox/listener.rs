@@ -3,6 +3,7 @@
 use domain::Failure;
 use sqlx::postgres::PgListener;
 
+use crate::boxed;
 use crate::postgres::{Database, alerts, errors};
 
 /// Receives notifications, over a connection of its own.
@@ -14,6 +15,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn listen_to_outbox(&self) -> Result<OutboxListener, Failure> {
         let listen = async {
             let mut listener = PgListener::connect_with(self.pool()).await?;
@@ -30,6 +32,7 @@ impl OutboxListener {
     ///
     /// # Errors
     /// `database.unreachable`: the connection can't be opened again.
+    #[boxed]
     pub async fn next(&mut self) -> Result<(), Failure> {
         self.0.try_recv().await.map(drop).map_err(|e| errors::failure(&e))
     }

@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 use std::time::Duration;
 
 use super::Claim;
+use crate::boxed;
 use crate::postgres::conflict::repeated;
 use crate::postgres::{Database, text};
 
@@ -23,6 +24,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`: the messages are sent again when the claim expires.
+    #[boxed]
     pub async fn record_outcome(&self, claim: &Claim, outcome: &DeliveryOutcome, retry: Retry) -> Result<u64, Failure> {
         let record = || async {
             let mut transaction = self.begin().await?;

@@ -2,6 +2,7 @@
 
 use domain::Failure;
 
+use crate::boxed;
 use crate::postgres::conflict::repeated;
 use crate::postgres::{Database, alerts};
 
@@ -10,6 +11,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn retry_given_up(&self, destination: &str) -> Result<u64, Failure> {
         const RETRY: &str = "WITH unblocked AS (
                 UPDATE destinations SET blocked_until = NULL, failures = 0 WHERE name = $1)

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use domain::Failure;
 use sqlx::FromRow;
 
+use crate::boxed;
 use crate::postgres::{Database, errors};
 
 /// The state of a destination.
@@ -41,6 +42,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn outbox_backlog(&self) -> Result<Vec<DestinationBacklog>, Failure> {
         const BACKLOG: &str = "SELECT destination, count(*) AS messages,
                 extract(epoch FROM clock_timestamp() - min(created_at))::float8 AS oldest_s
@@ -52,6 +54,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn destination_status(&self) -> Result<Vec<DestinationStatus>, Failure> {
         const STATUS: &str = "SELECT destination, waiting, oldest_waiting, delivered_today, given_up, blocked_until,
             last_error FROM alert_deliveries ORDER BY destination";

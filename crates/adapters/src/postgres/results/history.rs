@@ -8,6 +8,7 @@ use sqlx::postgres::PgRow;
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
+use crate::boxed;
 use crate::postgres::{Database, errors, rows};
 
 /// Calls in a page: some ten thousand segments at most of the usual length.
@@ -48,6 +49,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn past_calls(&self, place: Bookmark) -> Result<(Vec<PastCall>, Bookmark), Failure> {
         const CALLS: &str = include_str!("past_calls.sql");
         let query = sqlx::query(CALLS).bind(place.after.0).bind(place.after.1).bind(place.until).bind(PAGE);

@@ -6,6 +6,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
 use uuid::Uuid;
 
+use crate::boxed;
 use crate::postgres::jobs::stored_failure;
 use crate::postgres::{Database, Status, errors, rows};
 
@@ -69,6 +70,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn results(
         &self,
         batch: &BatchId,
@@ -82,6 +84,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn results_of(
         &self,
         batch: &BatchId,

@@ -8,6 +8,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::timeline::{ChannelColumns, SegmentColumns};
+use crate::boxed;
 use crate::postgres::conflict::repeated;
 use crate::postgres::jobs::{DELETING, recording_id};
 use crate::postgres::{AttemptToken, Database, alerts, errors, text};
@@ -32,6 +33,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable` (nothing is stored then, or all of it: repeat), `database.refused`.
+    #[boxed]
     pub async fn record_done(
         &self,
         report: &Report,
@@ -77,6 +79,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn record_failed(
         &self,
         job: &Job,
@@ -108,6 +111,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn lost_row(&self, job: JobId, token: AttemptToken) -> Result<Option<RecordOutcome>, Failure> {
         self.unwritten(job, Some(token)).await
     }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use domain::Failure;
 use sqlx::Row;
 
+use crate::boxed;
 use crate::postgres::conflict::repeated;
 use crate::postgres::{Database, errors};
 
@@ -30,6 +31,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn last_prune(&self) -> Result<(DateTime<Utc>, Option<LastPrune>), Failure> {
         const LAST: &str = "SELECT clock_timestamp() AS now, p.pruned_at, p.boot, p.up_s
             FROM (SELECT) AS always LEFT JOIN last_prune p ON true";
@@ -48,6 +50,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn note_prune(&self, prune: &LastPrune) -> Result<(), Failure> {
         const NOTE: &str = "INSERT INTO last_prune (pruned_at, boot, up_s) VALUES ($1, $2, $3)
             ON CONFLICT (single) DO UPDATE

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::conflict::repeated;
 use super::rows::count;
 use super::{Database, errors};
+use crate::boxed;
 
 mod clock;
 
@@ -126,6 +127,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn count_expired(&self, age: Age) -> Result<ExpiredCount, Failure> {
         const COUNT: &str = include_str!("count_expired.sql");
         let counted = || async {
@@ -143,6 +145,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn count_of_call(&self, call_id: &str) -> Result<ExpiredCount, Failure> {
         const COUNT: &str = include_str!("count_of_call.sql");
         let row = sqlx::query(COUNT).bind(call_id).fetch_one(self.pool()).await;
@@ -154,6 +157,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn expired(&self, age: Age, limit: u32) -> Result<Vec<Expired>, Failure> {
         let which = Which { age: Some(age), ..Which::default() };
         self.select_expired(which, OpenJobs::Keep, i64::from(limit)).await
@@ -163,6 +167,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn analyses_of_call(&self, call_id: &str, open: OpenJobs) -> Result<Vec<Expired>, Failure> {
         self.select_expired(Which { call_id: Some(call_id), ..Which::default() }, open, i64::MAX).await
     }
@@ -171,6 +176,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn analyses_of(
         &self,
         erasure: &Erasure,
@@ -190,6 +196,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn claim(&self, jobs: &[JobId], open: OpenJobs) -> Result<Vec<Expired>, Failure> {
         const CLAIM: &str = include_str!("claim.sql");
         let ids: Vec<Uuid> = jobs.iter().map(|id| id.0).collect();
@@ -201,6 +208,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`; nothing is deleted then.
+    #[boxed]
     pub async fn prune(&self, jobs: &[JobId]) -> Result<PruneSummary, Failure> {
         const PRUNE: &str = include_str!("prune.sql");
         let ids: Vec<Uuid> = jobs.iter().map(|id| id.0).collect();
@@ -222,6 +230,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn drop_empty_months(&self, before: DateTime<Utc>) -> Result<u32, Failure> {
         const BATCHES: &str = "DELETE FROM batches b WHERE created_at < $1
             AND NOT EXISTS (SELECT FROM analyses a WHERE a.batch_id = b.id)";

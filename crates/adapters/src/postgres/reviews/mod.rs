@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 
 use super::conflict::repeated;
 use super::{Database, text};
+use crate::boxed;
 
 /// Verdicts per statement.
 const CHUNK: usize = 500;
@@ -72,6 +73,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`; nothing is written then.
+    #[boxed]
     pub async fn import_reviews(&self, reviews: &[Review], which: Import) -> Result<Imported, Failure> {
         let import = || async {
             let mut transaction = self.begin().await?;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::conflict::repeated;
 use super::jobs::recording_id;
 use super::{Database, errors};
+use crate::boxed;
 
 /// A range of keys, in the order of their bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +65,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn watch_state(&self, id: Uuid) -> Result<Option<WatchState>, Failure> {
         let state = sqlx::query_as("SELECT listed_at, range_after, range_until FROM watches WHERE id = $1").bind(id);
         state.fetch_optional(self.pool()).await.map_err(|e| errors::failure(&e))
@@ -73,6 +75,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn save_watch_state(&self, id: Uuid, place: (&str, &str), state: &WatchState) -> Result<(), Failure> {
         const SAVE: &str = "INSERT INTO watches (id, bucket, prefix, listed_at, range_after, range_until)
             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE
@@ -92,6 +95,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn recording_states(
         &self,
         objects: &[ObjectRef],
@@ -111,6 +115,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn set_call_data_versions(&self, versions: &[(ObjectRef, String)]) -> Result<Vec<usize>, Failure> {
         const SET: &str = "UPDATE recordings r SET call_data_version = i.version
             FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS i (id, version, position)
@@ -128,6 +133,7 @@ impl Database {
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
+    #[boxed]
     pub async fn enqueued_objects(
         &self,
         bucket: &str,
