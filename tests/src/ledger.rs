@@ -50,7 +50,6 @@ impl Ledger {
     ///
     /// # Errors
     /// When a service refuses.
-    #[boxed]
     pub async fn hand_in(rig: &Rig, name: &str, entries: &[Entry]) -> Result<Self> {
         let bucket = rig.direct.s3.bucket.clone();
         let batch = BatchId::from_name(name);

@@ -143,6 +143,29 @@ fn dependencies_keep_to_the_licences_bans_and_sources_of_deny_toml() {
     }
 }
 
+/// What decision 0017 asks of `adapters`. A function with type parameters is compiled where it is called in any case.
+#[test]
+fn async_functions_between_crates_are_boxed() {
+    let (mut boxed, mut missing) = (0, Vec::new());
+    for path in files_with(&root().join("crates/adapters/src"), &["rs"]) {
+        let source = std::fs::read_to_string(&path).expect("readable");
+        for (at, declaration) in source.match_indices("pub async fn ") {
+            let signature = source[at + declaration.len()..].split('{').next().expect("the first part");
+            let (name, parameters) = signature.split_at(signature.find(['(', '<']).expect("a function has parameters"));
+            if parameters.starts_with('<') || parameters.contains("impl ") {
+                continue;
+            }
+            if source[..at].trim_end().lines().next_back().is_some_and(|line| line.trim().starts_with("#[boxed")) {
+                boxed += 1;
+            } else {
+                missing.push(format!("{}: {name}", path.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "put #[boxed] before these functions:\n{}", missing.join("\n"));
+    assert!(boxed > 100, "{boxed} functions are boxed: are there others left to look at?");
+}
+
 #[test]
 fn no_file_is_longer_than_500_lines() {
     let root = root();

@@ -1,7 +1,6 @@
 //! The audit of a run: rows, objects, dead letters and alerts against what was asked for.
 
 use adapters::amqp::{DeadLetter, DeadLetters, Filter};
-use adapters::boxed;
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use domain::{JobId, Report};
@@ -51,7 +50,6 @@ impl Stage {
     ///
     /// # Errors
     /// When a service does not answer.
-    #[boxed]
     pub async fn audit(&self) -> Result<Found> {
         let mut found = Found::default();
         let query = "SELECT a.*, r.key, r.bucket, r.call_id,

@@ -1,6 +1,5 @@
 //! The calls of a run: what they are, and what must become of each.
 
-use adapters::boxed;
 use anyhow::Result;
 use domain::{AnalysisOptions, BatchId, CallData, Granularity, Job, ObjectRef};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -53,7 +52,6 @@ impl Calls {
     ///
     /// # Errors
     /// When the store refuses.
-    #[boxed]
     pub async fn upload(rig: &Rig, count: usize) -> Result<Self> {
         let (good, damaged) = (speech::utterances()?, speech::damaged()?);
         let mut list: Vec<ChaosCall> = stream::iter(0..count)

@@ -1,7 +1,6 @@
 //! The end of a run: faults are lifted, operators repeat what was cut short, and the fleet comes to rest.
 
 use adapters::amqp::Topology;
-use adapters::boxed;
 use anyhow::{Context, Result, bail};
 use sqlx::Row;
 use std::collections::BTreeMap;
@@ -36,7 +35,6 @@ impl Stage {
     ///
     /// # Errors
     /// When the fleet does not come to rest; the message says what is left.
-    #[boxed]
     pub async fn finish(&self) -> Result<BTreeMap<String, usize>> {
         self.lift_faults().await?;
         for (name, count) in [("worker", WORKERS), ("dispatcher", 1)] {

@@ -14,7 +14,6 @@ pub mod perform;
 pub mod plan;
 pub mod stage;
 
-use adapters::boxed;
 use anyhow::Result;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -33,7 +32,6 @@ const LONGEST_EVENT: Duration = Duration::from_secs(400);
 ///
 /// # Errors
 /// When services can't be started, or the fleet does not come to rest. The message begins with the seed.
-#[boxed]
 pub async fn run(seed: u64, size: Size) -> Result<Vec<String>> {
     println!("seed {seed}: {size:?}");
     let stage = Arc::new(Stage::set(size.jobs, size.chunk).await?);

@@ -1,7 +1,6 @@
 //! Makes the events of a plan happen.
 
 use adapters::amqp::{Lane, Topology};
-use adapters::boxed;
 use anyhow::Result;
 use domain::Job;
 use lapin::BasicProperties;
@@ -27,7 +26,6 @@ impl Stage {
     ///
     /// # Errors
     /// When the event itself can't be made to happen.
-    #[boxed]
     pub async fn perform(&self, event: &Event) -> Result<String> {
         let said = match event {
             Event::Feed { chunk } => self.enqueue_chunk(*chunk, None).await?,
@@ -121,7 +119,6 @@ impl Stage {
     ///
     /// # Errors
     /// When the producer can't be started.
-    #[boxed]
     pub async fn enqueue(&self, calls: &[usize], more: &[&str], killed_after: Option<u64>) -> Result<Ended> {
         let manifest = self.calls.manifest(calls.iter().copied())?.to_string_lossy().into_owned();
         let source = format!("s3://{}", self.rig.direct.s3.bucket);
@@ -133,7 +130,6 @@ impl Stage {
     ///
     /// # Errors
     /// As [`Self::enqueue`].
-    #[boxed]
     pub async fn force(&self, calls: &[usize], killed_after: Option<u64>) -> Result<Ended> {
         let begun = Instant::now();
         let ended = self.enqueue(calls, &["--force"], killed_after).await?;
@@ -147,7 +143,6 @@ impl Stage {
     ///
     /// # Errors
     /// When the producer can't be started.
-    #[boxed]
     pub async fn prune(
         &self,
         call: usize,
@@ -302,7 +297,6 @@ impl Stage {
     ///
     /// # Errors
     /// When Postgres does not answer.
-    #[boxed]
     pub async fn lift_faults(&self) -> Result<()> {
         for proxy in [&self.rig.broker, &self.rig.postgres, &self.rig.s3] {
             proxy.set(Mode::Pass);

@@ -1,7 +1,6 @@
 //! The fleet of a run: private services, programs as processes with a supervisor, and what is needed to disturb them.
 
 use adapters::amqp::{Lane, Topology};
-use adapters::boxed;
 use anyhow::{Context, Result};
 use lapin::options::{QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -100,7 +99,6 @@ impl Stage {
     ///
     /// # Errors
     /// When a service or the right to mount is missing.
-    #[boxed]
     pub async fn set(jobs: usize, chunk: usize) -> Result<Self> {
         for program in ["producer", "dispatcher"] {
             crate::programs::built(program)?;
@@ -178,7 +176,6 @@ impl Stage {
     ///
     /// # Errors
     /// When it does not answer.
-    #[boxed]
     pub async fn channel(&self) -> Result<(Connection, Channel)> {
         let url = self.rig.direct.amqp.url.expose_secret();
         let connection = Connection::connect(url, ConnectionProperties::default()).await?;
@@ -204,7 +201,6 @@ impl Stage {
     ///
     /// # Errors
     /// When Postgres refuses.
-    #[boxed]
     pub async fn sql(&self, statements: &str) -> Result<()> {
         let mut connection = PgConnection::connect(self.rig.direct.postgres.url.expose_secret()).await?;
         sqlx::raw_sql("SET default_transaction_read_only = off").execute(&mut connection).await?;
@@ -227,7 +223,6 @@ impl Stage {
     ///
     /// # Errors
     /// As [`Self::start`].
-    #[boxed]
     pub async fn employ(&self, name: &'static str) -> Result<()> {
         let program = self.start(name)?;
         self.programs.lock().await.push(program);
@@ -235,7 +230,6 @@ impl Stage {
     }
 
     /// Takes a program in hand; `which` counts round. `None`: all of that name are in the hands of other events.
-    #[boxed]
     pub async fn take(&self, name: &str, which: usize) -> Option<Program> {
         let mut programs = self.programs.lock().await;
         let of_name: Vec<usize> = (0..programs.len()).filter(|i| programs[*i].name == name).collect();
@@ -247,7 +241,6 @@ impl Stage {
     ///
     /// # Errors
     /// When one can't be started.
-    #[boxed]
     pub async fn supervise(&self) -> Result<Vec<String>> {
         let mut ended = Vec::new();
         for program in self.programs.lock().await.iter_mut() {
@@ -263,7 +256,6 @@ impl Stage {
     ///
     /// # Errors
     /// When it can't be started.
-    #[boxed]
     pub async fn producer(&self, arguments: &[&str], killed_after: Option<u64>) -> Result<Ended> {
         let mut command = Command::from(self.rig.program("producer")?);
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);

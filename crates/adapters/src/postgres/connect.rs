@@ -105,15 +105,17 @@ impl Database {
     /// # Errors
     /// `database.refused` when the schema is newer than this program, or was made before 0.1.0; nothing
     /// is changed then.
+    #[boxed]
     pub async fn migrate(&self) -> Result<(), Failure> {
-        // Its own connection: building an index may take longer than a statement of the fleet may.
-        let mut connection = self.options.connect().await.map_err(|e| errors::failure(&e))?;
+        // A connection of its own: building an index may take longer than a statement of the fleet may.
+        let connect = PgPoolOptions::new().max_connections(1).connect_with(self.options.clone());
+        let pool = connect.await.map_err(|e| errors::failure(&e))?;
         let outcome = async {
-            refuse_other_migrations(&mut connection).await?;
-            MIGRATIONS.run(&mut connection).await.map_err(|e| errors::migration(&e))
+            refuse_other_migrations(&mut *pool.acquire().await.map_err(|e| errors::failure(&e))?).await?;
+            MIGRATIONS.run(&pool).await.map_err(|e| errors::migration(&e))
         }
         .await;
-        let _ = connection.close().await;
+        pool.close().await;
         outcome
     }
 
