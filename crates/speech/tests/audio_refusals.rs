@@ -218,6 +218,25 @@ fn a_packet_as_long_as_memory_is_refused_before_room_is_made_for_it() {
 }
 
 #[test]
+fn a_caf_description_that_overlaps_the_audio_is_refused() {
+    let folder = folder();
+    // A description of no bytes, in whose place the audio begins, of a codec that has its header written anew
+    let mut bytes = b"caff\x00\x01\x00\x00desc\0\0\0\0\0\0\0\0data".to_vec();
+    bytes.extend([0x80, 0, 0, 0, b'm', b's', 0, 2]);
+    bytes.resize(4_096, 1);
+    let failure = refusal(&written(folder.path(), "overlap.caf", &bytes));
+    assert_eq!(failure.code, FailureCode::AudioBadHeader, "{failure}");
+    // and audio of fewer bytes than count its edits, at the end of the file.
+    let path = encode(folder.path(), "a.caf", &tones(8_000, 1, 8_000), 8_000, 1, &["-c:a", "libmp3lame"]);
+    let whole = std::fs::read(&path).expect("readable");
+    let data = whole.windows(4).position(|four| four == b"data").expect("it has audio");
+    for left in 0..6 {
+        let failure = refusal(&written(folder.path(), "short.caf", &whole[..data + 12 + left]));
+        assert_eq!(failure.code, FailureCode::AudioTruncated, "{left} bytes: {failure}");
+    }
+}
+
+#[test]
 fn files_that_end_too_early_are_truncated_unless_that_is_accepted() {
     let folder = folder();
     let cases: [(&str, &[&str]); 9] = [

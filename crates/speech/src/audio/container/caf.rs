@@ -49,6 +49,10 @@ impl Container for Caf {
         let Some(head) = input.head.get(..DESCRIPTION).filter(|head| &head[8..12] == b"desc") else {
             return Ok(layout);
         };
+        // Where it is shorter, another chunk is read as part of it.
+        if be64(head, 12).is_none_or(|bytes| bytes < (DESCRIPTION - 20) as u64) {
+            return Err(errors::bad_header("the audio description of the CAF file is too short"));
+        }
         let name = codec_name(&head[CODEC]);
         if MPEG.iter().any(|codec| **codec == head[CODEC]) {
             return mpeg_layout(input);
@@ -114,7 +118,10 @@ fn mpeg_layout(input: &mut Input) -> Result<Layout, Failure> {
         let size = if endless { available } else { size.cast_unsigned() };
         match &chunk[..4] {
             // Four bytes count the edits.
-            b"data" => frames = Some((body + 4.min(size)..body + size.min(available), size.saturating_sub(available))),
+            b"data" => {
+                let held = size.min(available);
+                frames = Some((body + held.min(4)..body + held, size - held));
+            }
             b"pakt" => {
                 let table = input.read(body, 24)?;
                 let (packets, valid, delay) = (be64(&table, 0), be64(&table, 8), be32(&table, 16).map_or(0, u64::from));
@@ -178,7 +185,8 @@ fn correct_length(layout: &mut Layout, input: &mut Input) -> Result<(), Failure>
             break;
         }
         let begin = layout.header.len() as u64;
-        layout.header.extend(input.read(input.start + begin, (body - input.start - begin) as usize)?);
+        let Some(between) = (body - input.start).checked_sub(begin) else { break };
+        layout.header.extend(input.read(input.start + begin, between as usize)?);
         let at = layout.header.len() - 8;
         layout.header[at..].copy_from_slice(&available.to_be_bytes());
         layout.range = body..input.length;
