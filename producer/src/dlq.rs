@@ -2,6 +2,7 @@
 
 use adapters::amqp::{DeadLetter, DeadLetters, Discarded, Filter};
 use adapters::boxed;
+use adapters::reconcile::message_of;
 use adapters::retry::{RetryPolicy, retry_while};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{BatchId, FailureCode, JobId};
@@ -92,8 +93,8 @@ pub async fn replay(
     Ok(sent)
 }
 
-/// Deletes dead letters. A job that is still open when its letter goes fails with the letter's reason: nothing else would
-/// end it.
+/// Deletes dead letters. A job that is still open when the letter of its message goes fails with the letter's reason: nothing
+/// else would end it. Letters of earlier messages, of a job that was asked for again, end nothing.
 async fn discard(
     settings: &Settings,
     dead: &DeadLetters,
@@ -102,9 +103,9 @@ async fn discard(
 ) -> Result<Discarded, ProducerError> {
     let database = services::database(settings, policy).await?;
     let record = async |letter: &DeadLetter| {
-        let Some(job) = letter.row() else { return Ok(()) };
-        let failure = letter.failure();
-        retry_while(policy, POSTGRES, || database.set_aside(job, &failure, "dlq drop")).await.map(drop)
+        let Some(message) = message_of(letter) else { return Ok(()) };
+        let end = || database.set_aside_before(&message, "dlq drop", DateTime::UNIX_EPOCH);
+        retry_while(policy, POSTGRES, end).await.map(drop)
     };
     Ok(dead.discard_after(filter, record).await?)
 }

@@ -1,9 +1,9 @@
 //! Every job ends, whoever sets its message aside, and a message that is gone is published again.
 
-use adapters::amqp::{DeadLetters, Filter, Lane, Topology, depths};
+use adapters::amqp::{DeadLetters, Filter, Lane, Topology, consume, depths};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use domain::{Job, JobId};
+use domain::{Failure, FailureCode, Job, JobId};
 use lapin::options::{
     BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeleteOptions, QueuePurgeOptions,
 };
@@ -144,6 +144,74 @@ async fn what_rabbitmq_sets_aside_or_an_operator_drops_ends_its_row() -> Result<
     // Then the batch has ended
     let (_, outcome) = producer(&fleet, &["wait", "--batch", "test", "--timeout", "5s"]).await?;
     assert_eq!(outcome, Outcome::SomeFailed);
+    connection.close(200, "done".into()).await?;
+    fleet.end().await
+}
+
+/// Publishes a message and has a worker's lease of it dead-lettered.
+async fn dead_letter(fleet: &Fleet, channel: &Channel, job: &Job, body: &[u8], failure: &Failure) -> Result<()> {
+    let stop = CancellationToken::new();
+    let mut leases = consume(&fleet.trial.settings.amqp, &fleet.trial.bulk(), 1, stop.clone());
+    publish(fleet, channel, job.job_id, body, None).await?;
+    let lease = tokio::time::timeout(Duration::from_secs(60), leases.recv()).await?.context("no job came")?;
+    lease.dead_letter(failure, "w").await?;
+    stop.cancel();
+    while leases.recv().await.is_some() {}
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn letters_of_earlier_messages_do_not_fail_a_job_that_was_asked_for_again() -> Result<()> {
+    let fleet = Fleet::without_worker().await?;
+    let (connection, channel) = channel(&fleet).await?;
+    let mut jobs = [job(&fleet, "failed.wav").await?, job(&fleet, "done.wav").await?, job(&fleet, "no-job.wav").await?];
+    registered(&fleet, &jobs).await?;
+    // Given jobs that failed, one of them by a message that is no job, and one that was done afterwards
+    let failure = Failure::new(FailureCode::AudioCorrupt, "frame 7 is broken");
+    for job in &jobs[..2] {
+        dead_letter(&fleet, &channel, job, &job.to_json(), &failure).await?;
+        fleet.database.record_failed(job, &failure, "w", None).await?;
+    }
+    let refused = Failure::new(FailureCode::JobUnknownVersion, "version 2");
+    dead_letter(&fleet, &channel, &jobs[2], b"{\"v\":2}", &refused).await?;
+    assert!(fleet.database.set_aside(jobs[2].job_id, &refused, "w").await?);
+    let done = "UPDATE analyses SET status = 'done', speech_s = 0, failure_code = NULL WHERE job_id = $1";
+    sqlx::query(done).bind(jobs[1].job_id.0).execute(fleet.database.pool()).await?;
+    until_dead(&fleet, 3).await?;
+    // When they are asked for again, and wait longer than a job without news may
+    for job in &mut jobs {
+        job.submitted_at = chrono::Utc::now() + chrono::TimeDelta::seconds(2);
+    }
+    let batch = adapters::postgres::NewBatch { id: jobs[0].batch_id, name: "test".into(), source: "test".into() };
+    let wanted = fleet.database.register(&batch, &jobs, true).await?;
+    assert_eq!(wanted.len(), 3);
+    for job in &jobs {
+        fleet.publisher.publish_job(job, Lane::Bulk).await?;
+    }
+    fleet.database.mark_published(&wanted).await?;
+    // then neither the comparison nor the removal of the old letters ends them
+    let waiting = "SELECT count(*) FROM analyses WHERE state = 'queued' AND NOT set_aside
+                      AND failure_code IS NULL AND repeat_failure_code IS NULL";
+    let (said, _) = producer(&fleet, &["reconcile", "--silent-for", "0s"]).await?;
+    assert!(said.contains("open      3 ") && said.contains("failed    0,"), "{said}");
+    assert_eq!(fleet.count(waiting).await?, 3);
+    let (said, _) = producer(&fleet, &["dlq", "drop", "--all", "--yes"]).await?;
+    assert!(said.contains("3 dead letters deleted"), "{said}");
+    assert_eq!(fleet.count(waiting).await?, 3);
+    // but letters of the messages that they wait for do
+    let queue = bulk(&fleet);
+    channel.queue_purge(queue.as_str().into(), QueuePurgeOptions::default()).await?;
+    for job in &jobs[..2] {
+        publish(&fleet, &channel, job.job_id, &job.to_json(), Some("1")).await?;
+    }
+    until_dead(&fleet, 2).await?;
+    let id = jobs[0].job_id.to_string();
+    producer(&fleet, &["dlq", "drop", "--id", &id, "--yes"]).await?;
+    assert_eq!(code(&fleet, jobs[0].job_id).await?, ("failed".into(), Some("job.expired".into())));
+    let (said, _) = producer(&fleet, &["reconcile", "--silent-for", "0s"]).await?;
+    assert!(said.contains("failed    1,") && said.contains("published 1 "), "{said}");
+    let repeat = "SELECT count(*) FROM analyses WHERE state = 'done' AND repeat_failure_code = 'job.expired'";
+    assert_eq!(fleet.count(repeat).await?, 1);
     connection.close(200, "done".into()).await?;
     fleet.end().await
 }

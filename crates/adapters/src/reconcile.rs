@@ -6,9 +6,9 @@ use domain::{Failure, Job, JobId};
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use crate::amqp::{self, DeadLetters, Filter, Lane, Publisher, Topology};
+use crate::amqp::{self, DeadLetter, DeadLetters, Filter, Lane, Publisher, Topology};
 use crate::boxed;
-use crate::postgres::{Database, LostQuery, Silent};
+use crate::postgres::{Database, LostQuery, SetAside, Silent};
 
 /// Rows looked at in one statement.
 const PAGE: u32 = 500;
@@ -26,6 +26,12 @@ pub struct Reconciled {
     pub published: u64,
     /// Left as they are: their rows do not give the job again.
     pub unreadable: u64,
+}
+
+/// What a dead letter says of the job whose row it is about; `None` when it is about none.
+pub fn message_of(letter: &DeadLetter) -> Option<SetAside> {
+    let submitted_at = letter.job().map(|job| job.submitted_at);
+    Some(SetAside { job: letter.row()?, failure: letter.failure(), submitted_at, at: letter.failed_at })
 }
 
 /// The services, and how long a job may be silent.
@@ -111,20 +117,20 @@ impl Reconciler {
         }
     }
 
-    /// Jobs among these whose message is a dead letter fail with its reason.
+    /// Jobs among these whose message is a dead letter fail with its reason. Letters of earlier messages of the same job,
+    /// which was asked for again since, change nothing.
     async fn set_aside(&self, silent: &[Silent], before: DateTime<Utc>) -> Result<HashSet<JobId>, Failure> {
         let mut found = HashSet::new();
         let waiting: HashSet<JobId> = silent.iter().map(|silent| silent.job_id).collect();
         let mut letters = Vec::new();
-        let look = |letter: &amqp::DeadLetter| {
-            if let Some(job) = letter.row().filter(|job| waiting.contains(job)) {
-                letters.push((job, letter.failure()));
-            }
+        let look = |letter: &DeadLetter| {
+            letters.extend(message_of(letter).filter(|message| waiting.contains(&message.job)));
         };
         DeadLetters::new(&self.amqp).each(&Filter::default(), look).await?;
-        for (job, failure) in letters {
-            let silent_since = before - TimeDelta::from_std(self.attempt).unwrap_or_default();
-            if self.database.set_aside_silent(job, &failure, BY, silent_since).await? {
+        let silent_since = before - TimeDelta::from_std(self.attempt).unwrap_or_default();
+        for message in letters {
+            if self.database.set_aside_before(&message, BY, silent_since).await? {
+                let SetAside { job, failure, .. } = message;
                 tracing::warn!(job_id = %job, %failure, "failed: its message was set aside");
                 found.insert(job);
             }

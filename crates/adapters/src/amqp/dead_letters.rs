@@ -100,7 +100,8 @@ impl DeadLetter {
             retries: message::number(&properties, header::RETRIES).unwrap_or_default(),
             failed_at: text(header::FAILED_AT)
                 .and_then(|t| DateTime::parse_from_rfc3339(&t).ok())
-                .map(|t| t.with_timezone(&Utc)),
+                .map(|t| t.with_timezone(&Utc))
+                .or_else(|| message::died_at(&properties)),
             lane,
             body,
             properties,

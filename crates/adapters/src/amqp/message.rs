@@ -211,17 +211,10 @@ pub(super) fn text(properties: &BasicProperties, name: &str) -> Option<String> {
 
 /// Why RabbitMQ itself dead-lettered a message: the latest of its deaths. Waiting for a retry is a death by time as well.
 pub(super) fn death(properties: &BasicProperties) -> Failure {
-    let deaths = properties.headers().as_ref().and_then(|headers| headers.inner().get("x-death"));
-    let latest = match deaths {
-        Some(AMQPValue::FieldArray(deaths)) => deaths.as_slice().first(),
-        _ => None,
-    };
-    let field = |name: &str| match latest {
-        Some(AMQPValue::FieldTable(death)) => match death.inner().get(name) {
-            Some(AMQPValue::LongString(text)) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),
-            Some(AMQPValue::ShortString(text)) => Some(text.to_string()),
-            _ => None,
-        },
+    let latest = latest_death(properties);
+    let field = |name: &str| match latest?.inner().get(name)? {
+        AMQPValue::LongString(text) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),
+        AMQPValue::ShortString(text) => Some(text.to_string()),
         _ => None,
     };
     let header = || text(properties, "x-last-death-reason").or_else(|| text(properties, "x-first-death-reason"));
@@ -234,6 +227,24 @@ pub(super) fn death(properties: &BasicProperties) -> Failure {
     };
     let queue = field("queue").map(|queue| format!(" from {queue}")).unwrap_or_default();
     Failure::new(code, format!("dead-lettered by RabbitMQ itself{queue} ({reason})"))
+}
+
+/// When RabbitMQ itself dead-lettered a message last, to the second.
+pub(super) fn died_at(properties: &BasicProperties) -> Option<DateTime<Utc>> {
+    match latest_death(properties)?.inner().get("time")? {
+        AMQPValue::Timestamp(seconds) => DateTime::from_timestamp(i64::try_from(*seconds).ok()?, 0),
+        _ => None,
+    }
+}
+
+fn latest_death(properties: &BasicProperties) -> Option<&FieldTable> {
+    match properties.headers().as_ref()?.inner().get("x-death")? {
+        AMQPValue::FieldArray(deaths) => match deaths.as_slice().first()? {
+            AMQPValue::FieldTable(death) => Some(death),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// A number header, whichever of AMQP's integer types carries it.

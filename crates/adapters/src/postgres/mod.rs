@@ -24,7 +24,8 @@ mod watches;
 pub use connect::Database;
 pub use domain::report::Artifacts;
 pub use jobs::{
-    Attempt, AttemptToken, BatchSummary, Begun, JOBS_PER_CHUNK, LostQuery, NewBatch, Progress, Silent, Status, Withheld,
+    Attempt, AttemptToken, BatchSummary, Begun, JOBS_PER_CHUNK, LostQuery, NewBatch, Progress, SetAside, Silent,
+    Status, Withheld,
 };
 pub use outbox::{
     Claim, ClaimOutcome, ClaimRequest, DestinationBacklog, DestinationStatus, OutboxListener, OutboxMessage, Retry,

@@ -39,8 +39,19 @@ pub struct Silent {
     pub lane: String,
     /// The queues have no message for it.
     pub lost: bool,
-    /// When its message was confirmed.
-    pub published_at: Option<DateTime<Utc>>,
+}
+
+/// A message of a job that was set aside.
+#[derive(Debug, Clone)]
+pub struct SetAside {
+    /// The job.
+    pub job: JobId,
+    /// Why.
+    pub failure: Failure,
+    /// When its producer made it, where it can be read.
+    pub submitted_at: Option<DateTime<Utc>>,
+    /// When it was set aside, where that is known.
+    pub at: Option<DateTime<Utc>>,
 }
 
 impl Database {
@@ -83,33 +94,44 @@ impl Database {
         repeated(|| sqlx::query(AGAIN).bind(&ids).execute(self.pool())).await.map(drop)
     }
 
-    /// Gives a job that waits the failure of its message, which was set aside: refused by a worker, dead-lettered by
-    /// RabbitMQ, or dropped. A good message of the job begins it all the same. Returns whether the job waited.
+    /// Gives a job that waits the failure of its message, which a worker refuses now. A good message of the job begins it
+    /// all the same. Returns whether the job waited.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     #[boxed]
     pub async fn set_aside(&self, job: JobId, failure: &Failure, by: &str) -> Result<bool, Failure> {
-        self.set_aside_silent(job, failure, by, DateTime::UNIX_EPOCH).await
+        let message = SetAside { job, failure: failure.clone(), submitted_at: None, at: None };
+        self.end_set_aside(&message, by, DateTime::UNIX_EPOCH).await
     }
 
-    /// The same, also for a job whose attempt began before `silent_since` and was not heard of again.
+    /// The same for a message that was set aside before: dead-lettered by RabbitMQ, or dropped by an operator. The job may
+    /// have been asked for again since: then another message begins it, and this one ends nothing. Also ends a job whose
+    /// attempt began before `silent_since` and was not heard of again.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     #[boxed]
-    pub async fn set_aside_silent(
+    pub async fn set_aside_before(
         &self,
-        job: JobId,
-        failure: &Failure,
+        message: &SetAside,
         by: &str,
         silent_since: DateTime<Utc>,
     ) -> Result<bool, Failure> {
+        // Nothing tells of which of the job's messages this is one.
+        if message.submitted_at.is_none() && message.at.is_none() {
+            return Ok(false);
+        }
+        self.end_set_aside(message, by, silent_since).await
+    }
+
+    async fn end_set_aside(&self, message: &SetAside, by: &str, silent_since: DateTime<Utc>) -> Result<bool, Failure> {
         const ASIDE: &str = include_str!("set_aside.sql");
-        let (message, by) = (text::clean(&failure.message, 2000), text::clean(by, 200));
+        let SetAside { job, failure, submitted_at, at } = message;
+        let (reason, by) = (text::clean(&failure.message, 2000), text::clean(by, 200));
         let write = || {
-            let write = sqlx::query(ASIDE).bind(job.0).bind(failure.code.code()).bind(&message).bind(&by);
-            write.bind(silent_since).execute(self.pool())
+            let write = sqlx::query(ASIDE).bind(job.0).bind(failure.code.code()).bind(&reason).bind(&by);
+            write.bind(silent_since).bind(submitted_at).bind(at).execute(self.pool())
         };
         Ok(repeated(write).await?.rows_affected() > 0)
     }
@@ -124,7 +146,6 @@ impl FromRow<'_, PgRow> for Silent {
             job: message(row)?.filter(|job| job.job_id == job_id && job.validate().is_ok()),
             lane: row.try_get("lane")?,
             lost: row.try_get::<Option<bool>, _>("lost")?.unwrap_or_default(),
-            published_at: row.try_get("published_at")?,
         })
     }
 }

@@ -12,7 +12,7 @@ pub(super) use attempt::stored_failure;
 pub use attempt::{Attempt, AttemptToken, Begun};
 pub(super) use forgotten::DELETING;
 pub use forgotten::Withheld;
-pub use lost::{LostQuery, Silent};
+pub use lost::{LostQuery, SetAside, Silent};
 pub use progress::{BatchSummary, Progress};
 pub use register::{JOBS_PER_CHUNK, NewBatch};
 pub use status::Status;
