@@ -1,6 +1,7 @@
 //! Every job ends, whoever sets its message aside, and a message that is gone is published again.
 
 use adapters::amqp::{DeadLetters, Filter, Lane, Topology, consume, depths};
+use adapters::postgres::LostQuery;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use domain::{Failure, FailureCode, Job, JobId};
@@ -13,6 +14,7 @@ use producer::cli::Cli;
 use secrecy::ExposeSecret;
 use sqlx::Row;
 use std::time::{Duration, Instant};
+use tests::database::TestDatabase;
 use tests::fleet::{Fleet, Wish};
 use tests::speech;
 use tokio_util::sync::CancellationToken;
@@ -264,6 +266,59 @@ async fn jobs_whose_messages_are_gone_are_published_again() -> Result<()> {
     );
     connection.close(200, "done".into()).await?;
     fleet.end().await
+}
+
+#[tokio::test]
+async fn lost_jobs_in_a_long_queue_are_found_without_reading_the_history() -> Result<()> {
+    const LOST: &str = include_str!("../../crates/adapters/src/postgres/jobs/lost.sql");
+    // Given 20,000 analyses, one a second until two hours ago, and 400 jobs that were published ten seconds before the last
+    // one of these or later, and have not begun
+    const FILL: [&str; 4] = [
+        "INSERT INTO recordings (id, bucket, key)
+         SELECT gen_random_uuid(), 'calls', to_char(i, 'FM000000') FROM generate_series(1, 20400) AS i",
+        "INSERT INTO analyses (job_id, recording_id, called_at, model_name, status, failure_code, submitted_at,
+                               published_at, started_at, finished_at)
+         SELECT gen_random_uuid(), id, created_at, 'm', 'failed', 'audio.empty', at, at, at + interval '1 s', at + interval '2 s'
+           FROM (SELECT id, created_at, created_at - interval '2 h' - make_interval(secs => 20000 - key::integer) AS at
+                   FROM recordings WHERE key::integer <= 20000) AS done",
+        "INSERT INTO analyses (job_id, recording_id, called_at, model_name, submitted_at, published_at)
+         SELECT gen_random_uuid(), id, created_at, 'm', at, at
+           FROM (SELECT id, created_at, created_at - interval '2 h 10 s' + make_interval(secs => (key::integer - 20001) * 0.1) AS at
+                   FROM recordings WHERE key::integer > 20000) AS waiting",
+        "ANALYZE",
+    ];
+    let test = TestDatabase::create().await?;
+    for statement in FILL {
+        sqlx::query(statement).execute(test.database.pool()).await?;
+    }
+    let before = chrono::Utc::now() - chrono::TimeDelta::hours(1);
+    let query = LostQuery {
+        before,
+        attempt: Duration::from_secs(60),
+        retry: Duration::from_secs(60),
+        empty_queues: Vec::new(),
+        no_retries: false,
+    };
+    // then those are lost that a job published later has overtaken
+    let silent = test.database.silent_jobs(&query, None, 500).await?;
+    assert_eq!((silent.len(), silent.iter().filter(|silent| silent.lost).count()), (400, 100));
+    // and nearly all pages that are read are those of the jobs themselves
+    let explain = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {LOST}");
+    let plan: serde_json::Value = sqlx::query_scalar(sqlx::AssertSqlSafe(explain))
+        .bind(before)
+        .bind(60.0)
+        .bind(60.0)
+        .bind(None::<uuid::Uuid>)
+        .bind(500_i64)
+        .bind(Vec::<String>::new())
+        .bind(false)
+        .bind(Vec::<String>::new())
+        .fetch_one(test.database.pool())
+        .await?;
+    let pages = |kind: &str| plan[0]["Plan"][kind].as_u64().context("the plan has its pages");
+    let read = pages("Shared Hit Blocks")? + pages("Shared Read Blocks")?;
+    assert!(read < 5_000, "{read} pages: {plan:#}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
