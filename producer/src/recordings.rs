@@ -17,7 +17,7 @@ use crate::index::{Indexed, ObjectIndex};
 use crate::manifest::{Entry, Line, Manifest};
 use crate::meter::Meter;
 use crate::services::S3;
-use crate::source::{Source, looks_like_audio, upload_prefix};
+use crate::source::{Source, full_key, looks_like_audio, upload_prefix};
 use crate::upload::{UPLOADS, Uploader};
 
 /// Lines of a manifest whose objects are looked up at the same time.
@@ -357,16 +357,6 @@ impl Recording {
     /// A recording of which nothing is known besides its object.
     pub(crate) fn of(bucket: &str, object: ObjectInfo) -> Self {
         Self { bucket: bucket.to_owned(), object, call: CallData::default(), channels: None, repeated: false }
-    }
-}
-
-/// The key in the bucket of one that a manifest spells relative to the source, or with the bucket.
-fn full_key(bucket: &str, prefix: &str, key: &str) -> Result<String, String> {
-    match key.strip_prefix("s3://").and_then(|place| place.split_once('/')) {
-        Some((named, key)) if named == bucket => Ok(key.to_owned()),
-        Some((named, _)) => Err(format!("the key is in bucket `{named}`, the source is in `{bucket}`")),
-        None if prefix.is_empty() || prefix.ends_with('/') => Ok(format!("{prefix}{key}")),
-        None => Ok(format!("{prefix}/{key}")),
     }
 }
 

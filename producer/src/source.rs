@@ -66,6 +66,19 @@ pub(crate) fn upload_prefix(named: Option<&str>, source: &Source) -> String {
     prefix
 }
 
+/// The key in the bucket of one that a manifest spells relative to the source, or with the bucket.
+///
+/// # Errors
+/// Why not, in words: it names another bucket.
+pub(crate) fn full_key(bucket: &str, prefix: &str, key: &str) -> Result<String, String> {
+    match key.strip_prefix("s3://").and_then(|place| place.split_once('/')) {
+        Some((named, key)) if named == bucket => Ok(key.to_owned()),
+        Some((named, _)) => Err(format!("the key is in bucket `{named}`, the source is in `{bucket}`")),
+        None if prefix.is_empty() || prefix.ends_with('/') => Ok(format!("{prefix}{key}")),
+        None => Ok(format!("{prefix}/{key}")),
+    }
+}
+
 /// Endings of names that look like audio. The worker decides by content; this only keeps pictures and tables of a mixed
 /// bucket out of the queue.
 const AUDIO_ENDINGS: &[&str] = &[
@@ -109,6 +122,16 @@ mod tests {
         assert_eq!(Source::parse("s3://calls").expect("valid"), prefix("calls", ""));
         assert!(Source::parse("s3:///x").is_err());
         assert!(Source::parse("/no/such/folder").expect_err("absent").to_string().contains("s3://"));
+    }
+
+    #[test]
+    fn keys_of_a_manifest_are_relative_to_the_source_or_name_its_bucket() {
+        let full_key = |prefix, key| full_key("calls", prefix, key);
+        assert_eq!(full_key("in/", "a.wav").expect("valid"), "in/a.wav");
+        assert_eq!(full_key("in", "a.wav").expect("valid"), "in/a.wav");
+        assert_eq!(full_key("", "a.wav").expect("valid"), "a.wav");
+        assert_eq!(full_key("in/", "s3://calls/in/a.wav").expect("valid"), "in/a.wav");
+        assert!(full_key("in/", "s3://other/in/a.wav").expect_err("another bucket").contains("`other`"));
     }
 
     #[test]

@@ -184,6 +184,29 @@ async fn a_manifest_that_grows_gives_call_data_before_and_after_its_recordings()
 }
 
 #[tokio::test]
+async fn lines_of_a_manifest_about_another_bucket_are_left_out_and_counted() {
+    let (trial, database, store) = trial().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("calls.csv");
+    let (bucket, keys) = (&trial.settings.s3.bucket, &trial.keys);
+    // Both name the same key; the line of the other bucket is the later one.
+    let text = format!("key,call_id,agent\ns3://{bucket}/{keys}a.wav,c-1,a1\ns3://another/{keys}a.wav,c-9,a9\n");
+    std::fs::write(&path, &text).unwrap();
+    put(&trial, &store, "a.wav", "a").await;
+    put(&trial, &store, "b.wav", "b").await;
+    let args = WatchArgs { manifest: Some(path.to_string_lossy().into_owned()), ..source(&trial) };
+    let first = look(&trial, &args).await;
+    assert_eq!((first.enqueued, first.left_out), (2, 1), "{first:?}");
+    assert_eq!(call(&trial, &database, "a.wav").await, Some(said("c-1", "a1")));
+    // Appended for a recording that is enqueued already.
+    std::fs::write(&path, format!("{text}s3://another/{keys}b.wav,c-8,a8\n")).unwrap();
+    let second = look(&trial, &args).await;
+    assert_eq!((second.enqueued, second.corrected, second.left_out), (0, 0, 2), "{second:?}");
+    assert_eq!(call(&trial, &database, "b.wav").await, Some(said("", "")));
+    end(trial, database).await;
+}
+
+#[tokio::test]
 async fn half_a_line_of_a_manifest_that_is_being_written_is_no_call_data() {
     let (trial, database, store) = trial().await;
     let folder = tempfile::tempdir().unwrap();

@@ -18,6 +18,7 @@ use super::growing;
 use super::intake::{Candidate, Intake, hash};
 use crate::error::ProducerError;
 use crate::manifest::{Entry, Line, Manifest, ManifestOptions};
+use crate::source::full_key;
 
 /// Largest manifest in the store, bytes.
 const MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
@@ -29,6 +30,8 @@ const MOST_RECENT: usize = 10_000;
 pub(super) struct Feed {
     place: Place,
     options: ManifestOptions,
+    /// Bucket of the recordings.
+    bucket: String,
     /// Prefix of the keys that its lines name.
     prefix: String,
     edition: Mutex<Arc<Edition>>,
@@ -64,7 +67,11 @@ impl Feed {
     ///
     /// # Errors
     /// [`ProducerError::Input`]: a local one that can't be read, or one in no bucket.
-    pub(super) fn new(place: &str, prefix: &str, options: ManifestOptions) -> Result<Self, ProducerError> {
+    pub(super) fn new(
+        place: &str,
+        (bucket, prefix): (&str, &str),
+        options: ManifestOptions,
+    ) -> Result<Self, ProducerError> {
         let place = match place.strip_prefix("s3://").map(|place| place.split_once('/')) {
             Some(Some((bucket, key))) if !bucket.is_empty() && !key.is_empty() => {
                 Place::Object { bucket: bucket.into(), key: key.into() }
@@ -75,7 +82,8 @@ impl Feed {
                 Place::File(place.into())
             }
         };
-        Ok(Self { place, options, prefix: prefix.to_owned(), edition: Mutex::default(), recent: Mutex::default() })
+        let (bucket, prefix) = (bucket.to_owned(), prefix.to_owned());
+        Ok(Self { place, options, bucket, prefix, edition: Mutex::default(), recent: Mutex::default() })
     }
 
     /// The version of a recording's call data, where a line names the recording.
@@ -85,7 +93,7 @@ impl Feed {
 
     /// The call data of these keys, at their positions.
     pub(super) async fn read(&self, keys: Vec<String>) -> Result<Vec<Option<Facts>>, ProducerError> {
-        let (edition, prefix) = (self.edition(), self.prefix.clone());
+        let (edition, key_of) = (self.edition(), self.key_of());
         let mut found: HashMap<u64, Facts> = {
             let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
             keys.iter().map(hash).filter_map(|key| Some((key, recent.get(&key)?.clone()))).collect()
@@ -96,8 +104,9 @@ impl Feed {
             let more = blocking(move || {
                 let mut more = HashMap::new();
                 copy.manifest.each(|line| {
-                    if let Line::Entry(entry) = line {
-                        let key = hash(&full_key(&prefix, &entry.key));
+                    if let Line::Entry(entry) = line
+                        && let Ok(key) = key_of(&entry.key).map(|key| hash(&key))
+                    {
                         // The last line of a key counts.
                         if missing.contains(&key) {
                             more.insert(key, facts(entry));
@@ -128,8 +137,8 @@ impl Feed {
             Err(error) => return Err(error),
         };
         let (identity, copy) = copied;
-        let (reading, prefix, name) = (copy.clone(), self.prefix.clone(), self.name());
-        let read = blocking(move || index(&reading, &prefix, &name)).await;
+        let (reading, key_of, name) = (copy.clone(), self.key_of(), self.name());
+        let read = blocking(move || index(&reading, key_of, &name)).await;
         let (lines, bad) = match read {
             Ok(read) => read,
             Err(error) => {
@@ -151,11 +160,12 @@ impl Feed {
     /// Applies lines, by hashes of key and content, to recordings that are enqueued already.
     async fn apply(&self, intake: &Intake, new: HashMap<u64, u64>, copy: Copy) -> Result<(), ProducerError> {
         let (send, mut receive) = tokio::sync::mpsc::channel::<(String, Facts)>(JOBS_PER_CHUNK);
-        let prefix = self.prefix.clone();
+        let key_of = self.key_of();
         let reading = tokio::task::spawn_blocking(move || {
             copy.manifest.each(|line| {
                 let Line::Entry(entry) = line else { return true };
-                let (key, facts) = (full_key(&prefix, &entry.key), facts(entry));
+                let Ok(key) = key_of(&entry.key) else { return true };
+                let facts = facts(entry);
                 let is_new = new.get(&hash(&key)).is_some_and(|line| version(*line) == facts.version);
                 !is_new || send.blocking_send((key, facts)).is_ok()
             })
@@ -243,6 +253,12 @@ impl Feed {
         .await
     }
 
+    /// What gives the key in the bucket of one that a line names, or why there is none.
+    fn key_of(&self) -> impl Fn(&str) -> Result<String, String> + Send + 'static {
+        let (bucket, prefix) = (self.bucket.clone(), self.prefix.clone());
+        move |key| full_key(&bucket, &prefix, key)
+    }
+
     fn edition(&self) -> Arc<Edition> {
         self.edition.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -260,14 +276,20 @@ impl Feed {
 }
 
 /// The lines of a manifest, and what is wrong with the others. The last line of a key counts.
-fn index(copy: &Copy, prefix: &str, name: &str) -> Result<(HashMap<u64, u64>, Vec<String>), ProducerError> {
+fn index(
+    copy: &Copy,
+    key_of: impl Fn(&str) -> Result<String, String>,
+    name: &str,
+) -> Result<(HashMap<u64, u64>, Vec<String>), ProducerError> {
     let (mut lines, mut bad) = (HashMap::new(), Vec::new());
     copy.manifest.each(|line| {
         match line {
-            Line::Entry(entry) => {
-                let key = hash(&full_key(prefix, &entry.key));
-                lines.insert(key, content(&entry));
-            }
+            Line::Entry(entry) => match key_of(&entry.key) {
+                Ok(key) => {
+                    lines.insert(hash(&key), content(&entry));
+                }
+                Err(why) => bad.push(format!("{name}:{}: {why}", entry.line)),
+            },
             Line::Bad(line) => bad.push(format!("{name}:{}: {}", line.line, line.what)),
         }
         true
@@ -288,15 +310,6 @@ fn facts(entry: Entry) -> Facts {
 
 fn version(line: u64) -> String {
     format!("line {line:016x}")
-}
-
-/// A key of the bucket: a manifest's keys are relative to the source, or name a bucket.
-fn full_key(prefix: &str, key: &str) -> String {
-    match key.strip_prefix("s3://").and_then(|place| place.split_once('/')) {
-        Some((_, key)) => key.to_owned(),
-        None if prefix.is_empty() || prefix.ends_with('/') => format!("{prefix}{key}"),
-        None => format!("{prefix}/{key}"),
-    }
 }
 
 /// False: the object changed or vanished since it was looked at.
@@ -370,13 +383,5 @@ mod tests {
             assert_eq!(cut(&mut copy, false).expect("cut"), cut_off);
             assert_eq!(std::fs::read_to_string(copy.path()).expect("readable"), whole);
         }
-    }
-
-    #[test]
-    fn keys_are_relative_to_the_source_or_whole() {
-        assert_eq!(full_key("in/", "a.wav"), "in/a.wav");
-        assert_eq!(full_key("in", "a.wav"), "in/a.wav");
-        assert_eq!(full_key("", "a.wav"), "a.wav");
-        assert_eq!(full_key("in/", "s3://calls/in/a.wav"), "in/a.wav");
     }
 }

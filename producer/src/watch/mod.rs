@@ -186,7 +186,7 @@ impl Watcher {
         };
         let options = args.job.options(&settings.model.name);
         let call_data = match &args.manifest {
-            Some(manifest) => CallData::Manifest(Feed::new(manifest, &prefix, args.manifest_options())?),
+            Some(manifest) => CallData::Manifest(Feed::new(manifest, (&bucket, &prefix), args.manifest_options())?),
             None if args.sidecars => CallData::Sidecars(args.manifest_options()),
             None => CallData::None,
         };
