@@ -184,16 +184,26 @@ impl RecordingSource {
         self.meter.say(&format!("left out  {why}"));
     }
 
-    /// What a failure of one key means: that one is left out, unless the service as a whole is at fault.
-    async fn left_out(&self, what: &str, failure: Failure) -> Result<Lookup, ProducerError> {
-        let of_the_entry = match failure.code {
+    /// What a failure to upload one file means: that one is left out, unless the service as a whole is at fault. A denied
+    /// upload says that nothing may be written.
+    async fn not_uploaded(&self, what: &str, failure: Failure) -> Result<Lookup, ProducerError> {
+        let of_the_file = match failure.code {
             FailureCode::WorkerInternal | FailureCode::ObjectNotFound | FailureCode::JobInvalid => true,
             // Some stores say 400 to expired credentials, too: then they say it to every request.
             FailureCode::StoreRefused => self.store.ping(&self.bucket).await.is_ok(),
             _ => false,
         };
-        if of_the_entry {
+        if of_the_file {
             Ok(Lookup::Missing { why: format!("{what}: {}", failure.message) })
+        } else {
+            Err(failure.into())
+        }
+    }
+
+    /// The same for an object that is looked up.
+    async fn not_found(&self, bucket: &str, key: &str, failure: Failure) -> Result<Lookup, ProducerError> {
+        if is_of_one_object(&self.store, bucket, &failure).await {
+            Ok(Lookup::Missing { why: format!("s3://{bucket}/{key}: {}", failure.message) })
         } else {
             Err(failure.into())
         }
@@ -220,14 +230,14 @@ impl RecordingSource {
         file: &LocalFile,
     ) -> Result<Lookup, ProducerError> {
         if let Err(failure) = ObjectRef::validate_key(&uploader.key(file)) {
-            return self.left_out(&file.path.display().to_string(), failure).await;
+            return self.not_uploaded(&file.path.display().to_string(), failure).await;
         }
         let object = if self.dry_run {
             ObjectInfo { key: uploader.key(file), etag: None, bytes: file.bytes, modified: None }
         } else {
             let done = match uploader.upload(file, index).await {
                 Ok(done) => done,
-                Err(failure) => return self.left_out(&file.path.display().to_string(), failure).await,
+                Err(failure) => return self.not_uploaded(&file.path.display().to_string(), failure).await,
             };
             if done.sent {
                 self.counts.uploaded.fetch_add(1, Ordering::Relaxed);
@@ -330,7 +340,7 @@ impl RecordingSource {
         match retry_while(self.policy, S3, || self.store.head(bucket, &full)).await {
             Ok(Some(object)) => Ok(Lookup::Found(Box::new(Recording::of(bucket, object)))),
             Ok(None) => Ok(Lookup::Missing { why: format!("there is no object s3://{bucket}/{full}") }),
-            Err(failure) => self.left_out(&format!("s3://{bucket}/{full}"), failure).await,
+            Err(failure) => self.not_found(bucket, &full, failure).await,
         }
     }
 
@@ -343,6 +353,17 @@ impl RecordingSource {
             Ok(file) => self.upload(&place.uploader, &place.index, &file).await,
             Err(refused) => Ok(Lookup::Missing { why: refused.why }),
         }
+    }
+}
+
+/// Whether a failure to look an object up is that of this object alone: its key is none, or it is encrypted by a foreign key,
+/// say, or denied by a policy, while the bucket as a whole is open.
+pub(crate) async fn is_of_one_object(store: &Store, bucket: &str, failure: &Failure) -> bool {
+    match failure.code {
+        FailureCode::JobInvalid => true,
+        // Some stores say 400 to expired credentials, too: then they say it to every request.
+        FailureCode::StoreRefused | FailureCode::StoreDenied => store.ping(bucket).await.is_ok(),
+        _ => false,
     }
 }
 

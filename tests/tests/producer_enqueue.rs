@@ -4,7 +4,7 @@
 use adapters::amqp::{consume, depths};
 use adapters::postgres::Database;
 use adapters::retry::RetryPolicy;
-use domain::{BatchId, ChannelLayout, Granularity, Job, Role};
+use domain::{BatchId, ChannelLayout, FailureCode, Granularity, Job, Role};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use producer::cli::EnqueueArgs;
 use producer::enqueue::enqueue;
@@ -265,6 +265,28 @@ async fn a_wrong_line_is_left_out_and_counted_or_refuses_the_manifest_with_stric
         let args = EnqueueArgs { manifest: Some(manifest(folder.path(), name, text)), ..from_prefix(&trial) };
         assert_eq!(run(&trial, &args).await.unwrap_err().exit_code(), 2, "{name}");
     }
+    end(trial, database).await;
+}
+
+#[tokio::test]
+async fn an_object_of_a_manifest_that_is_denied_is_left_out_and_a_store_that_denies_all_ends_the_command() {
+    let (mut trial, database) = trial().await;
+    put(&trial, &["1.wav", "forbidden.wav", "2.wav"]).await;
+    let endpoint = trial.settings.s3.endpoint.clone();
+    let proxy = Proxy::to(endpoint.trim_start_matches("http://").parse().unwrap()).await.unwrap();
+    trial.settings.s3.endpoint = format!("http://{}", proxy.address);
+    let folder = tempfile::tempdir().unwrap();
+    let path = manifest(folder.path(), "calls.csv", "key\n1.wav\nforbidden.wav\n2.wav\n");
+    let args = EnqueueArgs { manifest: Some(path), ..from_prefix(&trial) };
+    let denied = |to| Mode::Answer { to, status: "403 Forbidden", kind: "application/xml", body: "" };
+    // Every object of the bucket is denied, and the bucket as well.
+    proxy.set(denied(""));
+    let error = run(&trial, &args).await.unwrap_err();
+    assert!(matches!(&error, ProducerError::Service(failure) if failure.code == FailureCode::StoreDenied), "{error}");
+    proxy.set(denied("forbidden.wav"));
+    let summary = run(&trial, &args).await.unwrap();
+    assert_eq!((summary.enqueued, summary.skipped_lines), (2, 1), "{summary:?}");
+    trial.settings.s3.endpoint = endpoint;
     end(trial, database).await;
 }
 

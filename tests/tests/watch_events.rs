@@ -10,6 +10,7 @@ use producer::watch::WatchArgs;
 use secrecy::ExposeSecret;
 use serde_json::json;
 use std::time::{Duration, Instant};
+use tests::proxy::{Mode, Proxy};
 use tests::trial::Trial;
 use tests::watching::{Watching, source};
 
@@ -172,6 +173,31 @@ async fn notifications_enqueue_each_recording_once_and_unreadable_ones_are_set_a
     assert!(body == b"no notification" && reason.contains("not JSON"), "{reason}");
     let (_, reason) = notified.set_aside().await.unwrap();
     assert!(reason.contains("record 1") && reason.contains("s3.bucket.name"), "{reason}");
+    notified.end().await;
+}
+
+#[tokio::test]
+async fn one_object_that_is_denied_is_left_out_of_its_notification_and_the_others_are_enqueued() {
+    let notified = Notified::new().await;
+    let mut settings = notified.trial.settings.clone();
+    let proxy = Proxy::to(settings.s3.endpoint.trim_start_matches("http://").parse().unwrap()).await.unwrap();
+    settings.s3.endpoint = format!("http://{}", proxy.address);
+    let body = "<Error><Code>AccessDenied</Code></Error>";
+    proxy.set(Mode::Answer { to: "forbidden", status: "403 Forbidden", kind: "application/xml", body });
+    notified.put("there before.wav", "a").await;
+    let args = WatchArgs { sidecars: true, grace: Some(Duration::ZERO), ..notified.args() };
+    let watching = Watching::start(&settings, &args);
+    // The listing of the start has ended, and asks for no object by itself.
+    notified.until_enqueued(1).await;
+    for name in ["forbidden.wav", "good.wav"] {
+        notified.put(name, name).await;
+    }
+    notified.written(&["forbidden.wav", "forbidden.json", "good.wav"]).await;
+    notified.until_enqueued(2).await;
+    let summary = watching.stop().await.unwrap();
+    assert_eq!(summary.enqueued, 2, "{summary:?}");
+    assert!(summary.left_out >= 1, "{summary:?}");
+    assert_eq!(notified.depth(&notified.queue).await, 0, "the notification is settled");
     notified.end().await;
 }
 

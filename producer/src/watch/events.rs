@@ -6,7 +6,7 @@
 use adapters::amqp::{Inbox, Letter, Settings};
 use adapters::retry::{Backoff, RetryPolicy};
 use adapters::s3::notification::{self, Event, ObjectName};
-use domain::{Failure, FailureCode, ObjectRef};
+use domain::{Failure, ObjectRef};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::intake::{Candidate, IN_HAND, Intake, Look, hash};
 use crate::error::ProducerError;
+use crate::recordings::is_of_one_object;
 
 use super::sidecar::{base, is_sidecar, names, recording};
 
@@ -218,19 +219,28 @@ async fn candidates(intake: &Intake, prefix: &str, object: &ObjectName) -> Resul
     Ok(Vec::new())
 }
 
-/// The recording with this key and its sidecar; `None` when it was deleted, or can't be taken.
+/// The recording with this key and its sidecar; `None` when it was deleted, or can't be taken. Where its sidecar is denied, the
+/// recording can't be taken: without its roles, another voice might be scored.
 async fn recording_of(intake: &Intake, key: &str) -> Result<Option<Candidate>, Failure> {
-    let Some(object) = head(intake, key).await? else { return Ok(None) };
-    let mut sidecar = None;
-    if intake.call_data.has_sidecars() {
-        for name in names(key) {
-            sidecar = head(intake, &name).await?;
-            if sidecar.is_some() {
-                break;
+    let found = async {
+        ObjectRef::validate_key(key)?;
+        let Some(object) = intake.store.head(&intake.bucket, key).await? else { return Ok(None) };
+        let mut sidecar = None;
+        if intake.call_data.has_sidecars() {
+            // A name that no object can have needs no request.
+            for name in names(key).into_iter().filter(|name| ObjectRef::validate_key(name).is_ok()) {
+                sidecar = intake.store.head(&intake.bucket, &name).await?;
+                if sidecar.is_some() {
+                    break;
+                }
             }
         }
+        Ok(Some(Candidate { object, sidecar, local: false }))
+    };
+    match found.await {
+        Err(failure) => leave_out(intake, key, failure).await.map(|()| None),
+        found => found,
     }
-    Ok(Some(Candidate { object, sidecar, local: false }))
 }
 
 async fn of_sidecar(intake: &Intake, key: &str) -> Result<Vec<Candidate>, Failure> {
@@ -241,7 +251,13 @@ async fn of_sidecar(intake: &Intake, key: &str) -> Result<Vec<Candidate>, Failur
         let siblings = siblings
             .take(MOST_SIBLINGS)
             .try_filter(|sibling| std::future::ready(!is_sidecar(&sibling.key) && base(&sibling.key) == base(key)));
-        siblings.map_ok(|sibling| sibling.key).take(MOST_OF_A_SIDECAR).try_collect().await?
+        match siblings.map_ok(|sibling| sibling.key).take(MOST_OF_A_SIDECAR).try_collect().await {
+            Ok(keys) => keys,
+            Err(failure) => {
+                leave_out(intake, key, failure).await?;
+                Vec::new()
+            }
+        }
     };
     let mut found = Vec::new();
     for key in keys.iter().filter(|key| intake.is_wanted(key)) {
@@ -250,16 +266,14 @@ async fn of_sidecar(intake: &Intake, key: &str) -> Result<Vec<Candidate>, Failur
     Ok(found)
 }
 
-async fn head(intake: &Intake, key: &str) -> Result<Option<adapters::s3::ObjectInfo>, Failure> {
-    let looked = match ObjectRef::validate_key(key) {
-        Ok(()) => intake.store.head(&intake.bucket, key).await,
-        Err(failure) => Err(failure),
-    };
-    match looked {
-        Err(failure) if matches!(failure.code, FailureCode::JobInvalid | FailureCode::StoreRefused) => {
-            intake.leave_out(hash(&("key", key)), &format!("s3://{}/{key}: {}", intake.bucket, failure.message));
-            Ok(None)
-        }
-        other => other,
+/// Tells that this object is left out, if the failure is its own.
+///
+/// # Errors
+/// The failure, where it is that of the store as a whole: then the notification stays in its queue.
+async fn leave_out(intake: &Intake, key: &str, failure: Failure) -> Result<(), Failure> {
+    if !is_of_one_object(&intake.store, &intake.bucket, &failure).await {
+        return Err(failure);
     }
+    intake.leave_out(hash(&("key", key)), &format!("s3://{}/{key}: {}", intake.bucket, failure.message));
+    Ok(())
 }
