@@ -281,6 +281,32 @@ async fn a_message_that_cant_be_read_is_given_up_alone() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_thousand_paused_messages_hold_up_no_newer_one() -> Result<()> {
+    const PAUSED: &str = "INSERT INTO outbox (destination, kind, payload, next_attempt_at)
+        SELECT 'webhook', 'fired', '{}', now() + make_interval(secs => $1) FROM generate_series(1, $2)";
+    // Given more paused messages than are looked at at once, each refused before
+    let mut stage = Stage::set(&["webhook"], "").await?;
+    sqlx::query(PAUSED).bind(600.0).bind(1_100).execute(stage.database.pool()).await?;
+    stage.angry_calls(1).await?;
+    sqlx::query(PAUSED).bind(20.0).bind(1).execute(stage.database.pool()).await?;
+    let request = ClaimRequest {
+        destination: "webhook",
+        rate_limit: None,
+        max_messages: 10,
+        lease: Duration::from_secs(60),
+        owner: "test",
+    };
+    // then a newer one is claimed
+    let outcome = stage.database.claim_messages(&request).await?;
+    assert!(matches!(&outcome, ClaimOutcome::Claimed(claim) if claim.messages.len() == 1), "{outcome:?}");
+    // and the next look is when the first of all is due again
+    let outcome = stage.database.claim_messages(&request).await?;
+    let ClaimOutcome::Nothing { retry_in: Some(retry_in) } = outcome else { anyhow::bail!("{outcome:?}") };
+    assert!(retry_in <= Duration::from_secs(20), "{retry_in:?}");
+    stage.end().await
+}
+
+#[tokio::test]
 async fn programs_can_subscribe_to_the_exchange_by_severity_and_rule() -> Result<()> {
     let mut stage = Stage::set(&[], "").await?;
     let url = stage.trial.settings.amqp.url.expose_secret();
