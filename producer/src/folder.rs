@@ -1,8 +1,11 @@
 //! The files below a folder, in order of name, folder by folder.
 
 use std::fmt::Display;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::fs::{File, FileType, Metadata};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::error::ProducerError;
@@ -19,6 +22,36 @@ pub(crate) struct LocalFile {
     pub(crate) key: String,
     /// Size.
     pub(crate) bytes: u64,
+    /// The folder that it has to be in; `None`: the user named the file itself.
+    pub(crate) tree: Option<Tree>,
+}
+
+impl LocalFile {
+    /// Opens it, if it may be taken now.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub(crate) fn open(&self) -> Result<OpenFile, String> {
+        self.tree.as_ref().map_or_else(|| OpenFile::at(&self.path), |tree| tree.open_file(&self.path))
+    }
+}
+
+/// A file that is open: what its path leads to by now does not matter any more.
+#[derive(Debug)]
+pub(crate) struct OpenFile(pub(crate) File);
+
+impl OpenFile {
+    fn at(path: &Path) -> Result<Self, String> {
+        // Without waiting for a pipe that took the file's place.
+        let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(|e| e.to_string())?;
+        let kind = file.metadata().map_err(|e| e.to_string())?.file_type();
+        if kind.is_file() { Ok(Self(file)) } else { Err(no_file(kind)) }
+    }
+
+    /// A path by which this process opens the same file again.
+    pub(crate) fn path(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
+    }
 }
 
 /// A file that was found, or what can't be taken.
@@ -44,11 +77,11 @@ pub(crate) const MOST_COUNTED: u64 = 1_000_000;
 
 /// A source folder. What is in it may be written by others than who enqueues it: a link out of it is not followed unless that
 /// is asked for, so that no file of this machine leaves it by the name of a recording.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tree {
-    root: PathBuf,
+    root: Arc<Path>,
     /// The root, without links.
-    real: PathBuf,
+    real: Arc<Path>,
     follow_links: bool,
 }
 
@@ -57,7 +90,7 @@ impl Tree {
     /// [`ProducerError::Input`] when the folder is not there.
     pub(crate) fn open(root: &Path, follow_links: bool) -> Result<Self, ProducerError> {
         let wrong = |e: std::io::Error| ProducerError::input(format!("{}: {e}", root.display()));
-        Ok(Self { root: root.to_owned(), real: root.canonicalize().map_err(wrong)?, follow_links })
+        Ok(Self { root: root.into(), real: root.canonicalize().map_err(wrong)?.into(), follow_links })
     }
 
     /// All files below the folder, except hidden ones. Links to folders are followed only with `follow_links`, and not in
@@ -95,7 +128,21 @@ impl Tree {
     pub(crate) fn file(&self, key: &str) -> Found {
         let path = self.root.join(key);
         let bytes = self.check(&path).map_err(|why| Refused::because(&path, why))?;
-        Ok(LocalFile { path, key: key.to_owned(), bytes })
+        Ok(LocalFile { path, key: key.to_owned(), bytes, tree: Some(self.clone()) })
+    }
+
+    /// Opens a file of the folder. What was opened is judged, not what the path led to before: whoever writes the folder may
+    /// put a link in the place of a file at any time.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub(crate) fn open_file(&self, path: &Path) -> Result<OpenFile, String> {
+        // To open a device may do something.
+        self.check(path)?;
+        let file = OpenFile::at(path)?;
+        let real = std::fs::read_link(file.path()).map_err(|e| e.to_string())?;
+        self.judge(&real, &file.0.metadata().map_err(|e| e.to_string())?)?;
+        Ok(file)
     }
 
     /// Whether this path may be read as a file of the folder; gives its size.
@@ -104,15 +151,21 @@ impl Tree {
     /// Why not, in words.
     pub(crate) fn check(&self, path: &Path) -> Result<u64, String> {
         let found = std::fs::metadata(path).map_err(|e| e.to_string())?;
-        let kind = found.file_type();
-        if !kind.is_file() {
-            return Err(format!("is {}, not a file", name_of(kind)));
+        if !found.is_file() {
+            return Err(no_file(found.file_type()));
         }
+        if !self.follow_links {
+            // Any folder on the way may be a link, too.
+            self.judge(&path.canonicalize().map_err(|e| e.to_string())?, &found)?;
+        }
+        Ok(found.len())
+    }
+
+    /// Whether a file with this path without links, and these properties, is one of the folder alone.
+    fn judge(&self, real: &Path, found: &Metadata) -> Result<(), String> {
         if self.follow_links {
-            return Ok(found.len());
+            return Ok(());
         }
-        // Any folder on the way may be a link, too.
-        let real = path.canonicalize().map_err(|e| e.to_string())?;
         if !real.starts_with(&self.real) {
             return Err(format!("is a link out of the folder, to {}: {HOW}", real.display()));
         }
@@ -121,7 +174,7 @@ impl Tree {
                 "is a hard link: the file has other names, which may lie outside of the folder. {HOW}"
             ));
         }
-        Ok(found.len())
+        Ok(())
     }
 
     /// `above`: device and inode of the folders on the way here. False: the receiver is gone.
@@ -135,7 +188,7 @@ impl Tree {
         let listing = here.and_then(|here| Ok((here, std::fs::read_dir(folder)?)));
         let (here, listing) = match listing {
             Ok(listing) => listing,
-            Err(e) if folder == self.root => {
+            Err(e) if folder == &*self.root => {
                 return Err(ProducerError::input(format!("{}: {e}", folder.display())));
             }
             Err(e) => return Ok(take(Err(Refused::because(folder, e)))),
@@ -194,7 +247,7 @@ impl Tree {
             return Err(Refused { key: None, why: format!("{shown}: the name is not UTF-8: rename the file") });
         };
         match self.check(&path) {
-            Ok(bytes) => Ok(LocalFile { path, key, bytes }),
+            Ok(bytes) => Ok(LocalFile { path, key, bytes, tree: Some(self.clone()) }),
             Err(why) => Err(Refused { key: Some(key), ..Refused::because(&path, why) }),
         }
     }
@@ -203,8 +256,8 @@ impl Tree {
 /// What to do about a link.
 const HOW: &str = "--follow-symlinks takes it";
 
-fn name_of(kind: std::fs::FileType) -> &'static str {
-    if kind.is_fifo() {
+fn no_file(kind: FileType) -> String {
+    let name = if kind.is_fifo() {
         "a pipe"
     } else if kind.is_socket() {
         "a socket"
@@ -212,7 +265,8 @@ fn name_of(kind: std::fs::FileType) -> &'static str {
         "a device"
     } else {
         "a folder"
-    }
+    };
+    format!("is {name}, not a file")
 }
 
 #[cfg(test)]
@@ -297,6 +351,42 @@ mod tests {
             "sub/own.wav",
         ];
         assert_eq!(followed, expected);
+    }
+
+    #[test]
+    fn what_takes_the_place_of_a_file_after_it_was_found_is_not_read() {
+        use std::os::unix::fs::symlink;
+        let place = tempfile::tempdir().expect("a folder");
+        let (folder, secret) = (place.path().join("in"), place.path().join("secret"));
+        std::fs::create_dir_all(folder.join("sub")).expect("made");
+        std::fs::write(&secret, "secret").expect("written");
+        for name in ["link.wav", "pipe.wav", "hard.wav", "sub/secret", "kept.wav"] {
+            std::fs::write(folder.join(name), "sound").expect("written");
+        }
+        let tree = Tree::open(&folder, false).expect("there");
+        let found = |name: &str| tree.file(name).expect("a file of the folder");
+        let files = ["link.wav", "pipe.wav", "hard.wav", "sub/secret"].map(found);
+        let kept = found("kept.wav").open().expect("opened");
+        for name in ["link.wav", "pipe.wav", "hard.wav", "kept.wav"] {
+            std::fs::remove_file(folder.join(name)).expect("removed");
+        }
+        symlink(&secret, folder.join("link.wav")).expect("linked");
+        symlink(&secret, folder.join("kept.wav")).expect("linked");
+        std::fs::hard_link(&secret, folder.join("hard.wav")).expect("linked");
+        let made = std::process::Command::new("mkfifo").arg(folder.join("pipe.wav")).status().expect("mkfifo runs");
+        assert!(made.success());
+        // A folder on the way, too.
+        std::fs::remove_dir_all(folder.join("sub")).expect("removed");
+        symlink("..", folder.join("sub")).expect("linked");
+        for file in &files {
+            assert!(file.open().is_err(), "{}", file.key);
+        }
+        // The rule holds for what was opened, by itself.
+        let opened = OpenFile::at(&folder.join("link.wav")).expect("opened");
+        let real = std::fs::read_link(opened.path()).expect("open");
+        assert!(tree.judge(&real, &opened.0.metadata().expect("open")).is_err());
+        // What is open already stays what it was.
+        assert_eq!(std::fs::read_to_string(kept.path()).expect("open"), "sound");
     }
 
     #[tokio::test]

@@ -390,7 +390,7 @@ fn local_file(path: &Path) -> Result<LocalFile, ProducerError> {
     }
     let name = path.file_name().and_then(std::ffi::OsStr::to_str);
     let key = name.ok_or_else(|| wrong("the name is not UTF-8: rename the file"))?.to_owned();
-    Ok(LocalFile { path: PathBuf::from(path), key, bytes: found.len() })
+    Ok(LocalFile { path: PathBuf::from(path), key, bytes: found.len(), tree: None })
 }
 
 fn received<T: Send + 'static>(receiver: mpsc::Receiver<T>) -> impl futures_util::Stream<Item = T> + Send + 'static {

@@ -2,7 +2,7 @@
 
 use adapters::retry::{RetryPolicy, retry_while};
 use adapters::s3::{ObjectInfo, Store};
-use domain::Failure;
+use domain::{Failure, FailureCode};
 use md5::{Digest, Md5};
 use std::fmt::Write;
 use std::io::Read;
@@ -58,6 +58,10 @@ impl Uploader {
     }
 
     async fn try_upload(&self, file: &LocalFile, key: &str, index: &ObjectIndex) -> Result<Uploaded, Failure> {
+        let opening = file.clone();
+        let opened = tokio::task::spawn_blocking(move || opening.open()).await.map_err(|e| e.to_string()).flatten();
+        let opened = opened.map_err(|why| Failure::new(FailureCode::WorkerInternal, why))?;
+        let path = opened.path();
         let present = match index.look(key) {
             Indexed::Object(object) => Some(object),
             Indexed::Absent => None,
@@ -65,11 +69,11 @@ impl Uploader {
         };
         if let Some(object) = present
             && object.bytes == file.bytes
-            && same(&file.path, object.etag.as_deref()).await
+            && same(&path, object.etag.as_deref()).await
         {
             return Ok(Uploaded { object, sent: false });
         }
-        let etag = self.store.put_file(&self.bucket, key, &file.path, content_type(&file.key)).await?;
+        let etag = self.store.put_file(&self.bucket, key, &path, content_type(&file.key)).await?;
         let etag = (!etag.is_empty()).then_some(etag);
         let object = ObjectInfo { key: key.to_owned(), etag, bytes: file.bytes, modified: None };
         Ok(Uploaded { object, sent: true })
@@ -88,13 +92,14 @@ fn weight(bytes: u64) -> u32 {
 /// Whether the file's MD5 is the object's etag, which it is for objects put in one request.
 async fn same(path: &Path, etag: Option<&str>) -> bool {
     let Some(etag) = etag.filter(|e| e.len() == 32).map(str::to_lowercase) else { return false };
-    content_hash(path).await.is_ok_and(|sum| sum == etag)
+    let path = path.to_owned();
+    let sum = tokio::task::spawn_blocking(move || md5_of(&path)).await;
+    sum.is_ok_and(|sum| sum.is_ok_and(|sum| sum == etag))
 }
 
-/// The MD5 of a file, as stores write it into etags.
-pub(crate) async fn content_hash(path: &Path) -> std::io::Result<String> {
-    let path = path.to_owned();
-    tokio::task::spawn_blocking(move || md5_of(&path)).await.map_err(std::io::Error::other)?
+/// The MD5 of a content, as stores write it into etags.
+pub(crate) fn content_hash(content: &[u8]) -> String {
+    hex(Md5::new_with_prefix(content))
 }
 
 fn md5_of(path: &Path) -> std::io::Result<String> {
@@ -108,8 +113,12 @@ fn md5_of(path: &Path) -> std::io::Result<String> {
         }
         sum.update(&buffer[..read]);
     }
-    Ok(sum.finalize().iter().fold(String::new(), |mut hex, byte| {
+    Ok(hex(sum))
+}
+
+fn hex(sum: Md5) -> String {
+    sum.finalize().iter().fold(String::new(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex
-    }))
+    })
 }

@@ -251,6 +251,31 @@ async fn half_a_line_of_a_manifest_that_is_being_written_is_no_call_data() {
 }
 
 #[tokio::test]
+async fn a_sidecar_in_a_folder_that_is_larger_than_memory_leaves_out_its_recording() {
+    let (trial, database, _) = trial().await;
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["1.wav", "2.wav"] {
+        std::fs::write(folder.path().join(name), name).unwrap();
+    }
+    // Without a block on the disk.
+    std::fs::File::create(folder.path().join("1.wav.json")).unwrap().set_len(1 << 36).unwrap();
+    std::fs::write(folder.path().join("2.json"), r#"{"call_id":"c-2"}"#).unwrap();
+    let args = WatchArgs {
+        sidecars: true,
+        prefix: Some(trial.keys.clone()),
+        ..WatchArgs { source: folder.path().to_string_lossy().into_owned(), ..source(&trial) }
+    };
+    let first = look(&trial, &args).await;
+    assert_eq!((first.enqueued, first.left_out), (1, 1), "{first:?}");
+    assert_eq!(call(&trial, &database, "2.wav").await, Some(said("c-2", "")));
+    // It is looked at again when it has changed.
+    std::fs::write(folder.path().join("1.wav.json"), r#"{"call_id":"c-1"}"#).unwrap();
+    assert_eq!(look(&trial, &args).await.enqueued, 1);
+    assert_eq!(call(&trial, &database, "1.wav").await, Some(said("c-1", "")));
+    end(trial, database).await;
+}
+
+#[tokio::test]
 async fn a_watched_folder_is_uploaded_with_its_call_data_when_its_files_rest() {
     let (trial, database, _) = trial().await;
     let folder = tempfile::tempdir().unwrap();

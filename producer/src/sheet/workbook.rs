@@ -1,7 +1,8 @@
 //! The first sheet of a workbook: XLSX, XLSM, XLSB, XLS or ODS. It is in memory as a whole.
 
 use calamine::{Data, DataType, Dimensions, Range, Reader, SheetVisible, Sheets, open_workbook_auto_from_rs};
-use std::io::Cursor;
+use std::fs::File;
+use std::io::{Cursor, Read};
 use std::path::Path;
 
 use super::date_formats;
@@ -30,11 +31,12 @@ impl Workbook {
     /// # Errors
     /// As text: unreadable, protected by a password, or without a sheet that has anything.
     pub(super) fn open(path: &Path) -> Result<Self, String> {
-        let size = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
-        if size > MAX_BYTES {
-            return Err(format!("the workbook has {size} bytes, more than {MAX_BYTES}: save it as CSV UTF-8"));
+        let mut bytes = Vec::new();
+        let file = File::open(path).map_err(|e| e.to_string())?;
+        file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(format!("the workbook has more than {MAX_BYTES} bytes: save it as CSV UTF-8"));
         }
-        let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
         let bytes = date_formats::with_known_ids(bytes);
         let mut book = open_workbook_auto_from_rs(Cursor::new(bytes)).map_err(|e| {
             eprintln!("DBG {e}");

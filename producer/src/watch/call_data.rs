@@ -3,10 +3,13 @@
 use adapters::s3::{ObjectInfo, Store};
 use domain::{ChannelLayout, Failure, FailureCode};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use std::io::Read;
+use std::path::Path;
 
 use super::feed::Feed;
 use super::intake::{Candidate, Intake};
 use crate::error::ProducerError;
+use crate::folder::Tree;
 use crate::manifest::{Entry, ManifestOptions, entry_of_json};
 
 /// Largest sidecar, bytes.
@@ -107,14 +110,12 @@ async fn read_sidecar(
     options: &ManifestOptions,
 ) -> Result<Result<Option<Facts>, String>, Failure> {
     let recording = candidate.object.key.as_str();
-    let place = if candidate.local { sidecar.key.clone() } else { format!("s3://{bucket}/{}", sidecar.key) };
+    let is_local = candidate.folder.is_some();
+    let place = if is_local { sidecar.key.clone() } else { format!("s3://{bucket}/{}", sidecar.key) };
     let wrong = |what: &str| format!("s3://{bucket}/{recording}: its call data {place}: {what}");
-    if candidate.local {
-        let read = match tokio::fs::read(&sidecar.key).await {
-            Ok(bytes) if bytes.len() as u64 > MAX_SIDECAR => Err(format!("it has more than {MAX_SIDECAR} bytes")),
-            Ok(bytes) => entry_of_json(&bytes, recording, options),
-            Err(e) => Err(e.to_string()),
-        };
+    if let Some(tree) = &candidate.folder {
+        let content = read_local(tree, Path::new(&sidecar.key)).await;
+        let read = content.and_then(|content| entry_of_json(&content, recording, options));
         return Ok(read.map(|entry| Some(facts(entry, sidecar))).map_err(|what| wrong(&what)));
     }
     let bytes = match store.get_bytes(bucket, &sidecar.key, MAX_SIDECAR).await {
@@ -134,6 +135,24 @@ async fn read_sidecar(
     };
     let read = entry_of_json(&bytes, recording, options);
     Ok(read.map(|entry| Some(facts(entry, sidecar))).map_err(|what| wrong(&what)))
+}
+
+/// A sidecar in a local folder: never more than the largest one.
+///
+/// # Errors
+/// Why it can't be read, in words.
+pub(super) async fn read_local(tree: &Tree, path: &Path) -> Result<Vec<u8>, String> {
+    let (tree, path) = (tree.clone(), path.to_owned());
+    let read = move || {
+        let mut content = Vec::new();
+        let reading = tree.open_file(&path)?.0.take(MAX_SIDECAR + 1).read_to_end(&mut content);
+        match reading {
+            Ok(bytes) if bytes as u64 > MAX_SIDECAR => Err(format!("it has more than {MAX_SIDECAR} bytes")),
+            Ok(_) => Ok(content),
+            Err(e) => Err(e.to_string()),
+        }
+    };
+    tokio::task::spawn_blocking(read).await.unwrap_or_else(|e| Err(format!("reading ended: {e}")))
 }
 
 fn facts(entry: Entry, sidecar: &ObjectInfo) -> Facts {

@@ -235,7 +235,7 @@ async fn recording_of(intake: &Intake, key: &str) -> Result<Option<Candidate>, F
                 }
             }
         }
-        Ok(Some(Candidate { object, sidecar, local: false }))
+        Ok(Some(Candidate { object, sidecar, folder: None }))
     };
     match found.await {
         Err(failure) => leave_out(intake, key, failure).await.map(|()| None),

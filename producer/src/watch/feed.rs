@@ -187,7 +187,7 @@ impl Feed {
         let candidate = |object: EnqueuedObject| Candidate {
             object: ObjectInfo { key: object.key, etag: object.etag, bytes: 0, modified: None },
             sidecar: None,
-            local: false,
+            folder: None,
         };
         let corrected = enqueued.into_iter().filter(is_other).map(candidate).collect();
         {

@@ -9,6 +9,7 @@ use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::call_data::read_local;
 use super::intake::{Candidate, Intake, Look, hash};
 use super::listing::{self, Looked};
 use super::sidecar;
@@ -86,7 +87,7 @@ fn candidate(intake: &Intake, tree: &Tree, file: &LocalFile, key: String) -> Opt
         refused.inspect(|why| intake.leave_out(hash(why), why)).is_none()
     });
     let sidecar = sidecar.and_then(|path| Some(info(path.to_str()?.to_owned(), &std::fs::metadata(&path).ok()?)));
-    Some(Candidate { object, sidecar, local: true })
+    Some(Candidate { object, sidecar, folder: Some(tree.clone()) })
 }
 
 fn sidecar_of(path: &Path) -> Option<PathBuf> {
@@ -148,7 +149,7 @@ async fn upload(
     file: &LocalFile,
     candidate: Candidate,
 ) -> Result<Upload, Failure> {
-    let before = candidate.object;
+    let before = &candidate.object;
     let file = LocalFile { bytes: before.bytes, ..file.clone() };
     let done = match uploader.upload(&file, index).await {
         Ok(done) => done,
@@ -164,19 +165,19 @@ async fn upload(
         }
     };
     let after = std::fs::metadata(&file.path).map(|found| info(before.key.clone(), &found));
-    if !after.is_ok_and(|after| after == before) {
+    if !after.is_ok_and(|after| after == *before) {
         return Ok(Upload::Changed);
     }
     if done.sent {
         intake.tally.uploaded.inc();
     }
-    let mut sidecar = candidate.sidecar;
-    if let Some(sidecar) = &mut sidecar {
+    let mut sidecar = candidate.sidecar.clone();
+    if let (Some(sidecar), Some(tree)) = (&mut sidecar, &candidate.folder) {
         // By its content, so that a restart knows it again.
-        match content_hash(Path::new(&sidecar.key)).await {
-            Ok(hash) => sidecar.etag = Some(hash),
-            Err(e) => return Ok(Upload::Refused(format!("its call data {}: {e}", sidecar.key))),
+        match read_local(tree, Path::new(&sidecar.key)).await {
+            Ok(content) => sidecar.etag = Some(content_hash(&content)),
+            Err(why) => return Ok(Upload::Refused(format!("its call data {}: {why}", sidecar.key))),
         }
     }
-    Ok(Upload::Done(Candidate { object: done.object, sidecar, local: true }))
+    Ok(Upload::Done(Candidate { object: done.object, sidecar, ..candidate }))
 }

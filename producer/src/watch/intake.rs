@@ -16,6 +16,7 @@ use super::rest::Rest;
 use super::tally::Tally;
 use crate::enqueuer::{Enqueuer, chosen};
 use crate::error::ProducerError;
+use crate::folder::Tree;
 use crate::meter::Meter;
 use crate::recordings::Recording;
 use crate::registration::Wanted;
@@ -33,8 +34,8 @@ pub(super) struct Candidate {
     pub(super) object: ObjectInfo,
     /// The file of call data that was found beside it.
     pub(super) sidecar: Option<ObjectInfo>,
-    /// The sidecar is a local file, and its key a path.
-    pub(super) local: bool,
+    /// The sidecar is a local file of this folder, and its key a path.
+    pub(super) folder: Option<Tree>,
 }
 
 /// What to do with a candidate now.

@@ -61,7 +61,7 @@ pub(super) async fn look(
                 places.see(&object);
             }
             for (object, sidecar) in found(intake, &mut pairs, object) {
-                offer(intake, Candidate { object, sidecar, local: false }, &mut ready, &mut looked);
+                offer(intake, Candidate { object, sidecar, folder: None }, &mut ready, &mut looked);
             }
             if ready.len() >= JOBS_PER_CHUNK {
                 take(intake, std::mem::take(&mut ready), &mut looked).await?;
@@ -72,7 +72,7 @@ pub(super) async fn look(
             }
         }
         for (object, sidecar) in pairs.end() {
-            offer(intake, Candidate { object, sidecar, local: false }, &mut ready, &mut looked);
+            offer(intake, Candidate { object, sidecar, folder: None }, &mut ready, &mut looked);
         }
     }
     take(intake, ready, &mut looked).await?;

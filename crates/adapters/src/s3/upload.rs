@@ -5,6 +5,7 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, MultipartUpload
 use domain::Failure;
 use futures_util::{StreamExt, TryStreamExt};
 use std::path::Path;
+use tokio::io::AsyncReadExt;
 
 use super::Store;
 use super::failures::{failure, status};
@@ -88,7 +89,7 @@ impl Store {
         let doing = format!("uploading to `{}`", to.bucket);
         let request = self.client.put_object().bucket(to.bucket).key(to.key).content_type(to.content_type);
         let body = if bytes <= IN_MEMORY {
-            let read = tokio::fs::read(to.path).await;
+            let read = read(to.path, bytes).await;
             ByteStream::from(read.map_err(|e| Failure::disk(&format!("reading {}", to.path.display()), &e))?)
         } else {
             slice(to.path, 0, bytes).await?
@@ -174,6 +175,13 @@ impl Drop for Upload {
             });
         }
     }
+}
+
+/// The first bytes of a file, which may have grown.
+async fn read(path: &Path, bytes: u64) -> std::io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    tokio::fs::File::open(path).await?.take(bytes).read_to_end(&mut content).await?;
+    Ok(content)
 }
 
 /// A range of a file as a body that can be sent again when a request is repeated.
