@@ -1,6 +1,8 @@
 //! What the database keeps of a timeline, and where: channels, months, models.
 
 use adapters::postgres::RecordOutcome;
+use adapters::postgres::console::{Grouping, Period};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::Emotion;
 use futures_util::future::try_join_all;
 use tests::calls::{Call, MARCH, batch, token};
@@ -32,6 +34,33 @@ async fn workers_make_one_partition_per_month_between_them() -> anyhow::Result<(
     ] {
         assert_eq!(test.count(query).await?, rows, "{query}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn teams_with_long_names_are_counted_each_by_itself() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    // Their first hundred characters are the same, and one has no more.
+    let teams = ["", "-north", "-south"].map(|end| format!("{}{end}", "队".repeat(100)));
+    for (n, team) in teams.iter().enumerate() {
+        for i in 0..=n {
+            let call = Call::angry(&format!("{n}-{i}.wav")).by(team, "a", "c", MARCH);
+            test.database.begin_attempt(&call.job(), "w").await?;
+            call.record_result(&test.database, "w").await?;
+        }
+    }
+    let period = |team: Option<&String>| -> anyhow::Result<Period> {
+        let from: DateTime<Utc> = MARCH.parse()?;
+        Ok(Period { from, to: from + TimeDelta::days(1), team: team.cloned() })
+    };
+    for (n, team) in teams.iter().enumerate() {
+        let counts = test.database.emotion_counts(&period(Some(team))?, Grouping::Day(0)).await?;
+        let calls: Vec<u64> = counts.iter().map(|count| count.calls).collect();
+        assert_eq!(calls, [n as u64 + 1], "{team}");
+    }
+    let by_team = test.database.emotion_counts(&period(None)?, Grouping::Team).await?;
+    let keys: Vec<_> = by_team.iter().filter_map(|count| count.key.clone()).collect();
+    assert_eq!(keys, teams);
     Ok(())
 }
 

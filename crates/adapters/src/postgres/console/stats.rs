@@ -12,6 +12,9 @@ use crate::postgres::{Database, errors};
 
 /// Most groups of an answer.
 const MOST_GROUPS: i64 = 1000;
+/// Characters of call data that `channels` has copies of (migration 0004). Whether a copy of this length is whole, only the
+/// recording tells.
+const COPIED: usize = 100;
 
 /// Which calls are counted.
 #[derive(Debug, Clone)]
@@ -89,8 +92,8 @@ impl Database {
                 query.push("to_char((c.called_at AT TIME ZONE 'UTC') + make_interval(mins => ");
                 query.push_bind(minutes).push("), 'YYYY-MM-DD')");
             }
-            Grouping::Team => drop(query.push("c.team")),
-            Grouping::Agent => drop(query.push("c.agent")),
+            Grouping::Team => drop(query.push(whole("team"))),
+            Grouping::Agent => drop(query.push(whole("agent"))),
             Grouping::Emotion => drop(query.push("c.emotion::text")),
         }
         query.push(" AS key, count(DISTINCT c.job_id) AS calls");
@@ -104,7 +107,7 @@ impl Database {
             FROM channels c WHERE c.latest AND c.scored AND c.emotion IS NOT NULL AND c.called_at >= ",
         );
         query.push_bind(period.from).push(" AND c.called_at < ").push_bind(period.to);
-        push_team(&mut query, "c.team", period);
+        push_copied_team(&mut query, period);
         query.push(" GROUP BY 1 ORDER BY 1 NULLS LAST LIMIT ").push_bind(MOST_GROUPS);
         query.build_query_as().fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
     }
@@ -147,6 +150,24 @@ fn push_team(query: &mut QueryBuilder<Postgres>, column: &'static str, period: &
     if let Some(team) = &period.team {
         query.push(" AND ").push(column).push(" = ").push_bind(team.clone());
     }
+}
+
+/// The same for the copy in `channels`, by which its index goes.
+fn push_copied_team(query: &mut QueryBuilder<Postgres>, period: &Period) {
+    let Some(team) = &period.team else { return };
+    query.push(" AND c.team = left(").push_bind(team.clone()).push(format!(", {COPIED})"));
+    if team.chars().count() >= COPIED {
+        query.push(" AND EXISTS (SELECT FROM recordings r WHERE r.id = c.recording_id AND r.team = ");
+        query.push_bind(team.clone()).push(")");
+    }
+}
+
+/// A field of the call data as a whole.
+fn whole(field: &str) -> String {
+    format!(
+        "CASE WHEN length(c.{field}) < {COPIED} THEN c.{field}
+              ELSE (SELECT r.{field} FROM recordings r WHERE r.id = c.recording_id) END"
+    )
 }
 
 impl FromRow<'_, PgRow> for EmotionCount {
