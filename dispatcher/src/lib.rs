@@ -1,4 +1,5 @@
 //! The dispatcher: delivers alerts from the outbox to the exchange and the webhooks.
+#![warn(clippy::print_stderr)] // programs log; what asks or reports on a terminal says so
 
 pub mod cli;
 mod delivery_task;

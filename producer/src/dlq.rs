@@ -1,4 +1,5 @@
 //! `producer dlq`: dead letters.
+#![expect(clippy::print_stderr, reason = "a question on the terminal")]
 
 use adapters::amqp::{DeadLetter, DeadLetters, Discarded, Filter};
 use adapters::boxed;

@@ -1,5 +1,6 @@
 //! The producer: the command line of a fleet. It enqueues recordings, follows batches, shows results, replays dead
 //! letters, and deletes old calls.
+#![warn(clippy::print_stderr)] // programs log; what asks or reports on a terminal says so
 
 pub mod alerts;
 mod arguments;

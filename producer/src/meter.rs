@@ -1,4 +1,5 @@
 //! Progress on standard error: a bar on a terminal, elsewhere a plain line every ten seconds.
+#![expect(clippy::print_stderr, reason = "progress is reported there")]
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;

@@ -1,5 +1,6 @@
 //! The services that the fleet uses: RabbitMQ, S3, Postgres, webhooks; and what every program needs to run beside them:
 //! retries, health pages, logs, signals. Vendors' errors are mapped to [`domain::FailureCode`]s here and go no further.
+#![warn(clippy::print_stderr)] // programs log; what asks or reports on a terminal says so
 
 pub mod amqp;
 mod cause;

@@ -3,6 +3,7 @@
 //! *Unreachable* (the network, a restart, tables that are not migrated yet) is waited for, and the reason is reported.
 //! *Refused* (a wrong password, no privilege, a wrong setting) ends at once: waiting can't help, and the failure
 //! carries the advice. [`Failure::is_unreachable`] draws the line.
+#![expect(clippy::print_stderr, reason = "Report::Stderr")]
 
 use domain::Failure;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
 //! Whether the clock may be believed: what is old follows from it, and what is deleted does not come back.
+#![expect(clippy::print_stderr, reason = "a question on the terminal")]
 
 use adapters::postgres::{Boot, LastPrune};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};

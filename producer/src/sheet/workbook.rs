@@ -38,10 +38,8 @@ impl Workbook {
             return Err(format!("the workbook has more than {MAX_BYTES} bytes: save it as CSV UTF-8"));
         }
         let bytes = date_formats::with_known_ids(bytes);
-        let mut book = open_workbook_auto_from_rs(Cursor::new(bytes)).map_err(|e| {
-            eprintln!("DBG {e}");
-            "the workbook can't be read (is it protected by a password?): save it as CSV UTF-8"
-        })?;
+        let mut book = open_workbook_auto_from_rs(Cursor::new(bytes))
+            .map_err(|_| "the workbook can't be read (is it protected by a password?): save it as CSV UTF-8")?;
         let visible = book.sheets_metadata().iter().filter(|sheet| sheet.visible == SheetVisible::Visible);
         let names: Vec<String> = visible.map(|sheet| sheet.name.clone()).collect();
         let mut full = Vec::new();
