@@ -2,10 +2,12 @@
 //! when it works. No job loses an attempt or a retry by it, and none becomes a dead letter.
 
 use adapters::amqp::{DeadLetters, Filter};
+use adapters::postgres::{Attempt, NewBatch};
 use anyhow::{Context, Result, bail};
 use domain::Job;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::AssertSqlSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tests::fleet::{Fleet, Wish};
 use tests::proxy::{Mode, Proxy};
@@ -13,7 +15,9 @@ use tests::small_disk::SmallDisk;
 use tests::speech;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use url::Url;
+use worker::pipeline::Breaker;
 
 const JOBS: usize = 8;
 
@@ -217,5 +221,35 @@ async fn a_full_disk_that_fails_every_job_harms_none() -> Result<()> {
     unharmed(&fleet, &jobs, "a full disk").await?;
     until_ready(port, 200, "").await?;
     fleet.stop_worker().await?;
+    fleet.end().await
+}
+
+#[tokio::test]
+async fn an_attempt_is_given_back_though_the_breaker_has_closed() -> Result<()> {
+    let fleet = Fleet::without_worker().await?;
+    let job = jobs(&fleet, "owed").await?.remove(0);
+    let batch = NewBatch { id: job.batch_id, name: "owed".into(), source: "test".into() };
+    fleet.database.register(&batch, std::slice::from_ref(&job), false).await?;
+    let Attempt::Begin(begun) = fleet.database.begin_attempt(&job, "w").await? else { bail!("not begun") };
+    let unfinished = "SELECT count(*) FROM analyses WHERE unfinished = 1";
+    assert_eq!(fleet.count(unfinished).await?, 1);
+    // Given a breaker that is closed again when the worker learns that the database was not told of an attempt
+    let (database, store) = (fleet.database.clone(), fleet.store.clone());
+    let breaker = Arc::new(Breaker::new(&fleet.trial.settings, "w", database, store, Arc::default()));
+    let stop = CancellationToken::new();
+    let watching = tokio::spawn({
+        let (breaker, stop) = (breaker.clone(), stop.clone());
+        async move { breaker.watch(&stop).await }
+    });
+    breaker.owe(job.job_id, begun.token);
+    // Then the attempt does not count
+    let begun = Instant::now();
+    while fleet.count(unfinished).await? > 0 {
+        anyhow::ensure!(begun.elapsed() < Duration::from_secs(30), "the attempt stays counted");
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert!(*breaker.gate().borrow());
+    stop.cancel();
+    watching.await?;
     fleet.end().await
 }

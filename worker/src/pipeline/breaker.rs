@@ -11,7 +11,7 @@ use settings::Settings;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
@@ -47,10 +47,20 @@ pub struct Breaker {
     /// The consumers that the gate stops.
     links: OnceLock<Vec<watch::Receiver<Link>>>,
     metrics: Arc<Metrics>,
-    /// What to ask before the breaker closes.
-    suspicion: Mutex<Option<Suspicion>>,
+    opened: Mutex<Opened>,
     /// Attempts that were handed back while the database could not be told.
     owed: Mutex<Vec<(JobId, AttemptToken)>>,
+    /// There is one.
+    indebted: Notify,
+}
+
+/// Held while state and gate change.
+#[derive(Default)]
+struct Opened {
+    /// How often the breaker was opened: it closes only if it was not opened again since the services were asked.
+    times: u64,
+    /// What to ask before it closes.
+    suspicion: Option<Suspicion>,
 }
 
 impl Suspicion {
@@ -90,8 +100,9 @@ impl Breaker {
             gate: watch::Sender::new(true),
             links: OnceLock::new(),
             metrics,
-            suspicion: Mutex::default(),
+            opened: Mutex::default(),
             owed: Mutex::default(),
+            indebted: Notify::new(),
         }
     }
 
@@ -137,13 +148,16 @@ impl Breaker {
         }
     }
 
-    /// Notes an attempt that was handed back without the database's knowledge.
+    /// Notes an attempt that was handed back without the database's knowledge: it is told as soon as it can be.
     pub fn owe(&self, job: JobId, token: AttemptToken) {
         self.owed().push((job, token));
+        self.indebted.notify_one();
     }
 
     fn open(&self, suspicion: Suspicion, trouble: Trouble) {
-        *self.suspicion.lock().unwrap_or_else(PoisonError::into_inner) = Some(suspicion);
+        let mut opened = self.opened();
+        opened.times += 1;
+        opened.suspicion = Some(suspicion);
         let Trouble { service, why } = &trouble;
         if self.state.borrow().is_none() {
             tracing::error!(service, why, "taking no jobs: a service refuses every one of them");
@@ -153,49 +167,85 @@ impl Breaker {
         self.metrics.paused(true);
     }
 
-    fn close(&self) {
+    /// Closes, and gives true, unless the breaker was opened again after this many times: then another service may be at fault.
+    fn close(&self, times: u64) -> bool {
+        let mut opened = self.opened();
+        if opened.times != times {
+            return false;
+        }
+        opened.suspicion = None;
         tracing::info!("taking jobs again");
         self.metrics.paused(false);
         self.state.send_replace(None);
         self.gate.send_replace(true);
+        true
+    }
+
+    fn opened(&self) -> MutexGuard<'_, Opened> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn owed(&self) -> MutexGuard<'_, Vec<(JobId, AttemptToken)>> {
         self.owed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// While the breaker is open, asks the service with growing pauses, and closes the breaker when it works.
+    /// While the breaker is open, asks the service with growing pauses, and closes the breaker when it works. Tells the database
+    /// of attempts that were handed back, whether open or closed.
     pub async fn watch(&self, stop: &CancellationToken) {
         let mut state = self.state.subscribe();
+        let mut backoff = Backoff::new(LONGEST_PAUSE);
         loop {
-            tokio::select! {
-                opened = state.wait_for(Option::is_some) => if opened.is_err() { return },
+            let open = tokio::select! {
+                opened = state.wait_for(Option::is_some) => if opened.is_err() { return } else { true },
+                () = self.indebted.notified() => false,
                 () = stop.cancelled() => return,
-            }
-            let mut backoff = Backoff::new(LONGEST_PAUSE);
-            loop {
+            };
+            if open {
+                self.until_closed(stop).await;
+            } else if self.settle_debts().await.is_none() {
+                backoff.reset();
+            } else {
+                // That one statement failed does not say that all do.
+                self.check_database().await;
                 tokio::select! {
-                    () = tokio::time::sleep(backoff.pause()) => {}
+                    () = tokio::time::sleep(backoff.pause()) => self.indebted.notify_one(),
                     () = stop.cancelled() => return,
                 }
-                let suspicion = self.suspicion.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let found = match suspicion {
-                    Some(suspicion) => self.examine(&suspicion).await,
-                    None => None,
-                };
-                let found = match found {
-                    // Before the next attempt of those jobs begins.
-                    None => self.settle_debts().await,
-                    trouble => trouble,
-                };
-                match found {
-                    None => break,
-                    trouble => {
+            }
+        }
+    }
+
+    async fn until_closed(&self, stop: &CancellationToken) {
+        let mut backoff = Backoff::new(LONGEST_PAUSE);
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(backoff.pause()) => {}
+                () = stop.cancelled() => return,
+            }
+            let (times, suspicion) = {
+                let opened = self.opened();
+                (opened.times, opened.suspicion.clone())
+            };
+            let found = match suspicion {
+                Some(suspicion) => self.examine(&suspicion).await,
+                None => None,
+            };
+            let found = match found {
+                // Before the next attempt of those jobs begins.
+                None => self.settle_debts().await,
+                trouble => trouble,
+            };
+            match found {
+                None if self.close(times) => return,
+                // Opened again meanwhile: there is something else to ask.
+                None => {}
+                trouble => {
+                    let opened = self.opened();
+                    if opened.times == times {
                         self.state.send_replace(trouble);
                     }
                 }
             }
-            self.close();
         }
     }
 
@@ -246,5 +296,37 @@ impl Breaker {
             tokio::fs::write(folder.path().join("probe"), vec![0; DISK_BYTES]).await
         };
         written.await.map_err(|e| Failure::disk("writing a temporary file", &e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn breaker() -> Breaker {
+        let settings = Settings::from_toml("[s3]\naccess_key = 'a'\nsecret_key = 'b'").expect("settings");
+        let database = Database::lazy(&settings.postgres).expect("no network yet");
+        let store = Store::new(&settings.s3).expect("no network yet");
+        Breaker::new(&settings, "w", database, store, Arc::default())
+    }
+
+    fn trouble(service: &'static str) -> Trouble {
+        Trouble { service, why: "away".into() }
+    }
+
+    #[tokio::test]
+    async fn trouble_that_is_found_while_the_breaker_closes_keeps_it_open() {
+        let breaker = breaker();
+        let closed = |breaker: &Breaker| *breaker.gate().borrow();
+        breaker.open(Suspicion::Database, trouble("postgres"));
+        // Asked, Postgres works; but a slot finds the disk full before the breaker closes.
+        let times = breaker.opened().times;
+        breaker.open(Suspicion::Disk, trouble("disk"));
+        assert!(!breaker.close(times) && !closed(&breaker));
+        assert_eq!(*breaker.trouble().borrow(), Some(trouble("disk")));
+        assert!(matches!(breaker.opened().suspicion, Some(Suspicion::Disk)), "the disk is asked next");
+        let times = breaker.opened().times;
+        assert!(breaker.close(times) && closed(&breaker));
+        assert_eq!(*breaker.trouble().borrow(), None);
     }
 }

@@ -75,11 +75,7 @@ impl JobProcessor {
             }
             Outcome::Late => {
                 tracing::info!("handed back: too little is left of the lease");
-                if let Some(begun) = begun
-                    && let Err(error) = self.database.note_returned(job.job_id, begun.token).await
-                {
-                    tracing::warn!(%error, "the attempt stays counted");
-                }
+                self.note_returned(job, begun).await;
                 lease.hand_back().await;
             }
             Outcome::Postponed => {
@@ -122,13 +118,18 @@ impl JobProcessor {
     /// A service fails every job: this one goes back as if it had not been taken.
     async fn hand_back(&self, job: &Job, lease: Lease, begun: Option<&Begun>, failure: &Failure) {
         tracing::warn!(%failure, "handed back: the service is at fault, not the job");
-        if let Some(begun) = begun
-            && self.database.note_returned(job.job_id, begun.token).await.is_err()
-        {
-            self.breaker.owe(job.job_id, begun.token);
-        }
+        self.note_returned(job, begun).await;
         self.breaker.paused().await;
         lease.hand_back().await;
+    }
+
+    /// The attempt counts as if it had not begun.
+    async fn note_returned(&self, job: &Job, begun: Option<&Begun>) {
+        let Some(begun) = begun else { return };
+        if let Err(error) = self.database.note_returned(job.job_id, begun.token).await {
+            tracing::debug!(%error, "the attempt stays counted until the database can be told");
+            self.breaker.owe(job.job_id, begun.token);
+        }
     }
 
     /// An attempt that never began has nothing to end.
