@@ -29,8 +29,10 @@ pub(crate) struct Problem {
     pub total_bytes: Option<u64>,
     /// A limit or a time that the sentence of a page names.
     pub number: Option<u32>,
+    /// The kind of error in words, where the code alone does not say it.
+    title: Option<&'static str>,
     /// What a service or the fleet said: for the log alone.
-    cause: Option<Failure>,
+    cause: Option<Box<Failure>>,
 }
 
 /// The body of an error.
@@ -59,7 +61,8 @@ pub(crate) struct ProblemBody {
 impl Problem {
     /// An error of the request itself.
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), retry_after_s: None, total_bytes: None, number: None, cause: None }
+        let detail = detail.into();
+        Self { status, code, detail, retry_after_s: None, total_bytes: None, number: None, title: None, cause: None }
     }
 
     /// The request can't be understood.
@@ -70,6 +73,11 @@ impl Problem {
     /// The request can be read, but not be done.
     pub(crate) fn unprocessable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "request.invalid", detail)
+    }
+
+    /// What the request is about is not in a state for it; `title` says what that is.
+    pub(crate) fn conflict(title: &'static str, detail: impl Into<String>) -> Self {
+        Self { title: Some(title), ..Self::new(StatusCode::CONFLICT, "request.conflict", detail) }
     }
 
     /// The request has no recording.
@@ -154,7 +162,7 @@ impl Problem {
     fn away(service: &str, failure: Failure) -> Self {
         let problem =
             Self::unavailable(failure.code.code(), format!("{service} does not answer. Try again in a moment."));
-        Self { cause: Some(failure), ..problem }
+        Self { cause: Some(Box::new(failure)), ..problem }
     }
 
     /// Writes an error of the fleet to the log; callers find the line by `instance`.
@@ -166,6 +174,10 @@ impl Problem {
     }
 
     fn title(&self) -> &'static str {
+        self.title.unwrap_or_else(|| self.title_of_code())
+    }
+
+    fn title_of_code(&self) -> &'static str {
         match self.code {
             "request.too_large" => "The upload is too large",
             "request.too_many_files" => "Too many files",
@@ -176,11 +188,11 @@ impl Problem {
             "request.method" => "Method not allowed",
             "request.host" => "Unknown host name",
             "request.origin" => "Request from another site",
-            "request.conflict" => "Idempotency key in use",
+            "request.conflict" => "Idempotency key used before",
             "worker.none" => "No worker is running",
             "access.unauthorized" => "Login required",
             "access.forbidden" => "Not allowed",
-            "not_found" => "Not found",
+            "not_found" | "object.not_found" => "Not found",
             "range.unsatisfiable" => "Range not satisfiable",
             "audio.missing" => "No recording in the request",
             code if code.starts_with("audio.") => "The recording can't be scored",
@@ -216,6 +228,7 @@ impl From<Failure> for Problem {
             | F::AudioCorrupt
             | F::AudioTruncated
             | F::AudioTooShort
+            | F::AudioTooCostly
             | F::AudioTooManyChannels
             | F::AudioNoSpeech
             | F::ChannelsMissing
@@ -227,11 +240,29 @@ impl From<Failure> for Problem {
             F::BrokerUnreachable | F::BrokerRefused => return Self::away("The message broker", failure),
             F::JobDeleted => return Self::deleted(),
             F::ObjectNotFound => return Self::new(StatusCode::NOT_FOUND, code, "The stored file is gone."),
-            _ => {
+            // All are named: a new code has to be given its place.
+            F::JobUnreadable
+            | F::JobUnknownVersion
+            | F::JobInvalid
+            | F::JobIdentityMismatch
+            | F::JobKilledWorker
+            | F::JobDeliveryLimit
+            | F::JobExpired
+            | F::JobQueueFull
+            | F::JobSetAside
+            | F::JobTimeout
+            | F::JobCancelled
+            | F::ObjectChanged
+            | F::StoreRefused
+            | F::ModelMismatch
+            | F::ModelFailed
+            | F::ConfigInvalid
+            | F::WorkerNoSpace
+            | F::WorkerInternal => {
                 let detail =
                     "The recording could not be processed by the fleet. Its operator finds the reason by the code.";
                 let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, code, detail);
-                return Self { cause: Some(failure), ..problem };
+                return Self { cause: Some(Box::new(failure)), ..problem };
             }
         };
         Self::new(status, code, sentence(&failure.message))
@@ -286,5 +317,26 @@ mod tests {
         for code in [FailureCode::DatabaseNotMigrated, FailureCode::BrokerRefused] {
             assert_eq!(Problem::from(Failure::new(code, "")).status.as_u16(), 503);
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_recording_is_never_an_error_of_the_console() {
+        for code in FailureCode::ALL {
+            let of_the_recording = code.code().starts_with("audio.") || code.code().starts_with("channels.");
+            let problem = Problem::from(Failure::new(*code, "so"));
+            assert!(!of_the_recording || problem.status.is_client_error(), "{code}: {}", problem.status);
+        }
+        assert_eq!(Problem::from(Failure::new(FailureCode::AudioTooCostly, "")).status.as_u16(), 422);
+    }
+
+    #[test]
+    fn each_conflict_has_a_title_of_its_own() {
+        let unfinished = Problem::conflict("The analysis has not ended", "Wait for its end.").body();
+        assert_eq!(
+            (unfinished.title.as_str(), unfinished.error.as_str()),
+            ("The analysis has not ended", "The analysis has not ended")
+        );
+        let reused = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "request.conflict", "").body();
+        assert_eq!(reused.title, "Idempotency key used before");
     }
 }

@@ -6,7 +6,6 @@ use adapters::retention::{Erased, Eraser};
 use adapters::retry::RetryPolicy;
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
@@ -120,7 +119,7 @@ impl App {
                 let ended = self.database.analyses_of(what, team, OpenJobs::Keep).await?;
                 if ended.len() < all.len() {
                     let detail = "An analysis has not ended. Wait for its end, or add `even_unfinished=true`.";
-                    return Err(Problem::new(StatusCode::CONFLICT, "request.conflict", detail).retry_after(5));
+                    return Err(Problem::conflict("The analysis has not ended", detail).retry_after(5));
                 }
                 ended
             }

@@ -158,7 +158,7 @@ pub(super) async fn put(
     }
     if app.visible(job, &caller).await?.status != Status::Done {
         let detail = "The analysis has no result to review yet.";
-        return Err(Problem::new(StatusCode::CONFLICT, "request.conflict", detail));
+        return Err(Problem::conflict("The analysis has no result yet", detail));
     }
     // A program and a person of the same name are two reviewers.
     let reviewer = caller.name();
