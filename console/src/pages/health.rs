@@ -27,7 +27,7 @@ async fn ready(State(app): State<Shared>) -> (StatusCode, Json<serde_json::Value
         let bucket = &app.settings.s3.bucket;
         tokio::time::timeout(PATIENCE, app.store.ping(bucket)).await.is_ok_and(|r| r.is_ok())
     };
-    let broker = async { tokio::time::timeout(PATIENCE, app.publisher.ready()).await.is_ok_and(|r| r.is_ok()) };
+    let broker = async { tokio::time::timeout(PATIENCE, app.publisher.accepts()).await.is_ok_and(|r| r.is_ok()) };
     let (database, store, broker) = tokio::join!(database, store, broker);
     let missing: Vec<_> = [("postgres", database), ("s3", store), ("rabbitmq", broker)]
         .into_iter()

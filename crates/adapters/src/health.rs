@@ -153,12 +153,7 @@ async fn absent(dependencies: &Dependencies) -> BTreeMap<&'static str, String> {
     };
     let publisher = async {
         let Some(publisher) = &dependencies.publisher else { return Ok(()) };
-        // Waits while something is published.
-        tokio::time::timeout(PING_TIMEOUT, publisher.ready()).await.map_err(no_answer)?.map_err(|f| f.to_string())?;
-        match publisher.blocked() {
-            Some(true) => Err("RabbitMQ blocks publishers: short of memory or disk".to_owned()),
-            _ => Ok(()),
-        }
+        tokio::time::timeout(PING_TIMEOUT, publisher.accepts()).await.map_err(no_answer)?.map_err(|f| f.to_string())
     };
     let (database, store, publisher) = tokio::join!(database, store, publisher);
     let link = dependencies.links.iter().find_map(|link| match &*link.borrow() {

@@ -78,8 +78,9 @@ impl ConfirmChannel {
         self.connection.status().connected() && self.channel.status().connected()
     }
 
-    pub(super) fn is_blocked(&self) -> bool {
-        *self.blocked.borrow()
+    /// Follows whether the broker blocks this connection; closed with it.
+    pub(super) fn blocked(&self) -> watch::Receiver<bool> {
+        self.blocked.clone()
     }
 
     /// Publishes all, pipelined, and waits for all confirms. A queue of jobs is declared before the first message for it.

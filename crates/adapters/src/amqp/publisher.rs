@@ -1,9 +1,9 @@
 //! Confirmed publishing over a connection that is opened again when it breaks.
 
 use domain::{Failure, Job};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use super::Settings;
 use super::confirms::{ConfirmChannel, PublishOutcome};
@@ -17,6 +17,9 @@ use crate::retry::Backoff;
 /// messages stays below a megabyte.
 const WINDOW: usize = 500;
 
+/// Longest that [`Publisher::accepts`] waits for earlier messages and for a connection.
+const ACCEPTED_WITHIN: Duration = Duration::from_secs(10);
+
 /// Publishes over its own connection, one window at a time. Cheap to clone; clones share it.
 #[derive(Debug, Clone)]
 pub struct Publisher(Arc<Shared>);
@@ -26,13 +29,15 @@ struct Shared {
     settings: Settings,
     topology: Topology,
     channel: Mutex<Option<ConfirmChannel>>,
+    /// Whether the broker blocks the latest connection: known while a message waits and holds the channel.
+    blocked: RwLock<Option<watch::Receiver<bool>>>,
 }
 
 impl Publisher {
     /// A publisher of these settings. The network is first used when something is published.
     pub fn new(settings: &Settings) -> Self {
         let (settings, topology) = (settings.clone(), Topology::new(settings));
-        Self(Arc::new(Shared { settings, topology, channel: Mutex::default() }))
+        Self(Arc::new(Shared { settings, topology, channel: Mutex::default(), blocked: RwLock::default() }))
     }
 
     /// Connects now, once, if it is not connected; asserts the topology.
@@ -42,6 +47,32 @@ impl Publisher {
     #[boxed]
     pub async fn ready(&self) -> Result<(), Failure> {
         self.0.open(&mut *self.0.channel.lock().await).await.map(|_| ())
+    }
+
+    /// Whether a message that is published now would be stored now, for callers that would rather refuse than wait: as
+    /// [`Self::ready`], and neither blocked nor behind messages that the broker does not confirm. RabbitMQ tells a connection
+    /// that it is blocked only when that connection publishes, so the first message of a shortage still waits.
+    ///
+    /// # Errors
+    /// As [`Self::ready`]; `broker.unreachable` while the broker blocks publishers, and after ten seconds.
+    #[boxed]
+    pub async fn accepts(&self) -> Result<(), Failure> {
+        if !self.blocked() {
+            match tokio::time::timeout(ACCEPTED_WITHIN, self.ready()).await {
+                Ok(ready) => ready?,
+                Err(_) if self.blocked() => {}
+                Err(_) => {
+                    let s = ACCEPTED_WITHIN.as_secs();
+                    return Err(unreachable(format!(
+                        "RabbitMQ did not answer, or confirm earlier messages, for {s} s"
+                    )));
+                }
+            }
+        }
+        if self.blocked() {
+            return Err(unreachable("RabbitMQ blocks publishers: short of memory or disk"));
+        }
+        Ok(())
     }
 
     /// Publishes one job and waits for the broker's confirmation.
@@ -76,10 +107,11 @@ impl Publisher {
         self.publish(vec![Message::alert(routing_key, body, &self.0.topology)]).await.remove(0)
     }
 
-    /// Whether the broker blocks this publisher, short of memory or disk. `None` while
-    /// something is being published, so that this never waits.
-    pub fn blocked(&self) -> Option<bool> {
-        self.0.channel.try_lock().ok().map(|channel| channel.as_ref().is_some_and(ConfirmChannel::is_blocked))
+    /// Whether the broker blocks this publisher, short of memory or disk. Never waits.
+    pub fn blocked(&self) -> bool {
+        let blocked = self.0.blocked.read().unwrap_or_else(PoisonError::into_inner);
+        // A connection that has ended is blocked no more.
+        blocked.as_ref().is_some_and(|blocked| blocked.has_changed().is_ok() && *blocked.borrow())
     }
 
     /// Closes the connection. Publishing again opens a new one.
@@ -148,7 +180,9 @@ impl Shared {
     /// The channel in `slot`; a new one where there is none that works.
     async fn open<'a>(&self, slot: &'a mut Option<ConfirmChannel>) -> Result<&'a ConfirmChannel, Failure> {
         if !slot.as_ref().is_some_and(ConfirmChannel::usable) {
-            *slot = Some(ConfirmChannel::open(&self.settings, &self.topology).await?);
+            let channel = ConfirmChannel::open(&self.settings, &self.topology).await?;
+            *self.blocked.write().unwrap_or_else(PoisonError::into_inner) = Some(channel.blocked());
+            *slot = Some(channel);
         }
         slot.as_ref().ok_or_else(|| unreachable("not connected"))
     }
