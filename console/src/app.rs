@@ -7,6 +7,7 @@ use domain::Failure;
 use settings::Settings;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
 use crate::api::PeakCache;
 use crate::auth::Passwords;
@@ -50,6 +51,8 @@ pub(crate) struct App {
     pub rate: RateLimit,
     /// Uploads being received.
     pub uploads: Semaphore,
+    /// Submissions being stored and published, whether or not their senders still wait.
+    pub submitting: TaskTracker,
     /// JSON bodies being decoded.
     pub decoding: Arc<Semaphore>,
     /// Waveforms being drawn.
@@ -81,6 +84,7 @@ impl App {
             passwords: Passwords::default(),
             rate: RateLimit::new(console.requests_per_minute),
             uploads: Semaphore::new(usize::from(console.uploads_at_once)),
+            submitting: TaskTracker::new(),
             decoding: Arc::new(Semaphore::new(JSON_BODIES)),
             drawing: Arc::new(Semaphore::new(WAVEFORMS)),
             settings,

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, Shared};
 use crate::{api, auth, gradio, guard, listen, pages};
 
-/// How long requests in progress get to finish.
+/// How long requests in progress, and after them submissions whose senders hung up, get to finish.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// A running console.
@@ -69,6 +69,10 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Resul
             () = &mut serving => {}
             // Streams of events do not end by themselves.
             () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => {}
+        }
+        app.submitting.close();
+        if tokio::time::timeout(DRAIN, app.submitting.wait()).await.is_err() {
+            tracing::warn!("stopped before all submissions were stored and published");
         }
         app.publisher.close().await;
         app.database.close().await;

@@ -40,7 +40,14 @@ impl Console {
     /// # Errors
     /// When a service is missing.
     pub async fn without_worker(change: impl FnOnce(&mut Settings)) -> Result<Self> {
-        let mut fleet = Fleet::without_worker().await?;
+        Self::on(Fleet::without_worker().await?, change).await
+    }
+
+    /// The same, beside this fleet.
+    ///
+    /// # Errors
+    /// When a service is missing.
+    pub async fn on(mut fleet: Fleet, change: impl FnOnce(&mut Settings)) -> Result<Self> {
         let settings = &mut fleet.trial.settings;
         settings.console.addr = ([127, 0, 0, 1], 0).into();
         settings.console.upload_prefix = format!("{}console", fleet.trial.keys);

@@ -1,12 +1,13 @@
 //! A TCP proxy that injects faults, between a worker and a service on loopback.
 
 use adapters::boxed;
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use url::Url;
 
 /// How the proxy treats connections, open ones included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +67,19 @@ impl Proxy {
             }
         });
         Ok(Self { address, mode })
+    }
+
+    /// Starts to forward to the port of this URL on loopback. Gives the URL with the proxy's port instead, too.
+    ///
+    /// # Errors
+    /// When the URL has no port, or no port is free.
+    #[boxed]
+    pub async fn before(url: &str) -> Result<(Self, String)> {
+        let mut url: Url = url.parse()?;
+        let port = url.port().context("the test stack's URLs have ports")?;
+        let proxy = Self::to(([127, 0, 0, 1], port).into()).await?;
+        ensure!(url.set_port(Some(proxy.address.port())).is_ok(), "{url} takes no port");
+        Ok((proxy, url.to_string().trim_end_matches('/').to_owned()))
     }
 
     /// Changes how connections are treated from now on.

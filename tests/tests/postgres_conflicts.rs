@@ -1,6 +1,6 @@
 //! Transactions that meet: each write begins again, and what was deleted meanwhile is reported as that.
 
-use adapters::postgres::console::AuditEntry;
+use adapters::postgres::console::{AuditEntry, NewSubmission};
 use adapters::postgres::{ClaimOutcome, ClaimRequest, Import, OpenJobs, Retry, Review, WatchState};
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -135,7 +135,17 @@ async fn every_write_against(state: &str) -> Result<()> {
     let entry = AuditEntry { who: "local", action: "login", job_id: None, detail: "", address: "::1" };
     against!(o, "audit", database.audit(&entry));
     against!(o, "reserve_request", database.reserve_request("local", "k", b"f"));
-    against!(o, "settle_request", database.settle_request("local", "k", Some(job.job_id)));
+    let uploads = batch("console");
+    let submission = NewSubmission {
+        batch: &uploads,
+        job: &job,
+        anew: false,
+        lane: "interactive",
+        caller: "local",
+        request: Some(("k", b"f")),
+    };
+    against!(o, "submit", database.submit(&submission));
+    against!(o, "free_request", database.free_request("local", "k"));
 
     against!(o, "claim", database.claim(&[job.job_id], OpenJobs::Delete));
     against!(o, "prune", database.prune(&[job.job_id]));

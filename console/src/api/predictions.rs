@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use domain::JobId;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use utoipa::IntoResponses;
@@ -124,7 +125,7 @@ impl IntoResponses for UploadRefusals {
 }
 
 impl App {
-    async fn answer(&self, caller: &Principal, request: Request, plain: bool) -> Result<Response, Problem> {
+    async fn answer(self: &Arc<Self>, caller: &Principal, request: Request, plain: bool) -> Result<Response, Problem> {
         let begun = Instant::now();
         let (key, at_once) = preferences(request.headers())?;
         let (received, workers) = tokio::join!(self.receive(request, 1), self.workers.require());

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::api::{sse, to_value};
@@ -61,7 +61,11 @@ impl Sessions {
 
 impl App {
     /// Submits a job of Gradio's JSON; gives it with its session.
-    pub(super) async fn join(&self, caller: &Principal, request: Request) -> Result<(JobId, Option<String>), Problem> {
+    pub(super) async fn join(
+        self: &Arc<Self>,
+        caller: &Principal,
+        request: Request,
+    ) -> Result<(JobId, Option<String>), Problem> {
         let (received, workers) = tokio::join!(self.receive(request, 1), self.workers.require());
         let mut received = received?;
         workers?;

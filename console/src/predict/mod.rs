@@ -3,10 +3,11 @@
 mod hub;
 mod outcome;
 mod refused;
+mod submission;
 mod submit;
 mod workers;
 
 pub(crate) use hub::{Hub, Progress, Stage};
 pub(crate) use refused::Refusals;
-pub(crate) use submit::{Origin, SOURCE, Submission};
+pub(crate) use submission::{Origin, SOURCE, Submission};
 pub(crate) use workers::Workers;

@@ -27,6 +27,7 @@ pub use requests::Reservation;
 pub use segments::{SegmentFilter, SegmentRow};
 pub use similar::Neighbours;
 pub use stats::{AgreementCount, EmotionCount, FailureCount, Grouping, Period};
+pub use submissions::{NewSubmission, Submitted};
 pub use users::User;
 pub use verdicts::{ReviewFilter, ReviewRow};
 pub use watch::{JobState, Place, ProgressNews, ProgressNote};

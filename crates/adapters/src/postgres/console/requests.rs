@@ -1,7 +1,7 @@
 //! Idempotency keys of predictions.
 
 use domain::{Failure, JobId};
-use sqlx::Row;
+use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use crate::boxed;
@@ -28,7 +28,8 @@ impl Database {
     /// `database.unreachable`, `database.refused`.
     #[boxed]
     pub async fn reserve_request(&self, caller: &str, key: &str, fingerprint: &[u8]) -> Result<Reservation, Failure> {
-        // A request that is cut off while it is stored keeps its key for a minute.
+        // A request whose console dies while it is stored keeps its key for a minute. One that takes longer loses nothing:
+        // the key is claimed with the job's row.
         const FORGET: &str = "DELETE FROM console_requests WHERE created_at < now() - interval '1 day'
             OR (job_id IS NULL AND created_at < now() - interval '1 minute')";
         const RESERVE: &str = "INSERT INTO console_requests (caller, key, fingerprint) VALUES ($1, $2, $3)
@@ -51,21 +52,31 @@ impl Database {
         repeated(reserve).await
     }
 
-    /// Stores the job of the request; `None` frees the key.
+    /// Frees the key of a request that registered no job.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     #[boxed]
-    pub async fn settle_request(&self, caller: &str, key: &str, job: Option<JobId>) -> Result<(), Failure> {
-        const SETTLE: &str = "UPDATE console_requests SET job_id = $3 WHERE caller = $1 AND key = $2";
+    pub async fn free_request(&self, caller: &str, key: &str) -> Result<(), Failure> {
         const FREE: &str = "DELETE FROM console_requests WHERE caller = $1 AND key = $2 AND job_id IS NULL";
-        let settle = || {
-            let query = match job {
-                Some(job) => sqlx::query(SETTLE).bind(caller).bind(key).bind(job.0),
-                None => sqlx::query(FREE).bind(caller).bind(key),
-            };
-            query.execute(self.pool())
-        };
-        repeated(settle).await.map(drop)
+        repeated(|| sqlx::query(FREE).bind(caller).bind(key).execute(self.pool())).await.map(drop)
     }
+}
+
+/// Gives the key to this job, in the transaction that registers it, unless another job has it: the same request that came
+/// again after the reservation was forgotten. Gives the job that has the key; `None`: another request uses it.
+pub(super) async fn claim(
+    transaction: &mut PgConnection,
+    caller: &str,
+    key: &str,
+    fingerprint: &[u8],
+    job: JobId,
+) -> Result<Option<JobId>, sqlx::Error> {
+    // Waits for a transaction that claims the same key at this moment.
+    const CLAIM: &str = "INSERT INTO console_requests AS r (caller, key, fingerprint, job_id) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (caller, key) DO UPDATE SET job_id = coalesce(r.job_id, excluded.job_id)
+         WHERE r.fingerprint = excluded.fingerprint
+        RETURNING job_id";
+    let claim = sqlx::query_scalar(CLAIM).bind(caller).bind(key).bind(fingerprint).bind(job.0);
+    Ok(claim.fetch_optional(transaction).await?.map(JobId))
 }

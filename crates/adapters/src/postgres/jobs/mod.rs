@@ -16,4 +16,4 @@ pub use lost::{LostQuery, SetAside, Silent};
 pub use progress::{BatchSummary, Progress};
 pub use register::{JOBS_PER_CHUNK, NewBatch};
 pub use status::Status;
-pub(super) use upsert::recording_id;
+pub(super) use upsert::{UpsertOptions, recording_id, upsert_statement};

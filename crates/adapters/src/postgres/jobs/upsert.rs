@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use domain::{Failure, Job, JobId, ObjectRef};
 use serde_json::{Value, json};
 use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
+use sqlx::query::QueryScalar;
 use uuid::Uuid;
 
 use super::register::NewBatch;
@@ -15,15 +17,15 @@ const FROM_MESSAGE: &str = "message";
 
 /// How jobs are upserted.
 #[derive(Clone, Copy)]
-pub(super) struct UpsertOptions {
+pub(in crate::postgres) struct UpsertOptions {
     /// Ended jobs start again.
-    pub(super) force: bool,
+    pub(in crate::postgres) force: bool,
     /// The message is already in the queue.
-    pub(super) published: bool,
+    pub(in crate::postgres) published: bool,
     /// Jobs that have a row are left alone.
-    pub(super) new_only: bool,
+    pub(in crate::postgres) new_only: bool,
     /// Where the message is published.
-    pub(super) lane: &'static str,
+    pub(in crate::postgres) lane: &'static str,
 }
 
 /// Lane of jobs that were not registered before they came.
@@ -41,12 +43,12 @@ impl Database {
         self.ensure_months_of_corrections(jobs).await?;
         // Another program may insert the same recording at this moment: ON CONFLICT names one of its two keys.
         let ids: Vec<Uuid> =
-            repeated(|| async { Columns::of(jobs).bind(batch, options).fetch_all(self.pool()).await }).await?;
+            repeated(|| async { upsert_statement(batch, jobs, options).fetch_all(self.pool()).await }).await?;
         Ok(ids.into_iter().map(JobId).collect())
     }
 
     /// Creates the partitions to which segments will move when the time of a call is corrected.
-    async fn ensure_months_of_corrections(&self, jobs: &[Job]) -> Result<(), Failure> {
+    pub(in crate::postgres) async fn ensure_months_of_corrections(&self, jobs: &[Job]) -> Result<(), Failure> {
         const CORRECTED: &str = include_str!("corrected_times.sql");
         let dated = || jobs.iter().filter_map(|job| Some((recording_id(&job.object), job.call.started_at?)));
         let (recordings, times): (Vec<Uuid>, Vec<DateTime<Utc>>) = dated().unzip();
@@ -67,6 +69,16 @@ impl Database {
         let options = UpsertOptions { force: false, published: true, new_only: false, lane: BULK };
         self.upsert_jobs(&batch, std::slice::from_ref(job), options).await.map(drop)
     }
+}
+
+/// The statement of [`Database::upsert_jobs`], for a transaction that writes more; after
+/// [`Database::ensure_months_of_corrections`].
+pub(in crate::postgres) fn upsert_statement<'a>(
+    batch: &'a NewBatch,
+    jobs: &[Job],
+    options: UpsertOptions,
+) -> QueryScalar<'a, Postgres, Uuid, PgArguments> {
+    Columns::of(jobs).bind(batch, options)
 }
 
 /// Id of the recording: UUIDv5 of bucket, key and etag, so that no statement has to look it up.
@@ -122,11 +134,7 @@ impl Columns {
         columns
     }
 
-    fn bind(
-        self,
-        batch: &NewBatch,
-        options: UpsertOptions,
-    ) -> sqlx::query::QueryScalar<'_, Postgres, Uuid, sqlx::postgres::PgArguments> {
+    fn bind(self, batch: &NewBatch, options: UpsertOptions) -> QueryScalar<'_, Postgres, Uuid, PgArguments> {
         const UPSERT: &str = include_str!("upsert.sql");
         sqlx::query_scalar(UPSERT)
             .bind(batch.id.0)
