@@ -14,12 +14,18 @@ use crate::auth::Passwords;
 use crate::gradio::{Parked, Sessions};
 use crate::guard::RateLimit;
 use crate::links::SignedLinks;
+use crate::pages::Readiness;
 use crate::predict::{Hub, Refusals, Workers};
 
 /// JSON bodies in memory at once; each takes up to twice the size of its text.
 const JSON_BODIES: usize = 6;
 /// Waveforms drawn at once: each reads a whole recording, and decodes it.
 const WAVEFORMS: usize = 4;
+/// Results with frames in memory at once: four hours of two channels are 150 MB of JSON, and less than twice as much with what is
+/// read of it.
+const LARGE_RESULTS: usize = 2;
+/// Archives being made or sent at once: each takes up to thrice 4 GiB of the disk until it has been sent.
+const ARCHIVES: usize = 8;
 
 /// Settings, services, and requests in progress.
 pub(crate) struct App {
@@ -57,6 +63,12 @@ pub(crate) struct App {
     pub decoding: Arc<Semaphore>,
     /// Waveforms being drawn.
     pub drawing: Arc<Semaphore>,
+    /// Large results being read.
+    pub reading: Arc<Semaphore>,
+    /// Archives on disk.
+    pub archives: Arc<Semaphore>,
+    /// Which services are missing.
+    pub readiness: Readiness,
 }
 
 /// The state of all routes.
@@ -87,6 +99,9 @@ impl App {
             submitting: TaskTracker::new(),
             decoding: Arc::new(Semaphore::new(JSON_BODIES)),
             drawing: Arc::new(Semaphore::new(WAVEFORMS)),
+            reading: Arc::new(Semaphore::new(LARGE_RESULTS)),
+            archives: Arc::new(Semaphore::new(ARCHIVES)),
+            readiness: Readiness::default(),
             settings,
         }))
     }

@@ -6,12 +6,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use domain::{JobId, report::Artifacts};
+use domain::{Failure, JobId, report::Artifacts};
 use futures_util::TryStreamExt;
 use serde::Deserialize;
 use speech::artifacts::{AudioFormat, EMBEDDING, RESULT};
-use std::io::Write;
-use tokio_util::io::ReaderStream;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -19,8 +19,10 @@ use uuid::Uuid;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
+use super::blocking::BlockingStore;
 use super::predictions::Refused;
 use super::range;
+use super::scratch::{self, Written};
 use crate::app::{App, Shared};
 use crate::auth::{Caller, Listens, Principal};
 use crate::extract::Path;
@@ -28,6 +30,8 @@ use crate::problem::Problem;
 
 /// Largest file that is put into an archive, bytes.
 const MAX_ARCHIVED: u64 = 4 << 30;
+/// How long a request waits for its turn to have an archive.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Which file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -214,49 +218,69 @@ pub(super) async fn archive(
     zipped(&app, &caller, JobId(job)).await
 }
 
-/// All files in one archive, made on disk.
+/// All files in one archive, made on disk. Few at once, since each has its place there until it has been sent.
 ///
 /// # Errors
-/// 404; 422 for a file that is too large; 503 when a service or the disk refuses.
+/// 404; 422 for a file that is too large; 503 when a service or the disk refuses, or too many are there.
 pub(crate) async fn zipped(app: &App, caller: &Principal, job: JobId) -> Result<Response, Problem> {
     let row: AnalysisRow = app.visible(job, caller).await?;
-    let artifacts = row.artifacts.as_ref().ok_or_else(|| Problem::not_found("file"))?;
+    let artifacts = row.artifacts.ok_or_else(|| Problem::not_found("file"))?;
+    let permit = tokio::time::timeout(LONGEST_WAIT, app.archives.clone().acquire_owned()).await;
+    let permit = permit.map_err(|_| busy())?.map_err(|_| busy())?;
     app.note(caller, "download", job, "artifacts.zip", true).await?;
     let folder = folder(row.finished_at.unwrap_or(row.submitted_at));
-    let mut archive = begin(&app.settings.console.temp_dir)?;
+    let gone = CancellationToken::new();
+    let _request = gone.clone().drop_guard();
+    let (store, temp_dir) = (BlockingStore::new(&app.store, gone), app.settings.console.temp_dir.clone());
+    let inside = folder.clone();
+    // The permit is held until the end of the work, which the end of the request does not end at once.
+    let making = tokio::task::spawn_blocking(move || (make(&artifacts, &inside, &temp_dir, &store), permit));
+    let (archive, permit) = making.await.map_err(|error| {
+        tracing::error!(%error, "an archive can't be made");
+        Problem::internal("The archive can't be made.")
+    })?;
+    let archive = archive?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/zip".to_owned()),
+        (header::CONTENT_LENGTH, archive.bytes.to_string()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{folder}.zip\"")),
+    ];
+    Ok((headers, archive.send(permit)).into_response())
+}
+
+/// Writes the archive, on a thread that may wait.
+fn make(
+    artifacts: &Artifacts,
+    folder: &str,
+    temp_dir: &std::path::Path,
+    store: &BlockingStore,
+) -> Result<Written, Problem> {
+    let mut archive = ZipWriter::new(scratch::begin(temp_dir).map_err(|e| disk(&e))?);
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
     for kind in Kind::ARCHIVED {
         let Ok(StoredFile { key, name, .. }) = kind.file(artifacts) else { continue };
         archive.start_file(format!("{folder}/{name}"), options).map_err(|e| disk(&e.into()))?;
-        let reading = app.store.read(&artifacts.bucket, key, None, None).await?;
-        if reading.bytes > MAX_ARCHIVED {
+        let (bytes, mut file) = store.open(&artifacts.bucket, key)?;
+        if bytes > MAX_ARCHIVED {
             return Err(Problem::unprocessable("A file has more than 4 GiB: download the files one by one."));
         }
-        let mut body = reading.body;
-        while let Some(chunk) = body.try_next().await? {
-            archive.write_all(&chunk).map_err(|e| disk(&e))?;
-        }
+        // What the store said, if it was the store.
+        std::io::copy(&mut file, &mut archive)
+            .map_err(|error| error.downcast::<Failure>().map_or_else(|error| disk(&error), Problem::from))?;
     }
-    let mut file = archive.finish().map_err(|e| disk(&e.into()))?;
-    let bytes = std::io::Seek::stream_position(&mut file).map_err(|e| disk(&e))?;
-    std::io::Seek::rewind(&mut file).map_err(|e| disk(&e))?;
-    let body = Body::from_stream(ReaderStream::new(tokio::fs::File::from_std(file)));
-    let headers = [
-        (header::CONTENT_TYPE, "application/zip".to_owned()),
-        (header::CONTENT_LENGTH, bytes.to_string()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{folder}.zip\"")),
-    ];
-    Ok((headers, body).into_response())
+    archive.finish().map_err(std::io::Error::from).and_then(Written::to).map_err(|e| disk(&e))
+}
+
+fn busy() -> Problem {
+    Problem::unavailable(
+        "request.busy",
+        "Too many archives are being downloaded at this moment. Try again in a few seconds.",
+    )
 }
 
 /// Named like the output folders of emotion2vec+'s own web application.
 fn folder(at: DateTime<Utc>) -> String {
     at.format("outputs_%Y%m%d_%H%M%S").to_string()
-}
-
-fn begin(folder: &std::path::Path) -> Result<ZipWriter<std::fs::File>, Problem> {
-    let file = if folder.as_os_str().is_empty() { tempfile::tempfile() } else { tempfile::tempfile_in(folder) };
-    Ok(ZipWriter::new(file.map_err(|e| disk(&e))?))
 }
 
 fn disk(error: &std::io::Error) -> Problem {

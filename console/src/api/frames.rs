@@ -1,14 +1,19 @@
 //! Nine scores, fifty times a second.
 
-use axum::Json;
 use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::report::FrameSeries;
 use domain::{Emotion, JobId};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use std::fs::File;
+use std::io::BufWriter;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::cursor::{POINT_BOUNDS, bounded};
 use super::predictions::Refused;
+use super::scratch::{self, Written};
 use crate::app::Shared;
 use crate::auth::{Caller, Follows};
 use crate::extract::{Path, Query};
@@ -32,7 +37,8 @@ pub(super) struct FrameQuery {
 }
 
 /// Scores over time.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes the answer; `Answer` is it, row by row")]
 pub(super) struct Frames {
     /// Order of the scores.
     labels: Vec<&'static str>,
@@ -40,6 +46,31 @@ pub(super) struct Frames {
     step: usize,
     /// The rows, by channel and time.
     rows: Vec<FrameRow>,
+}
+
+/// [`Frames`], as they are written.
+#[derive(Serialize)]
+struct Answer<R> {
+    labels: Vec<&'static str>,
+    step: usize,
+    rows: R,
+}
+
+/// Rows that are written as they are made: four hours of two channels are a million and a half.
+struct Each<F>(F);
+
+/// What is read of `result.json`.
+#[derive(Deserialize)]
+struct Framed {
+    #[serde(default)]
+    frames: Option<FrameSeries>,
+}
+
+/// Which frames, and how many.
+struct Selection {
+    channel: Option<u16>,
+    time: std::ops::Range<f64>,
+    points: Option<u32>,
 }
 
 /// Nine scores at one moment.
@@ -69,33 +100,67 @@ pub(super) async fn read(
     Caller(caller, _): Caller<Follows>,
     Path(job): Path<Uuid>,
     Query(query): Query<FrameQuery>,
-) -> Result<Json<Frames>, Problem> {
+) -> Result<Response, Problem> {
     let points = query.points.map(|points| bounded("points", points, POINT_BOUNDS)).transpose()?;
+    let time = query.from.unwrap_or(f64::MIN)..query.to.unwrap_or(f64::MAX);
+    let selection = Selection { channel: query.channel, time, points };
     let job = JobId(job);
     app.visible(job, &caller).await?;
-    let series = app.report(job).await?.0.frames.ok_or_else(|| {
-        Problem::new(
-            axum::http::StatusCode::NOT_FOUND,
-            "not_found",
-            "The analysis has no frames: its granularity is not `frame`.",
-        )
+    let folder = app.settings.console.temp_dir.clone();
+    let read = move |json: &[u8]| {
+        let series = serde_json::from_slice::<Framed>(json)?.frames;
+        Ok(series.map(|series| scratch::begin(&folder).and_then(|file| selection.write(&series, file))))
+    };
+    let written = app.read_result(job, read).await?.0.ok_or_else(|| {
+        let detail = "The analysis has no frames: its granularity is not `frame`.";
+        Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
     })?;
-    let (from, to) = (query.from.unwrap_or(f64::MIN), query.to.unwrap_or(f64::MAX));
-    let rate = f64::from(series.rate.max(1));
-    let wanted = series.segments.iter().filter(|segment| query.channel.is_none() || segment.channel == query.channel);
-    let rows: Vec<FrameRow> = wanted
-        .flat_map(|segment| {
+    let written = written.map_err(|error| {
+        tracing::error!(%error, "frames can't be written to console.temp_dir");
+        Problem::unavailable("worker.no_space", "The console can't write the frames at this moment. Try again later.")
+    })?;
+    let headers =
+        [(header::CONTENT_TYPE, "application/json".to_owned()), (header::CONTENT_LENGTH, written.bytes.to_string())];
+    Ok((headers, written.send(())).into_response())
+}
+
+impl Selection {
+    fn rows<'a>(&'a self, series: &'a FrameSeries) -> impl Iterator<Item = FrameRow> + 'a {
+        let rate = rate(series);
+        let wanted = series.segments.iter().filter(|segment| self.channel.is_none() || segment.channel == self.channel);
+        let rows = wanted.flat_map(move |segment| {
             segment.scores.iter().enumerate().map(move |(index, scores)| FrameRow {
                 channel: segment.channel,
                 t: segment.start_s + index as f64 / rate,
                 scores: *scores,
             })
-        })
-        .filter(|row| (from..to).contains(&row.t))
-        .collect();
-    let step = points.map_or(1, |points| rows.len().div_ceil(points as usize).max(1));
-    let rows = if step == 1 { rows } else { join(&rows, step, 1.5 / rate) };
-    Ok(Json(Frames { labels: series.labels.iter().map(|label| label.label()).collect(), step, rows }))
+        });
+        rows.filter(|row| self.time.contains(&row.t))
+    }
+
+    fn write(&self, series: &FrameSeries, file: File) -> std::io::Result<Written> {
+        let mut to = BufWriter::new(file);
+        let labels = series.labels.iter().map(|label| label.label()).collect();
+        let step = self.points.map_or(1, |points| self.rows(series).count().div_ceil(points as usize).max(1));
+        if step == 1 {
+            serde_json::to_writer(&mut to, &Answer { labels, step, rows: Each(|| self.rows(series)) })?;
+        } else {
+            let rows: Vec<_> = self.rows(series).collect();
+            serde_json::to_writer(&mut to, &Answer { labels, step, rows: join(&rows, step, 1.5 / rate(series)) })?;
+        }
+        Written::to(to.into_inner().map_err(std::io::IntoInnerError::into_error)?)
+    }
+}
+
+impl<F: Fn() -> I, I: Iterator<Item = FrameRow>> Serialize for Each<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
+}
+
+/// Frames a second.
+fn rate(series: &FrameSeries) -> f64 {
+    f64::from(series.rate.max(1))
 }
 
 /// Means of `step` neighbours of the same channel, never across a gap.

@@ -3,6 +3,7 @@
 mod analyses;
 mod artifacts;
 mod batches;
+mod blocking;
 mod calls;
 mod cursor;
 mod deletions;
@@ -16,6 +17,7 @@ mod predictions;
 mod range;
 mod recordings;
 mod reviews;
+mod scratch;
 mod segments;
 mod similar;
 mod stats;

@@ -1,24 +1,19 @@
 //! Waveforms as lowest and highest samples per step of time: browsers never decode the audio to draw it.
 
-use adapters::s3::ByteStream;
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use domain::{Failure, JobId};
-use futures_util::TryStreamExt;
 use lru::LruCache;
 use serde::{Deserialize, Serialize};
 use speech::artifacts::{AudioFormat, AudioHeader, AudioReader};
-use std::io::Read;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::blocking::BlockingStore;
 use super::cursor::{POINT_BOUNDS, bounded};
 use super::predictions::Refused;
 use crate::app::{App, Shared};
@@ -111,11 +106,14 @@ impl App {
         let format = AudioFormat::of(key).ok_or_else(|| Problem::not_found("waveform"))?;
         let permit = tokio::time::timeout(LONGEST_WAIT, self.drawing.clone().acquire_owned()).await;
         let permit = permit.map_err(|_| busy())?.map_err(|_| busy())?;
-        let body = self.store.read(bucket, key, None, None).await?.body;
         let gone = CancellationToken::new();
         let _request = gone.clone().drop_guard();
-        let source = Blocking { body, chunk: Bytes::new(), runtime: Handle::current(), gone, _permit: permit };
-        let drawn = tokio::task::spawn_blocking(move || draw(AudioReader::open(format, Box::new(source))?, points));
+        let (store, bucket, key) = (BlockingStore::new(&self.store, gone), bucket.to_owned(), key.to_owned());
+        let drawn = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let (_, audio) = store.open(&bucket, &key).map_err(std::io::Error::other)?;
+            draw(AudioReader::open(format, Box::new(audio))?, points)
+        });
         match drawn.await.map_err(std::io::Error::other).flatten() {
             Ok(peaks) => Ok(peaks),
             // What the store said, if it was the store.
@@ -135,34 +133,6 @@ fn busy() -> Problem {
         "request.busy",
         "Too many waveforms are being drawn at this moment. Try again in a few seconds.",
     )
-}
-
-/// Bytes of the store, for a thread that may wait for them.
-struct Blocking {
-    body: ByteStream,
-    chunk: Bytes,
-    runtime: Handle,
-    /// The request has ended.
-    gone: CancellationToken,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Read for Blocking {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        if self.gone.is_cancelled() {
-            return Err(std::io::Error::other("the request has ended"));
-        }
-        while self.chunk.is_empty() {
-            match self.runtime.block_on(self.body.try_next()) {
-                Ok(Some(chunk)) => self.chunk = chunk,
-                Ok(None) => return Ok(0),
-                Err(failure) => return Err(std::io::Error::other(failure)),
-            }
-        }
-        let taken = self.chunk.split_to(buffer.len().min(self.chunk.len()));
-        buffer[..taken.len()].copy_from_slice(&taken);
-        Ok(taken.len())
-    }
 }
 
 fn draw(mut audio: AudioReader, points: u32) -> std::io::Result<Peaks> {

@@ -19,7 +19,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 
 pub(crate) use error::{error_key, errors, method_not_allowed, not_found};
-pub(crate) use health::health;
+pub(crate) use health::{Readiness, health};
 
 use crate::app::Shared;
 

@@ -2,14 +2,19 @@
 
 use adapters::amqp::{self, Depth, Lane, Topology};
 use adapters::postgres::Database;
-use domain::Failure;
+use domain::{Failure, FailureCode};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 use crate::problem::Problem;
 
-/// How long the broker's counts are used again, unless no worker is there.
+/// How long the broker's counts are used again, unless no worker is there; and how long a failure to count is.
 const FRESH: Duration = Duration::from_secs(3);
+/// Longest that a count may take. Requests wait for it: those that come meanwhile get the same answer.
+const COUNTED_WITHIN: Duration = Duration::from_secs(4);
+
+/// The depth of each queue, or why they could not be counted.
+type Counted = Result<Vec<Depth>, Failure>;
 
 /// Asks the broker.
 pub(crate) struct Workers {
@@ -17,7 +22,7 @@ pub(crate) struct Workers {
     /// The model that the console's own jobs ask for.
     model: String,
     database: Database,
-    latest: Mutex<Option<(Instant, Vec<Depth>)>>,
+    latest: Mutex<Option<(Instant, Counted)>>,
 }
 
 impl Workers {
@@ -27,25 +32,41 @@ impl Workers {
         Self { settings, model, database, latest: Mutex::default() }
     }
 
-    /// The depth of each queue, counted at most three seconds ago.
+    /// The depth of each queue, counted at most three seconds ago. Never waits longer than for two counts.
     ///
     /// # Errors
     /// `broker.unreachable`, `database.unreachable`.
     pub(crate) async fn depths(&self) -> Result<Vec<Depth>, Failure> {
+        // Senders that hang up take their count with them, and the next one begins anew.
+        let counted = tokio::time::timeout(2 * COUNTED_WITHIN, self.counted()).await;
+        counted.unwrap_or_else(|_| Err(too_slow()))
+    }
+
+    async fn counted(&self) -> Counted {
         let mut latest = self.latest.lock().await;
-        if let Some((at, depths)) = &*latest
+        if let Some((at, counted)) = &*latest
             && at.elapsed() < FRESH
-            && self.interactive(depths, &self.model).is_some_and(|consumers| consumers > 0)
+            && self.is_of_use(counted)
         {
-            return Ok(depths.clone());
+            return counted.clone();
         }
+        let counted = tokio::time::timeout(COUNTED_WITHIN, self.count()).await.unwrap_or_else(|_| Err(too_slow()));
+        *latest = Some((Instant::now(), counted.clone()));
+        counted
+    }
+
+    /// That no worker is there is asked again each time: one may just have started.
+    fn is_of_use(&self, counted: &Counted) -> bool {
+        let Ok(depths) = counted else { return true };
+        self.interactive(depths, &self.model).is_some_and(|consumers| consumers > 0)
+    }
+
+    async fn count(&self) -> Counted {
         let mut models = self.database.open_models().await?;
         if !models.contains(&self.model) {
             models.push(self.model.clone());
         }
-        let depths = amqp::depths(&self.settings, &models).await?;
-        *latest = Some((Instant::now(), depths.clone()));
-        Ok(depths)
+        amqp::depths(&self.settings, &models).await
     }
 
     /// Whether a worker takes interactive jobs for the console's own model; not while the services do not answer.
@@ -78,4 +99,9 @@ impl Workers {
             format!("No worker takes jobs for the model `{model}` at this moment. Start one, or try again later.");
         Err(Problem::unavailable("worker.none", detail))
     }
+}
+
+fn too_slow() -> Failure {
+    let s = COUNTED_WITHIN.as_secs();
+    Failure::new(FailureCode::BrokerUnreachable, format!("the queues could not be counted within {s} s"))
 }
