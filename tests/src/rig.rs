@@ -292,13 +292,18 @@ pub(crate) fn project(path: &str) -> String {
     format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The runtime files are fetched once for all stacks.
+/// The runtime files that a stack fetched are used by all stacks. A library of the user's own is left alone: a stack writes to
+/// the folder of its runtime files.
 pub(crate) fn share_runtime(folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder)?;
     let library =
         std::env::var("EMOFLEET__RUNTIME__ONNXRUNTIME").context("run ./test.sh, which sets up the runtime files")?;
-    let runtime = Path::new(&library).parent().context("the library is in a folder")?;
-    Ok(std::os::unix::fs::symlink(runtime, folder.join("runtime"))?)
+    let runtime = folder.join("runtime");
+    if !Path::new(&format!("{library}.from")).exists() {
+        return Ok(std::fs::create_dir_all(runtime)?);
+    }
+    std::fs::create_dir_all(folder)?;
+    let fetched = Path::new(&library).parent().context("the library is in a folder")?;
+    Ok(std::os::unix::fs::symlink(fetched, runtime)?)
 }
 
 /// Runs a program on the stack in `folder`, with no service named in the environment.
