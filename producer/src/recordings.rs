@@ -202,7 +202,7 @@ impl RecordingSource {
 
     /// The same for an object that is looked up.
     async fn not_found(&self, bucket: &str, key: &str, failure: Failure) -> Result<Lookup, ProducerError> {
-        if is_of_one_object(&self.store, bucket, &failure).await {
+        if is_of_one_object(&self.store, bucket, key, &failure).await {
             Ok(Lookup::Missing { why: format!("s3://{bucket}/{key}: {}", failure.message) })
         } else {
             Err(failure.into())
@@ -357,12 +357,14 @@ impl RecordingSource {
 }
 
 /// Whether a failure to look an object up is that of this object alone: its key is none, or it is encrypted by a foreign key,
-/// say, or denied by a policy, while the bucket as a whole is open.
-pub(crate) async fn is_of_one_object(store: &Store, bucket: &str, failure: &Failure) -> bool {
+/// say, or denied by a policy, while others beside it can be looked at.
+pub(crate) async fn is_of_one_object(store: &Store, bucket: &str, key: &str, failure: &Failure) -> bool {
     match failure.code {
         FailureCode::JobInvalid => true,
         // Some stores say 400 to expired credentials, too: then they say it to every request.
-        FailureCode::StoreRefused | FailureCode::StoreDenied => store.ping(bucket).await.is_ok(),
+        FailureCode::StoreRefused => store.ping(bucket).await.is_ok(),
+        // Who may list a bucket may still be denied all that is in it.
+        FailureCode::StoreDenied => store.probe_read(bucket, key, true).await.is_ok(),
         _ => false,
     }
 }

@@ -279,10 +279,13 @@ async fn an_object_of_a_manifest_that_is_denied_is_left_out_and_a_store_that_den
     let path = manifest(folder.path(), "calls.csv", "key\n1.wav\nforbidden.wav\n2.wav\n");
     let args = EnqueueArgs { manifest: Some(path), ..from_prefix(&trial) };
     let denied = |to| Mode::Answer { to, status: "403 Forbidden", kind: "application/xml", body: "" };
-    // Every object of the bucket is denied, and the bucket as well.
-    proxy.set(denied(""));
-    let error = run(&trial, &args).await.unwrap_err();
-    assert!(matches!(&error, ProducerError::Service(failure) if failure.code == FailureCode::StoreDenied), "{error}");
+    // Every object of the bucket is denied, with the bucket as well and without.
+    for all in ["", ".wav"] {
+        proxy.set(denied(all));
+        let error = run(&trial, &args).await.unwrap_err();
+        let is_denied = matches!(&error, ProducerError::Service(failure) if failure.code == FailureCode::StoreDenied);
+        assert!(is_denied, "{all}: {error}");
+    }
     proxy.set(denied("forbidden.wav"));
     let summary = run(&trial, &args).await.unwrap();
     assert_eq!((summary.enqueued, summary.skipped_lines), (2, 1), "{summary:?}");

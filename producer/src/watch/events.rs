@@ -271,7 +271,7 @@ async fn of_sidecar(intake: &Intake, key: &str) -> Result<Vec<Candidate>, Failur
 /// # Errors
 /// The failure, where it is that of the store as a whole: then the notification stays in its queue.
 async fn leave_out(intake: &Intake, key: &str, failure: Failure) -> Result<(), Failure> {
-    if !is_of_one_object(&intake.store, &intake.bucket, &failure).await {
+    if !is_of_one_object(&intake.store, &intake.bucket, key, &failure).await {
         return Err(failure);
     }
     intake.leave_out(hash(&("key", key)), &format!("s3://{}/{key}: {}", intake.bucket, failure.message));
