@@ -17,6 +17,9 @@ use crate::metrics::Metrics;
 use crate::pipeline::{Breaker, JobProcessor, SlotPool, Stop};
 use speech::Analyzer;
 
+/// Longest that recording the last attempts that were handed back may take.
+const SETTLING: Duration = Duration::from_secs(5);
+
 /// Runs a worker until `stop` is cancelled and its jobs are settled.
 ///
 /// # Errors
@@ -120,6 +123,10 @@ pub async fn run(mut settings: Settings, stop: Stop) -> anyhow::Result<()> {
         _ = &mut work => {}
         // After the deadline jobs are cancelled; they settle within moments.
         () = stop.enforce(deadline) => { let _ = work.await; }
+    }
+    // What was handed back while jobs in hand were finished.
+    if !matches!(tokio::time::timeout(SETTLING, breaker.settle_debts()).await, Ok(None)) {
+        tracing::warn!("attempts that were handed back stay counted: the database could not be told");
     }
     database.close().await;
     tracing::info!("drained");

@@ -202,15 +202,16 @@ impl Breaker {
             };
             if open {
                 self.until_closed(stop).await;
-            } else if self.settle_debts().await.is_none() {
-                backoff.reset();
-            } else {
+            } else if let Some(Trouble { why, .. }) = self.settle_debts().await {
+                tracing::warn!(why, "an attempt that was handed back stays counted until the database takes it");
                 // That one statement failed does not say that all do.
                 self.check_database().await;
                 tokio::select! {
                     () = tokio::time::sleep(backoff.pause()) => self.indebted.notify_one(),
                     () = stop.cancelled() => return,
                 }
+            } else {
+                backoff.reset();
             }
         }
     }
@@ -249,7 +250,8 @@ impl Breaker {
         }
     }
 
-    async fn settle_debts(&self) -> Option<Trouble> {
+    /// Tells the database of attempts that were handed back; gives why it can't be told.
+    pub async fn settle_debts(&self) -> Option<Trouble> {
         loop {
             let debt = self.owed().last().copied();
             let (job, token) = debt?;
