@@ -108,7 +108,9 @@ impl Database {
     #[boxed]
     pub async fn migrate(&self) -> Result<(), Failure> {
         // A connection of its own: building an index may take longer than a statement of the fleet may.
-        let connect = PgPoolOptions::new().max_connections(1).connect_with(self.options.clone());
+        let patience = self.pool.options().get_acquire_timeout();
+        let connect = PgPoolOptions::new().max_connections(1).acquire_timeout(patience);
+        let connect = connect.connect_with(self.options.clone());
         let pool = connect.await.map_err(|e| errors::failure(&e))?;
         let outcome = async {
             refuse_other_migrations(&mut *pool.acquire().await.map_err(|e| errors::failure(&e))?).await?;

@@ -165,8 +165,8 @@ fn push_copied_team(query: &mut QueryBuilder<Postgres>, period: &Period) {
 /// A field of the call data as a whole.
 fn whole(field: &str) -> String {
     format!(
-        "CASE WHEN length(c.{field}) < {COPIED} THEN c.{field}
-              ELSE (SELECT r.{field} FROM recordings r WHERE r.id = c.recording_id) END"
+        "CASE WHEN length(c.{field}) >= {COPIED} THEN (SELECT r.{field} FROM recordings r WHERE r.id = c.recording_id)
+              ELSE c.{field} END"
     )
 }
 
