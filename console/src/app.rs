@@ -24,6 +24,8 @@ const WAVEFORMS: usize = 4;
 /// Results with frames in memory at once: four hours of two channels are 150 MB of JSON, and less than twice as much with what is
 /// read of it.
 const LARGE_RESULTS: usize = 2;
+/// Large answers of frames being sent at once: each is a file of up to some 150 MB until its reader has it.
+const LARGE_ANSWERS: usize = 4;
 /// Archives being made or sent at once: each takes up to thrice 4 GiB of the disk until it has been sent.
 const ARCHIVES: usize = 8;
 
@@ -65,6 +67,8 @@ pub(crate) struct App {
     pub drawing: Arc<Semaphore>,
     /// Large results being read.
     pub reading: Arc<Semaphore>,
+    /// Large answers of frames on disk.
+    pub sending: Arc<Semaphore>,
     /// Archives on disk.
     pub archives: Arc<Semaphore>,
     /// Which services are missing.
@@ -100,6 +104,7 @@ impl App {
             decoding: Arc::new(Semaphore::new(JSON_BODIES)),
             drawing: Arc::new(Semaphore::new(WAVEFORMS)),
             reading: Arc::new(Semaphore::new(LARGE_RESULTS)),
+            sending: Arc::new(Semaphore::new(LARGE_ANSWERS)),
             archives: Arc::new(Semaphore::new(ARCHIVES)),
             readiness: Readiness::default(),
             settings,

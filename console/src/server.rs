@@ -73,8 +73,10 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Resul
         app.submitting.close();
         if tokio::time::timeout(DRAIN, app.submitting.wait()).await.is_err() {
             tracing::warn!("stopped before all submissions were stored and published");
+        } else {
+            // Else a message that the broker does not take would hold it up.
+            app.publisher.close().await;
         }
-        app.publisher.close().await;
         app.database.close().await;
         Ok(())
     });

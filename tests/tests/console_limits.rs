@@ -82,6 +82,38 @@ async fn large_results_are_read_few_at_once() -> Result<()> {
 }
 
 #[tokio::test]
+async fn large_frames_are_sent_few_at_once_however_slowly_they_are_read() -> Result<()> {
+    let (console, _store, job) = predicted("frame").await?;
+    // Given frames that no buffer of a connection holds
+    let row = sqlx::query("SELECT * FROM analyses").fetch_one(console.fleet.database.pool()).await?;
+    let mut report: Value = serde_json::from_slice(&console.fleet.artifact(&row, "result_key").await?)?;
+    let scores = report["frames"]["segments"][0]["scores"].as_array_mut().context("scores")?;
+    *scores = scores.iter().cycle().take(150_000).cloned().collect();
+    let (bucket, key): (String, String) =
+        (sqlx::Row::try_get(&row, "artifact_bucket")?, sqlx::Row::try_get(&row, "result_key")?);
+    console.fleet.store.put_bytes(&bucket, &key, serde_json::to_vec(&report)?, "application/json").await?;
+    // When four ask for them and don't read the answers
+    let path = format!("/api/v1/analyses/{job}/frames");
+    let mut unread = Vec::new();
+    for _ in 0..4 {
+        let answer = Client::new().get(console.at(&path)).send().await?;
+        assert_eq!(answer.status(), StatusCode::OK);
+        unread.push(answer);
+    }
+    // Then a fifth is refused until they are gone.
+    let (status, body) = ask(&console, &path, 1).join_next().await.context("an answer")???;
+    let body = String::from_utf8_lossy(&body);
+    assert!(status == StatusCode::SERVICE_UNAVAILABLE && body.contains("request.busy"), "{status} {body:.300}");
+    drop(unread);
+    let begun = Instant::now();
+    while ask(&console, &path, 1).join_next().await.context("an answer")???.0 != StatusCode::OK {
+        ensure!(begun.elapsed() < Duration::from_secs(30), "nothing is sent any more");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    console.end().await
+}
+
+#[tokio::test]
 async fn archives_are_made_few_at_once() -> Result<()> {
     let (console, store, job) = predicted("utterance").await?;
     store.set(Mode::Slow(Duration::from_secs(3)));

@@ -17,6 +17,7 @@ use super::scratch::{self, Written};
 use crate::app::Shared;
 use crate::auth::{Caller, Follows};
 use crate::extract::{Path, Query};
+use crate::predict::{SMALL_RESULT, busy};
 use crate::problem::Problem;
 
 /// Which frames.
@@ -106,22 +107,26 @@ pub(super) async fn read(
     let selection = Selection { channel: query.channel, time, points };
     let job = JobId(job);
     app.visible(job, &caller).await?;
-    let folder = app.settings.console.temp_dir.clone();
+    let (folder, sending) = (app.settings.console.temp_dir.clone(), app.sending.clone());
     let read = move |json: &[u8]| {
+        // An answer holds its room on the disk for as long as its reader takes.
+        let large = json.len() as u64 > SMALL_RESULT;
+        let Ok(permit) = large.then(|| sending.try_acquire_owned()).transpose() else { return Ok(Err(busy())) };
         let series = serde_json::from_slice::<Framed>(json)?.frames;
-        Ok(series.map(|series| scratch::begin(&folder).and_then(|file| selection.write(&series, file))))
+        let write = |series| scratch::begin(&folder).and_then(|file| selection.write(&series, file));
+        Ok(Ok(series.map(|series| write(series).map(|written| (written, permit)))))
     };
-    let written = app.read_result(job, read).await?.0.ok_or_else(|| {
+    let written = app.read_result(job, read).await?.0?.ok_or_else(|| {
         let detail = "The analysis has no frames: its granularity is not `frame`.";
         Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
     })?;
-    let written = written.map_err(|error| {
+    let (written, permit) = written.map_err(|error| {
         tracing::error!(%error, "frames can't be written to console.temp_dir");
         Problem::unavailable("worker.no_space", "The console can't write the frames at this moment. Try again later.")
     })?;
     let headers =
         [(header::CONTENT_TYPE, "application/json".to_owned()), (header::CONTENT_LENGTH, written.bytes.to_string())];
-    Ok((headers, written.send(())).into_response())
+    Ok((headers, written.send(permit)).into_response())
 }
 
 impl Selection {

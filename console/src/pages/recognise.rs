@@ -66,11 +66,19 @@ pub(super) async fn upload(
         return Ok(Redirect::to(&format!("/recognise/{job}")).into_response());
     }
     let (origin, mut taken) = (Origin::together(), false);
-    for file in files {
+    let mut files = files.into_iter();
+    while let Some(file) = files.next() {
         let name = file.name.clone();
         match app.submit(&caller, Submission::new(file, &fields), &origin).await {
             Ok(_) => taken = true,
-            Err(problem) => refused.push(RefusedFile { name, problem }),
+            Err(problem) => {
+                if problem.status == StatusCode::SERVICE_UNAVAILABLE {
+                    // Each of the others would wait for the service as long.
+                    let others = files.by_ref();
+                    refused.extend(others.map(|file| RefusedFile { name: file.name, problem: problem.clone() }));
+                }
+                refused.push(RefusedFile { name, problem });
+            }
         }
     }
     if !taken && let Some(first) = refused.first() {

@@ -13,7 +13,7 @@ use crate::problem::Problem;
 /// Largest `result.json` read, bytes: four hours of frames.
 const MAX_RESULT: u64 = 256 << 20;
 /// Results up to this size are read however many there are, bytes.
-const SMALL_RESULT: u64 = 1 << 20;
+pub(crate) const SMALL_RESULT: u64 = 1 << 20;
 /// How long a request waits for its turn to read a large one.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
@@ -81,9 +81,10 @@ impl App {
     }
 }
 
-fn busy() -> Problem {
+/// The answer when too many large results are in hand.
+pub(crate) fn busy() -> Problem {
     Problem::unavailable(
         "request.busy",
-        "Too many large results are being read at this moment. Try again in a few seconds.",
+        "Too many large results are being read or sent at this moment. Try again in a few seconds.",
     )
 }

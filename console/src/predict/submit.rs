@@ -166,7 +166,8 @@ impl App {
         let submitted = match self.database.submit(&sender.submission(origin, &job, false)).await {
             Ok(submitted) => submitted,
             Err(failure) => {
-                self.discard(upload, Some(job.job_id));
+                // A refusal has written nothing; where no answer came, the row may be there.
+                self.discard(upload, failure.is_unreachable().then_some(job.job_id));
                 return Err(failure.into());
             }
         };
@@ -225,10 +226,16 @@ impl App {
         self.submitting.spawn(async move {
             let Upload { bucket, key, folder } = upload;
             let patience = RetryPolicy::at_most(DISCARDED_WITHIN);
-            if let Some(job) = unsure
-                && let Ok(Some(_)) = retry_while(patience, "postgres", || app.database.analysis(job, None)).await
-            {
-                return;
+            if let Some(job) = unsure {
+                match retry_while(patience, "postgres", || app.database.analysis(job, None)).await {
+                    Ok(None) => {}
+                    Ok(Some(_)) => return,
+                    Err(failure) => {
+                        let advice = "delete the upload's folder if the job has no row";
+                        tracing::error!(%failure, %job, bucket, folder, advice, "an upload may be without a row");
+                        return;
+                    }
+                }
             }
             let keys = [key];
             if let Err(failure) = retry_while(patience, "s3", || app.store.delete(&bucket, &keys)).await {
