@@ -1,5 +1,6 @@
 """Files that are there whole or not at all: a stage that was killed is done again, one that ended is not."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -16,3 +17,9 @@ def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
 def made_after(path: Path, *sources: Path) -> bool:
     """Whether `path` exists and is younger than all that it is made from."""
     return path.exists() and all(path.stat().st_mtime_ns >= source.stat().st_mtime_ns for source in sources)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,7 +8,7 @@ import numpy as np
 from .audio import SAMPLE_RATE, Audio
 from .conditions import CONDITIONS
 from .corpus import Clip
-from .files import made_after, write
+from .files import digest, write
 from .labels import KNOWN, LABELS
 from .metrics import softmax
 from .scorer import Scorer
@@ -23,12 +23,14 @@ MARGINS = {name: s for s in (0.0, 0.1, 0.2, 0.3) for name in [f"margin {s}"] if 
 class Scored:
     """Segments [n] of a role's speakers and the nine scores of each by condition, kept under `work`.
 
+    They are kept by the content of the model's file: two models may lie in folders of one name, and a model that is
+    copied may be older than the scores of the one that it replaces.
     `target` [n] is an index into LABELS, -1 for ordinary speech.
     """
 
     def __init__(self, clips: list[Clip], audio: Audio, model: Path, work: Path, role: str = "test"):
-        self.audio, self.scorer, self.model = audio, Scorer(model), model
-        self.cache = work / f"scored-{role}-{model.resolve().parent.name}"
+        self.audio, self.scorer = audio, Scorer(model)
+        self.cache = work / f"scored-{role}-{digest(model)[:12]}"
         self.cache.mkdir(exist_ok=True)
         wanted = [
             n
@@ -51,7 +53,7 @@ class Scored:
     def scores(self, condition: str, threads: int = 2) -> np.ndarray:
         """[n, 9]"""
         path = self.cache / f"{condition.replace(' ', '-')}.npy"
-        if not made_after(path, self.model):
+        if not path.exists():
             with ThreadPoolExecutor(threads) as pool:
                 logits = list(
                     pool.map(lambda n: self.scorer.logits([self.wave(int(n), condition)])[0], self.number.tolist())
