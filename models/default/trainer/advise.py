@@ -1,7 +1,7 @@
 """Where alerts should begin: `alerts` of model.json, chosen on ordinary speech with the packed model as it is served.
 
 The rule is that of alarms.advised(). Needs the model and the cut recordings, no checkpoint: a model that is there
-already can be advised again, as after a change of the worker's cutting.
+already can be advised again, as after a change of the worker's cutting (with another --work, for audio.py too).
 """
 
 import argparse
@@ -26,7 +26,7 @@ def ordinary(scored: Scored, condition: str) -> Ordinary:
 
 
 def advise(clips: list[Clip], work: Path, out: Path) -> None:
-    scored = Scored(clips, Audio(work), out / "model.onnx", work)
+    scored = Scored(clips, Audio.of(clips, work), out / "model.onnx", work)
     card = json.loads((out / "model.json").read_text())
     found = advice([ordinary(scored, condition) for condition in CONDITIONS])
     print(json.dumps(found), flush=True)

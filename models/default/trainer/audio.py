@@ -11,6 +11,7 @@ import soundfile
 
 from .corpus import Clip, data_dir, read_clips
 from .files import write
+from .origin import begin, check
 from .segmenter import segments
 from .telephone import LINE_RATE, doubled
 from .voice_activity import Silero, probabilities
@@ -35,6 +36,12 @@ class Audio:
         table = np.load(work / "segments.npz")
         self.clip, self.offset, self.length = table["clip"], table["offset"], table["length"]
         self.speech, self.served = table["speech"], table["served"]
+
+    @classmethod
+    def of(cls, clips: list[Clip], work: Path) -> "Audio":
+        """Where `clip` is to be a number among these: ends the program if they are not those that were cut."""
+        check(clips, work)
+        return cls(work)
 
     def __len__(self) -> int:
         return len(self.clip)
@@ -65,6 +72,7 @@ def decode(clip: Clip) -> np.ndarray:
 
 def cut(clips: list[Clip], work: Path) -> None:
     """Writes audio.npy and segments.npz."""
+    begin(clips, work)
     if (work / "segments.npz").exists():
         return
     silero, parts, rows, position = Silero(), [], [], 0

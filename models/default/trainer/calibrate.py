@@ -80,10 +80,10 @@ def bolder(student: Judged, temperature: float, neutral: float) -> float:
 
 
 def calibrate(clips: list[Clip], work: Path, out: Path, version: str = VERSION) -> None:
+    audio = Audio.of(clips, work)
     judgements = [work / "judged-student.npz", *work.glob("judged-loco-*.npz")]
     if (work / "calibration.json").exists() and made_after(out / "model.json", work / "student.pt", *judgements):
         return
-    audio = Audio(work)
     student = Judged.read(judgements[0], clips, audio)
     runs = {
         path.stem.removeprefix("judged-loco-"): Judged.read(path, clips, audio)

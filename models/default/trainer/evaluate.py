@@ -146,7 +146,7 @@ def earlier(work: Path, out: Path) -> dict:
 
 
 def evaluate(clips: list[Clip], work: Path, out: Path, previous: Path | None, repeats: int = 40) -> None:
-    audio, runs = Audio(work), earlier(work, out)
+    audio, runs = Audio.of(clips, work), earlier(work, out)
     for name, start in LEFT_OUT.items():
         if found := runs_without(start, clips, audio, work, runs["calibration"]):
             runs |= {name: found, "left_out_margin_s": served().padding / RATE}

@@ -72,10 +72,10 @@ def answers(student: Student, waves: list[np.ndarray], device: str) -> tuple[np.
 def judge(clips: list[Clip], work: Path, names: list[str], device: str, threads: int, conditions: list[str]) -> None:
     """Writes judged-NAME.npz for every checkpoint NAME.pt that has changed since: `number` [n], and per condition its
     answers."""
+    audio = Audio.of(clips, work)
     names = [name for name in names if not made_after(work / f"judged-{name}.npz", work / f"{name}.pt")]
     if not names:
         return
-    audio = Audio(work)
     chosen = judged(clips, audio)
     students = {name: load(work / f"{name}.pt", device) for name in names}
     found: dict[str, dict[str, np.ndarray]] = {name: {"number": chosen} for name in names}

@@ -51,7 +51,7 @@ class Run:
         start: Path | None = None,
     ):
         self.recipe, self.shape, self.device, self.path = recipe, shape, device, work / f"{name}.pt"
-        self.feed = Feed(clips, Audio(work), recipe, recipe.seed, leave_out)
+        self.feed = Feed(clips, Audio.of(clips, work), recipe, recipe.seed, leave_out)
         self.bank = Bank(work, device)
         self.student = new_student(shape, recipe.seed).to(device)
         if start:

@@ -1,6 +1,7 @@
 """A step in groups of rows, and with answers of the teacher that are known already, is the step that it was."""
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from trainer import train
 from trainer.corpus import Clip
 from trainer.feed import Bank
 from trainer.labels import KNOWN
+from trainer.origin import origin
 from trainer.recipe import RECIPES
 from trainer.student import SMALL, Student
 
@@ -38,6 +40,7 @@ def run(tmp_path, monkeypatch):
         for n in range(count)
         for e in [emotions[n % len(emotions)]]
     ]
+    (tmp_path / "origin.json").write_text(json.dumps(origin(clips)))
     monkeypatch.setattr(train, "new_student", lambda shape, seed: torch.manual_seed(seed) and Student(shape))
     monkeypatch.setattr(train, "hidden", lambda mel, lengths: mel)
     torch.manual_seed(1)

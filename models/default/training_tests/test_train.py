@@ -164,3 +164,14 @@ def test_from_nothing_to_a_model_in_one_command_though_it_is_killed_twice(data, 
     again = start(data, packages, out)
     assert again.wait() == 0, again.stdout.read()
     assert (out / "model.onnx").stat().st_mtime_ns == made
+
+    # Other recordings are not those that the segments and the weights are made from
+    manifest = data / "speech" / "manifest.tsv"
+    whole = manifest.read_text()
+    manifest.write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    fewer = start(data, packages, out)
+    printed = fewer.communicate()[0]
+    manifest.write_text(whole)
+    assert fewer.returncode != 0
+    assert "Use another --out" in printed
+    assert (out / "model.onnx").stat().st_mtime_ns == made
