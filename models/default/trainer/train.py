@@ -210,6 +210,13 @@ class Run:
 
     def resume(self) -> None:
         saved = torch.load(self.path, weights_only=False, map_location=self.device)
+        # The learning rate rises and falls over all steps: a schedule that ends elsewhere would stop in its middle.
+        begun = saved["schedule"]["total_steps"]
+        if begun != self.recipe.steps:
+            raise SystemExit(
+                f"{self.path} is of a run of {begun} steps, and {self.recipe.steps} are asked for now. Give the same "
+                "--share (or --trial, or --steps) as before, or another --out (or --work)."
+            )
         for name, part in self.parts.items():
             part.load_state_dict(saved[name])
         self.step_number = saved["step"]

@@ -26,8 +26,14 @@ RECIPE = dataclasses.replace(RECIPES["first"], steps=4, seconds=24.0, lengths=(1
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def run(begun):
     """A run of a small student beside a teacher, both of random weights, on noise."""
+    return begun(RECIPE)
+
+
+@pytest.fixture
+def begun(tmp_path, monkeypatch):
+    """Begins such a run by a recipe, or goes on with it where it was saved."""
     generator, count = np.random.default_rng(0), 24
     np.save(tmp_path / "audio.npy", generator.integers(-9000, 9000, count * SECONDS * RATE).astype(np.int16))
     length = np.full(count, SECONDS * RATE)
@@ -47,7 +53,7 @@ def run(tmp_path, monkeypatch):
     teacher = tmp_path / "teacher.pt"
     torch.save({"shape": dataclasses.asdict(SMALL), "average": Student(SMALL).state_dict()}, teacher)
     monkeypatch.setattr(train, "MEASURED", range(1_000_000, 1_000_001))
-    return train.Run(clips, tmp_path, RECIPE, SMALL, "cpu", "run", teacher=teacher)
+    return lambda recipe: train.Run(clips, tmp_path, recipe, SMALL, "cpu", "run", teacher=teacher)
 
 
 def gradient(run: train.Run, monkeypatch, group: float, bfloat16: bool = False) -> tuple[torch.Tensor, float]:
@@ -102,6 +108,20 @@ def test_a_step_has_the_same_rows_whenever_it_comes(run):
     again = run.feed.batch(run.bank, "cpu", 5)
     assert torch.equal(first["wave"], again["wave"])
     assert torch.equal(first["targets"], again["targets"])
+
+
+@pytest.mark.parametrize("steps", [RECIPE.steps * 3, RECIPE.steps // 2])
+@pytest.mark.parametrize("done", [1, RECIPE.steps], ids=["midway", "done"])
+def test_a_run_does_not_go_on_with_another_number_of_steps(begun, done, steps):
+    run = begun(RECIPE)
+    for _ in range(done):
+        run.optimiser.step()
+        run.schedule.step()
+        run.step_number += 1
+    run.save()
+    with pytest.raises(SystemExit, match=f"{RECIPE.steps} steps, and {steps} .* --share .* another --out"):
+        begun(dataclasses.replace(RECIPE, steps=steps))
+    assert begun(RECIPE).step_number == done
 
 
 def test_parts_of_a_row_are_laid_where_they_belong_at_their_speed():

@@ -100,12 +100,12 @@ def whisper() -> bytes:
     return b"".join(out)
 
 
-def start(data: Path, packages: Path, out: Path) -> subprocess.Popen:
+def start(data: Path, packages: Path, out: Path, *how: str) -> subprocess.Popen:
     """train.sh in a process group of its own."""
     python = out.parent / "python"
     python.write_text(f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{packages}" exec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    command = [FOLDER / "train.sh", "--data", data, "--out", out, "--trial", "--python", python]
+    command = [FOLDER / "train.sh", "--data", data, "--out", out, *(how or ["--trial"]), "--python", python]
     environment = os.environ | {"OMP_NUM_THREADS": "2"}
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, env=environment
@@ -164,6 +164,12 @@ def test_from_nothing_to_a_model_in_one_command_though_it_is_killed_twice(data, 
     again = start(data, packages, out)
     assert again.wait() == 0, again.stdout.read()
     assert (out / "model.onnx").stat().st_mtime_ns == made
+
+    # Its steps were those of a trial, which is no beginning of a whole training
+    longer = start(data, packages, out, "--share", "30")
+    printed = longer.communicate()[0]
+    assert longer.returncode != 0
+    assert "teacher.pt is of a run of 3 steps, and 270 are asked for now" in printed
 
     # Other recordings are not those that the segments and the weights are made from
     manifest = data / "speech" / "manifest.tsv"
