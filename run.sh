@@ -25,7 +25,7 @@ Environment
                              your own services; those that are not named are started here
   EMOFLEET_SERVICES=KIND     native: private services under .stack/; compose: containers. Without it, what an earlier run
                              used; at the first run, containers when a Docker engine answers
-  EMOFLEET_STACK_DIR=DIR     another folder than .stack/
+  EMOFLEET_STACK_DIR=DIR     another folder than .stack/: a new or empty one, or an earlier stack's
 TEXT
 }
 

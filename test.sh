@@ -27,6 +27,13 @@ stop_what_we_started() {
   rm -f "$started"
 }
 
+# On copies of the scripts, without services.
+check_stack() {
+  need_python_packages
+  say "the scripts"
+  PYTHONPATH="$PYTHON_FOLDER" python3 -m pytest -q -p no:cacheprovider tests/scripts || die "the scripts do not do what they say: see above."
+}
+
 check_model() {
   need_python_packages
   say "the default model's contract"
@@ -87,6 +94,7 @@ load_environment
 export EMOFLEET__MODEL__DIR="$DEFAULT_MODEL"
 unset EMOFLEET__MODEL__NAME
 if [[ $# -eq 0 ]]; then
+  check_stack
   check_model
   check_containers
   check_exporter

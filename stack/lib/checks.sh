@@ -16,7 +16,7 @@ check_scripts() {
   fi
   need_lint_tools
   mapfile -t shell < <(git ls-files '*.sh' .ci/run)
-  python=(models stack tests/containers)
+  python=(models stack tests/containers tests/scripts)
   say "spelling, shell, Python"
   typos || die "typos found misspelt words: correct them, or add a word that is right to typos.toml."
   shfmt --diff "${shell[@]}" || die "run 'shfmt -w $(printf '%s ' "${shell[@]}")'."

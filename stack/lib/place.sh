@@ -13,6 +13,14 @@ case "$STACK" in /*) ;; *) STACK="$PWD/$STACK" ;; esac
 # The machine may have other users: queues, objects, rows, logs and passwords are for this account alone.
 : "${USERS_UMASK:=$(umask)}" # for what belongs to the user and not to the stack: builds, installed packages, results
 umask 077
+# A folder with other files in it is somebody's, whose rights must not be changed. A stack has runtime/; the others may be
+# there before it: environments of Python, and what a test lays down.
+if [[ -d "$STACK" && ! -e "$STACK/runtime" && ! -L "$STACK/runtime" && "$STACK" != "$ROOT/.stack" ]] &&
+  [[ -n "$(find "$STACK/" -mindepth 1 -maxdepth 1 -regextype posix-extended \
+    ! -regex '.*/(exporter|peer_fleet|kinds|ports)' -print -quit)" ]]; then
+  printf 'EMOFLEET_STACK_DIR: %s holds other files: name a new or empty folder, like %s/emofleet.\n' "$STACK" "${STACK%/}" >&2
+  exit 1
+fi
 mkdir -p "$STACK/log" "$STACK/run" "$STACK/runtime"
 # Made by an earlier version, or by hand. A Postgres that runs in it would end: its folder is closed once it is stopped.
 if [[ "$(stat -c %a "$STACK")" != 700 ]] && { [[ -L "$STACK/postgres" ]] || [[ ! -e "$STACK/postgres/postmaster.pid" ]]; }; then

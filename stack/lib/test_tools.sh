@@ -23,7 +23,8 @@ need_lint_tools() {
   PATH="$folder:$PATH"
 }
 
-# Packages for the model's contract test and for the containers' static test in Python, in a folder of their own: no Python installation is changed.
+# Packages for the tests in Python: the model's contract, the scripts, the containers' static test. In a folder of their own: no
+# Python installation is changed.
 PYTHON_PACKAGES=(pytest==9.2.0 "numpy>=1.26" onnxruntime==1.31.1 docker==7.2.0 check-jsonschema==0.39.0)
 PYTHON_FOLDER="$STACK/python"
 
