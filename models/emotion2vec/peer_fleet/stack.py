@@ -10,6 +10,19 @@ ROOT = Path(__file__).resolve().parents[3]
 LIMIT_S = 300
 
 
+def shared_runtime() -> Path | None:
+    """A folder of runtime files that another stack fetched, to fetch them once; None where there is none.
+
+    The scripts of the private stack write into it. So the folder of a library that the user names is not taken, unless
+    a stack made it: it has the stamp of a wheel beside the library.
+    """
+    named = os.environ.get("EMOFLEET__RUNTIME__ONNXRUNTIME")
+    folders = [Path(os.environ.get("EMOFLEET_STACK_DIR") or ROOT / ".stack").absolute() / "runtime"]
+    if named and Path(f"{named}.from").is_file():
+        folders.insert(0, Path(named).absolute().parent)
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
 class Stack:
     """Use it in a `with`: `environment` has the addresses as settings of emofleet."""
 
@@ -22,15 +35,18 @@ class Stack:
         folder.chmod(0o755)  # Postgres runs as somebody else when this is root
         stack = folder / "stack"
         stack.mkdir()
-        named = os.environ.get("EMOFLEET__RUNTIME__ONNXRUNTIME")
-        runtime = Path(named).parent if named else ROOT / ".stack" / "runtime"
-        if runtime.is_dir():
+        runtime = shared_runtime()
+        if runtime:
             (stack / "runtime").symlink_to(runtime)
         try:
             self._run("up.sh")
-            script = f"set -a; . '{stack}/env'; env -0"
+            script = 'set -a; . "$1/env"; env -0'
             printed = subprocess.run(
-                ["bash", "-c", script], env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True
+                ["bash", "-c", script, "bash", stack],
+                env={"PATH": "/usr/bin:/bin"},
+                capture_output=True,
+                text=True,
+                check=True,
             ).stdout
         except BaseException:
             self._stop()
