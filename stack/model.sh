@@ -122,6 +122,8 @@ use_folder() {
   local new="$1" now="$2" time="$3" old old_name name
   old="$(model_dir)" old_name="$(model_name "$(model_dir)")" name="$(model_name "$new")"
   [[ -n "$name" ]] || die "$new/model.json names no model: is it complete?"
+  [[ "$name" =~ ^[[:alnum:]_.+-]+$ ]] ||
+    die "$new/model.json names the model '$name': a name has letters, digits and _ . + - only. Change it there."
   if [[ ! -f "$ENV_FILE" ]]; then
     remember_model "$new"
     say "the next ./run.sh starts with $name"

@@ -16,11 +16,13 @@ forget_own_settings() {
   fi
 }
 
-# default NAME VALUE: an export line that keeps a value from the environment.
-default() { printf "export %s=\"\${%s:-%s}\"\n" "$1" "$1" "$2"; }
+# default NAME VALUE: an export line that keeps a value from the environment. The value is quoted: a folder or the name of a
+# model may have blanks, quotes and dollar signs. remember_model finds a variable by its line, so there is one for each.
+# shellcheck disable=SC2016 # expanded when the file is sourced
+default() { printf 'export %s; [ -n "${%s:-}" ] || %s=%q\n' "$1" "$1" "$1" "$2"; }
 
 # fixed NAME VALUE: an export line that replaces a value from the environment.
-fixed() { printf "export %s='%s'\n" "$1" "$2"; }
+fixed() { printf 'export %s=%q\n' "$1" "$2"; }
 
 # write_environment BUCKET
 write_environment() {

@@ -48,7 +48,7 @@ remember_model() {
   fi
   [[ -f "$ENV_FILE" ]] || return 0
   {
-    grep -vE '^export EMOFLEET_(_MODEL__(DIR|NAME)|STACK_MODEL)=' "$ENV_FILE"
+    grep -vE '^export EMOFLEET_(_MODEL__(DIR|NAME)|STACK_MODEL)[=;]' "$ENV_FILE"
     model_settings
   } >"$ENV_FILE.new"
   chmod 600 "$ENV_FILE.new"
