@@ -35,11 +35,11 @@ write_environment() {
     if [[ "$(kind_of POSTGRES)" != external ]]; then
       default EMOFLEET__POSTGRES__URL "postgres://emofleet:$(secret POSTGRES_PASSWORD)@$address:$(port postgres)/emofleet"
     fi
-    # shellcheck disable=SC2016 # the last one is expanded when the file is sourced
+    # shellcheck disable=SC2016 # the last one is expanded when the file is sourced, maybe in a shell without that address
     case "$(kind_of POSTGRES)" in
       native) default EMOFLEET_TEST_POSTGRES_ADMIN_URL "postgres://postgres:$(secret POSTGRES_ADMIN_PASSWORD)@$address:$(port postgres)/postgres" ;;
       compose) default EMOFLEET_TEST_POSTGRES_ADMIN_URL "postgres://emofleet:$(secret POSTGRES_PASSWORD)@$address:$(port postgres)/postgres" ;;
-      *) default EMOFLEET_TEST_POSTGRES_ADMIN_URL '$EMOFLEET__POSTGRES__URL' ;;
+      *) echo 'export EMOFLEET_TEST_POSTGRES_ADMIN_URL="${EMOFLEET_TEST_POSTGRES_ADMIN_URL:-${EMOFLEET__POSTGRES__URL:-}}"' ;;
     esac
     if [[ "$(kind_of S3)" != external ]]; then
       default EMOFLEET__S3__ENDPOINT "http://$address:$(port s3)"

@@ -70,3 +70,13 @@ def test_a_folder_with_blanks_can_be_the_model(checkout, tmp_path):
     assert done.returncode == 0, done.stderr
     write(checkout)
     assert checkout.bash('load_environment; echo "$EMOFLEET__MODEL__DIR"') == f"{folder}\n"
+
+
+def test_a_stack_with_the_users_own_postgres_works_in_every_later_terminal(checkout):
+    url = "postgres://user:secret@db.example/calls"
+    write(checkout, "AMQP=native\nPOSTGRES=external\nS3=native\n")
+    read = 'load_environment; echo "admin: $EMOFLEET_TEST_POSTGRES_ADMIN_URL"'
+    assert checkout.bash(read, EMOFLEET__POSTGRES__URL=url) == f"admin: {url}\n"
+    assert checkout.bash(read) == "admin: \n"
+    own = {"EMOFLEET__POSTGRES__URL": url, "EMOFLEET_TEST_POSTGRES_ADMIN_URL": "postgres://admin@db.example/postgres"}
+    assert checkout.bash(read, **own) == "admin: postgres://admin@db.example/postgres\n"
