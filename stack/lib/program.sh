@@ -59,12 +59,13 @@ stop_program() {
 # program_ready NAME
 program_ready() { [[ "$(http_status "$(port "${1//-/_}")" /ready)" == 200 ]]; }
 
-# fingerprint_of INPUTS BINARY: changes with the binary, the inputs, the rules and every setting.
+# fingerprint_of INPUTS BINARY: changes with the binary, the inputs, the rules and every setting, also those of a file.
 fingerprint_of() {
   {
     stat -L -c '%i %s %Y' "$2"
     "$1"
     if [[ -n "${EMOFLEET__ALERTS__RULES:-}" ]]; then cat "$EMOFLEET__ALERTS__RULES" || true; fi # the program reports what is wrong with it
+    if [[ -n "${EMOFLEET_CONFIG:-}" ]]; then cat "$EMOFLEET_CONFIG" || true; fi
     env | grep '^EMOFLEET_' | grep -v '^EMOFLEET_STARTED' | sort
   } 2>/dev/null | cksum
 }
