@@ -9,6 +9,7 @@ export LC_ALL=C.UTF-8
 ROOT="$(cd "$STACK_SCRIPTS/.." && pwd -P)"
 STACK="${EMOFLEET_STACK_DIR:-$ROOT/.stack}"
 case "$STACK" in /*) ;; *) STACK="$PWD/$STACK" ;; esac
+if [[ -n "${EMOFLEET_STACK_DIR:-}" ]]; then export EMOFLEET_STACK_DIR="$STACK"; fi # scripts below may be in another folder
 
 # The machine may have other users: queues, objects, rows, logs and passwords are for this account alone.
 : "${USERS_UMASK:=$(umask)}" # for what belongs to the user and not to the stack: builds, installed packages, results

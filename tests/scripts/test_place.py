@@ -34,3 +34,9 @@ def test_the_default_folder_is_a_stack_whatever_it_holds(checkout):
     (checkout.stack / "of-an-old-version").mkdir(parents=True)
     checkout.bash("true")
     assert (checkout.stack / "runtime").is_dir()
+
+
+def test_a_relative_folder_is_the_same_for_scripts_that_run_elsewhere(checkout, tmp_path):
+    below = 'cd "$CHECKOUT" && bash -c \'. stack/lib.sh; printf %s "$STACK"\''
+    assert checkout.bash(below, cwd=tmp_path, EMOFLEET_STACK_DIR="stack") == str(tmp_path / "stack")
+    assert not (checkout.root / "stack" / "runtime").exists()
