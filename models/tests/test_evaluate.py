@@ -1,6 +1,7 @@
 """evaluate.sh on a worker that answers from a table: figures worked out by hand."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -44,12 +45,21 @@ def answer(label: str | None, confidence: float | None, *segments: tuple[int, fl
     return {"emotion": label, "confidence": confidence, "channels": channels}
 
 
+def run(*arguments: str | Path, script: Path = SCRIPT) -> subprocess.CompletedProcess:
+    return subprocess.run([script, *arguments], capture_output=True, text=True, check=False)
+
+
+def refused(done: subprocess.CompletedProcess, sentence: str) -> None:
+    """With one sentence of ours: no traceback."""
+    assert done.returncode == 1 and sentence in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
 @pytest.fixture
 def evaluate(tmp_path):
     """Runs the script over files of given (label, group, report or failure code); gives the figures and what was
     printed."""
 
-    def run(files: dict[str, tuple[str, str, dict | str]], *options: str) -> tuple[dict, str]:
+    def figures(files: dict[str, tuple[str, str, dict | str]], *options: str) -> tuple[dict, str]:
         (tmp_path / "worker.py").write_text(WORKER)
         (tmp_path / "answers.json").write_text(json.dumps({name: found for name, (_, _, found) in files.items()}))
         lines = ["path\temotion\tgroup"]
@@ -63,7 +73,7 @@ def evaluate(tmp_path):
         assert done.returncode == 0, done.stderr
         return json.loads((tmp_path / "out.json").read_text()), done.stdout
 
-    return run
+    return figures
 
 
 def test_recall_confusion_and_calibration_of_labelled_files(evaluate):
@@ -116,6 +126,16 @@ def test_groups_have_figures_apart_and_together_and_failed_files_are_counted(eva
     assert "1 of 3 files failed" in printed
 
 
+def test_a_file_that_is_named_twice_did_not_fail(evaluate, tmp_path):
+    files = {"a.wav": ("sad", "one", answer("sad", 0.9, (0, 2.0, "sad", 0.0)))}
+    evaluate(files)
+    manifest = tmp_path / "manifest.tsv"
+    manifest.write_text(manifest.read_text() + "a.wav\tsad\ttwo\n")
+    done = run(manifest, "--worker", f"{sys.executable} {tmp_path / 'worker.py'}")
+    assert done.returncode == 0, done.stderr
+    assert "== one: 1 files" in done.stdout and "== two: 1 files" in done.stdout and "failed" not in done.stdout
+
+
 def test_another_threshold_counts_other_alarms(evaluate):
     files = {"calm.wav": ("ordinary", "calls", answer("neutral", 0.8, (0, 6.0, "neutral", 0.4)))}
     found, _ = evaluate(files, "--score", "0.4", "--in-a-row", "1")
@@ -149,10 +169,46 @@ def test_a_model_that_advises_a_threshold_is_judged_at_it(evaluate, tmp_path):
         ("file\temotion\na.wav\tsad\n", "columns `path` and `emotion` are needed"),
         ("path\temotion\na.wav\tbored\n", "`bored` is no label"),
         ("path\temotion\nmissing.wav\tsad\n", "missing.wav is not there"),
+        ("emotion\tpath\nsad\n", "manifest.tsv:2: the column `path` is empty"),
+        ("path\temotion\n\tsad\n", "manifest.tsv:2: the column `path` is empty"),
+        ("path\temotion\n", "names no recordings"),
+        ("path\temotion\n电话.wav\tsad\n".encode("gb18030"), "manifest.tsv is not UTF-8"),
+        (None, "manifest.tsv can't be read: No such file"),
     ],
 )
 def test_a_manifest_that_is_none_is_refused_in_a_sentence(tmp_path, table, sentence):
     (tmp_path / "a.wav").touch()
-    (tmp_path / "manifest.tsv").write_text(table)
-    done = subprocess.run([SCRIPT, tmp_path / "manifest.tsv"], capture_output=True, text=True, check=False)
-    assert done.returncode == 1 and sentence in done.stderr
+    if table is not None:
+        (tmp_path / "manifest.tsv").write_bytes(table if isinstance(table, bytes) else table.encode())
+    refused(run(tmp_path / "manifest.tsv"), sentence)
+
+
+def test_folders_that_are_none_are_refused_before_the_worker_runs(tmp_path):
+    (tmp_path / "a.wav").touch()
+    (tmp_path / "manifest.tsv").write_text("path\temotion\na.wav\tsad\n")
+    refused(run(tmp_path / "manifest.tsv", "--worker", "false", "--model", tmp_path), "no model.json in it")
+    refused(run(tmp_path / "manifest.tsv", "--worker", "false", "--json", tmp_path / "no" / "f.json"), "does not exist")
+
+
+def test_no_figures_at_all_are_a_failure(tmp_path):
+    (tmp_path / "worker.py").write_text(WORKER)
+    (tmp_path / "answers.json").write_text(json.dumps({"a.wav": "audio.corrupt"}))
+    (tmp_path / "a.wav").touch()
+    (tmp_path / "manifest.tsv").write_text("path\temotion\na.wav\tsad\n")
+    done = run(tmp_path / "manifest.tsv", "--worker", f"{sys.executable} {tmp_path / 'worker.py'}")
+    refused(done, "all 1 files failed")
+
+
+def test_the_default_worker_is_that_of_a_checkout_whose_path_has_blanks(tmp_path):
+    models = tmp_path / "Lin's files" / "models"
+    shutil.copytree(SCRIPT.parent / "evaluation", models / "evaluation")
+    shutil.copy(SCRIPT, models)
+    (models.parent / "run.sh").write_text(f'#!/bin/sh\nshift\nexec {sys.executable} {tmp_path / "worker.py"} "$@"\n')
+    (models.parent / "run.sh").chmod(0o755)
+    (tmp_path / "worker.py").write_text(WORKER)
+    report = answer("sad", 0.9, (0, 2.0, "sad", 0.0))
+    (tmp_path / "answers.json").write_text(json.dumps({"a.wav": report}))
+    (tmp_path / "a.wav").touch()
+    (tmp_path / "manifest.tsv").write_text("path\temotion\na.wav\tsad\n")
+    done = run(tmp_path / "manifest.tsv", script=models / "evaluate.sh")
+    assert done.returncode == 0 and "UA 100.0 %" in done.stdout, done.stderr
