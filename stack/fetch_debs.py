@@ -3,8 +3,8 @@
 
 Usage: fetch_debs.py LOCK RELEASE MACHINE FOLDER MIRROR...
 
-A proxy is taken from the environment. Exit code 75 when a package could not be fetched, 1 when one is not what was
-pinned.
+A proxy is taken from the environment. Exit code 75 when a package could not be fetched, 1 when a mirror has another
+file than the pinned one and no mirror has that.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 
 NOT_FETCHED = 75
+NOT_PINNED = 1
 TIMEOUT_S = 30
 
 
@@ -24,21 +25,28 @@ def digest(file):
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def fetch(path, into, mirrors):
-    """The reasons of all mirrors when none has it."""
-    reasons = []
+def fetch(path, sha256, into, mirrors):
+    """The reasons of all mirrors when none has it, and whether one of them has another file in its place.
+
+    A transfer that was cut looks like another file too, so the next mirror is asked.
+    """
+    reasons, differs = [], False
     for mirror in mirrors:
         url = f"{mirror.rstrip('/')}/{path}"
         try:
             with urllib.request.urlopen(url, timeout=TIMEOUT_S) as source, open(into, "wb") as target:
                 shutil.copyfileobj(source, target, 1 << 20)
-            return []
+            if digest(into) == sha256:
+                return [], False
+            into.unlink()
+            differs = True
+            reasons.append(f"{mirror}: the file's hash is not the pinned one")
         except urllib.error.HTTPError as error:
             gone = ", the version has gone from this mirror" if error.code == 404 else ""
             reasons.append(f"{mirror}: {error.code}{gone}")
         except (OSError, http.client.HTTPException) as error:
             reasons.append(f"{mirror}: not reachable ({error})")
-    return reasons
+    return reasons, differs
 
 
 def main():
@@ -52,13 +60,10 @@ def main():
         file = pathlib.Path(folder, path.rsplit("/", 1)[-1])
         if file.exists() and digest(file) == sha256:
             continue
-        reasons = fetch(path, file, mirrors)
+        reasons, differs = fetch(path, sha256, file, mirrors)
         if reasons:
             print(f"{file.name} could not be fetched:", *reasons, sep="\n  ", file=sys.stderr)
-            sys.exit(NOT_FETCHED)
-        if digest(file) != sha256:
-            file.unlink()
-            sys.exit(f"{file.name} is not the file that {lock} names: its hash differs")
+            sys.exit(NOT_PINNED if differs else NOT_FETCHED)
 
 
 main()
