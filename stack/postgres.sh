@@ -4,6 +4,7 @@
 # It has its own data folder and port, and listens on loopback by TCP only (the path of a socket would be too long in a
 # deep checkout). It uses Debian's programs, but none of Debian's clusters.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$STACK_SCRIPTS/lib/postgres_server.sh"
 
 DATA="$STACK/postgres"
 LOG="$STACK/log/postgres.log"
@@ -21,19 +22,6 @@ find_server() {
   done
   if [[ -n "$version" ]]; then die "$DATA was created by PostgreSQL $version, which is not installed: install postgresql-$version, or remove $DATA to start with an empty database."; fi
   return 1
-}
-
-# postgresql-common is installed first, so that its automatic cluster is switched off before the server is installed.
-install_server() {
-  local switch=/etc/postgresql-common/createcluster.conf kept=
-  install_packages PostgreSQL postgresql-common
-  kept="$(mktemp "$STACK/createcluster.XXXXXX")"
-  cp "$switch" "$kept"
-  echo 'create_main_cluster = false' | as_root tee -a "$switch" >/dev/null # the last line wins
-  (install_packages PostgreSQL postgresql) || { as_root tee "$switch" <"$kept" >/dev/null && exit 1; }
-  as_root tee "$switch" <"$kept" >/dev/null
-  rm -f "$kept"
-  keep_disabled postgresql.service
 }
 
 # PostgreSQL refuses to run as root. As root, run it as Debian's account for it, or as nobody. That account can't enter the
@@ -65,20 +53,6 @@ choose_account() {
   mkdir -p "$DATA"
   chown "$account" "$DATA"
   chmod 700 "$DATA"
-}
-
-make_data() {
-  local password
-  password="$(mktemp "${TMPDIR:-/tmp}/emofleet.XXXXXX")"
-  secret POSTGRES_ADMIN_PASSWORD >"$password"
-  ((EUID != 0)) || chown "$(stat -c %U "$DATA")" "$password"
-  rm -rf "${DATA:?}"/* # left by an interrupted initdb: without PG_VERSION there are no data
-  "${AS[@]}" "$BIN/initdb" -D "$DATA" -U postgres --pwfile="$password" -E UTF8 --locale=C.UTF-8 -A scram-sha-256 \
-    >"$STACK/log/initdb.log" 2>&1 || {
-    rm -f "$password"
-    die "initdb failed." "$STACK/log/initdb.log"
-  }
-  rm -f "$password"
 }
 
 answers() { "$BIN/pg_isready" -q -h 127.0.0.1 -p "$(port postgres)" -t 2; }
