@@ -32,7 +32,8 @@ TEXT
 build() {
   need_rust
   say "building worker, producer, dispatcher and console (the first time takes minutes)"
-  (umask "$USERS_UMASK" && cd "$ROOT" && cargo build --release --bin worker --bin producer --bin dispatcher --bin console) || die "the build failed: see above."
+  (umask "$USERS_UMASK" && cd "$ROOT" && cargo build --release --target-dir "${BUILT%/release}" \
+    --bin worker --bin producer --bin dispatcher --bin console) || die "the build failed: see above."
 }
 
 start_workers() {

@@ -1,10 +1,11 @@
 # shellcheck shell=bash
 # A program of the fleet in the background, for worker.sh and dispatcher.sh.
 
-# shellcheck disable=SC2034 # used by the scripts that source this
-# Where `cargo build --release` puts the programs.
+# Where the programs are built: run.sh names this folder to Cargo, whose own configuration may name another. A relative one is
+# below the checkout, in which Cargo runs.
 # shellcheck disable=SC2034 # used by the scripts that source this file
-BUILT="${CARGO_TARGET_DIR:-$ROOT/target}/release"
+BUILT="${CARGO_TARGET_DIR:-target}/release"
+case "$BUILT" in /*) ;; *) BUILT="$ROOT/$BUILT" ;; esac
 
 # program VERB NAME HEALTH_SETTING GRACE_S INPUTS COMMAND... : start, stop or status of the program NAME.
 #

@@ -1,5 +1,7 @@
 """Programs of the fleet in the background: stack/lib/program.sh."""
 
+import os
+
 import pytest
 
 FINGERPRINT = '. "$STACK_SCRIPTS/lib/program.sh"; fingerprint_of true "$BASH"'
@@ -13,3 +15,29 @@ def test_a_changed_file_of_settings_or_rules_restarts_a_program(checkout, tmp_pa
     file.write_text("[worker]\nslots = 3\n")
     assert before == again
     assert before != checkout.bash(FINGERPRINT, **{setting: file})
+
+
+CARGO = """#!/bin/bash
+printf '%s\\n' "$@" >"$SEEN"
+while (($#)) && [[ "$1" != --target-dir ]]; do shift; done
+mkdir -p "$2/release" && printf '#!/bin/bash\\necho built\\n' >"$2/release/producer" && chmod 755 "$2/release/producer"
+"""
+
+
+@pytest.mark.parametrize(("named", "folder"), [("", "target"), ("built", "built"), ("/elsewhere", "/elsewhere")])
+def test_the_program_that_runs_is_the_one_that_was_built(checkout, tmp_path, named, folder):
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "cargo").write_text(CARGO)
+    (programs / "cargo").chmod(0o755)
+    if named.startswith("/"):
+        named = folder = f"{tmp_path}{named}"
+    checkout.stack.mkdir()
+    (checkout.stack / "env").touch()
+    variables = {"PATH": f"{programs}:{os.environ['PATH']}", "SEEN": tmp_path / "seen", "CARGO_TARGET_DIR": named}
+    run = checkout.root / "run.sh"
+    # Cargo's configuration names another folder; the command line wins over it. The caller may be anywhere.
+    done = checkout.run(run, "producer", "status", cwd=tmp_path, CARGO_BUILD_TARGET_DIR=tmp_path / "wrong", **variables)
+    assert (done.returncode, done.stdout) == (0, "built\n"), done.stderr
+    arguments = (tmp_path / "seen").read_text().splitlines()
+    assert arguments[arguments.index("--target-dir") + 1] == str(checkout.root / folder)

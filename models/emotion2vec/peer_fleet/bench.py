@@ -100,8 +100,11 @@ def _chosen(name: str, only: list[str] | None) -> bool:
 
 def _built() -> Path:
     print("building worker and producer", file=sys.stderr)
-    subprocess.run(["cargo", "build", "--release", "--bin", "worker", "--bin", "producer"], cwd=ROOT, check=True)
-    return Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").resolve() / "release"
+    target = ROOT / (os.environ.get("CARGO_TARGET_DIR") or "target")
+    # Named, since Cargo's own configuration may name another folder.
+    command = ["cargo", "build", "--release", "--target-dir", target, "--bin", "worker", "--bin", "producer"]
+    subprocess.run(command, cwd=ROOT, check=True)
+    return target / "release"
 
 
 def _migrate(programs: Path, environment: dict[str, str]) -> None:
