@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn columns_align_whatever_the_script() {
         let rows = [["😠 生气 angry".to_owned(), "7".to_owned()], ["sad".to_owned(), "120".to_owned()]];
-        let lines = lines([("heard as", Side::Left), ("n", Side::Right)], &rows);
+        let lines = lines([("predicted", Side::Left), ("n", Side::Right)], &rows);
         assert_eq!(lines[2], "😠 生气 angry    7");
         assert_eq!(lines[3], "sad            120");
         assert_eq!(width(&lines[2]), width(&lines[3]));

@@ -14,8 +14,8 @@ if [[ -n "${EMOFLEET_STACK_DIR:-}" ]]; then export EMOFLEET_STACK_DIR="$STACK"; 
 # The machine may have other users: queues, objects, rows, logs and passwords are for this account alone.
 : "${USERS_UMASK:=$(umask)}" # for what belongs to the user and not to the stack: builds, installed packages, results
 umask 077
-# A folder with other files in it is somebody's, whose rights must not be changed. A stack has runtime/; the others may be
-# there before it: environments of Python, and what a test lays down.
+# A folder with other files in it belongs to somebody else: its permissions must not be changed. A stack has runtime/; what may
+# be there before it: environments of Python, and files that a test prepares.
 if [[ -d "$STACK" && ! -e "$STACK/runtime" && ! -L "$STACK/runtime" && "$STACK" != "$ROOT/.stack" ]] &&
   [[ -n "$(find "$STACK/" -mindepth 1 -maxdepth 1 -regextype posix-extended \
     ! -regex '.*/(exporter|peer_fleet|kinds|ports)' -print -quit)" ]]; then

@@ -18,7 +18,7 @@ const BY: &str = "reconciler";
 /// What was found and done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reconciled {
-    /// Open jobs that nothing had been heard of for a while.
+    /// Open jobs that had reported nothing for a while.
     pub silent: u64,
     /// Of those: their message is a dead letter, and they have failed with its reason.
     pub set_aside: u64,

@@ -5,6 +5,7 @@
 
 mod confirms;
 mod consume;
+mod dead_letter;
 mod dead_letters;
 mod inbox;
 mod intake;
@@ -19,7 +20,8 @@ mod topology;
 mod traceparent;
 
 pub use consume::{Link, consume, consume_while};
-pub use dead_letters::{DeadLetter, DeadLetters, Discarded, Filter, Listing};
+pub use dead_letter::{DeadLetter, Filter};
+pub use dead_letters::{DeadLetters, Discarded, Listing};
 pub use inbox::{Inbox, Letter};
 pub use intake::sort;
 pub use lease::{Lease, LeaseLost, Retry};

@@ -107,7 +107,7 @@ impl Database {
 
     /// The same for a message that was set aside before: dead-lettered by RabbitMQ, or dropped by an operator. The job may
     /// have been asked for again since: then another message begins it, and this one ends nothing. Also ends a job whose
-    /// attempt began before `silent_since` and was not heard of again.
+    /// attempt began before `silent_since` and has reported nothing since.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
@@ -118,7 +118,7 @@ impl Database {
         by: &str,
         silent_since: DateTime<Utc>,
     ) -> Result<bool, Failure> {
-        // Nothing tells of which of the job's messages this is one.
+        // Without either time it is unknown which of the job's messages this is.
         if message.submitted_at.is_none() && message.at.is_none() {
             return Ok(false);
         }

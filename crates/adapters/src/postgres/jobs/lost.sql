@@ -1,4 +1,4 @@
--- Open jobs that nothing has been heard of for a while, oldest first: $1 published or begun before, $2 longest time of an
+-- Open jobs that have reported nothing for a while, oldest first: $1 published or begun before, $2 longest time of an
 -- attempt and $3 longest retry delay, seconds, $4 job after which the page begins (or NULL), $5 limit, $6 lanes and
 -- $8 models of the queues that are empty, $7 whether the retry queues are. `lost`: the queues have no message for it. An
 -- empty queue has none; in another, jobs published later have been begun a while ago. How far each queue has come is looked
