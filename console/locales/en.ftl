@@ -2,6 +2,7 @@ title = emofleet: emotions in speech
 skip = Skip to the content
 nav-label = Pages
 nav-recognise = Recognise
+nav-api = API
 logout = log out
 footer = Recordings stay on this server.
 

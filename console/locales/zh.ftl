@@ -2,6 +2,7 @@ title = emofleet：语音情感识别
 skip = 跳到正文
 nav-label = 页面
 nav-recognise = 识别
+nav-api = API
 logout = 退出
 footer = 录音只保存在本服务器上。
 

@@ -44,8 +44,8 @@ pub(crate) async fn errors(State(app): State<Shared>, request: Request, next: Ne
     let address = parts.uri.path_and_query().filter(|_| parts.method == Method::GET).map(ToString::to_string);
     let mut response = next.run(Request::from_parts(parts, body)).await;
     if for_people && let Some(problem) = response.extensions().get::<Problem>().cloned() {
-        let user = response.extensions().get::<Principal>().and_then(|caller| caller.user().map(str::to_owned));
-        let mut shown = page(Frame { user, ..frame }, &problem, address.as_deref());
+        let reader = response.extensions().get::<Principal>().cloned();
+        let mut shown = page(Frame { reader, ..frame }, &problem, address.as_deref());
         for name in [header::RETRY_AFTER, header::ALLOW] {
             if let Some(value) = response.headers().get(&name) {
                 shown.headers_mut().insert(name, value.clone());

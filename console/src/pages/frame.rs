@@ -11,6 +11,7 @@ use std::convert::Infallible;
 use uuid::Uuid;
 
 use super::assets;
+use super::nav::{self, Entry};
 use crate::auth::{Principal, cookie};
 use crate::guard::Nonce;
 use crate::i18n::Lang;
@@ -26,8 +27,8 @@ pub(super) struct Frame {
     pub(super) lang: Lang,
     /// Allows the page's style elements.
     pub(super) nonce: String,
-    /// Name of who is logged in.
-    pub(super) user: Option<String>,
+    /// Who reads it; `None` before the login.
+    pub(super) reader: Option<Principal>,
     /// Path of the page.
     pub(super) path: String,
     /// The page in the other language. A query alone: it can't lead to another host, whatever the path is.
@@ -72,6 +73,16 @@ impl Frame {
         assets::address(name)
     }
 
+    /// The pages that its reader may open.
+    pub(super) fn nav(&self) -> Vec<&'static Entry> {
+        nav::of(self.reader.as_ref())
+    }
+
+    /// Name of who is logged in.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.reader.as_ref()?.user()
+    }
+
     /// The other language.
     pub(super) fn other(&self) -> Lang {
         self.lang.other()
@@ -92,7 +103,7 @@ impl<S: Sync> FromRequestParts<S> for Frame {
             lang,
             switch: switch(&parts.method, &parts.uri, lang.other()),
             nonce: parts.extensions.get::<Nonce>().map(|nonce| nonce.0.clone()).unwrap_or_default(),
-            user: parts.extensions.get::<Principal>().and_then(|p| p.user().map(str::to_owned)),
+            reader: parts.extensions.get::<Principal>().cloned(),
             path: parts.uri.path().to_owned(),
         })
     }

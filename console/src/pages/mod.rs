@@ -8,6 +8,7 @@ mod error;
 mod frame;
 mod health;
 mod login;
+mod nav;
 mod recognise;
 mod reference;
 mod result;
