@@ -87,6 +87,12 @@ impl Lang {
         self.format(key, Some(&arguments))
     }
 
+    /// A text with several words in it.
+    pub(crate) fn fill(self, key: &str, words: &[(&str, &str)]) -> String {
+        let words: FluentArgs<'_> = words.iter().map(|(name, word)| (*name, FluentValue::from(*word))).collect();
+        self.format(key, Some(&words))
+    }
+
     /// A text by its key, if there is one; with a number, if the text has one.
     pub(crate) fn find(self, key: &str, number: Option<u32>) -> Option<String> {
         let arguments = number.map(|number| FluentArgs::from_iter([("n", FluentValue::from(number))]));

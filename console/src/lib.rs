@@ -13,6 +13,7 @@ mod listen;
 mod pages;
 mod predict;
 mod problem;
+mod query;
 mod server;
 mod upload;
 

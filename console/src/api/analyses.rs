@@ -11,13 +11,13 @@ use std::time::Duration;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::cursor;
 use super::model::{Analysis, Page};
 use super::predictions::Refused;
 use crate::app::{App, Shared};
 use crate::auth::{Caller, Capability, Follows, Principal, Reads};
 use crate::extract::{Path, Query};
 use crate::problem::Problem;
+use crate::query::{cursor, refuse_nul};
 
 /// Longest wait for an analysis' end, seconds.
 const MOST_WAIT_S: u32 = 60;
@@ -114,19 +114,11 @@ pub(super) async fn list(
         team: caller.team.or(query.team),
         agent: query.agent,
         customer: query.customer,
-        latest: false,
+        ..AnalysisFilter::default()
     };
     let rows = app.database.analyses(&filter, after, limit + 1).await?;
     let (rows, next) = cursor::page(rows, limit, |row| cursor::write(row.called_at, row.job_id.0));
     Ok(Json(Page { items: rows.into_iter().map(Into::into).collect(), next }))
-}
-
-/// Postgres' text holds no NUL.
-pub(super) fn refuse_nul(texts: &[&Option<String>]) -> Result<(), Problem> {
-    if texts.iter().filter_map(|text| text.as_deref()).any(|text| text.contains('\0')) {
-        return Err(Problem::bad_request("A parameter contains a NUL character."));
-    }
-    Ok(())
 }
 
 /// Whether to wait.

@@ -7,13 +7,13 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::cursor;
 use super::model::{Batch, Page};
 use super::predictions::Refused;
 use crate::app::Shared;
 use crate::auth::{Caller, Reads};
 use crate::extract::{Path, Query};
 use crate::problem::Problem;
+use crate::query::cursor;
 
 /// A page of the list.
 #[derive(Debug, Deserialize, IntoParams)]

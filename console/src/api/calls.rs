@@ -8,14 +8,14 @@ use domain::Emotion;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::analyses::{EmotionLabel, refuse_nul};
-use super::cursor;
+use super::analyses::EmotionLabel;
 use super::model::{Analysis, Page};
 use super::predictions::Refused;
 use crate::app::Shared;
 use crate::auth::{Caller, Reads};
 use crate::extract::{Path, Query};
 use crate::problem::Problem;
+use crate::query::{CallFilter, cursor, refuse_nul};
 
 /// Filters of the list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -38,12 +38,28 @@ pub(super) struct CallQuery {
     /// Customer.
     #[param(pattern = r"^[^\u0000]*$")]
     customer: Option<String>,
+    /// Only calls on which an alert fired; false by default.
+    alerts: Option<bool>,
     /// Rows, 1 to 1000; 100 by default.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// The place that the page before gave as `next`.
     #[param(pattern = "^[A-Za-z0-9_-]{32}$")]
     after: Option<String>,
+}
+
+impl From<CallQuery> for CallFilter {
+    fn from(query: CallQuery) -> Self {
+        Self {
+            from: query.from,
+            to: query.to,
+            emotion: query.emotion.map(Into::into),
+            team: query.team,
+            agent: query.agent,
+            customer: query.customer,
+            alerts: query.alerts.unwrap_or_default(),
+        }
+    }
 }
 
 /// A call: the newest finished analysis of a recording, and the course of its channels.
@@ -54,6 +70,8 @@ pub(super) struct Call {
     analysis: Analysis,
     /// Alerts that fired on it.
     alerts: u64,
+    /// Reviews of it, its channels and segments.
+    reviews: u64,
     /// The scored channels, by number.
     channels: Vec<Course>,
 }
@@ -67,6 +85,8 @@ pub(super) struct Course {
     role: &'static str,
     /// Likeliest emotion; null without speech.
     emotion: Option<&'static str>,
+    /// Its probability; null without speech.
+    confidence: Option<f32>,
     /// Seconds of speech.
     speech_s: f32,
     /// Seconds of speech predicted as angry.
@@ -93,6 +113,7 @@ impl From<ChannelCourse> for Course {
             channel: course.channel,
             role: course.role.label(),
             emotion: course.emotion.map(Emotion::label),
+            confidence: course.confidence,
             speech_s: course.speech_s,
             angry_s: course.angry_s,
             negative_s: course.negative_s,
@@ -111,6 +132,7 @@ impl From<CallRow> for Call {
         Self {
             analysis: row.analysis.into(),
             alerts: row.alerts,
+            reviews: row.reviews,
             channels: row.channels.into_iter().map(Into::into).collect(),
         }
     }
@@ -131,16 +153,7 @@ pub(super) async fn list(
     Query(query): Query<CallQuery>,
 ) -> Result<Json<Page<Call>>, Problem> {
     let (limit, after) = (cursor::limit(query.limit)?, cursor::read(query.after.as_deref())?);
-    refuse_nul(&[&query.team, &query.agent, &query.customer])?;
-    let filter = AnalysisFilter {
-        from: query.from.map(cursor::within_years),
-        to: query.to.map(cursor::within_years),
-        emotion: query.emotion.map(Into::into),
-        team: caller.team.or(query.team),
-        agent: query.agent,
-        customer: query.customer,
-        ..AnalysisFilter::default()
-    };
+    let filter = CallFilter::from(query).seen_by(&caller)?;
     let rows = app.database.calls(&filter, after, limit + 1).await?;
     let place = |row: &CallRow| cursor::write(row.analysis.called_at, row.analysis.job_id.0);
     let (rows, next) = cursor::page(rows, limit, place);

@@ -11,12 +11,12 @@ use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::analyses::refuse_nul;
 use super::predictions::Refused;
 use crate::app::{App, Shared};
 use crate::auth::{Administers, Caller, Principal};
 use crate::extract::{Path, Query};
 use crate::problem::Problem;
+use crate::query::refuse_nul;
 
 /// What to delete beside the analyses.
 #[derive(Debug, Clone, Copy, Deserialize, IntoParams)]

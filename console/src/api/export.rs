@@ -13,14 +13,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
-use super::analyses::{EmotionLabel, refuse_nul};
-use super::cursor;
+use super::analyses::EmotionLabel;
 use super::model::{NineScores, file_name};
 use super::predictions::Refused;
 use crate::app::{App, Shared};
 use crate::auth::{Administers, Caller, Principal};
 use crate::extract::{Path, Query};
 use crate::problem::Problem;
+use crate::query::CallFilter;
 
 /// Rows read at once.
 const PAGE: u32 = 500;
@@ -57,6 +57,22 @@ pub(super) struct ExportQuery {
     /// Customer.
     #[param(pattern = r"^[^\u0000]*$")]
     customer: Option<String>,
+    /// Only calls on which an alert fired; false by default.
+    alerts: Option<bool>,
+}
+
+impl From<ExportQuery> for CallFilter {
+    fn from(query: ExportQuery) -> Self {
+        Self {
+            from: query.from,
+            to: query.to,
+            emotion: query.emotion.map(Into::into),
+            team: query.team,
+            agent: query.agent,
+            customer: query.customer,
+            alerts: query.alerts.unwrap_or_default(),
+        }
+    }
 }
 
 /// The text of an export.
@@ -83,17 +99,8 @@ pub(super) async fn calls(
     Path(file): Path<ExportFile>,
     Query(query): Query<ExportQuery>,
 ) -> Result<Response, Problem> {
-    refuse_nul(&[&query.team, &query.agent, &query.customer])?;
     app.note_export(&caller, file, &query).await?;
-    let filter = AnalysisFilter {
-        from: query.from.map(cursor::within_years),
-        to: query.to.map(cursor::within_years),
-        emotion: query.emotion.map(Into::into),
-        team: caller.team.or(query.team),
-        agent: query.agent,
-        customer: query.customer,
-        ..AnalysisFilter::default()
-    };
+    let filter = CallFilter::from(query).seen_by(&caller)?;
     // The first page is read before the answer begins: a service that is away is a 503, and not a broken file.
     let first = app.database.calls(&filter, None, PAGE).await?;
     let (kind, name) = match file {
@@ -254,8 +261,9 @@ impl App {
         let (who, address) = (caller.name(), caller.address.to_string());
         let filter = serde_json::to_value(query).unwrap_or_default();
         let named = filter.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
-        let named: Vec<String> =
-            named.map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default())).collect();
+        let named: Vec<String> = named
+            .map(|(name, value)| format!("{name}={}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+            .collect();
         let name = if file == ExportFile::Csv { "calls.csv" } else { "calls.jsonl" };
         let detail = [vec![name.to_owned()], named].concat().join(" ");
         let entry = AuditEntry { who: &who, action: "export", job_id: None, detail: &detail, address: &address };

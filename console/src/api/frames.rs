@@ -11,7 +11,6 @@ use std::io::BufWriter;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::cursor::{POINT_BOUNDS, bounded};
 use super::predictions::Refused;
 use super::scratch::{self, Written};
 use crate::app::Shared;
@@ -19,6 +18,7 @@ use crate::auth::{Caller, Follows};
 use crate::extract::{Path, Query};
 use crate::predict::{SMALL_RESULT, busy};
 use crate::problem::Problem;
+use crate::query::cursor::{POINT_BOUNDS, bounded};
 
 /// Which frames.
 #[derive(Debug, Deserialize, IntoParams)]

@@ -5,7 +5,6 @@ mod artifacts;
 mod batches;
 mod blocking;
 mod calls;
-mod cursor;
 mod deletions;
 mod docs;
 mod events;

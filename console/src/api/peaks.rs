@@ -14,12 +14,12 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::blocking::BlockingStore;
-use super::cursor::{POINT_BOUNDS, bounded};
 use super::predictions::Refused;
 use crate::app::{App, Shared};
 use crate::auth::{Caller, Follows};
 use crate::extract::{Path, Query};
 use crate::problem::Problem;
+use crate::query::cursor::{POINT_BOUNDS, bounded};
 
 /// Points of an overview.
 const POINTS: u32 = 2000;

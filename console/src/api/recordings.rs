@@ -8,14 +8,13 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::analyses::refuse_nul;
-use super::cursor;
 use super::model::{Page, Recording};
 use super::predictions::Refused;
 use crate::app::Shared;
 use crate::auth::{Caller, Reads};
 use crate::extract::{Path, Query};
 use crate::problem::Problem;
+use crate::query::{cursor, refuse_nul};
 
 /// Filters of the list.
 #[derive(Debug, Deserialize, IntoParams)]

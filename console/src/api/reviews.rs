@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::analyses::{EmotionLabel, refuse_nul};
-use super::cursor;
+use super::analyses::EmotionLabel;
 use super::model::Page;
 use super::predictions::Refused;
 use crate::app::Shared;
 use crate::auth::{Caller, Reads, Reviews};
 use crate::extract::{Body, Path, Query};
 use crate::problem::Problem;
+use crate::query::{cursor, refuse_nul};
 
 /// Longest note, characters.
 const MAX_NOTE: usize = 2000;

@@ -9,13 +9,13 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::analyses::EmotionLabel;
-use super::cursor;
 use super::model::{Page, Segment};
 use super::predictions::Refused;
 use crate::app::Shared;
 use crate::auth::{Caller, Follows};
 use crate::extract::{Path, Query};
 use crate::problem::Problem;
+use crate::query::cursor;
 
 /// Filters of the timeline.
 #[derive(Debug, Deserialize, IntoParams)]

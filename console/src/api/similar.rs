@@ -10,14 +10,13 @@ use std::collections::HashMap;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::analyses::refuse_nul;
-use super::cursor;
 use super::model::Analysis;
 use super::predictions::Refused;
 use crate::app::Shared;
 use crate::auth::{Caller, Reads};
 use crate::extract::{Path, Query};
 use crate::problem::Problem;
+use crate::query::{cursor, refuse_nul};
 
 /// Neighbours by default.
 const NEIGHBOURS: u32 = 10;

@@ -3,24 +3,18 @@
 use adapters::postgres::console::{AgreementCount, EmotionCount, FailureCount, Grouping, Period};
 use axum::Json;
 use axum::extract::State;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use domain::Emotion;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 
-use super::analyses::refuse_nul;
-use super::cursor;
 use super::predictions::Refused;
 use crate::app::Shared;
-use crate::auth::{Caller, Principal, Reads};
+use crate::auth::{Caller, Reads};
 use crate::extract::Query;
 use crate::problem::Problem;
-
-/// Days counted by default.
-const DAYS: i64 = 30;
-/// Most days counted at once.
-const MOST_DAYS: i64 = 366;
+use crate::query::PeriodFilter;
 
 /// Which calls are counted.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -139,20 +133,6 @@ pub(super) struct Queues {
     items: Vec<QueueDepth>,
 }
 
-/// A period with its bounds set; a caller bound to a team sees that team only.
-fn period(
-    caller: Principal,
-    from: Option<DateTime<Utc>>,
-    to: Option<DateTime<Utc>>,
-    team: Option<String>,
-) -> Result<Period, Problem> {
-    refuse_nul(&[&team])?;
-    let to = cursor::within_years(to.unwrap_or_else(Utc::now));
-    let back = |days| to.checked_sub_signed(TimeDelta::days(days)).unwrap_or(to);
-    let from = from.map_or_else(|| back(DAYS), cursor::within_years).max(back(MOST_DAYS));
-    Ok(Period { from: cursor::within_years(from), to, team: caller.team.or(team) })
-}
-
 fn counts<R, T: From<R>>(period: &Period, rows: Vec<R>) -> Json<Counts<T>> {
     Json(Counts { from: period.from, to: period.to, items: rows.into_iter().map(Into::into).collect() })
 }
@@ -181,7 +161,7 @@ pub(super) async fn emotions(
         By::Agent => Grouping::Agent,
         By::Emotion => Grouping::Emotion,
     };
-    let period = period(caller, query.from, query.to, query.team)?;
+    let period = PeriodFilter { from: query.from, to: query.to, team: query.team }.seen_by(&caller)?;
     let rows = app.database.emotion_counts(&period, by).await?;
     Ok(counts(&period, rows))
 }
@@ -198,7 +178,7 @@ pub(super) async fn failures(
     Caller(caller, _): Caller<Reads>,
     Query(query): Query<PeriodQuery>,
 ) -> Result<Json<Counts<Failures>>, Problem> {
-    let period = period(caller, query.from, query.to, query.team)?;
+    let period = PeriodFilter { from: query.from, to: query.to, team: query.team }.seen_by(&caller)?;
     let rows = app.database.failure_counts(&period).await?;
     Ok(counts(&period, rows))
 }
@@ -217,7 +197,7 @@ pub(super) async fn agreement(
     Caller(caller, _): Caller<Reads>,
     Query(query): Query<PeriodQuery>,
 ) -> Result<Json<Counts<Agreement>>, Problem> {
-    let period = period(caller, query.from, query.to, query.team)?;
+    let period = PeriodFilter { from: query.from, to: query.to, team: query.team }.seen_by(&caller)?;
     let rows = app.database.agreement_counts(&period).await?;
     Ok(counts(&period, rows))
 }

@@ -6,8 +6,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::principal::Who;
-use super::{Capability, Principal, Secret, cookie, role_capabilities};
+use super::{Capability, Principal, Secret, Who, cookie, role_capabilities};
 use crate::app::{App, Shared};
 use crate::problem::Problem;
 

@@ -51,6 +51,11 @@ impl Frame {
         self.lang.with(key, "name", word.to_owned())
     }
 
+    /// A text with several words in it.
+    pub(super) fn fill(&self, key: &str, words: &[(&str, &str)]) -> String {
+        self.lang.fill(key, words)
+    }
+
     /// An emotion in the page's language.
     pub(super) fn emotion(&self, emotion: &Emotion) -> &'static str {
         match self.lang {

@@ -3,8 +3,9 @@
 mod again;
 mod assets;
 mod batch;
-mod call;
+mod calls;
 mod error;
+mod filter;
 mod frame;
 mod health;
 mod login;
@@ -31,7 +32,8 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/recognise", post(recognise::upload).layer(DefaultBodyLimit::disable()))
         .route("/recognise/{job_id}", get(result::page))
         .route("/recognise/{job_id}/again", post(again::again))
-        .route("/calls/{job_id}", get(call::page))
+        .route("/calls", get(calls::page))
+        .route("/calls/{job_id}", get(calls::link))
         .route("/batches/{id}", get(batch::page))
         .route("/samples/{name}", get(recognise::sample))
         .route("/login", get(login::page).post(login::login))

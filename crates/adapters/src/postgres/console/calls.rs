@@ -6,11 +6,14 @@ use sqlx::{FromRow, Row};
 use std::collections::HashMap;
 use uuid::Uuid;
 
-use super::analyses::AnalysisRow;
+use super::analyses::{AnalysisRow, scores};
 use super::filter::{AnalysisFilter, Cursor};
 use crate::boxed;
 use crate::postgres::rows::{channel, count};
 use crate::postgres::{Database, errors};
+
+const ALERTS: &str = "SELECT job_id, count(*) AS rows FROM alerts WHERE job_id = ANY($1) GROUP BY job_id";
+const REVIEWS: &str = "SELECT job_id, count(*) AS rows FROM reviews WHERE job_id = ANY($1) GROUP BY job_id";
 
 /// A call, as an inspector lists it.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +24,8 @@ pub struct CallRow {
     pub channels: Vec<ChannelCourse>,
     /// Alerts that fired on it.
     pub alerts: u64,
+    /// Reviews of it, its channels and segments.
+    pub reviews: u64,
 }
 
 /// How a channel's emotions went, from the first segment to the last.
@@ -32,6 +37,8 @@ pub struct ChannelCourse {
     pub role: Role,
     /// Likeliest emotion; `None` without speech.
     pub emotion: Option<Emotion>,
+    /// Its probability; `None` without speech.
+    pub confidence: Option<f32>,
     /// Seconds of speech.
     pub speech_s: f32,
     /// Seconds of speech predicted as angry.
@@ -66,20 +73,23 @@ impl Database {
         let analyses = self.analyses(&filter, after, limit).await?;
         let jobs: Vec<Uuid> = analyses.iter().map(|row| row.job_id.0).collect();
         let mut courses = self.courses(&jobs).await?;
-        let alerts = self.alerts_of(&jobs).await?;
+        let alerts = self.numbers(ALERTS, &jobs).await?;
+        let reviews = self.numbers(REVIEWS, &jobs).await?;
         Ok(analyses
             .into_iter()
             .map(|analysis| {
                 let channels = courses.remove(&analysis.job_id).unwrap_or_default();
-                let alerts = alerts.get(&analysis.job_id).copied().unwrap_or_default();
-                CallRow { analysis, channels, alerts }
+                let of = |numbers: &HashMap<JobId, u64>| numbers.get(&analysis.job_id).copied().unwrap_or_default();
+                let (alerts, reviews) = (of(&alerts), of(&reviews));
+                CallRow { analysis, channels, alerts, reviews }
             })
             .collect())
     }
 
     async fn courses(&self, jobs: &[Uuid]) -> Result<HashMap<JobId, Vec<ChannelCourse>>, Failure> {
-        const COURSES: &str = "SELECT job_id, channel, role, emotion, speech_s, angry_s, negative_s, peak_angry,
-                peak_angry_at_s, first_third, last_third, turned_at_s
+        const COURSES: &str = "SELECT job_id, channel, role, emotion, score_angry, score_disgusted, score_fearful,
+                score_happy, score_neutral, score_other, score_sad, score_surprised, score_unknown, speech_s, angry_s,
+                negative_s, peak_angry, peak_angry_at_s, first_third, last_third, turned_at_s
             FROM channels WHERE job_id = ANY($1) AND scored ORDER BY job_id, channel";
         let rows = sqlx::query(COURSES).bind(jobs).fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))?;
         let mut courses: HashMap<JobId, Vec<ChannelCourse>> = HashMap::new();
@@ -91,10 +101,10 @@ impl Database {
         Ok(courses)
     }
 
-    async fn alerts_of(&self, jobs: &[Uuid]) -> Result<HashMap<JobId, u64>, Failure> {
-        const ALERTS: &str = "SELECT job_id, count(*) AS alerts FROM alerts WHERE job_id = ANY($1) GROUP BY job_id";
-        let rows = sqlx::query(ALERTS).bind(jobs).fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))?;
-        let read = |row: &PgRow| Ok((JobId(row.try_get("job_id")?), count(row, "alerts")?));
+    /// What a statement counts for each of these jobs.
+    async fn numbers(&self, statement: &'static str, jobs: &[Uuid]) -> Result<HashMap<JobId, u64>, Failure> {
+        let rows = sqlx::query(statement).bind(jobs).fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))?;
+        let read = |row: &PgRow| Ok((JobId(row.try_get("job_id")?), count(row, "rows")?));
         rows.iter().map(read).collect::<Result<_, sqlx::Error>>().map_err(|e| errors::failure(&e))
     }
 }
@@ -102,10 +112,12 @@ impl Database {
 impl FromRow<'_, PgRow> for ChannelCourse {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let (role, emotion): (String, Option<String>) = (row.try_get("role")?, row.try_get("emotion")?);
+        let emotion = emotion.as_deref().and_then(Emotion::from_label);
         Ok(Self {
             channel: channel(row.try_get("channel")?),
             role: Role::from_label(&role).unwrap_or(Role::Speaker), // of a newer program
-            emotion: emotion.as_deref().and_then(Emotion::from_label),
+            emotion,
+            confidence: scores(row)?.zip(emotion).map(|(scores, emotion)| scores.of(emotion)),
             speech_s: row.try_get("speech_s")?,
             angry_s: row.try_get("angry_s")?,
             negative_s: row.try_get("negative_s")?,

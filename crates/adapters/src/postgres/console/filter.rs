@@ -41,6 +41,8 @@ pub struct AnalysisFilter {
     pub agent: Option<String>,
     /// Customer.
     pub customer: Option<String>,
+    /// Only those on which an alert fired.
+    pub alerts: bool,
     /// Only the newest finished analysis of each recording.
     pub latest: bool,
 }
@@ -73,6 +75,9 @@ impl AnalysisFilter {
             ("r.customer", &self.customer),
         ];
         push_texts(query, texts);
+        if self.alerts {
+            query.push(" AND EXISTS (SELECT FROM alerts f WHERE f.job_id = a.job_id)");
+        }
         if self.latest {
             query.push(
                 " AND a.status = 'done' AND EXISTS (SELECT FROM channels c WHERE c.job_id = a.job_id AND c.latest)",

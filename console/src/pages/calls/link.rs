@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::extract::Path;
 
 /// `GET /calls/{job_id}?t=`
-pub(super) async fn page(Path(job): Path<Uuid>, RawQuery(query): RawQuery) -> Redirect {
+pub(in crate::pages) async fn link(Path(job): Path<Uuid>, RawQuery(query): RawQuery) -> Redirect {
     let query = query.map(|query| format!("?{query}")).unwrap_or_default();
     Redirect::to(&format!("/recognise/{job}{query}"))
 }
