@@ -183,7 +183,6 @@ overview-cut = At most 366 days are counted at once.
 overview-calls = Calls with speech
 overview-speech = Hours of speech
 overview-negative = Negative speech
-overview-angry = Angry calls
 overview-days = Calls by day
 overview-weeks = Calls by week
 overview-hint = Counted are scored channels by their predicted emotion. A bar leads to the calls of its days.

@@ -180,7 +180,6 @@ overview-cut = 一次最多统计 366 天。
 overview-calls = 有语音的通话
 overview-speech = 语音小时数
 overview-negative = 负面语音
-overview-angry = 愤怒的通话
 overview-days = 每天的通话
 overview-weeks = 每周的通话
 overview-hint = 按预测情绪统计参与评分的声道。点击柱子查看当天的通话。

@@ -10,6 +10,7 @@ mod frame;
 mod health;
 mod login;
 mod nav;
+mod overview;
 mod recognise;
 mod reference;
 mod result;
@@ -34,6 +35,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/recognise/{job_id}/again", post(again::again))
         .route("/calls", get(calls::page))
         .route("/calls/{job_id}", get(calls::link))
+        .route("/overview", get(overview::page))
         .route("/batches/{id}", get(batch::page))
         .route("/samples/{name}", get(recognise::sample))
         .route("/login", get(login::page).post(login::login))
