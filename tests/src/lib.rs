@@ -11,6 +11,7 @@
 //!   beside a fleet;
 //! - [`speech`], [`calls`], [`database`]: things to test with.
 
+pub mod call_list;
 pub mod calls;
 pub mod captured;
 pub mod chaos;
