@@ -25,6 +25,15 @@ async fn pages_work_in_a_browser() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn calls_are_found_and_counted_in_a_browser() -> Result<()> {
+    let console = Console::without_worker(|_| {}).await?;
+    tests::call_list::dozen(&console.fleet.database).await?;
+    let fixtures = tempfile::tempdir()?;
+    browse("calls.mjs", &console, fixtures.path(), &[]).await?;
+    console.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn half_an_hour_is_followed_through_a_reload_and_a_killed_worker() -> Result<()> {
     let console = Console::without_worker(|settings| settings.console.requests_per_minute = 0).await?;
     let fixtures = tempfile::tempdir()?;
