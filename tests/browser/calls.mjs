@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { accessible, base, complaints, open, run, shot } from './harness.mjs';
 
 const rows = (page) => page.locator('.calls tbody').count();
-const narrow = (page) => page.evaluate(() => document.documentElement.scrollWidth <= innerWidth);
+const narrow = (page) => page.evaluate(() => document.documentElement.scrollWidth <= screen.width);
 // The browser's clock is known from the first page on.
 async function first(page, lang = '') {
   await page.goto(`${base}/${lang}`);

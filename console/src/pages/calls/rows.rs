@@ -12,6 +12,8 @@ use crate::pages::frame::Frame;
 
 /// A third that differs by less than this from the first is no trend.
 const STEADY: f32 = 0.05;
+/// Below this probability, the angriest second is none to listen to.
+const HEARD: f32 = 0.05;
 
 /// A call.
 pub(super) struct Row {
@@ -119,9 +121,10 @@ impl Channel {
             percent: course.confidence.map(whole_percent).unwrap_or_default(),
             trend: course.first_third.zip(course.last_third).map(|(first, last)| Trend::new(f, first, last)),
             turned: course.turned_at_s.map(moment),
-            peak: course
-                .peak_angry
-                .map(|peak| Peak { percent: whole_percent(peak), at: course.peak_angry_at_s.map(moment) }),
+            peak: course.peak_angry.map(|peak| Peak {
+                percent: whole_percent(peak),
+                at: course.peak_angry_at_s.filter(|_| peak >= HEARD).map(moment),
+            }),
         }
     }
 
