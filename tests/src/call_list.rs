@@ -38,6 +38,9 @@ pub fn call(at: DateTime<Utc>, who: [&str; 4], segments: &[(Emotion, f32)]) -> C
     call
 }
 
+/// A call: hours ago, who, and its segments.
+type Begun<'a> = (i64, [&'a str; 4], &'a [(Emotion, f32)]);
+
 /// Records a dozen calls of the last days, newest first.
 ///
 /// # Errors
@@ -50,7 +53,7 @@ pub async fn dozen(database: &Database) -> Result<Vec<Call>> {
     let glad = [(Neutral, 0.6), (Happy, 0.7), (Happy, 0.9), (Happy, 0.8)];
     let sad = [(Sad, 0.6), (Sad, 0.7), (Sad, 0.9), (Sad, 0.8), (Neutral, 0.5)];
     let afraid = [(Neutral, 0.6), (Fearful, 0.7), (Fearful, 0.6), (Surprised, 0.6)];
-    let rows: [(i64, [&str; 4], &[(Emotion, f32)]); 12] = [
+    let rows: [Begun<'_>; 12] = [
         (2, ["20261127-0917-refund.wav", "7", "Agent 3", "c-1042"], &worse),
         (3, ["20261127-0850-invoice.wav", "7", "Agent 1", "c-0077"], &better),
         (5, ["20261127-0702-开户咨询.wav", "8", "坐席 12", "客户 5521"], &glad),
