@@ -16,6 +16,7 @@ mod problem;
 mod query;
 mod server;
 mod upload;
+mod verdict;
 
 pub use api::openapi;
 pub use server::{Serving, serve};

@@ -1,10 +1,8 @@
 //! Verdicts of people beside the model's predictions. Neither ever replaces the other.
 
 use adapters::postgres::console::{ReviewFilter, ReviewRow};
-use adapters::postgres::{Import, Review as NewReview, Status};
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use domain::{Emotion, JobId};
 use serde::{Deserialize, Serialize};
@@ -19,9 +17,7 @@ use crate::auth::{Caller, Reads, Reviews};
 use crate::extract::{Body, Path, Query};
 use crate::problem::Problem;
 use crate::query::{cursor, refuse_nul};
-
-/// Longest note, characters.
-const MAX_NOTE: usize = 2000;
+use crate::verdict;
 
 /// Filters of the list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -152,34 +148,10 @@ pub(super) async fn put(
     Body(verdict): Body<Verdict>,
 ) -> Result<Json<Page<Review>>, Problem> {
     let job = JobId(job);
-    refuse_nul(&[&verdict.note])?;
-    if verdict.note.as_ref().is_some_and(|note| note.chars().count() > MAX_NOTE) {
-        return Err(Problem::unprocessable(format!("`note` has at most {MAX_NOTE} characters.")));
-    }
-    if app.visible(job, &caller).await?.status != Status::Done {
-        let detail = "The analysis has no result to review yet.";
-        return Err(Problem::conflict("The analysis has no result yet", detail));
-    }
-    // A program and a person of the same name are two reviewers.
-    let reviewer = caller.name();
-    let review = NewReview {
-        job_id: Some(job),
-        call_id: None,
-        key: None,
-        channel: verdict.channel,
-        segment: verdict.segment,
-        at_s: None,
-        reviewer: reviewer.clone(),
-        reviewed_at: None,
-        emotion: verdict.emotion.into(),
-        note: verdict.note.unwrap_or_default(),
-    };
-    let imported = app.database.import_reviews(&[review], Import::Whole).await?;
-    if let Some(unplaced) = imported.unplaced.first() {
-        let detail = format!("The verdict can't be placed: {}.", unplaced.problem);
-        return Err(Problem::new(StatusCode::NOT_FOUND, "not_found", detail));
-    }
-    let filter = ReviewFilter { job: Some(job), reviewer: Some(reviewer), ..ReviewFilter::default() };
+    let Verdict { emotion, channel, segment, note } = verdict;
+    let note = note.unwrap_or_default();
+    app.keep_verdict(&caller, job, verdict::Verdict { emotion: emotion.into(), channel, segment, note }).await?;
+    let filter = ReviewFilter { job: Some(job), reviewer: Some(caller.name()), ..ReviewFilter::default() };
     let rows = app.database.reviews(&filter, None, cursor::MOST_ROWS).await?;
     Ok(Json(Page { items: rows.into_iter().map(Into::into).collect(), next: None }))
 }
