@@ -208,6 +208,51 @@ login-password = Password
 login-wrong = Name or password is wrong.
 login-hint = The operator adds users with console user add.
 
+nav-review = Review
+review-title = Calls to review
+review-left = { $n ->
+    [one] 1 call left
+   *[other] { $n } calls left
+}
+review-left-more = { $name } calls left
+review-alert = Alert
+review-unsure = Low confidence
+review-unsure-text = The model gives its prediction { $name } %: below 50 % a person should listen.
+review-least = least sure
+review-predicted = Predicted
+review-called = Call
+review-call = Call id
+review-team = Team
+review-agent = Agent
+review-customer = Customer
+review-result = The whole result
+review-question = Which emotion do you hear?
+review-about = Your review is about
+review-whole = The call as a whole
+review-segment = segment
+review-segments = Segments
+review-more-segments = The first 1,000 segments are shown. The whole result has all of them.
+review-note = Comment
+review-skip = Skip
+review-queue = To the queue
+review-keys = Keys: 1 to 9 choose, space plays, n skips
+review-saved = Saved: { $name }.
+review-others = { $name } reviewed this call as well. Both reviews are kept.
+review-kept = This call was reviewed under your name in the meantime ({ $name }). That review was kept, and yours was not saved.
+review-gone = What you reviewed is not there any more: it was deleted, or analysed again. Here is the next call.
+review-open = Open it
+review-none = Nothing to review
+review-none-text = Nobody has to listen: each call of the last 30 days that has an alert or a low confidence has been reviewed.
+review-end = The end of the queue
+review-end-text = What is left are calls that you skipped.
+review-again = From the beginning
+review-program = { $name } (program)
+review-agrees = the model predicted the same
+review-model = the model predicted
+review-this = Review this call
+reviews = Reviews
+reviews-none = Nobody has reviewed this call yet.
+
 failed-title = This recording could not be analysed
 error-title = That did not work
 code = Code:

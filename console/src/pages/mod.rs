@@ -14,6 +14,7 @@ mod overview;
 mod recognise;
 mod reference;
 mod result;
+mod review;
 mod snippets;
 mod view;
 
@@ -37,6 +38,8 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/calls/{job_id}", get(calls::link))
         .route("/overview", get(overview::page))
         .route("/batches/{id}", get(batch::page))
+        .route("/review", get(review::queue))
+        .route("/review/{job_id}", get(review::one).post(review::save))
         .route("/samples/{name}", get(recognise::sample))
         .route("/login", get(login::page).post(login::login))
         .route("/logout", post(login::logout))

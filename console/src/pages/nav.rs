@@ -21,6 +21,7 @@ const ENTRIES: [Entry; 4] = [
     Entry { path: "/", key: "nav-recognise", needs: Capability::Predict, all_teams: false },
     Entry { path: "/calls", key: "nav-calls", needs: Capability::Read, all_teams: false },
     Entry { path: "/overview", key: "nav-overview", needs: Capability::Read, all_teams: false },
+    Entry { path: "/review", key: "nav-review", needs: Capability::Review, all_teams: false },
     Entry { path: "/api", key: "nav-api", needs: Capability::Predict, all_teams: false },
 ];
 

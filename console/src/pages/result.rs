@@ -16,11 +16,12 @@ use uuid::Uuid;
 
 use super::error::sentence;
 use super::frame::{Frame, html};
+use super::review::{KeptReview, kept_reviews};
 use super::snippets::Snippets;
 use super::view::{self, Bar, LogLine};
 use crate::api::model::{Links, file_name};
 use crate::app::{App, Shared};
-use crate::auth::{Caller, Capability, Follows};
+use crate::auth::{Caller, Capability, Follows, Principal};
 use crate::extract::Path;
 use crate::problem::Problem;
 
@@ -45,6 +46,9 @@ struct ResultPage {
     scored: Vec<ChannelReport>,
     /// Roles of a two-channel recording, exchanged.
     swapped: Option<String>,
+    /// What people said; `None` for readers who do not see it.
+    reviews: Option<Vec<KeptReview>>,
+    may_review: bool,
 }
 
 impl ResultPage {
@@ -106,7 +110,7 @@ pub(super) async fn page(
     }
     let name = visible(file_name(&row.recording.key)).into_owned();
     match (row.status, &row.failure) {
-        (Status::Done, _) => done(&app, f, row, name, caller.may(Capability::Listen), &headers).await,
+        (Status::Done, _) => done(&app, f, row, name, &caller, &headers).await,
         (Status::Failed, Some(failure)) => {
             let (code, again) = (failure.code.code(), failure.class() == domain::Class::Transient);
             let sentence = sentence(&f, &failure.clone().into());
@@ -124,7 +128,7 @@ async fn done(
     f: Frame,
     row: AnalysisRow,
     name: String,
-    listen: bool,
+    caller: &Principal,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let (report, artifacts) = app.report(row.job_id).await?;
@@ -132,6 +136,8 @@ async fn done(
     let unpredicted = bars.iter().filter(|bar| bar.unpredicted).map(|bar| f.emotion(&bar.emotion)).collect();
     let snippets = Snippets::new(headers, app.settings.console.secure_cookie, &name, &row.options, &row.recording.call);
     let swapped = view::swapped(&report);
+    let reads = caller.may(Capability::Read);
+    let reviews = if reads { Some(kept_reviews(app, &f, row.job_id).await?) } else { None };
     html(&ResultPage {
         swapped,
         scored: report.channels.iter().filter(|channel| channel.scored).cloned().collect(),
@@ -143,7 +149,9 @@ async fn done(
         audio_name: artifacts.audio_key.as_deref().and_then(AudioFormat::of).map_or("", AudioFormat::file_name),
         bars,
         unpredicted,
-        listen,
+        listen: caller.may(Capability::Listen),
+        reviews,
+        may_review: reads && caller.may(Capability::Review),
         name,
         row,
         report,
