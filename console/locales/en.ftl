@@ -253,6 +253,51 @@ review-this = Review this call
 reviews = Reviews
 reviews-none = Nobody has reviewed this call yet.
 
+nav-operations = Operations
+operations-title = Operations
+operations-as-of = As of
+operations-jobs = Jobs
+operations-oldest = The oldest waiting job has waited
+operations-queues = Queues
+operations-failures = Failures of the last 30 days
+operations-no-failures = Nothing has failed.
+operations-batches = Newest batches
+operations-no-batches = There is no batch yet.
+operations-outbox = Deliveries of alerts
+operations-no-alerts = No alert has had a message yet.
+state-queued = waiting
+state-running = being analysed
+state-retrying = tried again later
+state-done = done
+state-failed = failed
+queue-dead = Dead letters
+queue-dead-hint = look at them with producer dlq list
+queue-interactive = Single recordings ·
+queue-bulk = Batches ·
+queue-unsorted = Not sorted by model yet
+queue-retry = Retry after
+queue-abandoned = no worker takes them
+col-queue = Queue
+col-messages = Waiting
+col-consumers = Consumers
+col-failure = Failure
+col-jobs = Jobs
+col-latest = Latest
+col-examples = Examples
+col-batch = Batch
+col-progress = Progress
+col-destination = Destination
+col-delivered = Delivered in 24 h
+col-given-up = Given up
+col-error = Latest error
+for-seconds = { $n } s
+for-minutes = { $n } min
+for-hours = { $n } h
+for-days = { $n ->
+    [one] 1 day
+   *[other] { $n } days
+}
+
 failed-title = This recording could not be analysed
 error-title = That did not work
 code = Code:

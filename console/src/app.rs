@@ -14,7 +14,7 @@ use crate::auth::Passwords;
 use crate::gradio::{Parked, Sessions};
 use crate::guard::RateLimit;
 use crate::links::SignedLinks;
-use crate::pages::Readiness;
+use crate::pages::{Operations, Readiness};
 use crate::predict::{Hub, Refusals, Workers};
 
 /// JSON bodies in memory at once; each takes up to twice the size of its text.
@@ -73,6 +73,8 @@ pub(crate) struct App {
     pub archives: Arc<Semaphore>,
     /// Which services are missing.
     pub readiness: Readiness,
+    /// The state of the fleet, as the latest reader saw it.
+    pub operations: Operations,
 }
 
 /// The state of all routes.
@@ -107,6 +109,7 @@ impl App {
             sending: Arc::new(Semaphore::new(LARGE_ANSWERS)),
             archives: Arc::new(Semaphore::new(ARCHIVES)),
             readiness: Readiness::default(),
+            operations: Operations::default(),
             settings,
         }))
     }

@@ -11,6 +11,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
 use tests::calls::Call;
 use tests::console::Console;
+use tests::fleet::Wish;
 
 const RULES: &str = r#"
 [[rule]]
@@ -292,5 +293,54 @@ async fn the_queue_is_served_by_indexes_and_knows_one_threshold() -> Result<()> 
         assert!(plan.contains("alerts_by_time") && plan.contains("analyses_unsure"), "{plan}");
         assert!(!plan.contains("Seq Scan on analyses") && !plan.contains("Seq Scan on channels"), "{plan}");
     }
+    console.end().await
+}
+
+#[tokio::test]
+async fn operations_show_waiting_jobs_and_failures_and_what_is_away() -> Result<()> {
+    let console = Console::without_worker(|_| {}).await?;
+    let mut waiting = console.fleet.job(console.fleet.upload("w.wav", b"x".to_vec()).await?, Wish::default());
+    waiting.call.team = Some("7".into());
+    console.fleet.enqueue(&[waiting]).await?;
+    let failed = angry("<i>bad</i>.wav", "7");
+    record(&console, &[angry("done.wav", "7"), failed.clone()]).await?;
+    let fail = "UPDATE analyses SET status = 'failed', failure_code = 'audio.corrupt', failure_message = 'x' WHERE job_id = $1";
+    sqlx::query(fail).bind(failed.job().job_id.0).execute(console.fleet.database.pool()).await?;
+    let reader = token(&console, "reader", &["read"], None).await?;
+    let text = page(&console, &reader, "/operations").await?;
+    for part in [
+        "<strong>1</strong> <span>waiting</span>",
+        "<strong>1</strong> <span>done</span>",
+        "<strong>1</strong> <span>failed</span>",
+        "The oldest waiting job has waited",
+        "no worker takes them",
+        "<code>audio.corrupt</code>",
+        "The file is damaged. Export the recording again.",
+        &format!("href=\"/recognise/{}\"", failed.job().job_id),
+        "night</a>",
+        "value=\"2\" max=\"2\"",
+        "http-equiv=\"refresh\"",
+        "Deliveries of alerts",
+    ] {
+        assert!(text.contains(part), "{part:?} in {text}");
+    }
+    assert!(!text.contains("<i>bad"), "{text}");
+    let bound = token(&console, "bound", &["read"], Some("7")).await?;
+    assert_eq!(get(&console, &bound, "/operations").await?.status(), StatusCode::FORBIDDEN);
+    let blind = token(&console, "blind", &["predict"], None).await?;
+    assert_eq!(get(&console, &blind, "/operations").await?.status(), StatusCode::FORBIDDEN);
+
+    // The broker is away: a sentence in its card, and the rest is there.
+    let mut settings = console.fleet.trial.settings.clone();
+    settings.amqp.url = "amqp://guest:guest@127.0.0.1:1/%2f".to_owned().into();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let cut_off = console::serve(settings, stop.clone()).await?;
+    let url = format!("http://127.0.0.1:{}/operations", cut_off.address.port());
+    let answer = client().get(url).header("accept", "text/html").header("accept-language", "en").send().await?;
+    let (status, text) = (answer.status(), answer.text().await?);
+    assert_eq!(status, StatusCode::OK);
+    assert!(text.contains("The message broker does not answer") && text.contains("audio.corrupt"), "{text}");
+    stop.cancel();
+    cut_off.ended().await?;
     console.end().await
 }

@@ -11,6 +11,7 @@ mod health;
 mod login;
 mod nav;
 mod overview;
+mod operations;
 mod recognise;
 mod reference;
 mod result;
@@ -24,6 +25,7 @@ use axum::routing::{get, post};
 
 pub(crate) use error::{error_key, errors, method_not_allowed, not_found};
 pub(crate) use health::{Readiness, health};
+pub(crate) use operations::Operations;
 
 use crate::app::Shared;
 
@@ -40,6 +42,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/batches/{id}", get(batch::page))
         .route("/review", get(review::queue))
         .route("/review/{job_id}", get(review::one).post(review::save))
+        .route("/operations", get(operations::page))
         .route("/samples/{name}", get(recognise::sample))
         .route("/login", get(login::page).post(login::login))
         .route("/logout", post(login::logout))

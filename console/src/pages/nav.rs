@@ -22,6 +22,7 @@ const ENTRIES: [Entry; 4] = [
     Entry { path: "/calls", key: "nav-calls", needs: Capability::Read, all_teams: false },
     Entry { path: "/overview", key: "nav-overview", needs: Capability::Read, all_teams: false },
     Entry { path: "/review", key: "nav-review", needs: Capability::Review, all_teams: false },
+    Entry { path: "/operations", key: "nav-operations", needs: Capability::Read, all_teams: true },
     Entry { path: "/api", key: "nav-api", needs: Capability::Predict, all_teams: false },
 ];
 
