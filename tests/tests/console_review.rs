@@ -148,7 +148,7 @@ async fn calls_with_alerts_come_first_then_unsure_ones_until_all_are_reviewed() 
     );
     let row =
         "SELECT count(*) FROM reviews WHERE reviewer = 'token:rita' AND emotion = 'sad' AND model_emotion = 'angry'
-        AND channel = 1 AND segment = 1 AND note = E'she\\ncries'";
+        AND channel = 1 AND segment = 1 AND note = 'she cries'";
     assert_eq!(console.fleet.count(row).await?, 1);
     let third = send(&console, &rita, &second, &[("emotion", "angry"), ("about", "")]).await?;
     assert!(third.contains("u2.wav") && third.contains("Low confidence") && third.contains("42.5 %"), "{third}");

@@ -84,8 +84,8 @@ impl Form {
                     let (channel, segment) = value.split_once('.')?;
                     form.about = Some((channel.parse().ok()?, segment.parse().ok()?));
                 }
-                // Forms send line breaks as CR LF.
-                "note" => value.trim().replace("\r\n", "\n").clone_into(&mut form.note),
+                // As it is stored, so that the same note sent twice is the same.
+                "note" => form.note = value.trim().replace("\r\n", " ").replace(char::is_control, " "),
                 "seen" => form.seen = value.parse().ok()?,
                 "after" => form.after = Some(value.into_owned()),
                 _ => {}
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn a_form_names_an_emotion_and_what_it_is_about() {
         let form = Form::read(b"emotion=sad&about=-1.3&note=a%0D%0Ab&seen=7&after=x").expect("a form");
-        assert_eq!((form.emotion, form.about, form.note.as_str(), form.seen), (Emotion::Sad, Some((-1, 3)), "a\nb", 7));
+        assert_eq!((form.emotion, form.about, form.note.as_str(), form.seen), (Emotion::Sad, Some((-1, 3)), "a b", 7));
         assert_eq!(Form::read(b"emotion=sad&about=").expect("a form").about, None);
         for bad in [b"note=x".as_slice(), b"emotion=bored", b"emotion=sad&about=1", b"emotion=sad&seen=x"] {
             assert!(Form::read(bad).is_none());
