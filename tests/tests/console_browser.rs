@@ -47,6 +47,33 @@ async fn half_an_hour_is_followed_through_a_reload_and_a_killed_worker() -> Resu
     console.end().await
 }
 
+/// Four calls are in the queue of reviews, two of them with an alert, and a recording has failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_reviewed_by_keys_and_without_javascript() -> Result<()> {
+    let console = Console::start().await?;
+    let fields = |call| [("call_id", call), ("team", "7"), ("agent", "a-12"), ("customer", "k-9")];
+    for call in ["c-1", "c-2", "c-3", "c-4"] {
+        console.predict(speech::call(48)?, &fields(call)).await?;
+    }
+    let failed = console.predict(b"This is a letter, not a recording.".repeat(50), &fields("c-5")).await;
+    ensure!(failed.is_err(), "a letter has no emotion");
+    sqlx::raw_sql(
+        r#"DELETE FROM alerts;
+        INSERT INTO alerts (job_id, called_at, rule, severity, channel, segment, start_s, group_key, evidence)
+        SELECT a.job_id, a.called_at, 'customer-angry', 'critical', s.channel, s.segment, s.start_s, 'g', jsonb_build_array(
+            jsonb_build_object('channel', s.channel, 'role', 'customer', 'emotion', 'angry', 'first_segment', s.segment,
+                'last_segment', s.segment + 1, 'start_s', s.start_s, 'end_s', s.end_s, 'found', 'in_a_row', 'segments', 2, 'score', 0.75))
+        FROM analyses a JOIN recordings r ON r.id = a.recording_id JOIN segments s ON s.job_id = a.job_id AND s.segment = 1
+        WHERE r.call_id IN ('c-1', 'c-2');
+        UPDATE analyses SET confidence = 0.42 WHERE status = 'done'"#,
+    )
+    .execute(console.fleet.database.pool())
+    .await?;
+    browse("review.mjs", &console, Path::new("."), &[]).await?;
+    assert!(console.fleet.count("SELECT count(DISTINCT job_id) FROM reviews").await? == 4);
+    console.end().await
+}
+
 /// Runs a script of `tests/browser` against a console.
 async fn browse(script: &str, console: &Console, fixtures: &Path, variables: &[(&str, &str)]) -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
