@@ -17,7 +17,7 @@ pub(super) struct Entry {
 
 /// The pages, in the order in which they are shown. A page that demands something else than its entry says is a link
 /// that leads to a refusal.
-const ENTRIES: [Entry; 5] = [
+const ENTRIES: [Entry; 6] = [
     Entry { path: "/", key: "nav-recognise", needs: Capability::Predict, all_teams: false },
     Entry { path: "/calls", key: "nav-calls", needs: Capability::Read, all_teams: false },
     Entry { path: "/overview", key: "nav-overview", needs: Capability::Read, all_teams: false },
