@@ -87,6 +87,22 @@ async fn a_call_is_forgotten_on_request_and_only_that_call() -> anyhow::Result<(
 }
 
 #[tokio::test]
+async fn a_job_that_was_asked_for_again_since_it_was_found_keeps_its_recording() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let first = record(&test, "a.wav", "2024-05-20T10:00:00Z").await?;
+    let other = first.clone().with_model("large");
+    test.database.begin_attempt(&other.job(), "w").await?;
+    other.record_result(&test.database, "w").await?;
+    let jobs = [first.job().job_id, other.job().job_id];
+    let night = tests::calls::batch("night");
+    test.database.register(&night, &[other.job()], true).await?;
+    let claimed = test.database.claim(&jobs, OpenJobs::Keep).await?;
+    let claimed: Vec<_> = claimed.iter().map(|job| (job.job_id, job.recording_stays)).collect();
+    assert_eq!(claimed, [(jobs[0], true)], "the job that waits again needs it");
+    Ok(())
+}
+
+#[tokio::test]
 async fn forgetting_one_of_two_analyses_makes_the_other_the_latest() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
     record(&test, "a.wav", "2024-05-20T10:00:00Z").await?;

@@ -6,7 +6,7 @@ SELECT a.job_id, a.called_at, a.artifact_bucket, a.result_key, a.audio_key, a.em
        a.status = 'failed' AS failed, r.bucket, r.key,
        r.etag,
        EXISTS (SELECT FROM recordings o JOIN analyses b ON b.recording_id = o.id
-                WHERE o.bucket = r.bucket AND o.key = r.key
+                WHERE o.bucket = r.bucket AND o.key = r.key AND (o.etag = r.etag OR o.etag = '' OR r.etag = '')
                   AND NOT (($1::timestamptz IS NULL OR b.called_at < $1)
                            AND ($2::text IS NULL OR coalesce(o.call_id = $2, false))
                            AND ($6::uuid IS NULL OR o.id = $6)
