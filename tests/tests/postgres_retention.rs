@@ -99,10 +99,9 @@ async fn the_search_by_age_goes_on_where_it_was_and_takes_longer_than_a_statemen
         anyhow::Ok(())
     };
     let search = async { Ok(hasty.expired(age, None, 3).await?) };
-    let (found, ()) = tokio::time::timeout(std::time::Duration::from_secs(30), async {
-        tokio::try_join!(search, unlocked)
-    })
-    .await??;
+    let (found, ()) =
+        tokio::time::timeout(std::time::Duration::from_secs(30), async { tokio::try_join!(search, unlocked) })
+            .await??;
     assert_eq!(found, first);
     Ok(())
 }
