@@ -4,6 +4,7 @@ use adapters::boxed;
 use adapters::postgres::Database;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use domain::alert::AMQP;
 use settings::Settings;
 
 use crate::Dispatcher;
@@ -74,10 +75,32 @@ impl Cli {
                 Ok(())
             }
             Command::Retry { destination } => {
-                let retried = Database::connect(&settings.postgres).await?.retry_given_up(&destination).await?;
+                let database = Database::connect(&settings.postgres).await?;
+                let retried = retry(&settings, &database, &destination).await?;
                 println!("{destination}: {retried} messages will be retried");
                 Ok(())
             }
         }
     }
+}
+
+/// Retries the messages of a destination that were given up; how many.
+///
+/// # Errors
+/// A name that the alert file does not have, and to which no message ever was; a failure of Postgres.
+#[boxed]
+pub async fn retry(settings: &Settings, database: &Database, destination: &str) -> anyhow::Result<u64> {
+    let mut known: Vec<String> = database.destination_status().await?.into_iter().map(|d| d.destination).collect();
+    known.push(AMQP.to_owned());
+    if let Ok(usable) = settings.alerts.usable() {
+        known.extend(usable.rulebook.destinations.into_iter().map(|d| d.name));
+    }
+    known.sort();
+    known.dedup();
+    anyhow::ensure!(
+        known.iter().any(|name| name == destination),
+        "`{destination}` is no destination; there are {}",
+        known.join(", ")
+    );
+    Ok(database.retry_given_up(destination).await?)
 }

@@ -7,6 +7,17 @@ pub(crate) fn lane(text: &str) -> Result<Lane, String> {
     Lane::from_label(text).ok_or_else(|| "must be bulk or interactive".into())
 }
 
+/// Longest name of a batch, bytes: names are indexed.
+const MOST_NAME_BYTES: usize = 200;
+
+/// A name for a batch.
+pub(crate) fn batch_name(text: &str) -> Result<String, String> {
+    if text.len() > MOST_NAME_BYTES {
+        return Err(format!("must be at most {MOST_NAME_BYTES} bytes"));
+    }
+    Ok(text.to_owned())
+}
+
 /// Longest time, days: a date that far from now exists.
 const MOST_DAYS: u64 = 36_500;
 
@@ -56,6 +67,12 @@ mod tests {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
     }
+
+    #[test]
+    fn the_name_of_a_batch_has_an_end() {
+        assert!(batch_name(&"n".repeat(200)).is_ok() && batch_name(&"n".repeat(201)).is_err());
+    }
+
     #[test]
     fn an_age_that_would_delete_too_much_is_refused() {
         assert_eq!(age("90d"), Ok(Duration::from_hours(90 * 24)));

@@ -1,6 +1,7 @@
 //! Names and sources of batches, without what identifies a person: they outlive the calls.
 
 use domain::BatchId;
+use std::collections::HashSet;
 
 use crate::source::looks_like_audio;
 
@@ -13,6 +14,22 @@ pub(crate) fn impersonal(path: &str) -> String {
     let hash = BatchId::from_name(path).to_string();
     let part = |part: &str| if is_personal(part) { format!("~{}", &hash[..8]) } else { part.to_owned() };
     path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+/// Longest name that is made of sources, bytes: names are indexed, and shown in a line.
+const MOST_BYTES: usize = 200;
+
+/// The parts, each once; of more than fit, the first, and a hash of all.
+pub(crate) fn joined(parts: impl Iterator<Item = String>, by: &str) -> String {
+    let mut once: Vec<String> = Vec::new();
+    let mut seen = HashSet::new();
+    once.extend(parts.filter(|part| seen.insert(part.clone())));
+    let all = once.join(by);
+    if all.len() <= MOST_BYTES {
+        return all;
+    }
+    let hash = BatchId::from_name(&all).to_string();
+    format!("{}...~{}", &all[..all.floor_char_boundary(MOST_BYTES - 16)], &hash[..8])
 }
 
 fn is_personal(part: &str) -> bool {
@@ -42,7 +59,7 @@ fn is_dates(digits: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::impersonal;
+    use super::{MOST_BYTES, impersonal, joined};
 
     #[test]
     fn prefixes_and_dates_stay_as_they_are() {
@@ -56,6 +73,17 @@ mod tests {
         ] {
             assert_eq!(impersonal(path), path);
         }
+    }
+
+    #[test]
+    fn many_sources_give_one_short_name() {
+        let name = |sources: &[&str]| joined(sources.iter().map(|source| (*source).to_owned()), " + ");
+        assert_eq!(name(&["calls/a", "calls/a", "calls/b", "calls/a"]), "calls/a + calls/b");
+        let many: Vec<String> = (0..300).map(|n| format!("通话/folder{n}")).collect();
+        let other: Vec<String> = (0..301).map(|n| format!("通话/folder{n}")).collect();
+        let (first, second) = (joined(many.into_iter(), " + "), joined(other.into_iter(), " + "));
+        assert!(first.len() <= MOST_BYTES && first.starts_with("通话/folder0 + 通话/folder1"), "{first}");
+        assert_ne!(first, second);
     }
 
     #[test]

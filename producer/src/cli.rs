@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::arguments::{duration, encoding};
+use crate::arguments::{batch_name, duration, encoding};
 use crate::dates::{DateOrder, Dates, zone};
 use crate::job_args::JobArgs;
 use crate::manifest::ManifestOptions;
@@ -149,8 +149,8 @@ pub struct EnqueueArgs {
     /// How the recordings are analysed.
     #[command(flatten)]
     pub job: JobArgs,
-    /// Name of the batch; by default that of the source. The same name continues the batch
-    #[arg(long, value_name = "NAME")]
+    /// Name of the batch, at most 200 bytes; by default that of the source. The same name continues the batch
+    #[arg(long, value_name = "NAME", value_parser = batch_name)]
     pub batch: Option<String>,
     /// Prefix of the keys of uploads; by default the folder's name
     #[arg(long, value_name = "PREFIX")]

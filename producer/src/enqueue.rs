@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::batch_name::impersonal;
+use crate::batch_name::{impersonal, joined};
 use crate::cli::EnqueueArgs;
 use crate::enqueuer::{Counts, Enqueuer, LeftOut};
 use crate::error::ProducerError;
@@ -177,13 +177,13 @@ fn batch_name(settings: &Settings, args: &EnqueueArgs, sources: &[Source]) -> St
             format!("{}/{prefix}", settings.s3.bucket)
         }
     };
-    sources.iter().map(|s| impersonal(place(s).trim_end_matches('/'))).collect::<Vec<_>>().join(" + ")
+    joined(sources.iter().map(|s| impersonal(place(s).trim_end_matches('/'))), " + ")
 }
 
 fn described(args: &EnqueueArgs) -> String {
     let mut parts: Vec<String> = args.sources.iter().map(|source| impersonal(source)).collect();
     parts.extend(args.manifest.as_ref().map(|m| format!("manifest {}", impersonal(&m.display().to_string()))));
-    parts.join(" ")
+    joined(parts.into_iter(), " ")
 }
 
 async fn count_only(recordings: Recordings, counts: &Counts, meter: &Meter) -> Result<(), ProducerError> {

@@ -4,7 +4,7 @@ use adapters::retry::{RetryPolicy, retry_while};
 use adapters::s3::{ObjectInfo, Store};
 use domain::{Failure, FailureCode};
 use md5::{Digest, Md5};
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ impl Uploader {
         };
         if let Some(object) = present
             && object.bytes == file.bytes
-            && same(&path, object.etag.as_deref()).await
+            && same(&path, object.etag.as_deref(), self.store.part_bytes(file.bytes)).await
         {
             return Ok(Uploaded { object, sent: false });
         }
@@ -89,12 +89,46 @@ fn weight(bytes: u64) -> u32 {
     }
 }
 
-/// Whether the file's MD5 is the object's etag, which it is for objects put in one request.
-async fn same(path: &Path, etag: Option<&str>) -> bool {
-    let Some(etag) = etag.filter(|e| e.len() == 32).map(str::to_lowercase) else { return false };
+/// Whether the file's content is what the object's etag says: its MD5, or for objects put in parts the MD5 of those of the
+/// parts, and their number. Parts of another size than ours can't be compared.
+async fn same(path: &Path, etag: Option<&str>, part_bytes: u64) -> bool {
+    let Some(etag) = etag.map(str::to_lowercase) else { return false };
     let path = path.to_owned();
-    let sum = tokio::task::spawn_blocking(move || md5_of(&path)).await;
-    sum.is_ok_and(|sum| sum.is_ok_and(|sum| sum == etag))
+    let sum = tokio::task::spawn_blocking(move || match etag.split_once('-') {
+        None => md5_of(&path).is_ok_and(|sum| sum == etag),
+        Some((_, parts)) => parts_of(&path, part_bytes).is_ok_and(|(sums, count)| {
+            parts == count.to_string() && etag == format!("{}-{count}", content_hash(&sums))
+        }),
+    });
+    sum.await.unwrap_or(false)
+}
+
+/// The MD5s of a file's parts, one behind the other, and how many they are.
+fn parts_of(path: &Path, part_bytes: u64) -> std::io::Result<(Vec<u8>, u64)> {
+    let mut file = std::fs::File::open(path)?;
+    let (mut sums, mut count) = (Vec::new(), 0);
+    loop {
+        let mut sum = Md5::new();
+        if std::io::copy(&mut (&mut file).take(part_bytes), &mut Hashing(&mut sum))? == 0 {
+            return Ok((sums, count));
+        }
+        sums.extend(sum.finalize());
+        count += 1;
+    }
+}
+
+/// Writes into a sum.
+struct Hashing<'a>(&'a mut Md5);
+
+impl std::io::Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The MD5 of a content, as stores write it into etags.

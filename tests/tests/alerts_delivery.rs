@@ -161,6 +161,24 @@ async fn every_service_gets_its_own_format_signed_within_seconds() -> Result<()>
 }
 
 #[tokio::test]
+async fn one_connection_to_postgres_is_enough() -> Result<()> {
+    let mut stage = Stage::set(&["webhook"], "").await?;
+    stage.trial.settings.postgres.max_connections = 1;
+    stage.dispatch()?;
+    let listening =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'";
+    let begun = Instant::now();
+    while sqlx::query_scalar::<_, i64>(listening).fetch_one(stage.database.pool()).await? == 0 {
+        anyhow::ensure!(begun.elapsed() < SOON, "the dispatcher does not listen");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    stage.angry_calls(1).await?;
+    stage.receiver.until(SOON, |r| !r.arrivals("webhook").is_empty()).await?;
+    stage.until_delivered(&["webhook", "amqp"]).await?;
+    stage.end().await
+}
+
+#[tokio::test]
 async fn through_errors_stalls_and_two_dispatchers_every_alert_arrives_exactly_once() -> Result<()> {
     let mut stage = Stage::set(&["webhook", "slack", "feishu", "dead"], "").await?;
     stage.receiver.faults("webhook", &[Fault::Status(500), Fault::Stall, Fault::RetryAfter(1), Fault::Status(503)]);
@@ -239,7 +257,9 @@ async fn a_message_that_fails_too_often_is_given_up_and_can_be_retried() -> Resu
     assert!(found.last_error.is_some_and(|e| e.contains("HTTP 500")));
     assert_eq!(stage.receiver.requests(), 2, "a message that was given up is not sent again");
 
-    assert_eq!(stage.database.retry_given_up("webhook").await?, 1);
+    let typo = dispatcher::cli::retry(&stage.trial.settings, &stage.database, "webhok").await;
+    assert!(typo.is_err_and(|e| e.to_string().contains("webhook")), "a name that is none");
+    assert_eq!(dispatcher::cli::retry(&stage.trial.settings, &stage.database, "webhook").await?, 1);
     stage.dispatcher()?.once().await?;
     assert_eq!(stage.receiver.mentions("webhook", &ids), [1]);
     let found = webhook(stage.database.destination_status().await?).expect("it is listed");

@@ -1,6 +1,6 @@
 //! Deletion by age and by call, and what people say of calls.
 
-use adapters::postgres::{Age, ExpiredCount, Import, NewBatch, OpenJobs, PruneSummary, Review};
+use adapters::postgres::{self, Age, Database, ExpiredCount, Import, NewBatch, OpenJobs, PruneSummary, Review};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Emotion, Failure, FailureCode};
 use tests::calls::{Call, token};
@@ -40,9 +40,9 @@ async fn calls_before_a_day_are_forgotten_by_batches_and_their_months_dropped() 
     assert_eq!(test.database.count_expired(age).await?, expected);
     assert_eq!(test.count("SELECT count(*) FROM analyses").await?, 9);
     // In batches of three, artifacts named first
-    let (mut batches, mut artifacts) = (Vec::new(), 0);
+    let (mut batches, mut artifacts, mut last) = (Vec::new(), 0, None);
     loop {
-        let expired = test.database.expired(age, 3).await?;
+        let expired = test.database.expired(age, last.as_ref(), 3).await?;
         if expired.is_empty() {
             break;
         }
@@ -50,6 +50,7 @@ async fn calls_before_a_day_are_forgotten_by_batches_and_their_months_dropped() 
         let jobs: Vec<_> = expired.iter().map(|e| e.job_id).collect();
         test.database.claim(&jobs, OpenJobs::Keep).await?;
         batches.push(test.database.prune(&jobs).await?);
+        last = expired.into_iter().next_back();
     }
     assert_eq!(batches.iter().map(|b| b.analyses).collect::<Vec<_>>(), [3, 3, 1]);
     assert_eq!((artifacts, batches.iter().map(|b| b.recordings).sum::<u64>()), (7, 7));
@@ -71,6 +72,41 @@ async fn calls_before_a_day_are_forgotten_by_batches_and_their_months_dropped() 
 }
 
 #[tokio::test]
+async fn the_search_by_age_goes_on_where_it_was_and_takes_longer_than_a_statement_may() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    for n in 0..5 {
+        record(&test, &format!("old{n}.wav"), "2024-05-20T10:00:00Z").await?;
+    }
+    let age = Age { before: moment("2024-06-01T00:00:00Z"), ingested_too: false };
+    // Nothing is deleted in between, and they are of the same second
+    let first = test.database.expired(age, None, 3).await?;
+    let rest = test.database.expired(age, first.last(), 3).await?;
+    assert_eq!((first.len(), rest.len()), (3, 2));
+    assert!(rest.iter().all(|job| !first.contains(job)), "{first:?} {rest:?}");
+
+    // A lock makes the statement slow
+    let hasty = postgres::Settings { statement_timeout_s: 1, ..test.settings.clone() };
+    let hasty = Database::connect(&hasty).await?;
+    let mut lock = test.database.begin().await?;
+    sqlx::query("LOCK TABLE analyses IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await?;
+    let unlocked = async {
+        const SLOW: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+            AND wait_event_type = 'Lock' AND clock_timestamp() - query_start > interval '1500 milliseconds'";
+        while test.count(SLOW).await? == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        lock.rollback().await?;
+        anyhow::Ok(())
+    };
+    let search = async { Ok(hasty.expired(age, None, 3).await?) };
+    let (found, ()) =
+        tokio::time::timeout(std::time::Duration::from_secs(30), async { tokio::try_join!(search, unlocked) })
+            .await??;
+    assert_eq!(found, first);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_call_is_forgotten_on_request_and_only_that_call() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
     let call = record(&test, "a.wav", "2024-05-20T10:00:00Z").await?;
@@ -83,6 +119,22 @@ async fn a_call_is_forgotten_on_request_and_only_that_call() -> anyhow::Result<(
     assert_eq!(gone, PruneSummary { analyses: 1, recordings: 1, ..PruneSummary::default() });
     assert!(test.database.analyses_of_call("a", OpenJobs::Delete).await?.is_empty());
     assert_eq!(test.count("SELECT count(*) FROM recordings WHERE call_id = 'b'").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_job_that_was_asked_for_again_since_it_was_found_keeps_its_recording() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let first = record(&test, "a.wav", "2024-05-20T10:00:00Z").await?;
+    let other = first.clone().with_model("large");
+    test.database.begin_attempt(&other.job(), "w").await?;
+    other.record_result(&test.database, "w").await?;
+    let jobs = [first.job().job_id, other.job().job_id];
+    let night = tests::calls::batch("night");
+    test.database.register(&night, &[other.job()], true).await?;
+    let claimed = test.database.claim(&jobs, OpenJobs::Keep).await?;
+    let claimed: Vec<_> = claimed.iter().map(|job| (job.job_id, job.recording_stays)).collect();
+    assert_eq!(claimed, [(jobs[0], true)], "the job that waits again needs it");
     Ok(())
 }
 

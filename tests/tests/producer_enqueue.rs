@@ -102,6 +102,24 @@ async fn a_folder_is_uploaded_and_the_same_folder_again_adds_nothing() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_uploaded_in_parts_is_not_uploaded_again() {
+    let (mut trial, database) = trial().await;
+    trial.settings.s3.part_mib = 5;
+    let folder = folder(&[]);
+    std::fs::write(folder.path().join("long.wav"), vec![7; 6 * 1024 * 1024]).unwrap();
+    let mut args = EnqueueArgs::of(folder.path().to_string_lossy());
+    args.prefix = Some(trial.keys.clone());
+    assert_eq!(run(&trial, &args).await.unwrap().uploaded, 1);
+    let again = run(&trial, &args).await.unwrap();
+    assert_eq!((again.uploaded, again.known), (0, 1));
+    let mut other = vec![7; 6 * 1024 * 1024];
+    other[6_000_000] = 8;
+    std::fs::write(folder.path().join("long.wav"), other).unwrap();
+    assert_eq!(run(&trial, &args).await.unwrap().uploaded, 1, "another content");
+    end(trial, database).await;
+}
+
+#[tokio::test]
 async fn a_key_that_does_not_exist_is_an_error_and_an_empty_prefix_is_none() {
     let (trial, database) = trial().await;
     let empty = run(&trial, &from_prefix(&trial)).await.unwrap();

@@ -131,6 +131,9 @@ async fn waiting_ends_with_the_batch_and_its_code_tells_how() {
 async fn results_are_a_table_json_lines_or_csv() {
     let mut trial = Trial::new().unwrap();
     let (database, jobs) = registered(&mut trial, &["通话/1.wav", "2.wav", "3.wav"]).await;
+    let empty = NewBatch { id: BatchId::from_name("empty"), name: "empty".into(), source: "test".into() };
+    let insert = "INSERT INTO batches (id, name, source, created_at) VALUES ($1, $2, $3, now() - interval '1 day')";
+    sqlx::query(insert).bind(empty.id.0).bind(&empty.name).bind(&empty.source).execute(database.pool()).await.unwrap();
     done(&database, &jobs[0]).await;
     let failure = Failure::new(FailureCode::AudioCorrupt, "frame 7 is broken");
     database.record_failed(&jobs[1], &failure, "w1", None).await.unwrap();
@@ -156,6 +159,13 @@ async fn results_are_a_table_json_lines_or_csv() {
     let (_, csv) = run(&trial.settings, &["results", "--format", "csv", "--limit", "2"]).await.unwrap();
     assert_eq!(csv.lines().count(), 3);
     assert!(csv.starts_with("\u{feff}job_id,bucket,key,call_id,status,emotion"), "{csv}");
+    let (_, none) =
+        run(&trial.settings, &["results", "--format", "csv", "--limit", "0", "--batch", "empty"]).await.unwrap();
+    assert_eq!(none.lines().count(), 1, "a table without rows has its header: {none}");
+    let cli = Cli::try_parse_from(["producer", "results", "--format", "csv"]).unwrap();
+    let mut full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let unwritten = producer::run(&trial.settings, &cli, &mut full).await;
+    assert!(matches!(&unwritten, Err(ProducerError::Input(why)) if why.contains("not complete")), "{unwritten:?}");
     let (_, limited) = run(&trial.settings, &["results", "--limit", "1"]).await.unwrap();
     assert!(limited.contains("and more"), "{limited}");
     database.close().await;

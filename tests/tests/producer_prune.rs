@@ -8,7 +8,7 @@ use chrono::{TimeDelta, Utc};
 use clap::Parser;
 use domain::AnalysisOptions;
 use domain::report::Artifacts;
-use domain::{BatchId, Emotion, Failure, FailureCode, Granularity, Job, ObjectRef};
+use domain::{BatchId, CallData, Emotion, Failure, FailureCode, Granularity, Job, ObjectRef};
 use futures_util::TryStreamExt;
 use producer::cli::Cli;
 use producer::{Outcome, ProducerError};
@@ -79,6 +79,16 @@ impl House {
             .record_done(&report, &artifacts, None, &[], "w", token(&self.database, report.job_id).await)
             .await?;
         Ok(())
+    }
+
+    /// The analysis of a new version of a recording, with the same call id.
+    async fn overwritten(&self, job: &Job, days_ago: i64) -> Result<Job> {
+        let mut object = job.object.clone();
+        object.etag = Some(self.store.put_bytes(&object.bucket, &object.key, "another sound", "audio/wav").await?);
+        let call = CallData { started_at: Some(Utc::now() - TimeDelta::days(days_ago)), ..job.call.clone() };
+        let newer = Job::new(job.batch_id, object, call, job.options.clone(), Utc::now());
+        self.record(&newer).await?;
+        Ok(newer)
     }
 
     /// How many objects each job has, its recording last.
@@ -174,10 +184,7 @@ async fn recordings_go_only_when_asked_to_and_when_nothing_else_needs_them() -> 
     house.record(&also).await?;
     let shared = house.analysed("shared.wav", 100).await?;
     // A later analysis of a newer version of the same object, whose call data say another day
-    let mut later = house.job("shared.wav", 3, "large").await?;
-    later.object.etag = Some("another version".into());
-    let later = Job::new(later.batch_id, later.object, later.call, later.options, later.submitted_at);
-    house.record(&later).await?;
+    house.overwritten(&shared, 3).await?;
     let changed = house.analysed("changed.wav", 100).await?;
     house.store.put_bytes(&changed.object.bucket, &changed.object.key, "another sound", "audio/wav").await?;
 
@@ -208,11 +215,35 @@ async fn recordings_go_only_when_asked_to_and_when_nothing_else_needs_them() -> 
         house.prune(&["--older-than", "30d", "--recordings", "--confirm", "3", "--batch-size", "1"]).await;
     assert_eq!(outcome?, Outcome::Done);
     assert!(text.contains("12 artifacts"), "{text}");
-    assert!(text.contains("1 recordings that were replaced by another version"), "{text}");
+    assert!(text.contains("2 recordings that were replaced by another version"), "{text}");
     assert_eq!(house.objects(&old).await?, (0, false));
     assert_eq!(house.objects(&also).await?, (0, false));
     assert!(house.objects(&shared).await?.1, "the later analysis needs it");
     assert_eq!(house.objects(&changed).await?, (0, true));
+    house.end().await
+}
+
+#[tokio::test]
+async fn of_an_object_that_was_overwritten_the_last_version_goes_with_its_analyses() -> Result<()> {
+    let house = House::open().await?;
+    // By the dates of their call data, the versions are deleted in either order
+    for (name, newer_days_ago) in [("c-20", 98), ("c-21", 102)] {
+        let first = house.analysed(&format!("{name}.wav"), 100).await?;
+        let newer = house.overwritten(&first, newer_days_ago).await?;
+        let (text, outcome) = house.prune(&["--call", name, "--recordings"]).await;
+        assert_eq!(outcome?, Outcome::Done);
+        assert!(text.contains("deleted   2 analyses") && !text.contains("replaced by another"), "{text}");
+        assert_eq!((house.objects(&first).await?, house.objects(&newer).await?), ((0, false), (0, false)), "{name}");
+    }
+    // The same in batches of one
+    for (name, newer_days_ago) in [("c-22", 98), ("c-23", 102)] {
+        let first = house.analysed(&format!("{name}.wav"), 100).await?;
+        let newer = house.overwritten(&first, newer_days_ago).await?;
+        let arguments = ["--older-than", "90d", "--recordings", "--confirm", "2", "--batch-size", "1"];
+        assert_eq!(house.prune(&arguments).await.1?, Outcome::Done);
+        assert_eq!((house.objects(&first).await?, house.objects(&newer).await?), ((0, false), (0, false)), "{name}");
+    }
+    assert_eq!(house.count(ROWS).await?, 0);
     house.end().await
 }
 

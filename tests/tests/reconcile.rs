@@ -4,7 +4,7 @@ use adapters::amqp::{DeadLetters, Filter, Lane, Topology, consume, depths};
 use adapters::postgres::LostQuery;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use domain::{Failure, FailureCode, Job, JobId};
+use domain::{Failure, FailureCode, Job, JobId, ObjectRef};
 use lapin::options::{
     BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeleteOptions, QueuePurgeOptions,
 };
@@ -13,6 +13,7 @@ use producer::Outcome;
 use producer::cli::Cli;
 use secrecy::ExposeSecret;
 use sqlx::Row;
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 use tests::database::TestDatabase;
 use tests::fleet::{Fleet, Wish};
@@ -264,6 +265,25 @@ async fn jobs_whose_messages_are_gone_are_published_again() -> Result<()> {
             .await?,
         0
     );
+    connection.close(200, "done".into()).await?;
+    fleet.end().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_lost_jobs_each_is_published_once() -> Result<()> {
+    const JOBS: usize = 1203;
+    let fleet = Fleet::without_worker().await?;
+    let (connection, channel) = channel(&fleet).await?;
+    let object = |n| ObjectRef { bucket: "calls".into(), key: format!("lost/{n}.wav"), etag: Some("e1".into()) };
+    let jobs: Vec<Job> = (0..JOBS).map(|n| fleet.job(object(n), Wish::default())).collect();
+    registered(&fleet, &jobs).await?;
+    let (said, _) = producer(&fleet, &["reconcile", "--silent-for", "0s"]).await?;
+    assert!(said.contains(&format!("open      {JOBS} ")) && said.contains(&format!("published {JOBS} ")), "{said}");
+    let (mut waiting, options) = (HashSet::new(), BasicGetOptions { no_ack: true });
+    while let Some(message) = channel.basic_get(bulk(&fleet).as_str().into(), options).await? {
+        assert!(waiting.insert(Job::from_json(&message.data)?.job_id), "published twice");
+    }
+    assert_eq!(waiting, jobs.iter().map(|job| job.job_id).collect());
     connection.close(200, "done".into()).await?;
     fleet.end().await
 }

@@ -1,8 +1,10 @@
 //! Every question of `docs/sql-cookbook.md`, asked of a history whose answers are known.
 
 use adapters::postgres::{Database, NewBatch};
+use anyhow::Context;
 use chrono::{TimeDelta, Utc};
-use domain::{BatchId, Emotion, Failure, FailureCode};
+use domain::report::ChannelReport;
+use domain::{BatchId, Emotion, Failure, FailureCode, Role};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use tests::calls::{Call, token};
@@ -256,6 +258,61 @@ async fn every_question_of_the_cookbook_is_answered_rightly() -> anyhow::Result<
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// The answer to a question about team 8 in the week of Monday, 10 March 2025.
+async fn asked(database: &Database, number: usize) -> anyhow::Result<Value> {
+    let values = [("team", "8"), ("since", "2025-03-10"), ("until", "2025-03-17")];
+    let question = questions().into_iter().find(|question| question.number == number).context("a question")?;
+    let sql = question.with(&values).map_err(|name| anyhow::anyhow!("no value for {name}"))?;
+    let rows = format!("SELECT coalesce(json_agg(answer), '[]') FROM ({sql}) AS answer");
+    Ok(sqlx::query_scalar(AssertSqlSafe(rows)).fetch_one(database.pool()).await?)
+}
+
+#[tokio::test]
+async fn a_call_with_two_scored_channels_is_one_call() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    // A mix stored as stereo. Two calls of a caller who gets angrier are no three.
+    for (key, when, timeline) in
+        [("m1.wav", "2025-03-10T09:00:00Z", [(4.0, A, 0.6)]), ("m2.wav", "2025-03-11T09:00:00Z", [(4.0, A, 0.9)])]
+    {
+        let call = Call::new(key).by("8", "ann", "joe", when).with_timeline(&timeline);
+        let mut report = call.report();
+        let mut mixed = report.channels.remove(1);
+        mixed.role = Role::Mixed;
+        report.channels = vec![ChannelReport { channel: Some(0), ..mixed.clone() }, mixed];
+        test.database.begin_attempt(&call.job(), "w1").await?;
+        let token = token(&test.database, report.job_id).await;
+        test.database.record_done(&report, &call.artifacts(), None, &[], "w1", token).await?;
+    }
+    assert_eq!(test.count("SELECT count(*) FROM channels WHERE latest AND scored").await?, 4);
+    for (number, calls) in
+        [(7, vec![1, 1]), (8, vec![1, 1]), (9, vec![2]), (10, vec![2]), (11, vec![2]), (14, vec![1, 1])]
+    {
+        let rows = asked(&test.database, number).await?;
+        let counted: Vec<_> = rows.as_array().into_iter().flatten().map(|row| row["calls"].clone()).collect();
+        assert_eq!(counted, calls, "question {number}: {rows}");
+    }
+    assert_eq!(asked(&test.database, 13).await?, json!([]));
+    for query in ["SELECT sum(calls)::bigint FROM low_confidence", "SELECT calls FROM caller_trend"] {
+        assert_eq!(test.count(query).await?, 2, "{query}");
+    }
+    let angry = "SELECT sum(angry_calls + negative_calls)::bigint FROM emotion_by_agent_day";
+    assert_eq!(test.count(angry).await?, 4);
+    Ok(())
+}
+
+#[tokio::test]
+async fn calls_without_a_customer_are_not_one_caller() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    for (day, angry) in [(10, 0.5), (11, 0.6), (12, 0.7)] {
+        let when = format!("2025-03-{day}T09:00:00Z");
+        let mut call = Call::new(&format!("{day}.wav")).by("8", "ann", "", &when).with_timeline(&[(4.0, A, angry)]);
+        call.data.customer = None;
+        record(&test.database, &call, 1.0).await?;
+    }
+    assert_eq!(asked(&test.database, 13).await?, json!([]));
     Ok(())
 }
 

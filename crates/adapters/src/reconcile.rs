@@ -34,6 +34,14 @@ pub fn message_of(letter: &DeadLetter) -> Option<SetAside> {
     Some(SetAside { job: letter.row()?, failure: letter.failure(), submitted_at, at: letter.failed_at })
 }
 
+/// What is kept of all silent jobs: a long queue is no loss, and may have a million.
+#[derive(Debug, Default)]
+struct AllSilent {
+    jobs: HashSet<JobId>,
+    /// Whether any may be lost.
+    lost: bool,
+}
+
 /// The services, and how long a job may be silent.
 #[derive(Debug)]
 pub struct Reconciler {
@@ -62,25 +70,14 @@ impl Reconciler {
         // Read before the rows: a message that comes between the two is no loss.
         let query = self.query(before).await?;
         let silent = self.silent(&query).await?;
-        done.silent = silent.len() as u64;
-        if silent.is_empty() {
+        done.silent = silent.jobs.len() as u64;
+        if silent.jobs.is_empty() {
             return Ok(done);
         }
-        let aside = self.set_aside(&silent, before).await?;
+        let aside = self.set_aside(&silent.jobs, before).await?;
         done.set_aside = aside.len() as u64;
-        let mut lanes: BTreeMap<String, Vec<Job>> = BTreeMap::new();
-        for Silent { job_id, job, lane, .. } in
-            silent.into_iter().filter(|silent| silent.lost && !aside.contains(&silent.job_id))
-        {
-            if let Some(job) = job {
-                lanes.entry(lane).or_default().push(job);
-            } else {
-                tracing::error!(%job_id, "the row does not give its job again: enqueue the recording again");
-                done.unreadable += 1;
-            }
-        }
-        for (lane, jobs) in lanes {
-            done.published += self.publish(&jobs, Lane::from_label(&lane).unwrap_or(Lane::Bulk)).await?;
+        if silent.lost {
+            self.publish_lost(&query, &aside, &mut done).await?;
         }
         Ok(done)
     }
@@ -103,25 +100,54 @@ impl Reconciler {
         })
     }
 
-    async fn silent(&self, query: &LostQuery) -> Result<Vec<Silent>, Failure> {
-        let mut all: Vec<Silent> = Vec::new();
+    async fn silent(&self, query: &LostQuery) -> Result<AllSilent, Failure> {
+        let (mut all, mut after) = (AllSilent::default(), None);
         loop {
-            let page = self.database.silent_jobs(query, all.last().map(|last| last.job_id), PAGE).await?;
-            let last = page.len() < PAGE as usize;
-            // A long queue is no loss: only ids of jobs that wait in it are kept.
-            let slim = |silent: Silent| if silent.lost { silent } else { Silent { job: None, ..silent } };
-            all.extend(page.into_iter().map(slim));
-            if last {
+            let page = self.database.silent_jobs(query, after, PAGE).await?;
+            after = page.last().map(|last| last.job_id);
+            all.lost |= page.iter().any(|silent| silent.lost);
+            all.jobs.extend(page.iter().map(|silent| silent.job_id));
+            if page.len() < PAGE as usize {
                 return Ok(all);
+            }
+        }
+    }
+
+    /// Publishes lost jobs page by page, as their rows are now: what was set aside since has failed.
+    async fn publish_lost(
+        &self,
+        query: &LostQuery,
+        aside: &HashSet<JobId>,
+        done: &mut Reconciled,
+    ) -> Result<(), Failure> {
+        let mut after = None;
+        loop {
+            let page = self.database.silent_jobs(query, after, PAGE).await?;
+            after = page.last().map(|last| last.job_id);
+            let last = page.len() < PAGE as usize;
+            let mut lanes: BTreeMap<String, Vec<Job>> = BTreeMap::new();
+            let lost = page.into_iter().filter(|silent| silent.lost && !aside.contains(&silent.job_id));
+            for Silent { job_id, job, lane, .. } in lost {
+                if let Some(job) = job {
+                    lanes.entry(lane).or_default().push(job);
+                } else {
+                    tracing::error!(%job_id, "the row does not give its job again: enqueue the recording again");
+                    done.unreadable += 1;
+                }
+            }
+            for (lane, jobs) in lanes {
+                done.published += self.publish(&jobs, Lane::from_label(&lane).unwrap_or(Lane::Bulk)).await?;
+            }
+            if last {
+                return Ok(());
             }
         }
     }
 
     /// Jobs among these whose message is a dead letter fail with its reason. Letters of earlier messages of the same job,
     /// which was asked for again since, change nothing.
-    async fn set_aside(&self, silent: &[Silent], before: DateTime<Utc>) -> Result<HashSet<JobId>, Failure> {
+    async fn set_aside(&self, waiting: &HashSet<JobId>, before: DateTime<Utc>) -> Result<HashSet<JobId>, Failure> {
         let mut found = HashSet::new();
-        let waiting: HashSet<JobId> = silent.iter().map(|silent| silent.job_id).collect();
         let mut letters = Vec::new();
         let look = |letter: &DeadLetter| {
             letters.extend(message_of(letter).filter(|message| waiting.contains(&message.job)));
@@ -139,20 +165,17 @@ impl Reconciler {
     }
 
     async fn publish(&self, jobs: &[Job], lane: Lane) -> Result<u64, Failure> {
-        let mut published = 0;
-        for chunk in jobs.chunks(PAGE as usize) {
-            let results = self.publisher.publish_jobs(chunk, lane).await;
-            let sent: Vec<JobId> =
-                chunk.iter().zip(&results).filter(|(_, sent)| sent.is_ok()).map(|(job, _)| job.job_id).collect();
-            self.database.mark_republished(&sent).await?;
-            published += sent.len() as u64;
-            for failure in results.into_iter().filter_map(Result::err) {
-                if failure.is_unreachable() {
-                    return Err(failure);
-                }
-                // The next comparison tries it again.
-                tracing::error!(%failure, lane = lane.label(), "a lost job could not be published again");
+        let results = self.publisher.publish_jobs(jobs, lane).await;
+        let sent: Vec<JobId> =
+            jobs.iter().zip(&results).filter(|(_, sent)| sent.is_ok()).map(|(job, _)| job.job_id).collect();
+        self.database.mark_republished(&sent).await?;
+        let published = sent.len() as u64;
+        for failure in results.into_iter().filter_map(Result::err) {
+            if failure.is_unreachable() {
+                return Err(failure);
             }
+            // The next comparison tries it again.
+            tracing::error!(%failure, lane = lane.label(), "a lost job could not be published again");
         }
         if published > 0 {
             tracing::warn!(jobs = published, lane = lane.label(), "published again: no queue had their messages");

@@ -215,3 +215,11 @@ fn a_file_with_errors_and_no_rule_to_use_is_refused() {
         usable.errors
     );
 }
+
+#[test]
+fn a_condition_without_any_part_is_an_error_and_no_missing_rule() {
+    for when in ["{ attributes = {} }", "{ not = { attributes = {} } }", "{ any = [{ attributes = {} }] }"] {
+        let errors = errors(&format!("[[rule]]\nname = \"x\"\nwhen = {when}\n"));
+        assert!(errors.iter().any(|error| error.contains("no condition is in here")), "{when}: {errors:?}");
+    }
+}

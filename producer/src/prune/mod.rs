@@ -3,7 +3,7 @@
 mod clock;
 mod summary;
 
-use adapters::postgres::{Age, Database, LastPrune, OpenJobs};
+use adapters::postgres::{Age, Database, Expired, LastPrune, OpenJobs};
 use adapters::retention::Eraser;
 use adapters::retry::{RetryPolicy, retry_while};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -139,12 +139,10 @@ impl Pruning {
         let count = retry_while(policy, POSTGRES, || database.count_expired(age)).await?;
         (self.summary.open, self.summary.late) = (count.open, count.late);
         let meter = Meter::new();
+        let mut last: Option<Expired> = None;
         loop {
-            // Jobs whose objects were refused are still the oldest.
-            let refused = self.summary.erased.refused.len();
-            let limit = batch.saturating_add(u32::try_from(refused).unwrap_or(u32::MAX));
-            let mut expired = retry_while(policy, POSTGRES, || database.expired(age, limit)).await?;
-            expired.retain(|job| !self.summary.erased.refused.contains(&job.job_id));
+            // What is kept, or was refused, is not looked at again.
+            let expired = retry_while(policy, POSTGRES, || database.expired(age, last.as_ref(), batch)).await?;
             if expired.is_empty() {
                 break;
             }
@@ -154,6 +152,7 @@ impl Pruning {
                 meter.clear();
                 return Ok(());
             }
+            last = expired.into_iter().next_back();
         }
         meter.clear();
         self.summary.months = retry_while(policy, POSTGRES, || database.drop_empty_months(age.before)).await?;

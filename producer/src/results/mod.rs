@@ -4,7 +4,7 @@ mod workbook;
 
 use adapters::postgres::{ChannelSummary, Database, ResultRow, Status};
 use domain::spreadsheet::{BYTE_ORDER_MARK, cell};
-use domain::{BatchId, Emotion};
+use domain::{BatchId, Emotion, Failure};
 use std::io::{IsTerminal, Write};
 
 use crate::cli::{Format, ResultsArgs};
@@ -24,28 +24,76 @@ const REASON_CELLS: usize = 70;
 /// Writes a batch's results.
 ///
 /// # Errors
-/// [`ProducerError::Service`]; [`ProducerError::Input`] for a workbook on a terminal. An output that is closed early, as by `head`, is none.
+/// [`ProducerError::Service`]; [`ProducerError::Input`] for a workbook on a terminal, or an output that can't be written. One that is
+/// closed early, as by `head`, is none.
 pub async fn write(
     database: &Database,
     batch: BatchId,
     args: &ResultsArgs,
     out: &mut impl Write,
 ) -> Result<(), ProducerError> {
+    match write_all(database, batch, args, out).await {
+        Ok(()) => written(out.flush()),
+        Err(Ended::Unwritten(error)) => written(Err(error)),
+        Err(Ended::Early(error)) => Err(error),
+    }
+}
+
+/// Why the results are not complete.
+enum Ended {
+    Unwritten(std::io::Error),
+    Early(ProducerError),
+}
+
+impl From<std::io::Error> for Ended {
+    fn from(error: std::io::Error) -> Self {
+        Self::Unwritten(error)
+    }
+}
+
+impl From<ProducerError> for Ended {
+    fn from(error: ProducerError) -> Self {
+        Self::Early(error)
+    }
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Self::Early(failure.into())
+    }
+}
+
+/// A reader that has enough closes the output: no failure.
+fn written(outcome: std::io::Result<()>) -> Result<(), ProducerError> {
+    match outcome {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(ProducerError::input(format!("the results can't be written, and are not complete: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn write_all(database: &Database, batch: BatchId, args: &ResultsArgs, out: &mut impl Write) -> Result<(), Ended> {
     let limit = match args.limit {
         Some(0) => u64::MAX,
         Some(limit) => limit,
         None if args.format == Format::Table => TABLE_ROWS,
         None => u64::MAX,
     };
-    let mut csv = csv::Writer::from_writer(Vec::new());
     let mut table = Vec::new();
     let mut workbook = match args.format {
         Format::Xlsx if std::io::stdout().is_terminal() => {
-            return Err(ProducerError::input("a workbook can't be shown on a terminal: add > results.xlsx"));
+            return Err(Ended::Early(ProducerError::input(
+                "a workbook can't be shown on a terminal: add > results.xlsx",
+            )));
         }
         Format::Xlsx => Some(ResultsWorkbook::begin()?),
         _ => None,
     };
+    if args.format == Format::Csv {
+        out.write_all(BYTE_ORDER_MARK.as_bytes())?;
+        csv_line(CSV_HEADER, out)?;
+    }
     let (mut written, mut more, mut after) = (0_u64, false, None);
     'pages: loop {
         let rows = database.results(&batch, after.as_ref(), PAGE).await?;
@@ -57,22 +105,15 @@ pub async fn write(
                 break 'pages;
             }
             written += 1;
-            let readable = match args.format {
-                Format::Table => {
-                    table.push(cells(&row));
-                    true
-                }
-                Format::Jsonl => writeln!(out, "{}", json(&row)).is_ok(),
+            match args.format {
+                Format::Table => table.push(cells(&row)),
+                Format::Jsonl => writeln!(out, "{}", json(&row))?,
                 Format::Xlsx => {
                     if let Some(workbook) = &mut workbook {
                         workbook.push(&row)?;
                     }
-                    true
                 }
-                Format::Csv => flush_csv(&mut csv, &row, written == 1, out),
-            };
-            if !readable {
-                return Ok(());
+                Format::Csv => csv_line(csv_fields(&row), out)?,
             }
         }
         if last {
@@ -80,13 +121,13 @@ pub async fn write(
         }
     }
     if let Some(workbook) = workbook {
-        // A closed output is no failure.
-        let _ = out.write_all(&workbook.finish()?);
+        out.write_all(&workbook.finish()?)?;
     }
     if args.format == Format::Table {
-        let shown = print_table(&table, args.failed, out)
-            .and_then(|()| if more { writeln!(out, "... and more: --limit 0 shows all") } else { Ok(()) });
-        drop(shown);
+        print_table(&table, args.failed, out)?;
+        if more {
+            writeln!(out, "... and more: --limit 0 shows all")?;
+        }
     }
     Ok(())
 }
@@ -184,26 +225,26 @@ fn json(row: &ResultRow) -> serde_json::Value {
     })
 }
 
-/// Writes one row; false when the output is closed.
-fn flush_csv(csv: &mut csv::Writer<Vec<u8>>, row: &ResultRow, first: bool, out: &mut impl Write) -> bool {
-    const HEADER: [&str; 14] = [
-        "job_id",
-        "bucket",
-        "key",
-        "call_id",
-        "status",
-        "emotion",
-        "confidence",
-        "duration_s",
-        "failure_code",
-        "failure",
-        "warnings",
-        "repeat",
-        "repeat_failure_code",
-        "repeat_failure",
-    ];
+const CSV_HEADER: [&str; 14] = [
+    "job_id",
+    "bucket",
+    "key",
+    "call_id",
+    "status",
+    "emotion",
+    "confidence",
+    "duration_s",
+    "failure_code",
+    "failure",
+    "warnings",
+    "repeat",
+    "repeat_failure_code",
+    "repeat_failure",
+];
+
+fn csv_fields(row: &ResultRow) -> [String; 14] {
     let text = |value: Option<String>| value.unwrap_or_default();
-    let fields = [
+    [
         row.job_id.to_string(),
         row.bucket.clone(),
         cell(&row.key),
@@ -218,19 +259,19 @@ fn flush_csv(csv: &mut csv::Writer<Vec<u8>>, row: &ResultRow, first: bool, out: 
         text(row.repeat.map(|state| state.label().to_owned())),
         text(row.repeat_failure.as_ref().map(|f| f.code.code().to_owned())),
         cell(&text(row.repeat_failure.as_ref().map(|f| f.message.clone()))),
-    ];
-    let header = if first { csv.write_record(HEADER) } else { Ok(()) };
-    let written = header.and_then(|()| csv.write_record(fields)).is_ok() && csv.flush().is_ok();
-    let marked = !first || out.write_all(BYTE_ORDER_MARK.as_bytes()).is_ok();
-    let sent = written && marked && out.write_all(csv.get_ref()).is_ok();
-    *csv = csv::Writer::from_writer(Vec::new());
-    sent
+    ]
+}
+
+fn csv_line(fields: [impl AsRef<[u8]>; 14], out: &mut impl Write) -> std::io::Result<()> {
+    let mut line = csv::Writer::from_writer(Vec::new());
+    line.write_record(fields)?;
+    out.write_all(&line.into_inner().map_err(csv::IntoInnerError::into_error)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::{Failure, FailureCode, JobId, Role};
+    use domain::{FailureCode, JobId, Role};
 
     fn row(status: Status) -> ResultRow {
         let channel = |role, scored, emotion| ChannelSummary {
@@ -283,14 +324,20 @@ mod tests {
     }
 
     #[test]
-    fn a_spreadsheet_gets_its_mark_once_and_no_formula() {
+    fn a_spreadsheet_gets_no_formula() {
         let mut named = row(Status::Done);
         named.key = "=1+2.wav".into();
-        let (mut csv, mut out) = (csv::Writer::from_writer(Vec::new()), Vec::new());
-        assert!(flush_csv(&mut csv, &named, true, &mut out) && flush_csv(&mut csv, &named, false, &mut out));
+        let mut out = Vec::new();
+        csv_line(csv_fields(&named), &mut out).expect("written");
         let text = String::from_utf8(out).expect("UTF-8");
-        assert!(text.starts_with("\u{feff}job_id,") && text.matches('\u{feff}').count() == 1);
         assert!(text.contains(",'=1+2.wav,"), "{text}");
+    }
+
+    #[test]
+    fn a_reader_that_has_enough_is_no_failure_and_a_full_disk_is() {
+        use std::io::{Error, ErrorKind};
+        assert!(written(Err(Error::from(ErrorKind::BrokenPipe))).is_ok());
+        assert!(written(Err(Error::from(ErrorKind::StorageFull))).is_err());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use rust_xlsxwriter::{Format, Workbook, Worksheet, XlsxError};
 
 use crate::error::ProducerError;
 
-const HEADER: [&str; 13] = [
+const HEADER: [&str; 16] = [
     "job_id",
     "bucket",
     "key",
@@ -22,6 +22,9 @@ const HEADER: [&str; 13] = [
     "failure",
     "warnings",
     "finished_at (UTC)",
+    "repeat",
+    "repeat_failure_code",
+    "repeat_failure",
 ];
 /// Rows of a sheet, by Excel's own limit, the header included.
 const MOST_ROWS: u32 = 1_048_576;
@@ -76,7 +79,7 @@ impl ResultsWorkbook {
 }
 
 fn write(sheet: &mut Worksheet, number: u32, row: &ResultRow, date: &Format) -> Result<(), XlsxError> {
-    let failure = row.failure.as_ref();
+    let (failure, repeat_failure) = (row.failure.as_ref(), row.repeat_failure.as_ref());
     let texts = [
         (0, Some(row.job_id.to_string())),
         (1, Some(row.bucket.clone())),
@@ -87,6 +90,9 @@ fn write(sheet: &mut Worksheet, number: u32, row: &ResultRow, date: &Format) -> 
         (9, failure.map(|failure| failure.code.code().to_owned())),
         (10, failure.map(|failure| failure.message.clone())),
         (11, (!row.warnings.is_empty()).then(|| row.warnings.join(" "))),
+        (13, row.repeat.map(|state| state.label().to_owned())),
+        (14, repeat_failure.map(|failure| failure.code.code().to_owned())),
+        (15, repeat_failure.map(|failure| failure.message.clone())),
     ];
     for (column, text) in texts {
         if let Some(text) = text {
@@ -124,7 +130,7 @@ mod tests {
     use super::*;
     use adapters::postgres::Status;
     use calamine::{Data, Reader, Xlsx};
-    use domain::JobId;
+    use domain::{Failure, FailureCode, JobId};
 
     #[test]
     fn a_workbook_has_numbers_dates_and_no_formulas() {
@@ -139,7 +145,7 @@ mod tests {
             status: Status::Done,
             failure: None,
             repeat: None,
-            repeat_failure: None,
+            repeat_failure: Some(Failure::new(FailureCode::ObjectNotFound, "gone")),
             emotion: Some(Emotion::Angry),
             confidence: Some(0.5),
             warnings: Vec::new(),
@@ -159,6 +165,7 @@ mod tests {
             "{:?}",
             cell(4)
         );
+        assert_eq!((cell(14), cell(15)), (Data::String("object.not_found".into()), Data::String("gone".into())));
         assert_eq!((cell(7), cell(8)), (Data::Float(0.5), Data::Float(65.25)));
         assert!(read.worksheet_formula("results").expect("the sheet").is_empty());
     }

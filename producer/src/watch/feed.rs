@@ -20,7 +20,7 @@ use crate::error::ProducerError;
 use crate::manifest::{Entry, Line, Manifest, ManifestOptions};
 use crate::source::full_key;
 
-/// Largest manifest in the store, bytes.
+/// Largest manifest, bytes: it is copied.
 const MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 /// Entries kept for recordings that are found soon after their lines.
 const MOST_RECENT: usize = 10_000;
@@ -213,6 +213,9 @@ impl Feed {
                 State { etag: found.etag, bytes: found.bytes, modified: found.modified }
             }
         };
+        if state.bytes > MAX_BYTES {
+            return Err(wrong(&"it has more than 4 GiB: watch with a shorter one"));
+        }
         let (whole, part) = (format!("{state:?}"), format!("part of {state:?}"));
         if known == whole {
             return Ok(None);

@@ -161,6 +161,11 @@ impl Database {
         &self.pool
     }
 
+    /// How a connection beside the pool is made.
+    pub(super) fn options(&self) -> &PgConnectOptions {
+        &self.options
+    }
+
     /// Closes every connection, once those in use are given back.
     #[boxed]
     pub async fn close(&self) {

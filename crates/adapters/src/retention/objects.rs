@@ -2,7 +2,7 @@
 
 use domain::{Failure, JobId};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::AddAssign;
 
 use crate::postgres::Expired;
@@ -55,15 +55,20 @@ impl Objects {
         jobs: &[Expired],
         policy: RetryPolicy,
     ) -> Vec<(JobId, Result<DeletedObjects, Failure>)> {
-        let mut seen = HashSet::new();
+        let goes = |job: &&Expired| self.recordings && !job.recording_stays;
+        let mut versions: HashMap<_, Vec<Option<&str>>> = HashMap::new();
+        for job in jobs.iter().filter(goes) {
+            versions.entry(place(job)).or_default().push(job.recording.etag.as_deref());
+        }
+        let (versions, mut seen) = (&versions, HashSet::new());
         let deletions: Vec<_> = jobs
             .iter()
             .map(|job| {
-                // Two analyses of one recording delete it once.
-                let recording =
-                    self.recordings && !job.recording_stays && seen.insert((&job.recording.bucket, &job.recording.key));
+                // Two analyses of one version delete it once. Of several versions, the store has one: its job deletes it.
+                let first = goes(&job) && seen.insert((place(job), job.recording.etag.as_deref()));
+                let all = if first { versions.get(&place(job)).map(Vec::as_slice) } else { None };
                 async move {
-                    let outcome = retry_while(policy, S3, || self.delete_of(job, recording)).await;
+                    let outcome = retry_while(policy, S3, || self.delete_of(job, all)).await;
                     (job.job_id, outcome)
                 }
             })
@@ -71,7 +76,8 @@ impl Objects {
         stream::iter(deletions).buffer_unordered(JOBS_AT_ONCE).collect().await
     }
 
-    async fn delete_of(&self, job: &Expired, recording: bool) -> Result<DeletedObjects, Failure> {
+    /// `versions`: the etags under the recording's key that are being deleted; `None` keeps the recording.
+    async fn delete_of(&self, job: &Expired, versions: Option<&[Option<&str>]>) -> Result<DeletedObjects, Failure> {
         let (bucket, folder) = self.folder(job);
         let mut deleted = DeletedObjects::default();
         let mut keys = BTreeSet::new();
@@ -90,8 +96,8 @@ impl Objects {
             keys.extend(artifacts.keys().cloned());
         }
         self.store.delete(bucket, &keys.into_iter().collect::<Vec<_>>()).await?;
-        if recording {
-            self.delete_recording(job, &mut deleted).await?;
+        if let Some(versions) = versions {
+            self.delete_recording(job, versions, &mut deleted).await?;
         }
         Ok(deleted)
     }
@@ -106,17 +112,28 @@ impl Objects {
         recorded.unwrap_or_else(|| (self.settings.artifact_bucket(), self.settings.artifact_folder(job.job_id)))
     }
 
-    async fn delete_recording(&self, job: &Expired, deleted: &mut DeletedObjects) -> Result<(), Failure> {
+    async fn delete_recording(
+        &self,
+        job: &Expired,
+        versions: &[Option<&str>],
+        deleted: &mut DeletedObjects,
+    ) -> Result<(), Failure> {
         let recording = &job.recording;
         let Some(there) = self.store.head(&recording.bucket, &recording.key).await? else { return Ok(()) };
         if recording.etag.is_some() && there.etag.is_some() && recording.etag != there.etag {
-            deleted.changed += 1;
+            let another_deletes_it = versions.contains(&there.etag.as_deref()) || versions.contains(&None);
+            deleted.changed += u64::from(!another_deletes_it && versions.first() == Some(&recording.etag.as_deref()));
             return Ok(());
         }
         self.store.delete(&recording.bucket, std::slice::from_ref(&recording.key)).await?;
         deleted.recordings += 1;
         Ok(())
     }
+}
+
+/// Bucket and key of the job's recording.
+fn place(job: &Expired) -> (&str, &str) {
+    (&job.recording.bucket, &job.recording.key)
 }
 
 /// Whether an object in a job's folder is of this run or an earlier one. What was asked for again since the rows were

@@ -42,6 +42,11 @@ impl Store {
         if bytes <= self.part_bytes { self.put_whole(target, bytes).await } else { self.put_parts(target, bytes).await }
     }
 
+    /// Size of the parts in which [`Self::put_file`] sends a file of this size, bytes; the last one may be shorter.
+    pub fn part_bytes(&self, bytes: u64) -> u64 {
+        self.part_bytes.max(bytes.div_ceil(MOST_PARTS))
+    }
+
     /// Uploads in parts below `prefix` that are open, as key and id: those of a program that died stay so.
     ///
     /// # Errors
@@ -113,7 +118,7 @@ impl Store {
             id: begun.upload_id().unwrap_or_default().to_owned(),
             open: true,
         };
-        let part_bytes = self.part_bytes.max(bytes.div_ceil(MOST_PARTS));
+        let part_bytes = self.part_bytes(bytes);
         let sends: Vec<_> = (0..bytes.div_ceil(part_bytes))
             .map(|index| upload.part(to.path, index, index * part_bytes, part_bytes.min(bytes - index * part_bytes)))
             .collect();

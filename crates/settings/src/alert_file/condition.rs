@@ -24,7 +24,7 @@ pub(super) fn read(
         diagnostics.error(table.at, format!("conditions are nested deeper than {MAX_DEPTH}"));
         return None;
     }
-    let mut parts = Vec::new();
+    let (mut parts, errors) = (Vec::new(), diagnostics.count());
     let role = role(diagnostics, table);
     let speech = speech(diagnostics, table, role, groups);
     let min_speech = table.duration(diagnostics, "min_speech");
@@ -62,6 +62,9 @@ pub(super) fn read(
         diagnostics.error(table.at, "an empty condition would hold for every call: add a key");
     }
     table.finish(diagnostics);
+    if parts.is_empty() && diagnostics.count() == errors {
+        diagnostics.error(table.at, "no condition is in here: name an attribute and its values, or remove it");
+    }
     if parts.len() > 1 { Some(Condition::All(parts)) } else { parts.pop() }
 }
 

@@ -1,7 +1,7 @@
 //! `LISTEN`: Postgres notifies dispatchers when messages are committed.
 
 use domain::Failure;
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgListener, PgPoolOptions};
 
 use crate::boxed;
 use crate::postgres::{Database, alerts, errors};
@@ -18,7 +18,11 @@ impl Database {
     #[boxed]
     pub async fn listen_to_outbox(&self) -> Result<OutboxListener, Failure> {
         let listen = async {
-            let mut listener = PgListener::connect_with(self.pool()).await?;
+            // A pool of its own: `postgres.max_connections` may be 1, and this connection is never given back.
+            let patience = self.pool().options().get_acquire_timeout();
+            let own = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
+            let own = own.acquire_timeout(patience).connect_lazy_with(self.options().clone());
+            let mut listener = PgListener::connect_with(&own).await?;
             listener.listen(alerts::CHANNEL).await?;
             Ok(OutboxListener(listener))
         };

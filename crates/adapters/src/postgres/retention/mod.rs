@@ -113,10 +113,15 @@ pub enum Erasure {
     Recording(Uuid),
 }
 
+/// A search by age may read all rows of some years, longer than `postgres.statement_timeout_s` allows.
+const PATIENCE: &str = "SET LOCAL statement_timeout = '15min'";
+
 /// Which analyses to find.
 #[derive(Debug, Clone, Copy, Default)]
 struct Which<'a> {
     age: Option<Age>,
+    /// Call and job after which the page begins.
+    after: Option<(DateTime<Utc>, JobId)>,
     call_id: Option<&'a str>,
     recording: Option<Uuid>,
     team: Option<&'a str>,
@@ -132,8 +137,7 @@ impl Database {
         const COUNT: &str = include_str!("count_expired.sql");
         let counted = || async {
             let mut transaction = self.begin().await?;
-            // It may read all rows of some years, longer than `postgres.statement_timeout_s` allows.
-            sqlx::query("SET LOCAL statement_timeout = '15min'").execute(&mut *transaction).await?;
+            sqlx::query(PATIENCE).execute(&mut *transaction).await?;
             let row = sqlx::query(COUNT).bind(age.before).bind(age.ingested_too).fetch_one(&mut *transaction).await?;
             transaction.commit().await?;
             expired_count(&row)
@@ -152,14 +156,16 @@ impl Database {
         row.and_then(|row| expired_count(&row)).map_err(|e| errors::failure(&e))
     }
 
-    /// The oldest ended analyses of this age, at most `limit`. [`Self::claim`] them, delete their artifacts,
-    /// [`Self::prune`] them, and ask again until none are left. Jobs that have not ended are kept.
+    /// The oldest ended analyses of this age, at most `limit`: the first, or those behind the last one of the page before.
+    /// [`Self::claim`] them, delete their artifacts, [`Self::prune`] them, and ask again until none are left. Jobs that have
+    /// not ended are kept.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     #[boxed]
-    pub async fn expired(&self, age: Age, limit: u32) -> Result<Vec<Expired>, Failure> {
-        let which = Which { age: Some(age), ..Which::default() };
+    pub async fn expired(&self, age: Age, after: Option<&Expired>, limit: u32) -> Result<Vec<Expired>, Failure> {
+        let after = after.map(|job| (job.called_at, job.job_id));
+        let which = Which { age: Some(age), after, ..Which::default() };
         self.select_expired(which, OpenJobs::Keep, i64::from(limit)).await
     }
 
@@ -243,15 +249,27 @@ impl Database {
 
     async fn select_expired(&self, which: Which<'_>, open: OpenJobs, limit: i64) -> Result<Vec<Expired>, Failure> {
         const EXPIRED: &str = include_str!("expired.sql");
-        let query = sqlx::query_as(EXPIRED)
-            .bind(which.age.map(|age| age.before))
-            .bind(which.call_id)
-            .bind(open == OpenJobs::Delete)
-            .bind(limit)
-            .bind(which.age.is_some_and(|age| age.ingested_too))
-            .bind(which.recording)
-            .bind(which.team);
-        query.fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
+        let (time, job) = which.after.unzip();
+        let selected = || async {
+            let mut transaction = self.begin().await?;
+            if which.age.is_some() {
+                sqlx::query(PATIENCE).execute(&mut *transaction).await?;
+            }
+            let query = sqlx::query_as(EXPIRED)
+                .bind(which.age.map(|age| age.before))
+                .bind(which.call_id)
+                .bind(open == OpenJobs::Delete)
+                .bind(limit)
+                .bind(which.age.is_some_and(|age| age.ingested_too))
+                .bind(which.recording)
+                .bind(which.team)
+                .bind(time)
+                .bind(job.map(|job| job.0));
+            let rows = query.fetch_all(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(rows)
+        };
+        repeated(selected).await
     }
 }
 

@@ -171,6 +171,8 @@ mod tests {
     fn call_data_becomes_no_mention_and_no_link() {
         let hostile = [alert("<!channel> <@U1> [x](http://evil) @all `#h`")];
         let slack = rendered("slack", Language::English, &hostile).json.to_string();
+        let verbatim = slack.matches("\"verbatim\":true").count();
+        assert_eq!(verbatim, slack.matches("\"mrkdwn\"").count(), "bare URLs are no links: {slack}");
         assert!(!slack.contains("<!channel>") && !slack.contains("<@U1>"), "{slack}");
         for service in ["dingtalk", "wecom", "feishu"] {
             let text = rendered(service, Language::Chinese, &hostile).json.to_string();

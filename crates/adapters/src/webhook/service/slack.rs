@@ -29,7 +29,9 @@ impl ChatService for Slack {
 
     fn render(&self, text: &AlertText, alerts: &[&AlertMessage]) -> Value {
         let title = text.title(alerts);
-        let section = |text: String| json!({ "type": "section", "text": { "type": "mrkdwn", "text": text } });
+        // Verbatim: Slack would make links of bare URLs, and mentions of names.
+        let section =
+            |text: String| json!({ "type": "section", "text": { "type": "mrkdwn", "text": text, "verbatim": true } });
         let sections = alerts.iter().map(|alert| {
             let sentence: String = escape(&text.sentence(alert)).chars().take(MAX_CHARS).collect();
             let link = text.link(alert).map_or(String::new(), |url| format!(" <{url}|{}>", text.link_label()));
