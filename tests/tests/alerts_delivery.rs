@@ -257,7 +257,7 @@ async fn a_message_that_fails_too_often_is_given_up_and_can_be_retried() -> Resu
     assert!(found.last_error.is_some_and(|e| e.contains("HTTP 500")));
     assert_eq!(stage.receiver.requests(), 2, "a message that was given up is not sent again");
 
-    let typo = dispatcher::cli::retry(&stage.trial.settings, &stage.database, "webhook-nowhere").await;
+    let typo = dispatcher::cli::retry(&stage.trial.settings, &stage.database, "nowhere").await;
     assert!(typo.is_err_and(|e| e.to_string().contains("webhook")), "a name that is none");
     assert_eq!(dispatcher::cli::retry(&stage.trial.settings, &stage.database, "webhook").await?, 1);
     stage.dispatcher()?.once().await?;
