@@ -3,9 +3,19 @@
 use super::boxes::{boxes, inside};
 use super::table::Sample;
 use crate::audio::bytes::{be32, be64};
+use std::collections::HashMap;
 
-/// Packets of one fragment that are followed: an hour of packets of 5 ms.
+/// Most packets of one fragment: an hour of packets of 5 ms.
 const MAX_SAMPLES: usize = 1 << 20;
+
+/// A fragment has more packets than are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooManyPackets;
+
+impl TooManyPackets {
+    /// What is wrong, for people.
+    pub(super) const TEXT: &str = "a fragment of the MP4 file has more than 1,048,576 packets";
+}
 
 /// Values of packets that a fragment leaves out, of a `trex` box.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -15,19 +25,32 @@ pub(super) struct Defaults {
 }
 
 impl Defaults {
-    /// Of this track, in a `moov` box.
-    pub(super) fn read(moov: &[u8], track: u32) -> Self {
+    /// Of all tracks in a `moov` box, by the tracks' numbers. One pass, however many tracks ask.
+    pub(super) fn read(moov: &[u8]) -> HashMap<u32, Self> {
         let extends = inside(moov, &[b"mvex"]).unwrap_or_default();
-        let found = boxes(extends).find(|(kind, trex)| *kind == b"trex" && be32(trex, 4) == Some(track));
-        let value = |at| found.and_then(|(_, trex)| be32(trex, at)).unwrap_or(0);
-        Self { duration: value(12), size: value(16) }
+        let mut found = HashMap::new();
+        for (_, trex) in boxes(extends).filter(|(kind, _)| kind == b"trex") {
+            let Some(track) = be32(trex, 4) else { continue };
+            let value = |at| be32(trex, at).unwrap_or(0);
+            found.entry(track).or_insert(Self { duration: value(12), size: value(16) });
+        }
+        found
     }
 }
 
 /// The packets of a track in a `moof` box.
 ///
 /// `begin`: bytes from the file's beginning to the box. `time`: ticks at its end of the fragment before.
-pub(super) fn samples(moof: &[u8], begin: u64, track: u32, defaults: Defaults, time: u64) -> Vec<Sample> {
+///
+/// # Errors
+/// When there are more than [`MAX_SAMPLES`]: the rest of the fragment would be lost.
+pub(super) fn samples(
+    moof: &[u8],
+    begin: u64,
+    track: u32,
+    defaults: Defaults,
+    time: u64,
+) -> Result<Vec<Sample>, TooManyPackets> {
     let (mut found, mut data_end, mut time) = (Vec::new(), begin, time);
     for (_, traf) in boxes(moof).filter(|(kind, _)| kind == b"traf") {
         let Some(header) = inside(traf, &[b"tfhd"]).and_then(|tfhd| Header::read(tfhd, defaults)) else { continue };
@@ -39,11 +62,11 @@ pub(super) fn samples(moof: &[u8], begin: u64, track: u32, defaults: Defaults, t
         data_end = base;
         for (_, trun) in boxes(traf).filter(|(kind, _)| kind == b"trun") {
             let kept = (header.track == track).then_some(&mut found);
-            let Some(end) = run(trun, base, data_end, &header, &mut time, kept) else { break };
+            let Some(end) = run(trun, base, data_end, &header, &mut time, kept)? else { break };
             data_end = end;
         }
     }
-    found
+    Ok(found)
 }
 
 /// Ticks of a `tfdt` box.
@@ -78,46 +101,88 @@ impl Header {
     }
 }
 
-/// Reads a `trun` box; gives where its data ends.
+/// Reads a `trun` box; gives where its data ends, or `None` where it ends too early.
 fn run(
     trun: &[u8],
     base: u64,
     follows: u64,
     header: &Header,
     time: &mut u64,
-    mut kept: Option<&mut Vec<Sample>>,
-) -> Option<u64> {
-    let (flags, count) = (be32(trun, 0)?, be32(trun, 4)? as usize);
-    let mut at = 8;
-    let mut offset = follows;
-    if flags & 0x1 != 0 {
-        offset = base.checked_add_signed(i64::from(be32(trun, at)?.cast_signed()))?;
-        at += 4;
+    kept: Option<&mut Vec<Sample>>,
+) -> Result<Option<u64>, TooManyPackets> {
+    let Some(run) = Run::read(trun, base, follows) else { return Ok(None) };
+    match kept {
+        Some(kept) => run.keep(header, time, kept),
+        None => Ok(run.pass(header)),
     }
-    if flags & 0x4 != 0 {
-        at += 4;
+}
+
+/// A `trun` box.
+struct Run<'a> {
+    flags: u32,
+    count: u32,
+    /// Where its first packet is, bytes from the file's beginning.
+    offset: u64,
+    /// Its table: the values of each packet that differ from the defaults.
+    table: &'a [u8],
+}
+
+impl<'a> Run<'a> {
+    fn read(trun: &'a [u8], base: u64, follows: u64) -> Option<Self> {
+        let (flags, count) = (be32(trun, 0)?, be32(trun, 4)?);
+        let mut at = 8;
+        let mut offset = follows;
+        if flags & 0x1 != 0 {
+            offset = base.checked_add_signed(i64::from(be32(trun, at)?.cast_signed()))?;
+            at += 4;
+        }
+        if flags & 0x4 != 0 {
+            at += 4;
+        }
+        Some(Self { flags, count, offset, table: trun.get(at..)? })
     }
-    for _ in 0..count.min(MAX_SAMPLES) {
-        let mut field = |flag: u32| {
-            (flags & flag != 0).then(|| {
-                at += 4;
-                be32(trun, at - 4)
-            })
-        };
-        let duration = field(0x100).unwrap_or(Some(header.defaults.duration))?;
-        let size = field(0x200).unwrap_or(Some(header.defaults.size))?;
-        field(0x400);
-        field(0x800);
-        if let Some(kept) = &mut kept {
+
+    /// Bytes of a packet's row in the table.
+    fn row(&self) -> usize {
+        4 * (self.flags & 0xf00).count_ones() as usize
+    }
+
+    /// The value of a row that this flag announces, or the default. The values of a row are in the order of their flags.
+    fn value(&self, row: &[u8], flag: u32, default: u32) -> Option<u32> {
+        let before = 4 * (self.flags & 0xf00 & (flag - 1)).count_ones() as usize;
+        if self.flags & flag == 0 { Some(default) } else { be32(row, before) }
+    }
+
+    /// Adds its packets to `kept`.
+    fn keep(&self, header: &Header, time: &mut u64, kept: &mut Vec<Sample>) -> Result<Option<u64>, TooManyPackets> {
+        let mut offset = self.offset;
+        for number in 0..self.count as usize {
+            let row = self.table.get(number.saturating_mul(self.row())..).unwrap_or_default();
+            let duration = self.value(row, 0x100, header.defaults.duration);
+            let size = self.value(row, 0x200, header.defaults.size);
+            let (Some(duration), Some(size)) = (duration, size) else { return Ok(None) };
             if kept.len() >= MAX_SAMPLES {
-                return None;
+                return Err(TooManyPackets);
             }
             kept.push(Sample { offset, size, time: *time, duration: duration.into() });
             *time = time.saturating_add(duration.into());
+            let Some(next) = offset.checked_add(size.into()) else { return Ok(None) };
+            offset = next;
         }
-        offset = offset.checked_add(size.into())?;
+        Ok(Some(offset))
     }
-    Some(offset)
+
+    /// Where the data of another track's run ends. As many steps as it has bytes, whatever number of packets it states.
+    fn pass(&self, header: &Header) -> Option<u64> {
+        if self.flags & 0x200 == 0 {
+            return self.offset.checked_add(u64::from(self.count) * u64::from(header.defaults.size));
+        }
+        let mut rows = self.table.chunks_exact(self.row());
+        (0..self.count).try_fold(self.offset, |offset, _| {
+            let size = self.value(rows.next()?, 0x200, 0)?;
+            offset.checked_add(size.into())
+        })
+    }
 }
 
 #[cfg(test)]
@@ -142,14 +207,35 @@ mod tests {
         let sample = |offset, size, time, duration| Sample { offset, size, time, duration };
         assert_eq!(
             samples(&moof, 1_000, 2, Defaults::default(), 7),
-            [sample(1_600, 10, 48_000, 960), sample(1_610, 20, 48_960, 960), sample(1_630, 30, 49_920, 480)]
+            Ok(vec![sample(1_600, 10, 48_000, 960), sample(1_610, 20, 48_960, 960), sample(1_630, 30, 49_920, 480)])
         );
     }
 
     #[test]
-    fn a_run_of_four_billion_packets_without_bytes_ends_soon() {
+    fn a_run_of_four_billion_packets_without_bytes_is_refused_soon() {
         let traf = [boxed(*b"tfhd", &numbers(&[0, 1])), boxed(*b"trun", &numbers(&[0, u32::MAX]))].concat();
         let moof = [boxed(*b"traf", &traf), boxed(*b"traf", &traf)].concat();
-        assert_eq!(samples(&moof, 0, 1, Defaults::default(), 0).len(), MAX_SAMPLES);
+        assert_eq!(samples(&moof, 0, 1, Defaults::default(), 0), Err(TooManyPackets));
+        let whole = numbers(&[0, MAX_SAMPLES as u32]);
+        let traf = [boxed(*b"tfhd", &numbers(&[0, 1])), boxed(*b"trun", &whole)].concat();
+        let found = samples(&boxed(*b"traf", &traf), 0, 1, Defaults::default(), 0);
+        assert_eq!(found.map(|found| found.len()), Ok(MAX_SAMPLES));
+        assert!(TooManyPackets::TEXT.replace(',', "").contains(&MAX_SAMPLES.to_string()));
+    }
+
+    #[test]
+    fn packets_of_other_tracks_are_passed_over_without_counting_them() {
+        let runs = boxed(*b"trun", &numbers(&[0, u32::MAX])).repeat(65_536);
+        let other = [boxed(*b"tfhd", &numbers(&[0x10, 99, 2])), runs].concat();
+        let sized =
+            [boxed(*b"tfhd", &numbers(&[0, 98])), boxed(*b"trun", &numbers(&[0xf00, 2, 1, 7, 1, 1, 1, 9, 1, 1]))];
+        let ours = [boxed(*b"tfhd", &numbers(&[0x10, 1, 5])), boxed(*b"trun", &numbers(&[0, 1]))];
+        let moof =
+            [boxed(*b"traf", &other), boxed(*b"traf", &sized.concat()), boxed(*b"traf", &ours.concat())].concat();
+        let begun = std::time::Instant::now();
+        let found = samples(&moof, 0, 1, Defaults::default(), 0).expect("few packets of the track itself");
+        assert_eq!(found, [Sample { offset: 65_536 * u64::from(u32::MAX) * 2 + 16, size: 5, time: 0, duration: 0 }]);
+        // Counted one by one, they would take minutes.
+        assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
     }
 }

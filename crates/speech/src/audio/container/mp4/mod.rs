@@ -15,7 +15,7 @@ use crate::audio::codec::{Coding, OPUS_RATE};
 use crate::audio::errors;
 use boxes::{boxes, inside, scale, track_id};
 use domain::Failure;
-use fragment::Defaults;
+use fragment::{Defaults, TooManyPackets};
 use reader::{MAX_MOOF, Mp4Reader};
 use std::sync::Arc;
 use symphonia_core::codecs::audio::AudioCodecParameters;
@@ -30,8 +30,8 @@ pub(in crate::audio) use reader::Samples;
 
 /// Most bytes of a `moov` box: the tables of a day of audio take a fifth of this.
 const MAX_MOOV: u64 = 64 * 1024 * 1024;
-/// Outermost boxes walked over at most: a day of fragments of a second, two boxes each.
-const MAX_BOXES: usize = 200_000;
+/// Outermost boxes walked over at most: five hours of fragments of 20 ms, two boxes each.
+const MAX_BOXES: usize = 2_000_000;
 /// Fragments in which a track's first packet is searched for.
 const FIRST_FRAGMENTS: usize = 64;
 /// Missing packets that are no loss, seconds.
@@ -62,10 +62,7 @@ impl Container for Mp4 {
             return Err(errors::unsupported("a compressed QuickTime index"));
         }
         let mut layout = Layout::new(&Mp4, input.start..input.length);
-        layout.tracks = tracks(&moov, &file.fragments.into(), &input.budget);
-        if layout.tracks.len() > usize::from(input.max_tracks) {
-            return Err(errors::too_many_channels(layout.tracks.len(), input.max_tracks));
-        }
+        layout.tracks = tracks(&moov, &file.fragments.into(), input)?;
         for track in &mut layout.tracks {
             from_first_fragment(track, input)?;
         }
@@ -107,9 +104,11 @@ struct File {
 /// Walks over the outermost boxes and reads `moov`.
 fn walk(input: &mut Input) -> Result<File, Failure> {
     let (mut found, mut position, length) = (File::default(), input.start, input.length);
-    for _ in 0..MAX_BOXES {
-        if position >= length {
-            break;
+    let mut count = 0;
+    while position < length && !input.budget.is_spent() {
+        count += 1;
+        if count > MAX_BOXES {
+            return Err(errors::bad_header(format!("the MP4 file has more than {MAX_BOXES} boxes at its top")));
         }
         let header = input.read(position, 16)?;
         let (Some(size), Some(kind)) = (be32(&header, 0), header.get(4..8)) else { break };
@@ -139,20 +138,31 @@ fn walk(input: &mut Input) -> Result<File, Failure> {
     Ok(found)
 }
 
-/// The audio tracks of a `moov` box.
-fn tracks(moov: &[u8], fragments: &Arc<[(u64, u64)]>, budget: &Budget) -> Vec<TrackLayout> {
+/// The audio tracks of a `moov` box. They are counted first: an index of millions is never built.
+///
+/// # Errors
+/// When there are too many.
+fn tracks(moov: &[u8], fragments: &Arc<[(u64, u64)]>, input: &Input) -> Result<Vec<TrackLayout>, Failure> {
     let movie_scale = inside(moov, &[b"mvhd"]).and_then(scale).unwrap_or(1_000);
     let priming = priming(moov);
     let is_audio = |trak: &&[u8]| inside(trak, &[b"mdia", b"hdlr"]).and_then(|hdlr| hdlr.get(8..12)) == Some(b"soun");
-    let traks = boxes(moov).filter(|(kind, _)| kind == b"trak").map(|(_, body)| body).filter(is_audio);
+    let traks = || boxes(moov).filter(|(kind, _)| kind == b"trak").map(|(_, body)| body).filter(is_audio);
+    let count = traks().count();
+    if count > usize::from(input.max_tracks) {
+        return Err(errors::too_many_channels(count, input.max_tracks));
+    }
+    let defaults = Defaults::read(moov);
     let track = |trak| {
         let mut track = track(trak, movie_scale, priming)
             .unwrap_or_else(|name| TrackLayout { refused: Some(name), ..TrackLayout::default() });
         track.id = inside(trak, &[b"tkhd"]).and_then(track_id);
-        track.samples = track.id.and_then(|id| samples(moov, trak, id, &track, fragments, budget)).map(Arc::new);
+        track.samples = track.id.and_then(|id| {
+            let defaults = defaults.get(&id).copied().unwrap_or_default();
+            samples(trak, (id, defaults), &track, fragments, &input.budget).map(Arc::new)
+        });
         track
     };
-    traks.map(track).collect()
+    Ok(traks().map(track).collect())
 }
 
 /// `priming`: samples of delay where there is no edit list.
@@ -196,11 +206,10 @@ fn opus_delay_s(params: &AudioCodecParameters) -> Option<f64> {
     be16(head, 10).map(|samples| f64::from(samples) / f64::from(OPUS_RATE))
 }
 
-/// Where the packets of a track are.
+/// Where the packets of a track with this number and these defaults are.
 fn samples(
-    moov: &[u8],
     trak: &[u8],
-    id: u32,
+    (id, defaults): (u32, Defaults),
     track: &TrackLayout,
     fragments: &Arc<[(u64, u64)]>,
     budget: &Budget,
@@ -212,7 +221,7 @@ fn samples(
         scale: inside(trak, &[b"mdia", b"mdhd"]).and_then(scale)?,
         table: Table::read(stbl, coding.as_ref().and_then(entry::unit)),
         fragments: Arc::clone(fragments),
-        defaults: Defaults::read(moov, id),
+        defaults,
         budget: budget.clone(),
     })
 }
@@ -228,9 +237,8 @@ fn from_first_fragment(track: &mut TrackLayout, input: &mut Input) -> Result<(),
         let size = usize::try_from(*size).unwrap_or(usize::MAX).min(MAX_MOOF as usize);
         let moof = input.read(input.start.saturating_add(*begin), size)?;
         let body = boxes(&moof).next().map(|(_, body)| body).unwrap_or_default();
-        let Some(first) = fragment::samples(body, *begin, samples.track, samples.defaults, 0).first().copied() else {
-            continue;
-        };
+        let found = fragment::samples(body, *begin, samples.track, samples.defaults, 0).map_err(too_many)?;
+        let Some(first) = found.first() else { continue };
         let first_s = first.time as f64 / f64::from(samples.scale);
         for part in &mut track.timing.parts {
             if let Part::Decoded { begin_s, .. } = part {
@@ -272,13 +280,17 @@ fn complete(track: &mut TrackLayout, input: &mut Input) -> Result<u64, Failure> 
         let moof = input.read(input.start.saturating_add(begin), size.min(MAX_MOOF) as usize)?;
         let header = if be32(&moof, 0) == Some(1) { 16 } else { 8 };
         let body = moof.get(header..).unwrap_or_default();
-        for sample in &fragment::samples(body, begin, samples.track, samples.defaults, 0) {
+        for sample in &fragment::samples(body, begin, samples.track, samples.defaults, 0).map_err(too_many)? {
             span.add(sample, length);
         }
     }
     track.timing.decoded_s = span.ticks().map(|ticks| ticks as f64 / f64::from(samples.scale));
     let tolerated = longest.max((f64::from(samples.scale) * TOLERATED_S) as u64);
     Ok(if ticks > tolerated { missing } else { 0 })
+}
+
+fn too_many(_: TooManyPackets) -> Failure {
+    errors::bad_header(TooManyPackets::TEXT)
 }
 
 /// The first and the last packet that the file has, by their timestamps. What is between them is sound, or silence.
@@ -347,20 +359,50 @@ mod tests {
         assert_eq!(priming(text), Some(f64::from(0x840u16)));
     }
 
-    #[test]
-    fn many_tracks_are_read_in_one_pass_over_the_index() {
+    /// A `moov` box with this many tracks, numbered as `id` says, and an entry of defaults for each.
+    fn index(count: u32, id: impl Fn(u32) -> u32) -> Vec<u8> {
         let scale = |kind: [u8; 4]| boxed(kind, &[&[0; 12][..], &8_000u32.to_be_bytes()].concat());
         let entries = boxed(*b"stsd", &[&[0; 8][..], &boxed(*b"ulaw", &[1; 44])].concat());
         let tables = boxed(*b"minf", &boxed(*b"stbl", &entries));
         let sound = boxed(*b"hdlr", b"\0\0\0\0\0\0\0\0soun");
-        let trak = boxed(*b"trak", &boxed(*b"mdia", &[sound, scale(*b"mdhd"), tables].concat()));
-        let count = 20_000;
-        let moov = [scale(*b"mvhd"), trak.repeat(count)].concat();
+        let media = boxed(*b"mdia", &[sound, scale(*b"mdhd"), tables].concat());
+        let number = |at: u32| id(at).to_be_bytes();
+        let trak =
+            |at| boxed(*b"trak", &[boxed(*b"tkhd", &[&[0; 12][..], &number(at)].concat()), media.clone()].concat());
+        let trex = |at| boxed(*b"trex", &[&[0; 4][..], &number(at), &[0; 4], &[0, 0, 0, 7], &[0, 0, 0, 9]].concat());
+        let extends = boxed(*b"mvex", &(0..count).flat_map(trex).collect::<Vec<_>>());
+        [scale(*b"mvhd"), (0..count).flat_map(trak).collect(), extends].concat()
+    }
+
+    #[test]
+    fn an_index_of_countless_tracks_is_refused_by_their_count() {
+        let moov = index(100_000, |at| at);
         let begun = std::time::Instant::now();
-        let found = tracks(&moov, &Arc::from([]), &input(&[]).budget);
-        assert_eq!(found.len(), count);
-        assert_eq!(found[0].codec.as_deref(), Some("ulaw"));
-        // A pass for each track would take minutes.
+        let failure = tracks(&moov, &Arc::from([]), &input(&[])).expect_err("too many");
+        assert_eq!(failure.code, domain::FailureCode::AudioTooManyChannels, "{failure}");
+        // Read one by one, each with a search for its defaults, they would take minutes.
         assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn each_track_has_its_own_defaults() {
+        let found = tracks(&index(2, |at| at + 1), &Arc::from([]), &input(&[])).expect("two tracks");
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0].codec.as_deref(), Some("ulaw"));
+        let defaults = Defaults::read(&index(2, |at| at + 1));
+        assert_eq!(
+            found.iter().map(|track| track.samples.as_ref().map(|s| s.defaults)).collect::<Vec<_>>(),
+            [defaults.get(&1).copied(), defaults.get(&2).copied()]
+        );
+        assert!(defaults.len() == 2 && defaults[&1] != Defaults::default());
+    }
+
+    #[test]
+    fn a_file_of_more_boxes_than_are_walked_over_is_refused_and_not_read_in_part() {
+        let few = boxed(*b"free", &[]).repeat(250_000);
+        assert!(walk(&mut input(&few)).is_ok());
+        let many = boxed(*b"free", &[]).repeat(MAX_BOXES + 1);
+        let failure = walk(&mut input(&many)).expect_err("too many");
+        assert_eq!(failure.code, domain::FailureCode::AudioBadHeader, "{failure}");
     }
 }

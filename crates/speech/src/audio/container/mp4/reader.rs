@@ -1,7 +1,7 @@
 //! The demuxer: one audio track's packets, in the order of time, by its tables and fragments.
 
 use super::boxes::boxes;
-use super::fragment::{self, Defaults};
+use super::fragment::{self, Defaults, TooManyPackets};
 use super::table::{Cursor, Sample, Table};
 use crate::audio::budget::Budget;
 use crate::audio::bytes::be32;
@@ -95,7 +95,11 @@ impl<'s> Mp4Reader<'s> {
             let header = if be32(&moof, 0) == Some(1) { 16 } else { 8 };
             let body = moof.get(header..).unwrap_or_default();
             if boxes(body).next().is_some() {
-                self.pending = fragment::samples(body, begin, samples.track, samples.defaults, self.time).into();
+                samples.budget.step()?;
+                let Ok(found) = fragment::samples(body, begin, samples.track, samples.defaults, self.time) else {
+                    return decode_error(TooManyPackets::TEXT);
+                };
+                self.pending = found.into();
             }
         }
         let sample = self.pending.pop_front();
