@@ -232,6 +232,7 @@ mod tests {
             ("[watch]\ninterval_s = 0", "watch.interval_s"),
             ("[watch]\nhealth_addr = \"9634\"", "watch.health_addr"),
             ("[segment]\ntarget_max_s = 40.0", "segment.target_max_s"),
+            ("[segment]\npadding_s = 5.0\nhard_max_s = 10.0", "segment.padding_s"),
             ("[amqp]\nretry_delays_s = []", "amqp.retry_delays_s"),
             ("[amqp]\nurl = \"http://x\"", "amqp.url"),
             ("[amqp]\nurl = \"amqp://h:no-port/v\"", "amqp.url"),

@@ -122,6 +122,11 @@ impl Segment {
             Check::range("segment.target_max_s", self.target_max_s, 0.1..=30.0, "seconds"),
             Check::range("segment.hard_max_s", self.hard_max_s, 1.0..=30.0, "seconds"),
             Check::new(
+                "segment.padding_s",
+                2.0 * self.padding_s < self.hard_max_s,
+                "must be less than half of hard_max_s: segments would be silence alone",
+            ),
+            Check::new(
                 "segment.target_max_s",
                 self.target_min_s <= self.target_max_s && self.target_max_s <= self.hard_max_s,
                 "must be between target_min_s and hard_max_s",

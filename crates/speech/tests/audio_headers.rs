@@ -95,6 +95,21 @@ fn lengths_of_audio_that_are_off_by_a_header_a_block_or_endless_are_read_to_the_
 }
 
 #[test]
+fn a_large_header_forgives_no_missing_sound() {
+    let (folder, sound, expected) = (folder(), pcm(), expected());
+    let junk = chunk(*b"JUNK", 65_536, &[0; 65_536]);
+    let header = 12 + 24 + junk.len() as u32 + 8;
+    let with = |declared: u32| riff(*b"RIFF", &[junk.clone(), format(16, 2), chunk(*b"data", declared, &sound)]);
+    for more in [header, header - 8, 44] {
+        let bytes = with(sound.len() as u32 + more);
+        assert!(samples(folder.path(), &format!("{more}"), &bytes) == expected, "a length with {more} bytes of header");
+    }
+    let failure = decode(&written(folder.path(), "cut.wav", &with(sound.len() as u32 + 4_000)), &limits());
+    let failure = failure.expect_err("4,000 bytes are missing");
+    assert_eq!(failure.code, FailureCode::AudioTruncated, "{failure}");
+}
+
+#[test]
 fn chunks_around_the_audio_are_no_sound() {
     let (folder, sound, expected) = (folder(), pcm(), expected());
     let title = chunk(*b"LIST", 26, b"INFOISFT\x0d\0\0\0recorder 1.2\0\0");

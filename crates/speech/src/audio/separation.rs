@@ -179,7 +179,8 @@ impl Separation {
             let both = [energy[a], energy[b]];
             pair.energy.iter_mut().zip(both).for_each(|(sum, energy)| *sum += energy);
             let largest = self.largest(&mut cross) / 2.0;
-            if largest >= SAME_IN_BLOCK * (both[0] * both[1]).sqrt() {
+            // Digital silence correlates with nothing: what the other channel has meanwhile is its own.
+            if both.iter().all(|energy| *energy > 0.0) && largest >= SAME_IN_BLOCK * (both[0] * both[1]).sqrt() {
                 self.pairs[number].energy_of_same.iter_mut().zip(both).for_each(|(sum, energy)| *sum += energy);
             }
         }
@@ -273,6 +274,12 @@ mod tests {
             (0..COUNT).map(|n| if n < COUNT / 2 { 2.0 * music[n] } else { voice[n] }).collect()
         };
         assert!(!compare(&talk(&agent), &talk(&customer)).expect("sound").same, "music");
+        // Both hear the same music; then one speaks, more quietly, beside digital silence
+        let talk = |speaks: f32| -> Vec<f32> {
+            (0..COUNT).map(|n| if n < COUNT / 2 { music[n] } else { speaks * agent[n] }).collect()
+        };
+        let found = compare(&talk(0.0), &talk(0.6)).expect("sound");
+        assert!(!found.same && found.correlation > 0.9, "a voice beside silence: {found:?}");
     }
 
     #[test]

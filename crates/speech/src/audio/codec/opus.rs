@@ -1,6 +1,6 @@
 //! Opus as a symphonia decoder: symphonia has the containers but not the codec.
 
-use opus_pure::{MAX_PACKET_SAMPLES, OpusDecoder, OpusMSDecoder};
+use opus_pure::{ChannelLayout, MAX_PACKET_SAMPLES, OpusDecoder, OpusMSDecoder};
 use symphonia_core::audio::{AudioBuffer, AudioMut, AudioSpec, Channels, GenericAudioBufferRef};
 use symphonia_core::codecs::CodecInfo;
 use symphonia_core::codecs::audio::well_known::CODEC_ID_OPUS;
@@ -64,6 +64,21 @@ impl Head {
         places.get(channel).copied().unwrap_or(channel)
     }
 
+    /// Whether the streams of a packet are those of its family's own order. Others would be decoded as noise, or as the
+    /// channels of other people (RFC 7845, 5.1.1).
+    fn is_usual(self, params: &AudioCodecParameters) -> bool {
+        let table = params.extra_data.as_deref().filter(|data| data.starts_with(b"OpusHead")).and_then(|d| d.get(19..));
+        match (self.family, table) {
+            (0, _) | (1, None) => true,
+            (1, Some(table)) => ChannelLayout::surround(usize::from(self.channels), 1).is_ok_and(|usual| {
+                let counts = [usual.nb_streams, usual.nb_coupled_streams].map(|count| count as u8);
+                let usual = [&counts[..], &usual.mapping].concat();
+                table.is_empty() || table.starts_with(&usual)
+            }),
+            _ => false,
+        }
+    }
+
     fn streams(self) -> opus_pure::Result<Streams> {
         let channels = usize::from(self.channels);
         if self.family == 0 {
@@ -86,7 +101,9 @@ impl Opus {
             Some(channels) if channels.count() == usize::from(head.channels) => channels.clone(),
             _ => Channels::Discrete(u16::from(head.channels)),
         };
-        let Ok(streams) = head.streams() else { return unsupported_error("opus: channel mapping") };
+        let Some(streams) = head.is_usual(params).then(|| head.streams().ok()).flatten() else {
+            return unsupported_error("opus: channel mapping");
+        };
         let decoded = AudioBuffer::new(AudioSpec::new(RATE, channels.clone()), MAX_PACKET_SAMPLES);
         let mut params = params.clone();
         params.with_sample_rate(RATE).with_channels(channels);
@@ -154,5 +171,30 @@ impl RegisterableAudioDecoder for Opus {
 
     fn supported_codecs() -> &'static [SupportedAudioCodec] {
         &[support_audio_codec!(CODEC_ID_OPUS, "opus", "Opus")]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A header of family 1, or another, with this table.
+    fn opens(family: u8, channels: u8, table: &[u8]) -> bool {
+        let head = [b"OpusHead", &[1, channels, 0, 0, 0x80, 0xbb, 0, 0, 0, 0, family][..], table].concat();
+        let mut params = AudioCodecParameters::new();
+        params.for_codec(CODEC_ID_OPUS).with_extra_data(head.into());
+        Opus::try_new(&params).is_ok()
+    }
+
+    #[test]
+    fn channels_in_an_order_of_their_own_are_refused() {
+        assert!(opens(0, 2, &[]) && opens(1, 2, &[1, 1, 0, 1]) && opens(1, 1, &[1, 0, 0]));
+        assert!(opens(1, 6, &[4, 2, 0, 4, 1, 2, 3, 5]));
+        // Agent and customer exchanged; two mono streams; one of them for both
+        for table in [[1, 1, 1, 0], [2, 0, 0, 1], [1, 1, 0, 0]] {
+            assert!(!opens(1, 2, &table), "{table:?}");
+        }
+        assert!(!opens(1, 2, &[1, 1]), "cut off");
+        assert!(!opens(255, 2, &[2, 0, 0, 1]), "channels without a meaning");
     }
 }

@@ -186,6 +186,9 @@ fn begins_file(bytes: &[u8]) -> bool {
     [b"RIFF", b"RF64", b"BW64"].iter().any(|magic| bytes.starts_with(*magic)) && bytes.get(8..12) == Some(b"WAVE")
 }
 
+/// Bytes of the usual headers: lengths that are wrong by less than that are wrong by some part of the header.
+const SHORT_HEADER: u64 = 64;
+
 /// The `data` chunk of this declared length, whose content begins at `body`.
 fn data(input: &mut Input, format: &[u8], declared: u64, body: u64) -> Result<Data, Failure> {
     let (coding, block) = coding(format, &input.read(body, 4096)?)?;
@@ -202,9 +205,11 @@ fn data(input: &mut Input, format: &[u8], declared: u64, body: u64) -> Result<Da
     let blocks = codec::of_wave_format(format).ok().and_then(|coding| coding.blocks);
     let of_block = blocks.map_or(1, |blocks| blocks.frames.max(1));
     let tolerated = (f64::from(rate) * f64::from(block) / f64::from(of_block) * TOLERATED_S) as u64;
-    let tolerated = tolerated.max(u64::from(block)).max(body - input.start);
+    let tolerated = tolerated.max(u64::from(block)).max(SHORT_HEADER);
     let missing = if endless { 0 } else { declared - covered };
-    let missing = if missing > tolerated { missing } else { 0 };
+    // A length that counts the header too, as that of RIFF does (without its first 8 bytes), or the whole file.
+    let header = body - input.start;
+    let missing = if missing > tolerated && missing != header && missing + 8 != header { missing } else { 0 };
     let range = body..body + (held - held % u64::from(block));
     let behind = if endless || covered == available { 0 } else { behind(input, body, declared)? };
     let ignored = if behind == 0 { 0 } else { end_of_chunks(input, behind).and_then(|at| tag::unknown(input, at))? };
