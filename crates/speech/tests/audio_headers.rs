@@ -97,7 +97,7 @@ fn lengths_of_audio_that_are_off_by_a_header_a_block_or_endless_are_read_to_the_
 #[test]
 fn a_large_header_forgives_no_missing_sound() {
     let (folder, sound, expected) = (folder(), pcm(), expected());
-    let junk = chunk(*b"JUNK", 65_536, &[0; 65_536]);
+    let junk = chunk(*b"JUNK", 65_536, &vec![0; 65_536]);
     let header = 12 + 24 + junk.len() as u32 + 8;
     let with = |declared: u32| riff(*b"RIFF", &[junk.clone(), format(16, 2), chunk(*b"data", declared, &sound)]);
     for more in [header, header - 8, 44] {

@@ -218,6 +218,30 @@ fn a_packet_as_long_as_memory_is_refused_before_room_is_made_for_it() {
 }
 
 #[test]
+fn tables_and_packets_that_would_fill_the_memory_are_refused() {
+    let folder = folder();
+    // AAC whose packet table states more packets than any recording has, with zeros for as long as the file is
+    let description =
+        [&8_000_f64.to_be_bytes()[..], b"aac ", &[0; 8], &1_024_u32.to_be_bytes(), &[0, 0, 0, 1, 0, 0, 0, 0]];
+    let description = description.concat();
+    for before in [0, 600] {
+        let mut bytes = [&b"caff\x00\x01\x00\x00desc\0\0\0\0\0\0\0\x20"[..], &description].concat();
+        bytes.extend(b"free\0\0\0\0\0\0\0\0".repeat(before));
+        bytes.extend(b"pakt\0\0\0\0\0\x10\0\0");
+        bytes.extend((1_u64 << 62).to_be_bytes());
+        bytes.resize(bytes.len() + (1 << 20), 0);
+        let failure = refusal(&written(folder.path(), "table.caf", &bytes));
+        assert_eq!(failure.code, FailureCode::AudioBadHeader, "{before}: {failure}");
+    }
+    // One packet of six megabytes
+    let arguments = ["-af", "asetnsamples=n=3000000", "-c:a", "pcm_s16le"];
+    let path = encode(folder.path(), "a.mka", &tones(8_000, 1, 3_000_000), 8_000, 1, &arguments);
+    let failure = decode(&path, &limits()).expect_err("a packet of minutes");
+    assert_eq!(failure.code, FailureCode::AudioBadHeader, "{failure}");
+    assert!(failure.message.contains("packet"), "{failure}");
+}
+
+#[test]
 fn a_caf_description_that_overlaps_the_audio_is_refused() {
     let folder = folder();
     // A description of no bytes, in whose place the audio begins, of a codec that has its header written anew

@@ -109,8 +109,9 @@ struct Feed<'a> {
     resampler: Option<Resampler16k>,
     /// The outputs of one packet, at the track's rate.
     selected: Vec<Vec<f32>>,
-    /// The outputs at 16 kHz, as far as they are not delivered: the samples up to `end`.
+    /// The outputs at 16 kHz: the samples up to `end`, of which the first `delivered` are delivered.
     at_16k: Vec<Vec<f32>>,
+    delivered: usize,
     /// Samples at 16 kHz from the recording's beginning up to which the track is decoded. No block goes past it before
     /// the track has ended.
     end: u64,
@@ -138,6 +139,7 @@ impl<'a> Feed<'a> {
             outputs,
             selected: vec![Vec::new(); count],
             at_16k: vec![Vec::new(); count],
+            delivered: 0,
             end: sample_count(track.start_s),
             ended: false,
             track,
@@ -177,10 +179,16 @@ impl<'a> Feed<'a> {
 
     /// Adds the next samples to the blocks of its outputs: none before the track begins or after it has ended.
     fn add_to(&mut self, blocks: &mut [Vec<f32>]) {
-        for (output, samples) in self.outputs.iter().zip(&mut self.at_16k) {
+        let mut added = 0;
+        for (output, samples) in self.outputs.iter().zip(&self.at_16k) {
             let block = &mut blocks[output.place];
-            let take = samples.len().min(block.len());
-            block.iter_mut().zip(samples.drain(..take)).for_each(|(to, from)| *to += from);
+            added = block.iter_mut().zip(&samples[self.delivered..]).map(|(to, from)| *to += from).count();
+        }
+        self.delivered += added;
+        // Not with each block: of a packet of minutes, the rest would be moved for each second.
+        if self.at_16k.first().is_some_and(|samples| self.delivered * 2 >= samples.len()) {
+            self.at_16k.iter_mut().for_each(|samples| drop(samples.drain(..self.delivered)));
+            self.delivered = 0;
         }
     }
 }

@@ -21,6 +21,8 @@ use symphonia_core::packet::Packet;
 
 /// Plausible sample rates, Hz. 4 kHz is half of the poorest telephone.
 const RATES: std::ops::RangeInclusive<u32> = 4_000..=384_000;
+/// Most bytes of a packet: decoded, resampled and waiting it takes up to thirty times as much memory. FLAC's longest frames have two MiB.
+const MAX_PACKET_BYTES: usize = 4 << 20;
 /// Steps in a row without a sample, two for each packet, after which no more audio is expected.
 const MAX_STEPS_WITHOUT_AUDIO: u32 = 200_000;
 
@@ -282,6 +284,11 @@ impl Decoder {
         if packet.data.is_empty() {
             // Nothing was transmitted: what the timestamps of the next packet leave open is silence.
             return Ok(true);
+        }
+        if packet.data.len() > MAX_PACKET_BYTES {
+            let what =
+                format!("a packet has {} bytes; at most {MAX_PACKET_BYTES} are decoded at once", packet.data.len());
+            return Err(errors::bad_header(what));
         }
         self.packets.add();
         if self.source.params.codec == CODEC_ID_AAC && self.sbr.detect(&packet.data, self.core_rate()) {

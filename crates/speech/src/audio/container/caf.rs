@@ -30,6 +30,8 @@ const MISSING_SHARE: u64 = 1_000;
 /// Chunks looked at before the audio must have begun, and most bytes of them.
 const MAX_CHUNKS: usize = 512;
 const MAX_HEADER: u64 = 1024 * 1024;
+/// Most packets of a table: two days of AAC.
+const MAX_PACKETS: u64 = 8_000_000;
 /// Missing audio that is no loss, seconds.
 const TOLERATED_S: f64 = 0.02;
 
@@ -54,6 +56,8 @@ impl Container for Caf {
             return Err(errors::bad_header("the audio description of the CAF file is too short"));
         }
         let name = codec_name(&head[CODEC]);
+        refuse_large_tables(input)?;
+        let head = &input.head[..DESCRIPTION];
         if MPEG.iter().any(|codec| **codec == head[CODEC]) {
             return mpeg_layout(input);
         }
@@ -147,6 +151,26 @@ fn mpeg_layout(input: &mut Input) -> Result<Layout, Failure> {
     layout.missing = if missing * MISSING_SHARE > length { missing } else { 0 };
     layout.tracks.iter_mut().for_each(|track| track.timing.parts.clone_from(&parts));
     Ok(layout)
+}
+
+/// The demuxer keeps an entry in memory for each packet that a table states, whatever the size of its chunk.
+fn refuse_large_tables(input: &mut Input) -> Result<(), Failure> {
+    let mut position = input.start + 8;
+    for _ in 0..MAX_CHUNKS {
+        let chunk = input.read(position, 20)?;
+        let Some(size) = be64(&chunk, 4).map(u64::cast_signed).filter(|size| *size >= 0) else { return Ok(()) };
+        let packets = be64(&chunk, 12).filter(|_| chunk.starts_with(b"pakt")).unwrap_or(0);
+        if packets > MAX_PACKETS {
+            let what =
+                format!("the packet table of the CAF file states {packets} packets; at most {MAX_PACKETS} are read");
+            return Err(errors::bad_header(what));
+        }
+        position = (position + 12).saturating_add(size.cast_unsigned());
+        if position >= input.length {
+            return Ok(());
+        }
+    }
+    Err(errors::bad_header(format!("the CAF file has more than {MAX_CHUNKS} chunks")))
 }
 
 /// Seconds that so many bytes can hold at most by an audio description, seconds; 0 where it doesn't say.

@@ -142,7 +142,8 @@ fn the_ends_of_every_range_cut_without_overlap() {
                     vad_threshold,
                     min_silence_s,
                     min_speech_s,
-                    padding_s,
+                    // Less than half of the longest segment.
+                    padding_s: f64::min(padding_s, 0.499 * hard_max_s),
                     target_min_s,
                     target_max_s,
                     hard_max_s,
