@@ -1,11 +1,21 @@
 //! Answers that are made on disk: a file without a name in `console.temp_dir`, which is gone once it has been sent.
 
-use axum::body::Body;
-use futures_util::StreamExt;
+use axum::body::{Body, Bytes};
+use futures_util::{StreamExt, stream};
 use std::fs::File;
 use std::io::{Result, Seek};
 use std::path::Path;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::io::ReaderStream;
+
+/// Bytes that are read from the disk at once.
+const CHUNK: usize = 64 * 1024;
+/// How long a reader may take nothing.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Bytes a second that a reader must take on average.
+const SLOWEST: f64 = 16_384.0;
 
 /// A file to send.
 pub(super) struct Written {
@@ -33,12 +43,65 @@ impl Written {
         Ok(Self { file, bytes })
     }
 
-    /// Sends it, and holds `permit` until it has been sent.
+    /// Sends it, and holds `permit` until it has been sent, or until its reader is too slow: then the answer ends early, which the
+    /// reader notices by its length, and the room on the disk is free again.
     pub(super) fn send(self, permit: impl Send + 'static) -> Body {
-        let chunks = ReaderStream::new(tokio::fs::File::from_std(self.file));
-        Body::from_stream(chunks.map(move |chunk| {
-            let _held = &permit;
-            chunk
+        self.send_to(permit, LONGEST_PAUSE)
+    }
+
+    fn send_to(self, permit: impl Send + 'static, longest_pause: Duration) -> Body {
+        let mut chunks = ReaderStream::with_capacity(tokio::fs::File::from_std(self.file), CHUNK);
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let _held = permit;
+            let mut due = Instant::now() + longest_pause;
+            while let Some(chunk) = chunks.next().await {
+                let pace = chunk.as_ref().map_or(0, Bytes::len) as f64 / SLOWEST;
+                match timeout_at(due, sender.send(chunk)).await {
+                    Ok(Ok(())) => due += Duration::from_secs_f64(pace),
+                    Ok(Err(_)) => return,
+                    Err(_) => return tracing::info!("a large answer was read too slowly, and is not sent to its end"),
+                }
+            }
+        });
+        Body::from_stream(stream::unfold(receiver, async |mut receiver| {
+            receiver.recv().await.map(|chunk| (chunk, receiver))
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::sync::Arc;
+
+    /// An answer of this many chunks.
+    fn written(chunks: usize) -> Written {
+        let mut file = begin(Path::new("")).expect("a file");
+        file.write_all(&vec![7; chunks * CHUNK]).expect("written");
+        Written::to(file).expect("its size")
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_sent_whole_and_gives_its_permit_back() {
+        let permit = Arc::new(());
+        let answer = written(5).send(Arc::clone(&permit));
+        assert_eq!(axum::body::to_bytes(answer, usize::MAX).await.expect("sent").len(), 5 * CHUNK);
+        while Arc::strong_count(&permit) > 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_stops_gives_the_permit_back() {
+        let permit = Arc::new(());
+        let mut answer = written(50).send_to(Arc::clone(&permit), Duration::from_millis(50)).into_data_stream();
+        assert!(answer.next().await.is_some_and(|chunk| chunk.is_ok()));
+        while Arc::strong_count(&permit) > 1 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let left = answer.fold(0, async |sum, chunk| sum + chunk.map_or(0, |bytes| bytes.len())).await;
+        assert!(left < 49 * CHUNK, "it ends early: {left}");
     }
 }

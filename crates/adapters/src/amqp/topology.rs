@@ -17,6 +17,7 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use lapin::{Channel, ExchangeKind};
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 
 use super::Settings;
 use super::link;
@@ -243,6 +244,9 @@ async fn depths_of(settings: &Settings, models: &[&str]) -> Result<Vec<Depth>, F
         }
     }
     depths.extend(others);
+    // Retries after the same delay share a queue.
+    let mut seen = HashSet::new();
+    depths.retain(|depth| seen.insert(depth.queue.clone()));
     // The answer is there; a connection that fails to close costs nothing.
     let _ = connection.close(200, "done".into()).await;
     Ok(depths)
