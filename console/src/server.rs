@@ -85,7 +85,12 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Resul
 
 /// Where a login is needed, the console refuses to start until a user or a token exists.
 async fn until_allowed(app: &App, stop: &CancellationToken) -> anyhow::Result<()> {
-    if !app.settings.console.needs_login() {
+    let console = &app.settings.console;
+    if !console.needs_login() {
+        if !console.hosts.is_empty() {
+            let hosts = console.hosts.join(", ");
+            tracing::warn!(hosts, "console.login is `never`: whoever reaches it under these names has all rights");
+        }
         return Ok(());
     }
     let ask = || app.database.has_access_control();

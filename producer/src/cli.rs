@@ -167,7 +167,7 @@ pub struct EnqueueArgs {
     /// Analyse again what is done or failed already; a result stays until the new one is recorded
     #[arg(long)]
     pub force: bool,
-    /// Then wait until the batch has ended
+    /// Then wait until these recordings are analysed, those that other batches hold included
     #[arg(long)]
     pub wait: bool,
     /// With --wait: stop waiting after this time, like 90s, 30m or 2h

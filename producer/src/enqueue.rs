@@ -4,11 +4,11 @@
 use adapters::boxed;
 use adapters::postgres::NewBatch;
 use adapters::retry::RetryPolicy;
-use domain::BatchId;
+use domain::{BatchId, JobId};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use settings::Settings;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::batch_name::{impersonal, joined};
@@ -36,6 +36,8 @@ pub struct Summary {
     pub uploaded: u64,
     /// Registered and confirmed before.
     pub known: u64,
+    /// Of the known jobs, those that another batch holds and that have not ended; only looked for with `--wait`.
+    pub open_elsewhere: Vec<JobId>,
     /// Deleted before, and therefore left alone.
     pub forgotten: u64,
     /// Published and confirmed now.
@@ -106,7 +108,8 @@ pub async fn enqueue(
         None => stream::iter(sources).map(move |source| recording_source.of_source(&source)).flatten().boxed(),
     };
 
-    let counts = Arc::new(Counts::default());
+    let open_elsewhere = (args.wait && !args.dry_run).then(Mutex::default);
+    let counts = Arc::new(Counts { open_elsewhere, ..Counts::default() });
     if args.dry_run {
         count_only(recordings, &counts, &meter).await?;
     } else {
@@ -123,6 +126,8 @@ pub async fn enqueue(
     }
     meter.clear();
     let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let elsewhere =
+        counts.open_elsewhere.as_ref().map(|jobs| jobs.lock().unwrap_or_else(PoisonError::into_inner).clone());
     if let Some(object) = object
         && of(&counts.listed) + of(&skips.left_out) + of(&skips.not_audio) == 0
     {
@@ -137,6 +142,7 @@ pub async fn enqueue(
         not_audio: of(&skips.not_audio),
         uploaded: of(&skips.uploaded),
         known: of(&counts.known),
+        open_elsewhere: elsewhere.unwrap_or_default(),
         forgotten: of(&counts.forgotten),
         enqueued: of(&counts.enqueued),
         repeated_lines: of(&skips.repeated),

@@ -6,8 +6,8 @@ use adapters::retry::{RetryPolicy, retry_while};
 use domain::{AnalysisOptions, BatchId, ChannelLayout, Failure, Granularity, Job, JobId, ObjectRef};
 use futures_util::stream::{StreamExt, TryStreamExt};
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +39,8 @@ pub(crate) struct Counts {
     pub(crate) known: AtomicU64,
     pub(crate) forgotten: AtomicU64,
     pub(crate) enqueued: AtomicU64,
+    /// Of the known jobs, those of other batches that have not ended; collected where somebody is to wait for them.
+    pub(crate) open_elsewhere: Option<Mutex<Vec<JobId>>>,
 }
 
 impl Counts {
@@ -128,8 +130,8 @@ impl Enqueuer {
             self.left_out.say(1, &format!("{}: {failure}", visible(&job.object.key)));
         }
         let others: HashSet<JobId> = wanted.iter().copied().chain(refused.iter().map(|(job, _)| job.job_id)).collect();
-        let known = first.iter().filter(|job| !others.contains(job)).count();
-        let mut known = known as u64;
+        let known_jobs: Vec<JobId> = first.into_iter().filter(|job| !others.contains(job)).collect();
+        let mut known = known_jobs.len() as u64;
         if known > 0 {
             let Withheld { forgotten, deleting } =
                 retry_while(self.policy, POSTGRES, || self.database.withheld(&jobs)).await?;
@@ -140,9 +142,18 @@ impl Enqueuer {
                 self.left_out.say(deleting, &format!("{deleting} {what}"));
             }
             known = known.saturating_sub(forgotten + deleting);
+            self.note_open_elsewhere(&batch.id, &known_jobs).await?;
         }
         self.counts.known.fetch_add(known, Ordering::Relaxed);
         self.publish(chosen(jobs, &wanted)).await?;
+        Ok(())
+    }
+
+    async fn note_open_elsewhere(&self, batch: &BatchId, known: &[JobId]) -> Result<(), Failure> {
+        let Some(noted) = &self.counts.open_elsewhere else { return Ok(()) };
+        let states = retry_while(self.policy, POSTGRES, || self.database.states(known, Some(batch))).await?;
+        let open = states.into_iter().filter(|(_, status)| status.is_open()).map(|(job, _)| job);
+        noted.lock().unwrap_or_else(PoisonError::into_inner).extend(open);
         Ok(())
     }
 

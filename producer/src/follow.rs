@@ -13,7 +13,7 @@ use crate::services::POSTGRES;
 use crate::unserved::Lookout;
 
 /// Pause between polls: only the database knows of all workers.
-const ASK_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const ASK_EVERY: Duration = Duration::from_secs(1);
 /// Smoothing of the rate: the weight of the newest second.
 const SMOOTHING: f64 = 0.15;
 

@@ -13,6 +13,7 @@ mod enqueuer;
 mod error;
 mod folder;
 pub mod follow;
+mod follow_elsewhere;
 mod index;
 pub mod job_args;
 pub mod manifest;
@@ -44,7 +45,7 @@ use domain::visible::visible;
 use settings::Settings;
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cli::{Cli, Command, EnqueueArgs};
 use follow::Followed;
@@ -123,7 +124,16 @@ async fn enqueue_and_report(
     let database = services::database(settings, policy).await?;
     let batch = BatchId::from_name(&summary.batch);
     let batch = (batch, summary.batch.as_str());
-    let outcome = follow_and_report(settings, &database, batch, args.timeout, policy, out).await?;
+    let begun = Instant::now();
+    let mut outcome = follow_and_report(settings, &database, batch, args.timeout, policy, out).await?;
+    if !summary.open_elsewhere.is_empty() && outcome != Outcome::TimedOut {
+        let left = args.timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
+        let options = args.job.options(&settings.model.name);
+        let jobs = (options.model.as_str(), summary.open_elsewhere);
+        let elsewhere = follow_elsewhere::follow(settings, &database, jobs, left, policy, &Meter::new()).await?;
+        let _ = writeln!(out, "{elsewhere}");
+        outcome = elsewhere.outcome().unwrap_or(outcome);
+    }
     Ok(if outcome == Outcome::Done { complete } else { outcome })
 }
 
@@ -155,6 +165,10 @@ fn summary_lines(summary: &Summary, args: &EnqueueArgs) -> Vec<String> {
     }
     if *known > 0 {
         lines.push(format!("known     {known} already{}", if args.force { "" } else { " (--force analyses again)" }));
+    }
+    if !summary.open_elsewhere.is_empty() {
+        lines
+            .push(format!("          {} of them are not analysed yet, in other batches", summary.open_elsewhere.len()));
     }
     if *forgotten > 0 {
         lines.push(format!(

@@ -364,7 +364,7 @@ pub(crate) async fn is_of_one_object(store: &Store, bucket: &str, key: &str, fai
         // Some stores say 400 to expired credentials, too: then they say it to every request.
         FailureCode::StoreRefused => store.ping(bucket).await.is_ok(),
         // Who may list a bucket may still be denied all that is in it.
-        FailureCode::StoreDenied => store.probe_read(bucket, key, true).await.is_ok(),
+        FailureCode::StoreDenied => store.probe_read((bucket, key), true, None).await.is_ok(),
         _ => false,
     }
 }

@@ -24,6 +24,7 @@ const JOBS: usize = 8;
 /// A page for people, as a load balancer gives it while a service is maintained.
 const PAGE: &str = "<!DOCTYPE html><html><body>We are back soon.</body></html>";
 const DENIED: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
+const KEY_DISABLED: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>KMS.DisabledException</Code><Message>disabled</Message></Error>";
 
 /// Jobs of good recordings, registered and not published.
 async fn jobs(fleet: &Fleet, name: &str) -> Result<Vec<Job>> {
@@ -140,18 +141,22 @@ async fn a_store_that_refuses_every_job_harms_none() -> Result<()> {
     settings.worker.health_addr = ([127, 0, 0, 1], port).into();
     fleet.start_worker();
     until_ready(port, 200, "").await?;
-    for (number, (fault, status, kind, body)) in [
-        ("a page with 200 for everything", "200 OK", "text/html", PAGE),
-        ("403 for everything", "403 Forbidden", "application/xml", DENIED),
-        ("a page with 403 for everything", "403 Forbidden", "text/html", PAGE),
-        ("a page with 404 for everything", "404 Not Found", "text/html", PAGE),
-        ("503 for everything", "503 Service Unavailable", "text/html", PAGE),
+    // Recordings, and not what a bucket lists or the object that is written to ask the store.
+    let recordings = ".wav";
+    for (number, (fault, to, status, kind, body)) in [
+        ("a page with 200 for everything", "", "200 OK", "text/html", PAGE),
+        ("403 for everything", "", "403 Forbidden", "application/xml", DENIED),
+        ("a page with 403 for everything", "", "403 Forbidden", "text/html", PAGE),
+        ("a page with 404 for everything", "", "404 Not Found", "text/html", PAGE),
+        ("503 for everything", "", "503 Service Unavailable", "text/html", PAGE),
+        ("500 for each recording", recordings, "500 Internal Server Error", "text/html", PAGE),
+        ("the key of the bucket is disabled", recordings, "400 Bad Request", "application/xml", KEY_DISABLED),
     ]
     .into_iter()
     .enumerate()
     {
         let jobs = jobs(&fleet, &number.to_string()).await?;
-        proxy.set(Mode::Answer { to: "", status, kind, body });
+        proxy.set(Mode::Answer { to, status, kind, body });
         fleet.enqueue(&jobs).await?;
         let said = until_ready(port, 503, "\"s3\"").await?;
         println!("{fault}: {said}");
@@ -189,6 +194,37 @@ async fn one_object_that_is_denied_stops_only_its_own_job() -> Result<()> {
     let failed =
         "SELECT count(*) FROM analyses WHERE status = 'failed' AND failure_code = 'store.denied' AND retries > 1";
     assert_eq!(fleet.count(failed).await?, 1);
+    assert_eq!(fleet.count("SELECT count(*) FROM analyses WHERE status = 'done'").await?, JOBS as i64);
+    proxy.set(Mode::Pass);
+    fleet.end().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_is_denied_stops_only_its_own_jobs() -> Result<()> {
+    let mut fleet = Fleet::without_worker().await?;
+    let upstream = fleet.trial.settings.s3.endpoint.trim_start_matches("http://").parse()?;
+    let proxy = Proxy::to(upstream).await?;
+    fleet.trial.settings.s3.endpoint = format!("http://{}", proxy.address);
+    let mut jobs = jobs(&fleet, "open").await?;
+    let mut denied = Vec::new();
+    for name in ["legal/1.wav", "legal/2.wav"] {
+        let object = fleet.upload(name, speech::encoded("a.wav", &["-ar", "16000"])?).await?;
+        denied.push(fleet.job(object, Wish::default()));
+    }
+    proxy.set(Mode::Answer { to: "/legal/", status: "403 Forbidden", kind: "application/xml", body: DENIED });
+    fleet.start_worker();
+    // A recording that was read shows that not all are denied.
+    let first = jobs.remove(0);
+    fleet.enqueue(std::slice::from_ref(&first)).await?;
+    fleet.ended(first.job_id).await?;
+    fleet.enqueue(&denied).await?;
+    fleet.enqueue(&jobs).await?;
+    for job in jobs.iter().chain(&denied) {
+        fleet.ended(job.job_id).await?;
+    }
+    let failed =
+        "SELECT count(*) FROM analyses WHERE status = 'failed' AND failure_code = 'store.denied' AND retries > 1";
+    assert_eq!(fleet.count(failed).await?, 2);
     assert_eq!(fleet.count("SELECT count(*) FROM analyses WHERE status = 'done'").await?, JOBS as i64);
     proxy.set(Mode::Pass);
     fleet.end().await

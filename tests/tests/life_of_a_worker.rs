@@ -92,6 +92,16 @@ async fn a_worker_waits_for_its_services_and_says_which_one_is_missing() -> Resu
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_without_a_temporary_folder_ends_and_names_the_setting() -> Result<()> {
+    let mut fleet = Fleet::without_worker().await?;
+    fleet.trial.settings.worker.temp_dir = "/nonexistent/emofleet".into();
+    let ended = worker::service::run(fleet.trial.settings.clone(), worker::pipeline::Stop::default());
+    let error = tokio::time::timeout(Duration::from_secs(60), ended).await?.expect_err("it must not take jobs");
+    assert!(error.to_string().contains("worker.temp_dir"), "{error:#}");
+    fleet.end().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_waits_for_tables_that_are_not_migrated_yet() -> Result<()> {
     let mut fleet = Fleet::without_worker().await?;
     let port = free_port()?;

@@ -3,6 +3,7 @@
 
 use adapters::amqp::{DeadLetters, Filter, Lane, Publisher, consume};
 use adapters::postgres::{Artifacts, Database, NewBatch};
+use adapters::s3::Store;
 use clap::Parser;
 use domain::report::{AudioFacts, ChannelReport, Segment, Timings};
 use domain::{
@@ -124,6 +125,54 @@ async fn waiting_ends_with_the_batch_and_its_code_tells_how() {
     assert!(unknown.exit_code() == 2 && unknown.to_string().contains("`day`"), "{unknown}");
     database.close().await;
     database2.close().await;
+    trial.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_enqueue_waits_for_recordings_that_another_batch_holds() {
+    let mut trial = Trial::new().unwrap();
+    let database = trial.database().await.unwrap();
+    Store::new(&trial.settings.s3).unwrap().ensure_bucket(&trial.settings.s3.bucket).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["1.wav", "2.wav"] {
+        std::fs::write(folder.path().join(name), name).unwrap();
+    }
+    let settings = trial.settings.clone();
+    let source = [folder.path().to_str().unwrap(), "--prefix", &trial.keys];
+    let enqueue = async |more: &[&str]| run(&settings, &[&["enqueue"], &source[..], more].concat()).await.unwrap();
+    let (_, said) = enqueue(&["--batch", "first"]).await;
+    assert!(said.contains("enqueued  2 in"), "{said}");
+
+    let (outcome, said) = enqueue(&["--batch", "second", "--wait", "--timeout", "1s"]).await;
+    assert_eq!(outcome, Outcome::TimedOut, "{said}");
+    assert!(said.contains("2 of them are not analysed yet, in other batches"), "{said}");
+    assert!(said.contains("in other batches: 0 done, 0 failed; 2 are still open"), "{said}");
+
+    let stop = CancellationToken::new();
+    let mut leases = consume(&settings.amqp, &Lane::Bulk.of(&settings.model.name), 2, stop.clone());
+    let working = async {
+        for failed in [false, true] {
+            let lease = timeout(Duration::from_secs(20), leases.recv()).await.unwrap().unwrap();
+            let job = Job::from_json(&lease.body).unwrap();
+            if failed {
+                let failure = Failure::new(FailureCode::AudioEmpty, "no bytes");
+                database.record_failed(&job, &failure, "w1", None).await.unwrap();
+            } else {
+                done(&database, &job).await;
+            }
+            lease.ack().await.unwrap();
+        }
+    };
+    let waiting = timeout(Duration::from_secs(30), enqueue(&["--batch", "second", "--wait"]));
+    let ((outcome, said), ()) = tokio::join!(async { waiting.await.unwrap() }, working);
+    assert_eq!(outcome, Outcome::SomeFailed, "{said}");
+    assert!(said.contains("in other batches: 1 done, 1 failed\n"), "{said}");
+    // What had ended before is known, and not waited for.
+    let (outcome, said) = enqueue(&["--batch", "third", "--wait"]).await;
+    assert!(outcome == Outcome::Done && !said.contains("other batches"), "{said}");
+    stop.cancel();
+    leases.closed().await;
+    database.close().await;
     trial.end().await.unwrap();
 }
 

@@ -133,6 +133,30 @@ async fn a_page_in_place_of_the_store_is_no_answer() {
 }
 
 #[tokio::test]
+async fn a_bucket_of_another_region_is_named_and_not_waited_for() {
+    let trial = Trial::new().unwrap();
+    let proxy = Proxy::to(upstream(&trial.settings.s3)).await.unwrap();
+    let mut settings = trial.settings.s3.clone();
+    settings.endpoint = format!("http://{}", proxy.address);
+    let store = Store::new(&settings).unwrap();
+    // A header more, as AWS sends it.
+    let kind = "application/xml\r\nx-amz-bucket-region: eu-central-1";
+    proxy.set(Mode::Answer { to: "", status: "301 Moved Permanently", kind, body: "" });
+    let refused = store.ping(&settings.bucket).await.unwrap_err();
+    assert!(refused.code == FailureCode::StoreDenied && !refused.is_unreachable(), "{refused}");
+    assert!(refused.message.contains("`eu-central-1`: set `s3.region`"), "{refused}");
+    let body = "<Error><Code>NoSuchUpload</Code></Error>";
+    proxy.set(Mode::Answer { to: "", status: "404 Not Found", kind: "application/xml", body });
+    let lost = store.get_bytes(&settings.bucket, "k", 10).await.unwrap_err();
+    assert_eq!(lost.code, FailureCode::StoreUnreachable, "an upload whose answer was lost is made again: {lost}");
+    let body = "<Error><Code>NoSuchBucket</Code></Error>";
+    proxy.set(Mode::Answer { to: "", status: "404 Not Found", kind: "application/xml", body });
+    let kept = store.delete(&settings.bucket, &["k".to_owned()]).await.unwrap_err();
+    assert_eq!(kept.code, FailureCode::StoreDenied, "{kept}");
+    trial.end().await.unwrap();
+}
+
+#[tokio::test]
 async fn an_upload_in_parts_that_fails_leaves_no_object() {
     let setting = Setting::new().await;
     let (proxy, s3) = setting.proxy().await;

@@ -184,6 +184,24 @@ async fn a_manifest_that_grows_gives_call_data_before_and_after_its_recordings()
 }
 
 #[tokio::test]
+async fn a_manifest_that_can_not_be_copied_ends_the_watch_before_a_recording_goes_without_call_data() {
+    let (trial, database, store) = trial().await;
+    put(&trial, &store, "1.wav", "one").await;
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = folder.path().join("today.csv");
+    std::fs::write(&manifest, "key,agent\n1.wav,a7\n").unwrap();
+    let bucket = format!("s3://{}/{}", trial.settings.s3.bucket, trial.keys);
+    let mut watch = std::process::Command::new(tests::programs::built("producer").unwrap());
+    watch.env_clear().envs(tests::programs::environment(&trial)).env("TMPDIR", folder.path().join("missing"));
+    watch.args(["watch", &bucket, "--once", "--rest", "0", "--grace", "0", "--manifest"]).arg(&manifest);
+    let said = watch.output().unwrap();
+    let text = String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.code() == Some(2) && text.contains("missing") && text.contains("set TMPDIR"), "{text}");
+    assert_eq!(call(&trial, &database, "1.wav").await, None);
+    end(trial, database).await;
+}
+
+#[tokio::test]
 async fn lines_of_a_manifest_about_another_bucket_are_left_out_and_counted() {
     let (trial, database, store) = trial().await;
     let folder = tempfile::tempdir().unwrap();

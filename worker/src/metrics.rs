@@ -74,7 +74,11 @@ impl Default for Metrics {
         };
         let registry = &mut this.registry;
         registry.register("jobs_done", "Jobs recorded as done", this.done.clone());
-        registry.register("jobs_failed", "Jobs failed and dead-lettered, by failure code", this.failed.clone());
+        registry.register(
+            "jobs_failed",
+            "Jobs that ended without a result, by failure code; again for each message of the same job",
+            this.failed.clone(),
+        );
         registry.register("jobs_retried", "Jobs to be retried, by failure code", this.retried.clone());
         registry.register("warnings", "Warnings of analysed recordings, by code", this.warnings.clone());
         for code in WarningCode::ALL {

@@ -7,6 +7,7 @@ use adapters::postgres::Database;
 use adapters::retry::{RetryPolicy, retry_while};
 use adapters::s3::Store;
 use anyhow::Context;
+use domain::FailureCode;
 use settings::Settings;
 use settings::alert_file::Usable;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::{Breaker, JobProcessor, SlotPool, Stop};
 use speech::Analyzer;
 
-/// Longest that recording the last attempts that were handed back may take.
+/// Longest that recording the last attempts that were handed back may take, and closing the connections.
 const SETTLING: Duration = Duration::from_secs(5);
 
 /// Runs a worker until `stop` is cancelled and its jobs are settled.
@@ -87,6 +88,13 @@ pub async fn run(mut settings: Settings, stop: Stop) -> anyhow::Result<()> {
 
     let (rows, objects) = (database.clone(), store.clone());
     let breaker = Arc::new(Breaker::new(&settings, &name, rows.clone(), objects.clone(), metrics.clone()));
+    match breaker.examine_disk().await {
+        // A full one may have room again: then no job is taken until it has.
+        Err(failure) if failure.code != FailureCode::WorkerNoSpace => {
+            anyhow::bail!("{failure}\n  set `worker.temp_dir`, or TMPDIR, to a folder that the worker may write");
+        }
+        _ => {}
+    }
     let stores = (rows, objects);
     let processor = JobProcessor::new(&settings, analyzer, stores, rulebook, metrics, name, breaker.clone());
     let processor = Arc::new(processor);
@@ -128,7 +136,10 @@ pub async fn run(mut settings: Settings, stop: Stop) -> anyhow::Result<()> {
     if !matches!(tokio::time::timeout(SETTLING, breaker.settle_debts()).await, Ok(None)) {
         tracing::warn!("attempts that were handed back stay counted: the database could not be told");
     }
-    database.close().await;
+    // It waits for statements under way: of a host that is gone, for a quarter of an hour.
+    if tokio::time::timeout(SETTLING, database.close()).await.is_err() {
+        tracing::warn!("the connections to Postgres are left open: it does not answer");
+    }
     tracing::info!("drained");
     Ok(())
 }

@@ -176,7 +176,9 @@ impl Job {
                 format!("the message has {} bytes; a job has at most {MAX_MESSAGE_BYTES}", body.len()),
             ));
         }
-        let unreadable = |e: serde_json::Error| Failure::new(FailureCode::JobUnreadable, format!("not a job: {e}"));
+        let unreadable = |e: serde_json::Error| {
+            Failure::new(FailureCode::JobUnreadable, format!("not a job: {}", without_value(&e.to_string())))
+        };
         let Version { v } = serde_json::from_slice(body).map_err(unreadable)?;
         if v != VERSION {
             return Err(Failure::new(
@@ -297,6 +299,19 @@ fn time(field: &str, time: DateTime<Utc>) -> Result<(), Failure> {
     invalid(format!("{field} is outside the years 1 to 9999"))
 }
 
+/// An error of the JSON parser without the value that it quotes: that may be a telephone number, and the error is logged.
+fn without_value(error: &str) -> String {
+    match (error.split_once(": "), error.rsplit_once(", expected ")) {
+        (Some((what, _)), Some((_, expected))) if what.starts_with("invalid ") => {
+            format!("{what}, expected {expected}")
+        }
+        (_, Some((what, expected))) if what.starts_with("unknown variant ") => {
+            format!("unknown variant, expected {expected}")
+        }
+        _ => error.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -318,6 +333,25 @@ mod tests {
     fn a_job_survives_the_wire() {
         let job = job("通话 1.wav", Granularity::Frame);
         assert_eq!(Job::from_json(&job.to_json()), Ok(job));
+    }
+
+    #[test]
+    fn what_is_said_of_an_unreadable_message_quotes_none_of_its_values() {
+        let mut message: serde_json::Value =
+            serde_json::from_slice(&job("a", Granularity::Utterance).to_json()).expect("JSON");
+        let refused = |message: &serde_json::Value| {
+            let body = serde_json::to_vec(message).expect("JSON");
+            Job::from_json(&body).expect_err("it is no job").message
+        };
+        message["call"]["customer"] = 13_800_138_000_u64.into();
+        let said = refused(&message);
+        assert!(said.contains("expected a string") && !said.contains("13800138000"), "{said}");
+        message["call"]["customer"] = serde_json::Value::Null;
+        message["options"]["granularity"] = "13800138000, expected".into();
+        let said = refused(&message);
+        assert!(said.contains("unknown variant") && !said.contains("13800138000"), "{said}");
+        message["object"] = serde_json::json!({});
+        assert!(refused(&message).contains("missing field `bucket`"));
     }
 
     #[test]

@@ -66,12 +66,14 @@ impl Feed {
     /// The manifest at `place`, whose keys are relative to `bucket` and `prefix`.
     ///
     /// # Errors
-    /// [`ProducerError::Input`]: a local one that can't be read, or one in no bucket.
+    /// [`ProducerError::Input`]: a local one that can't be read, or one in no bucket; a temporary folder without room for its
+    /// copy. Later, such a folder is only told of, and recordings would be enqueued without their call data.
     pub(super) fn new(
         place: &str,
         (bucket, prefix): (&str, &str),
         options: ManifestOptions,
     ) -> Result<Self, ProducerError> {
+        let name = place;
         let place = match place.strip_prefix("s3://").map(|place| place.split_once('/')) {
             Some(Some((bucket, key))) if !bucket.is_empty() && !key.is_empty() => {
                 Place::Object { bucket: bucket.into(), key: key.into() }
@@ -82,6 +84,10 @@ impl Feed {
                 Place::File(place.into())
             }
         };
+        temporary(Path::new("")).map_err(|e| {
+            let folder = std::env::temp_dir();
+            ProducerError::input(format!("no copy of `{name}` can be made in {}: {e}; set TMPDIR", folder.display()))
+        })?;
         let (bucket, prefix) = (bucket.to_owned(), prefix.to_owned());
         Ok(Self { place, options, bucket, prefix, edition: Mutex::default(), recent: Mutex::default() })
     }

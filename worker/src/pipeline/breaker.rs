@@ -6,12 +6,13 @@ use adapters::health::Trouble;
 use adapters::postgres::{AttemptToken, Database};
 use adapters::retry::Backoff;
 use adapters::s3::{self, Store};
-use domain::{Failure, FailureCode, Job, JobId};
+use domain::{Failure, FailureCode, Job, JobId, ObjectRef};
 use settings::Settings;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
@@ -22,6 +23,9 @@ const ANSWER: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Longest wait until no job comes in any more.
 const PAUSING: Duration = Duration::from_secs(5);
+/// What is denied is tried with jobs after this time: the recording that was denied may be the only one, and while no job is
+/// taken nothing shows that others can be read.
+const TRIAL: Duration = Duration::from_secs(60);
 /// Bytes written to see whether the disk takes any.
 const DISK_BYTES: usize = 1 << 20;
 
@@ -52,6 +56,8 @@ pub struct Breaker {
     owed: Mutex<Vec<(JobId, AttemptToken)>>,
     /// There is one.
     indebted: Notify,
+    /// The last recording that was fetched.
+    fetched: Mutex<Option<ObjectRef>>,
 }
 
 /// Held while state and gate change.
@@ -61,6 +67,16 @@ struct Opened {
     times: u64,
     /// What to ask before it closes.
     suspicion: Option<Suspicion>,
+    /// When it was opened last.
+    at: Option<Instant>,
+}
+
+impl Opened {
+    /// Whether jobs are to show whether what was denied still is.
+    fn is_for_trial(&self) -> bool {
+        let denied = matches!(self.suspicion, Some(Suspicion::Store { denied: true, .. }));
+        denied && self.at.is_some_and(|at| at.elapsed() >= TRIAL)
+    }
 }
 
 impl Suspicion {
@@ -68,7 +84,7 @@ impl Suspicion {
     fn of(failure: &Failure, job: &Job) -> Option<Self> {
         use FailureCode::{
             AudioEmpty, AudioNotAudio, DatabaseNotMigrated, DatabaseRefused, DatabaseUnreachable, ObjectChanged,
-            ObjectNotFound, ObjectTooLarge, StoreDenied, StoreRefused, StoreUnreachable, WorkerNoSpace,
+            ObjectNotFound, ObjectTooLarge, StoreDenied, StoreRefused, StoreUnreachable, WorkerInternal, WorkerNoSpace,
         };
         let store = |writing| {
             let (bucket, key) = (job.object.bucket.clone(), job.object.key.clone());
@@ -79,7 +95,8 @@ impl Suspicion {
             StoreUnreachable | StoreDenied | StoreRefused => store(true),
             // A page for people may look like a missing object, another version, or a file that is no recording.
             ObjectNotFound | ObjectChanged | ObjectTooLarge | AudioEmpty | AudioNotAudio => store(false),
-            WorkerNoSpace => Some(Self::Disk),
+            // A folder that is gone, read-only or broken is a defect of the worker to its caller.
+            WorkerNoSpace | WorkerInternal => Some(Self::Disk),
             _ => None,
         }
     }
@@ -103,6 +120,7 @@ impl Breaker {
             opened: Mutex::default(),
             owed: Mutex::default(),
             indebted: Notify::new(),
+            fetched: Mutex::default(),
         }
     }
 
@@ -154,10 +172,16 @@ impl Breaker {
         self.indebted.notify_one();
     }
 
+    /// Notes that a recording was fetched: where another one is denied, this one tells whether all are.
+    pub fn fetched(&self, object: &ObjectRef) {
+        *self.fetched.lock().unwrap_or_else(PoisonError::into_inner) = Some(object.clone());
+    }
+
     fn open(&self, suspicion: Suspicion, trouble: Trouble) {
         let mut opened = self.opened();
         opened.times += 1;
         opened.suspicion = Some(suspicion);
+        opened.at = Some(Instant::now());
         let Trouble { service, why } = &trouble;
         if self.state.borrow().is_none() {
             tracing::error!(service, why, "taking no jobs: a service refuses every one of them");
@@ -231,6 +255,7 @@ impl Breaker {
                 Some(suspicion) => self.examine(&suspicion).await,
                 None => None,
             };
+            let found = found.filter(|_| !self.opened().is_for_trial());
             let found = match found {
                 // Before the next attempt of those jobs begins.
                 None => self.settle_debts().await,
@@ -255,8 +280,13 @@ impl Breaker {
         loop {
             let debt = self.owed().last().copied();
             let (job, token) = debt?;
-            if let Err(failure) = self.database.note_returned(job, token).await {
-                return Some(Trouble { service: "postgres", why: failure.to_string() });
+            let why = match tokio::time::timeout(ANSWER, self.database.note_returned(job, token)).await {
+                Ok(Ok(())) => None,
+                Ok(Err(failure)) => Some(failure.to_string()),
+                Err(_) => Some(format!("no answer in {} s", ANSWER.as_secs())),
+            };
+            if let Some(why) = why {
+                return Some(Trouble { service: "postgres", why });
             }
             self.owed().retain(|owed| *owed != (job, token));
         }
@@ -283,16 +313,21 @@ impl Breaker {
         if writing {
             self.store.probe_write(self.s3.artifact_bucket(), &self.probe_key).await?;
         }
-        match self.store.probe_read(bucket, key, denied).await {
+        let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match self.store.probe_read((bucket, key), denied, fetched.as_ref()).await {
             // A job may name any bucket. That the worker may not read there is no fault of the store.
             Err(failure) if failure.code != FailureCode::StoreUnreachable && bucket != self.s3.bucket => {
-                self.store.probe_read(&self.s3.bucket, "", false).await
+                self.store.probe_read((&self.s3.bucket, ""), false, None).await
             }
             read => read,
         }
     }
 
-    async fn examine_disk(&self) -> Result<(), Failure> {
+    /// Whether the temporary folder takes files.
+    ///
+    /// # Errors
+    /// `worker.no_space`, `worker.internal`.
+    pub async fn examine_disk(&self) -> Result<(), Failure> {
         let written = async {
             let folder = tempfile::tempdir_in(&self.temp_dir)?;
             tokio::fs::write(folder.path().join("probe"), vec![0; DISK_BYTES]).await
@@ -314,6 +349,18 @@ mod tests {
 
     fn trouble(service: &'static str) -> Trouble {
         Trouble { service, why: "away".into() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_denied_is_tried_with_jobs_after_a_while() {
+        let breaker = breaker();
+        let denied = |denied| Suspicion::Store { bucket: "b".into(), key: "k".into(), denied, writing: true };
+        for (is_denied, tried) in [(true, true), (false, false)] {
+            breaker.open(denied(is_denied), trouble("s3"));
+            assert!(!breaker.opened().is_for_trial());
+            tokio::time::advance(TRIAL).await;
+            assert_eq!(breaker.opened().is_for_trial(), tried);
+        }
     }
 
     #[tokio::test]

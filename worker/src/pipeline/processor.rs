@@ -30,6 +30,10 @@ use speech::{Analysis, AnalysisControl, Analyzer};
 /// would waste the work.
 const WAIT_FOR_DATABASE: RetryPolicy = RetryPolicy::at_most(Duration::from_secs(120));
 const DATABASE: &str = "postgres";
+/// Longest that a job may be settled after the drain deadline: whoever stops the worker kills it soon after.
+const SETTLING: Duration = Duration::from_secs(10);
+/// A statement may take this much longer than the server allows it: past it, no answer will come.
+const ANSWER: Duration = Duration::from_secs(15);
 /// A job that has waited this long for the database in hand is no reason to take others.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -51,6 +55,8 @@ pub struct JobProcessor {
 /// How a job ended, before it is settled with the broker.
 pub(super) enum Outcome {
     Done,
+    /// The row was done before: the message is a repetition.
+    AlreadyDone,
     /// The call was deleted meanwhile: nothing of it is kept.
     Deleted,
     /// A later attempt owns the row: this one's result does not count.
@@ -95,11 +101,13 @@ impl JobProcessor {
     async fn process_in_span(&self, lease: Lease, stop: &Stop) {
         let job = match Job::received(&lease.body) {
             Ok(job) => job,
-            Err(failure) => return in_time(lease.settle_until(), Box::pin(self.refuse(lease, &failure))).await,
+            Err(failure) => {
+                return in_time(lease.settle_until(), stop, Box::pin(self.refuse(lease, &failure))).await;
+            }
         };
         Span::current().record("job_id", display(job.job_id)).record("batch", display(job.batch_id));
         if job.options.model != self.analyzer.model().name {
-            return self.send_on(&job, lease).await;
+            return in_time(lease.settle_until(), stop, Box::pin(self.send_on(&job, lease))).await;
         }
         let cancel = stop.working.child_token();
         let mut begun = None;
@@ -109,7 +117,7 @@ impl JobProcessor {
             () = lost.cancelled() => { cancel.cancel(); Outcome::Interrupted }
         };
         let until = lease.settle_until();
-        in_time(until, Box::pin(self.settle(&job, lease, begun.as_ref(), outcome))).await;
+        in_time(until, stop, Box::pin(self.settle(&job, lease, begun.as_ref(), outcome))).await;
     }
 
     /// Begins an attempt when it is the job's turn. Waiting for it is no attempt.
@@ -173,7 +181,7 @@ impl JobProcessor {
             }
             Attempt::AlreadyDone => {
                 tracing::info!("already done");
-                return Outcome::Done;
+                return Outcome::AlreadyDone;
             }
             Attempt::AlreadyFailed(failure) => return Outcome::AlreadyFailed(failure),
             Attempt::Deleted { run } => return self.leave_deleted(job, run, cancel).await,
@@ -232,6 +240,7 @@ impl JobProcessor {
         let folder = self.scratch.folder()?;
         let source = folder.path().join("recording");
         self.store.fetch(&job.object, &source, self.settings.audio.max_bytes).await?;
+        self.breaker.fetched(&job.object);
         timings.fetch_ms = ms(start.elapsed());
 
         let control = Arc::new(AnalysisControl::new(cancel.clone(), job.max_seconds, reporter.interactive()));
@@ -304,10 +313,15 @@ impl JobProcessor {
         F: Future<Output = Result<T, Failure>>,
     {
         let begun = Instant::now();
+        let limit = Duration::from_secs(self.settings.postgres.statement_timeout_s) + ANSWER;
         let attempt = || {
             let statement = statement();
             async move {
-                let answer = statement.await;
+                // The server ends what it knows of. Of a host that is gone, TCP tells only after a quarter of an hour.
+                let answer = tokio::time::timeout(limit, statement).await.unwrap_or_else(|_| {
+                    let message = format!("Postgres gave no answer in {} s", limit.as_secs());
+                    Err(Failure::new(FailureCode::DatabaseUnreachable, message))
+                });
                 if answer.is_err() && begun.elapsed() > PATIENCE {
                     self.breaker.check_database().await;
                 }
@@ -363,10 +377,19 @@ fn job_span(lease: &Lease) -> Span {
     )
 }
 
-/// Settles a lease until this moment; past it, the lease is dropped, and so handed back.
-async fn in_time(until: Instant, settling: impl Future<Output = ()>) {
-    if tokio::time::timeout_at(until, settling).await.is_err() {
-        tracing::warn!("not settled in time: handed back before the broker takes all leases away");
+/// Settles a lease until this moment, and no longer than moments past the end of a drain; then the lease is dropped, and so
+/// handed back.
+async fn in_time(until: Instant, stop: &Stop, settling: impl Future<Output = ()>) {
+    let stopped = async {
+        stop.working.cancelled().await;
+        tokio::time::sleep(SETTLING).await;
+    };
+    tokio::select! {
+        () = settling => {}
+        () = tokio::time::sleep_until(until) => {
+            tracing::warn!("not settled in time: handed back before the broker takes all leases away");
+        }
+        () = stopped => tracing::warn!("not settled before the worker ends: handed back"),
     }
 }
 

@@ -53,10 +53,11 @@ impl JobProcessor {
             return self.hand_back(job, lease, begun, failure).await;
         }
         match outcome {
-            Outcome::Done => {
-                let lane = lease.lane;
+            Outcome::Done | Outcome::AlreadyDone => {
+                let (lane, is_done_now) = (lease.lane, matches!(outcome, Outcome::Done));
                 match lease.ack().await {
-                    Ok(()) => self.metrics.done(),
+                    Ok(()) if is_done_now => self.metrics.done(),
+                    Ok(()) => {}
                     // The row is there: the worker that has the job now finds it done.
                     Err(LeaseLost) => self.metrics.lease_lost(lane),
                 }

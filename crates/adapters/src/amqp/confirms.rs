@@ -173,7 +173,7 @@ impl ConfirmChannel {
     /// Closes the connection.
     pub(super) async fn close(&self) {
         // Everything is confirmed; a connection that fails to close costs nothing.
-        let _ = self.connection.close(200, "done".into()).await;
+        link::close(&self.connection, "done").await;
     }
 }
 

@@ -186,9 +186,7 @@ impl Supervisor {
         held.close();
         tokio::select! {
             failure = &mut broken => tracing::warn!(%failure, "the connection broke while jobs in hand were finished"),
-            () = held.wait() => {
-                let _ = connection.close(200, "drained".into()).await;
-            }
+            () = held.wait() => link::close(&connection, "drained").await,
         }
         Ok(())
     }

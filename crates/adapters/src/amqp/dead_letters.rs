@@ -266,7 +266,7 @@ impl Pass {
     /// Closing returns what was only read.
     #[boxed]
     async fn end(self) {
-        let _ = self.connection.close(200, "done".into()).await;
+        link::close(&self.connection, "done").await;
     }
 }
 

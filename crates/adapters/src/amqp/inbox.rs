@@ -121,7 +121,7 @@ impl Inbox {
     /// Closes the connection.
     #[boxed]
     pub async fn close(self) {
-        let _ = self.connection.close(200, "done".into()).await;
+        link::close(&self.connection, "done").await;
     }
 }
 

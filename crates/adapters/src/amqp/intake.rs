@@ -20,8 +20,6 @@ use crate::retry::Backoff;
 
 /// Messages moved at once.
 const WINDOW: u16 = 100;
-/// Longest wait for the end of a connection.
-const CLOSING: Duration = Duration::from_secs(5);
 
 /// Moves messages of both lanes to the queues of their models, until `stop`. What is no job goes to the worker's own
 /// `model`, which refuses it with the reason. Never fails: it connects again after an error.
@@ -66,8 +64,7 @@ impl Sorter<'_> {
             failed = interactive => failed,
             () = stop.cancelled() => Ok(()),
         };
-        // A connection that fails to close costs nothing.
-        let _ = tokio::time::timeout(CLOSING, connection.close(200, "done".into())).await;
+        link::close(&connection, "done").await;
         outcome
     }
 

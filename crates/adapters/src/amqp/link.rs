@@ -16,6 +16,14 @@ use crate::cause;
 /// Time for TCP, TLS and the AMQP handshake together.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Time for closing a connection: a broker that is short of memory, or frozen, never answers.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// Closes a connection. One that fails to close costs nothing: the broker ends it when its socket is gone.
+pub(super) async fn close(connection: &Connection, why: &str) {
+    let _ = tokio::time::timeout(CLOSING, connection.close(200, why.into())).await;
+}
+
 /// Opens a connection named `name`, as `rabbitmqctl list_connections` shows it.
 ///
 /// # Errors

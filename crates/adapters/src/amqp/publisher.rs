@@ -134,7 +134,10 @@ impl Publisher {
         let mut results: Vec<Result<(), Failure>> = messages.iter().map(|_| Ok(())).collect();
         // Positions of the messages that are not confirmed yet.
         let mut open: Vec<usize> = (0..messages.len()).collect();
-        let mut channel = self.0.channel.lock().await;
+        let mut slot = self.0.channel.lock().await;
+        // Put back when every message is confirmed: dropped in between, a channel has confirms open that would be taken for
+        // those of the next messages.
+        let mut channel = slot.take();
         let begun = Instant::now();
         loop {
             let attempt = match self.0.open(&mut channel).await {
@@ -150,7 +153,10 @@ impl Publisher {
                 Ok(outcomes) => {
                     let rest: Vec<usize> =
                         (0..open.len()).filter(|i| outcomes[*i] != PublishOutcome::Confirmed).collect();
-                    let Some(first) = rest.first() else { return results };
+                    let Some(first) = rest.first() else {
+                        *slot = channel;
+                        return results;
+                    };
                     let failure = match outcomes[*first] {
                         PublishOutcome::Returned => refused("RabbitMQ has no queue for a message: was it deleted?"),
                         _ => refused("RabbitMQ refused a message: look at the queue's limits and the broker's log"),
@@ -162,7 +168,7 @@ impl Publisher {
                 }
             };
             // A new connection declares the topology again, so that a returned message finds its queue.
-            *channel = None;
+            channel = None;
             if !try_again || begun.elapsed() >= limit {
                 for i in open {
                     results[i] = Err(failure.clone());

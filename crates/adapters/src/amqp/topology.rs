@@ -248,7 +248,7 @@ async fn depths_of(settings: &Settings, models: &[&str]) -> Result<Vec<Depth>, F
     let mut seen = HashSet::new();
     depths.retain(|depth| seen.insert(depth.queue.clone()));
     // The answer is there; a connection that fails to close costs nothing.
-    let _ = connection.close(200, "done".into()).await;
+    link::close(&connection, "done").await;
     Ok(depths)
 }
 

@@ -14,8 +14,15 @@ impl Database {
     #[boxed]
     pub async fn probe_worker(&self) -> Result<(), Failure> {
         const PROBE: &str = include_str!("probe.sql");
-        let may_insert: bool =
-            sqlx::query_scalar(PROBE).fetch_one(self.pool()).await.map_err(|e| errors::failure(&e))?;
+        let mut connection = self.pool().acquire().await.map_err(|e| errors::failure(&e))?;
+        let may_insert: bool = match sqlx::query_scalar(PROBE).fetch_one(&mut *connection).await {
+            Ok(may_insert) => may_insert,
+            Err(error) => {
+                // After a failover it may be one to what is a standby now: as good as any, it would be asked again and again.
+                connection.close_on_drop();
+                return Err(errors::failure(&error));
+            }
+        };
         if may_insert {
             return Ok(());
         }

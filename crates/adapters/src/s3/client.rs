@@ -89,6 +89,12 @@ fn credentials(settings: &Settings) -> Result<Credentials, Failure> {
         let set = setting.expose_secret();
         if set.is_empty() { std::env::var(variable).unwrap_or_default() } else { set.to_owned() }
     };
+    if settings.access_key.expose_secret().is_empty() != settings.secret_key.expose_secret().is_empty() {
+        return Err(Failure::new(
+            FailureCode::ConfigInvalid,
+            "s3.access_key and s3.secret_key belong together: set both, or neither for those of the environment",
+        ));
+    }
     let access_key = take(&settings.access_key, "AWS_ACCESS_KEY_ID");
     let secret_key = take(&settings.secret_key, "AWS_SECRET_ACCESS_KEY");
     if access_key.is_empty() || secret_key.is_empty() {

@@ -19,6 +19,8 @@ where
     let said = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default();
     let code = match (status(error), said) {
         (_, "NoSuchBucket") => FailureCode::StoreDenied,
+        // An upload in parts that was completed by a request whose answer was lost; or aborted by a rule of the bucket.
+        (_, "NoSuchUpload") => FailureCode::StoreUnreachable,
         (_, "NoSuchKey") | (Some(404), _) => FailureCode::ObjectNotFound,
         (Some(412), _) => FailureCode::ObjectChanged,
         (Some(408 | 425 | 429), _) | (Some(400), "RequestTimeout") => FailureCode::StoreUnreachable,
@@ -26,7 +28,12 @@ where
         (Some(400), "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" | "AuthorizationHeaderMalformed") => {
             FailureCode::StoreDenied
         }
-        (Some(401 | 403), _) => FailureCode::StoreDenied,
+        // The key that encrypts the bucket can't be used: no fault of the request.
+        (Some(400), said) if said.starts_with("KMS.") => FailureCode::StoreDenied,
+        // For good: the bucket is elsewhere.
+        (Some(301 | 308 | 401 | 403), _) => FailureCode::StoreDenied,
+        // All of it was there, and was not what its checksum says, or its end did not come.
+        (Some(416), _) => FailureCode::StoreUnreachable,
         (Some(400..=499), _) => FailureCode::StoreRefused,
         (None, _) if cause::tls(error).is_some() => FailureCode::StoreDenied,
         _ => FailureCode::StoreUnreachable,
@@ -40,7 +47,19 @@ where
         }
         (None, _) => causes(error),
     };
-    Failure::new(code, format!("{doing}: {answer}"))
+    Failure::new(code, format!("{doing}: {answer}{}", elsewhere(error)))
+}
+
+/// Where the bucket is, when the store says that it is not here.
+fn elsewhere<E>(error: &SdkError<E>) -> String {
+    let Some(answer) = error.raw_response().filter(|answer| matches!(answer.status().as_u16(), 301 | 308 | 400)) else {
+        return String::new();
+    };
+    match answer.headers().get("x-amz-bucket-region") {
+        Some(region) => format!("; the bucket is in the region `{region}`: set `s3.region`"),
+        None if answer.status().as_u16() == 400 => String::new(),
+        None => "; a redirect is not followed: check `s3.endpoint` and `s3.region`".into(),
+    }
 }
 
 /// The innermost cause; the whole chain where it is empty.

@@ -66,8 +66,8 @@ impl Store {
 
     async fn continue_download(&self, download: &mut Download<'_>) -> Result<(), Failure> {
         let ObjectRef { bucket, key, .. } = download.object;
-        if download.written > 0 && download.etag.is_none() {
-            // Without an etag the rest might be of another version: start again.
+        if download.total == Some(download.written) && download.written > 0 {
+            // All of it came, and then an error: of its checksum, or of the end of the transfer.
             download.restart().await?;
         }
         let mut request = self.client.get_object().bucket(bucket).key(key);
@@ -80,8 +80,19 @@ impl Store {
         }
         // No key: it may contain a telephone number, and this is logged. The row has it.
         let doing = "fetching the recording";
-        let answer = request.send().await.map_err(|e| failure(doing, &e))?;
-        download.accept(&answer, resumed).await?;
+        let accepted = match request.send().await.map_err(|e| failure(doing, &e)) {
+            Ok(answer) => download.accept(&answer, resumed).await.map(|()| answer),
+            Err(failure) => Err(failure),
+        };
+        let answer = match accepted {
+            // The job takes any version; the rest of this one is gone.
+            Err(changed) if changed.code == FailureCode::ObjectChanged && download.object.etag.is_none() => {
+                download.etag = None;
+                download.restart().await?;
+                return Err(unreachable(format!("{doing}: it was overwritten meanwhile")));
+            }
+            accepted => accepted?,
+        };
         let mut body = answer.body;
         loop {
             let chunk = match tokio::time::timeout(self.stall_timeout, body.try_next()).await {
@@ -151,7 +162,7 @@ impl Download<'_> {
             self.file.seek(std::io::SeekFrom::Start(0)).await?;
             self.file.get_ref().set_len(0).await
         };
-        self.written = 0;
+        (self.written, self.total) = (0, None);
         again.await.map_err(|e| Failure::disk("emptying a temporary file", &e))
     }
 

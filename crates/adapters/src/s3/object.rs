@@ -1,5 +1,6 @@
 //! Single objects: head, get, put, delete.
 
+use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::ByteStream;
 use chrono::{DateTime, Utc};
 use domain::{Failure, FailureCode};
@@ -113,7 +114,8 @@ impl Store {
     async fn delete_one(&self, bucket: &str, key: &str) -> Result<(), Failure> {
         match self.client.delete_object().bucket(bucket).key(key).send().await {
             Ok(_) => Ok(()),
-            Err(e) if status(&e) == Some(404) => Ok(()),
+            // Without its bucket, nothing is known of an object: it may be in another store.
+            Err(e) if status(&e) == Some(404) && e.code() != Some("NoSuchBucket") => Ok(()),
             Err(e) => Err(failure(&format!("deleting an object of `{bucket}`"), &e)),
         }
     }

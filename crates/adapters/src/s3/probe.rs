@@ -1,6 +1,6 @@
 //! Whether the store as a whole works: asked when one request failed, to tell a fault of one object from a fault of all.
 
-use domain::{Failure, FailureCode};
+use domain::{Failure, FailureCode, ObjectRef};
 
 use super::Store;
 use super::failures::{failure, status, unreachable};
@@ -10,14 +10,26 @@ use crate::boxed;
 const SIBLINGS: i32 = 5;
 
 impl Store {
-    /// Whether objects like this one can be read: the bucket lists, and where access to the object was denied, at least one
-    /// of its neighbours can be looked at, if there are any.
+    /// Whether objects like this one can be read: the bucket lists, and a byte of at least one other object comes, if there
+    /// are any: of `read_before`, a recording that was read without a fault, or of a neighbour.
     ///
     /// # Errors
-    /// `store.unreachable`, also for an answer that no S3 store gives, such as a page for people; `store.denied`.
+    /// `store.unreachable`, also for an answer that no S3 store gives, such as a page for people; `store.denied` where access
+    /// to the object was `denied`; `store.refused`.
     #[boxed]
-    pub async fn probe_read(&self, bucket: &str, key: &str, denied: bool) -> Result<(), Failure> {
+    pub async fn probe_read(
+        &self,
+        (bucket, key): (&str, &str),
+        denied: bool,
+        read_before: Option<&ObjectRef>,
+    ) -> Result<(), Failure> {
         let doing = format!("looking whether the bucket `{bucket}` can be read");
+        // Where one recording still comes, the rights to another are missing.
+        if let Some(ObjectRef { bucket, key, .. }) = read_before.filter(|_| denied)
+            && self.gives_a_byte(bucket, key, &doing).await.is_ok()
+        {
+            return Ok(());
+        }
         let folder = key.rfind('/').map_or("", |end| &key[..=end]);
         let request = self.client.list_objects_v2().bucket(bucket).prefix(folder).max_keys(SIBLINGS);
         let listed = match request.send().await {
@@ -31,18 +43,26 @@ impl Store {
         if listed.name() != Some(bucket) {
             return Err(unreachable(format!("{doing}: what answers is no S3 store")));
         }
-        if !denied {
-            return Ok(());
-        }
         let mut refused = None;
         for sibling in listed.contents().iter().filter_map(|object| object.key()).filter(|other| *other != key) {
-            match self.client.head_object().bucket(bucket).key(sibling).send().await {
-                Err(e) if matches!(status(&e), Some(401 | 403)) => refused = Some(failure(&doing, &e)),
-                // Gone meanwhile, or there: either way the store lets objects be read.
-                _ => return Ok(()),
+            match self.gives_a_byte(bucket, sibling, &doing).await {
+                Ok(()) => return Ok(()),
+                // The object was not denied, and all that may be said of its neighbours is that they are.
+                Err(other) if other.code == FailureCode::StoreDenied && !denied => return Ok(()),
+                Err(other) => refused = Some(other),
             }
         }
         refused.map_or(Ok(()), Err)
+    }
+
+    /// Whether an object can be read; one that is gone or empty says that others can be. Its contents matter: a store may
+    /// answer for an object whose bytes it can't decrypt, or has lost.
+    async fn gives_a_byte(&self, bucket: &str, key: &str, doing: &str) -> Result<(), Failure> {
+        match self.client.get_object().bucket(bucket).key(key).range("bytes=0-0").send().await {
+            Ok(answer) => etag_of(answer.e_tag(), doing).map(drop),
+            Err(e) if matches!(status(&e), Some(404 | 416)) => Ok(()),
+            Err(e) => Err(failure(doing, &e)),
+        }
     }
 
     /// Whether objects can be written: one of a few bytes is, and stays, so that no right to delete is needed.

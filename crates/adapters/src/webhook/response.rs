@@ -34,6 +34,10 @@ pub(super) fn outcome(service: &dyn ChatService, response: &Response) -> Deliver
     let retry_after = response.retry_after.as_deref().and_then(retry_after);
     let reason = format!("HTTP {}{}", response.status, excerpt(&response.body));
     match response.status {
+        // What answers is not the service, or its answer broke off: whether it took the message is in the body.
+        200..=299 if !service.error_code_fields().is_empty() => {
+            DeliveryOutcome::Failed { retry_after, reason: format!("{reason}: no code of {}", service.name()) }
+        }
         200..=299 => DeliveryOutcome::Delivered,
         300..=399 => {
             let reason = format!("HTTP {}: a redirect, which is not followed: set the new address", response.status);
@@ -100,6 +104,10 @@ mod tests {
         assert_eq!(feishu(200, r#"{"code":0}"#), DeliveryOutcome::Delivered);
         assert!(matches!(feishu(400, r#"{"code":11232,"msg":"frequency limited"}"#), DeliveryOutcome::Busy { .. }));
         assert!(matches!(feishu(200, r#"{"code":19021,"msg":"sign match fail"}"#), DeliveryOutcome::Failed { .. }));
+        for none in ["", "<html>Welcome</html>", r#"{"errcode":"#, "{}"] {
+            assert!(matches!(dingtalk(none), DeliveryOutcome::Failed { .. }), "{none}");
+        }
+        assert_eq!(response("slack", 200, "ok"), DeliveryOutcome::Delivered);
     }
 
     #[test]

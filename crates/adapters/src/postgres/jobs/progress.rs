@@ -1,11 +1,13 @@
 //! Progress of batches.
 
 use chrono::{DateTime, Utc};
-use domain::{BatchId, Failure};
+use domain::{BatchId, Failure, JobId};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
 use uuid::Uuid;
 
+use super::register::JOBS_PER_CHUNK;
+use super::status::Status;
 use crate::boxed;
 use crate::postgres::rows::count;
 use crate::postgres::{Database, errors};
@@ -118,6 +120,26 @@ impl Database {
         let open: Result<Vec<(String, i64)>, _> = sqlx::query_as(OPEN).bind(batch.0).fetch_all(self.pool()).await;
         let open = open.map_err(|e| errors::failure(&e))?;
         Ok(open.into_iter().map(|(model, jobs)| (model, jobs.unsigned_abs())).collect())
+    }
+
+    /// The states of these jobs, in no order; with `other_than` only of those that are not of this batch. Jobs without a row,
+    /// and those that are being deleted, are left out.
+    ///
+    /// # Errors
+    /// `database.unreachable`, `database.refused`.
+    #[boxed]
+    pub async fn states(&self, jobs: &[JobId], other_than: Option<&BatchId>) -> Result<Vec<(JobId, Status)>, Failure> {
+        const STATES: &str = "SELECT job_id, state FROM analyses
+             WHERE job_id = ANY($1) AND ($2::uuid IS NULL OR batch_id IS DISTINCT FROM $2)";
+        let other_than = other_than.map(|batch| batch.0);
+        let mut states = Vec::new();
+        for chunk in jobs.chunks(JOBS_PER_CHUNK * 4) {
+            let ids: Vec<Uuid> = chunk.iter().map(|id| id.0).collect();
+            let rows = sqlx::query_as(STATES).bind(&ids).bind(other_than).fetch_all(self.pool()).await;
+            let rows: Vec<(Uuid, String)> = rows.map_err(|e| errors::failure(&e))?;
+            states.extend(rows.into_iter().filter_map(|(id, state)| Some((JobId(id), Status::from_label(&state)?))));
+        }
+        Ok(states)
     }
 
     /// The newest batches first.

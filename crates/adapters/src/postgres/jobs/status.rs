@@ -27,6 +27,11 @@ impl Status {
         }
     }
 
+    /// Whether it is neither done nor failed.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Queued | Self::Running | Self::Retrying)
+    }
+
     /// The status with this name.
     pub fn from_label(label: &str) -> Option<Self> {
         [Self::Queued, Self::Running, Self::Retrying, Self::Done, Self::Failed].into_iter().find(|s| s.label() == label)

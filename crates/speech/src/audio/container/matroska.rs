@@ -182,7 +182,8 @@ fn read(input: &mut Input) -> Result<EbmlSegment, Failure> {
         Some(info) => tick_s(input, info, end)?,
         None => TICK_NS / 1e9,
     };
-    let (mut blocks, others) = matroska_blocks::read(input, first, end)?;
+    let numbers = found.tracks.iter().filter_map(|track| track.id).map(u64::from);
+    let (mut blocks, others) = matroska_blocks::read(input, numbers, first, end)?;
     let goes_on = match segment.end.filter(|end| *end < length) {
         Some(end) => element(input, end)?.is_some_and(|element| element.id == CLUSTER),
         None => false,

@@ -54,14 +54,16 @@ impl Blocks {
     }
 }
 
-/// The blocks of all tracks, by their number, in the clusters from this one on; and where bytes begin that are no
-/// elements, if there are any.
+/// The blocks of these tracks, by their number, in the clusters from this one on; and where bytes begin that are no
+/// elements, if there are any. Blocks of other tracks are passed over: a file can name any number of them.
 pub(super) fn read(
     input: &mut Input,
+    tracks: impl IntoIterator<Item = u64>,
     first: &Element,
     end: u64,
 ) -> Result<(HashMap<u64, Blocks>, Option<u64>), Failure> {
-    let (mut found, mut window): (HashMap<u64, Blocks>, _) = (HashMap::new(), Window::new(READ));
+    let mut found: HashMap<u64, Blocks> = tracks.into_iter().map(|track| (track, Blocks::default())).collect();
+    let mut window = Window::new(READ);
     // Of the present cluster: its ticks, and its end where that is known.
     let (mut at, mut cluster_time, mut cluster_end) = (first.body, 0i64, first.end.filter(|behind| *behind <= end));
     for _ in 0..MAX_ELEMENTS {
@@ -89,8 +91,10 @@ pub(super) fn read(
             EBML | SEGMENT => break,
             TIMESTAMP => cluster_time = number(input, &mut window, &element)?.cast_signed(),
             SIMPLE_BLOCK => {
-                if let Some((track, time, packets)) = block(window.read(input, body, BLOCK_HEADER)?) {
-                    found.entry(track).or_default().add(cluster_time.saturating_add(time), packets, 0);
+                if let Some((track, time, packets)) = block(window.read(input, body, BLOCK_HEADER)?)
+                    && let Some(blocks) = found.get_mut(&track)
+                {
+                    blocks.add(cluster_time.saturating_add(time), packets, 0);
                 }
             }
             BLOCK_GROUP => {
@@ -106,8 +110,10 @@ pub(super) fn read(
                     let Some(next) = child.end else { break };
                     at = next;
                 }
-                if let Some((track, time, packets)) = header {
-                    found.entry(track).or_default().add(cluster_time.saturating_add(time), packets, padding_ns);
+                if let Some((track, time, packets)) = header
+                    && let Some(blocks) = found.get_mut(&track)
+                {
+                    blocks.add(cluster_time.saturating_add(time), packets, padding_ns);
                 }
             }
             _ => {}
@@ -162,7 +168,7 @@ mod tests {
     fn found(bytes: &[u8]) -> HashMap<u64, Blocks> {
         let mut input = input(bytes);
         let first = ebml::element(&mut input, 0).expect("read").expect("a cluster");
-        read(&mut input, &first, bytes.len() as u64).expect("read").0
+        read(&mut input, [2, 3], &first, bytes.len() as u64).expect("read").0
     }
 
     #[test]
@@ -178,7 +184,10 @@ mod tests {
                 bytes[4] = 0x80 | (bytes.len() - 5) as u8;
             }
             bytes.extend(b"\x1f\x43\xb6\x75\xff\xe7\x81\x20\xa3\x85\x82\x00\x01\x00x");
+            // A track that nobody reads.
+            bytes.extend(b"\xa3\x85\x84\x00\x01\x00x");
             let found = found(&bytes);
+            assert_eq!(found.len(), 2);
             let (two, three) = (&found[&2], &found[&3]);
             assert_eq!((two.packets, two.ticks()), (4, Some(16)));
             assert_eq!(three.discards, [Discard { packet: 0, padding_ns: -5_000_000 }]);

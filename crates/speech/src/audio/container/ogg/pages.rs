@@ -12,6 +12,8 @@ use symphonia_core::units::Duration;
 
 /// Pages that are followed. Where there are more, each is short, and so is the error.
 const MAX_PAGES: usize = 1_000_000;
+/// Streams that are followed, together and one after the other. Each takes some hundred bytes, and may have a single page.
+const MAX_STREAMS: usize = 10_000;
 /// Bytes of the longest header of a page.
 const LONGEST_HEADER: usize = 27 + 255;
 /// How the first packet of Opus begins.
@@ -48,9 +50,9 @@ impl Pages {
     /// Reads all pages; without those of streams that can't be followed.
     pub(super) fn read(input: &mut Input) -> Result<Self, Failure> {
         let (mut streams, mut opus): (HashMap<u32, Option<Stream>>, HashMap<u32, Vec<Scan>>) = Default::default();
-        let (mut window, mut position, mut damaged) = (Window::default(), input.start, false);
+        let (mut window, mut position, mut damaged, mut begun) = (Window::default(), input.start, false, 0);
         for number in 0.. {
-            if position >= input.length || number == MAX_PAGES {
+            if position >= input.length || number == MAX_PAGES || begun > MAX_STREAMS {
                 damaged |= position < input.length;
                 break;
             }
@@ -61,6 +63,8 @@ impl Pages {
                 position = next;
                 continue;
             };
+            let is_known = streams.contains_key(&page.serial) || opus.contains_key(&page.serial);
+            begun += usize::from(page.begins() || !is_known);
             let first = &bytes[page.length.min(bytes.len())..];
             if page.begins() && first.starts_with(OPUS) {
                 opus.entry(page.serial).or_default().push(Scan::new(&page));
@@ -365,6 +369,16 @@ mod tests {
         assert_eq!(pages.streams.get(&7), Some(&vec![found(2, 1_920), found(2, 3_840), found(1, 9_600)]));
         let twice = [bytes.concat(), bytes.concat()].concat();
         assert_eq!(Pages::read(&mut input(&twice)).expect("read"), Pages::default());
+    }
+
+    #[test]
+    fn of_streams_without_end_none_is_followed() {
+        let many = |streams: usize| {
+            let begin = (0..streams).flat_map(|serial| page(2, serial as u32, 0, 0, &[19], false));
+            let last = [page(0, 0, 1, 0, &[30, 20], false), page(0, 0, 2, 1_920, &[100, 100], false)];
+            Pages::read(&mut input(&begin.chain(last.concat()).collect::<Vec<_>>())).expect("read").streams.len()
+        };
+        assert_eq!((many(MAX_STREAMS), many(MAX_STREAMS + 1)), (MAX_STREAMS, 0));
     }
 
     #[test]
