@@ -179,6 +179,44 @@ predicts() { [[ "$(console "$1" /api/predict/ --form "audio=@$work/$1/samples/$3
 has_a_page() { console "$1" / | grep -q -e '<title>'; }
 adds_a_user() { printf 'a-long-password-1\na-long-password-1\n' | fleet "$1" docker compose exec -T console console user add viewer --role viewer; }
 
+# The service `watch`, as docs/containers.md starts it.
+watches() {
+  printf "COMPOSE_PROFILES=app,watch\nEMOFLEET_WATCH='s3://recordings/incoming/ --rest 0 --manifest /etc/emofleet/calls.csv'\n" >>"$work/first/.env"
+  printf 'key,agent\nanother.wav,a7\n' >"$work/first/fleet/calls.csv"
+  up first && healthy first watch 1
+}
+# A copy of a sample in a folder that is not watched is put where the watcher looks.
+arrives() {
+  mkdir -p "$work/long" && cp "$work/first/samples/complaint_en.wav" "$work/long/another.wav"
+  fleet first docker compose run --rm -T --volume "$work/long:/long:ro" producer enqueue /long/another.wav --prefix incoming/ --batch other --granularity frame --wait --timeout 5m || return 1
+  rm "$work/long/another.wav"
+  for _ in {1..120}; do
+    if [[ "$(sql first "SELECT count(*) FROM analyses JOIN recordings r ON r.id = recording_id WHERE key = 'incoming/another.wav' AND agent = 'a7' AND status = 'done'")" != 0 ]]; then return; fi
+    sleep 1
+  done
+  return 1
+}
+restores() {
+  local calls="SELECT count(*) FROM recordings"
+  local before
+  before="$(sql first "$calls")"
+  fleet first docker compose exec -T postgres pg_dump -U emofleet --format custom emofleet >"$work/emofleet.dump" || return 1
+  sql first "CREATE TABLE of_a_newer_version (); DELETE FROM recordings" || return 1
+  # As in docs/containers.md, without its last command.
+  sed -n '/stop worker dispatcher console watch$/,/^docker compose up/p' "$work/first/docs/containers.md" |
+    sed -e '/^docker compose up/d' -e 's|<emofleet.dump|<"$DUMP"|' >"$work/restore.sh"
+  [[ "$(wc -l <"$work/restore.sh")" == 4 ]] || return 1
+  DUMP="$work/emofleet.dump" fleet first bash -e "$work/restore.sh" || return 1
+  up first || return 1
+  [[ "$(sql first "$calls")" == "$before" && -z "$(sql first "SELECT to_regclass('of_a_newer_version')")" ]]
+}
+setting_of_rabbitmq() { fleet first docker compose exec -T rabbitmq rabbitmqctl eval 'application:get_env(ra, wal_max_size_bytes).' | grep -q 33554432; }
+
+check "the watcher of docs/containers.md is healthy" watches
+check "it gives a recording that arrives its line of the manifest" arrives
+check "RabbitMQ keeps its log within its memory" setting_of_rabbitmq
+check "Postgres accepts the connections of many workers" test "$(sql first 'SHOW max_connections')" = 300
+check "a backup is restored as docs/containers.md says" restores
 check "the console has its page" has_a_page first
 check "and predicts what is posted to it" predicts first neutral complaint_en.wav
 check "the console's command works in its container" adds_a_user first

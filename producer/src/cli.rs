@@ -58,6 +58,8 @@ pub enum Command {
     /// started again at any time, and several may watch the same prefix.
     #[command(after_help = crate::watch::EXAMPLES)]
     Watch(crate::watch::WatchArgs),
+    /// Ask the watcher of this host whether it is ready, at `watch.health_addr`: a container's health check
+    Health,
     /// Wait until every job of a batch, or for a model, is done or failed
     Wait(WaitArgs),
     /// Show batches, their progress, and the depth of the queues

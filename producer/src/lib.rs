@@ -76,6 +76,12 @@ pub async fn run(settings: &Settings, cli: &Cli, out: &mut (dyn Write + Send)) -
             Ok(Outcome::Done)
         }
         Command::Enqueue(args) => enqueue_and_report(settings, args, policy, out).await,
+        Command::Health => {
+            let address = settings.watch.health_addr();
+            let address = address.ok_or_else(|| ProducerError::input("watch.health_addr is not set"))?;
+            adapters::health::check(address).await.map_err(ProducerError::Input)?;
+            Ok(Outcome::Done)
+        }
         Command::Watch(args) => Box::pin(watch::run(settings, args, policy, out)).await,
         Command::Wait(args) => {
             let database = services::database(settings, policy).await?;

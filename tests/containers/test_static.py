@@ -173,6 +173,27 @@ def test_databases_get_time_to_end() -> None:
         assert services()[name]["stop_grace_period"] == "60s"
 
 
+def test_what_the_compose_file_sets_itself_is_named_where_settings_are_explained() -> None:
+    explained = (ROOT / "fleet/README.md").read_text()
+    for name in ("console.addr", "console.login", "health_addr"):
+        assert f"`{name}`" in explained
+    known = r"EMOFLEET__(AMQP|POSTGRES)__(URL|USER|PASSWORD)|EMOFLEET__S3__(ENDPOINT|BUCKET|ACCESS_KEY|SECRET_KEY)"
+    known += r"|EMOFLEET__CONSOLE__(ADDR|LOGIN)|EMOFLEET__\w+__HEALTH_ADDR"
+    for service in services().values():
+        pinned = [key for key in service.get("environment", {}) if key.startswith("EMOFLEET__")]
+        assert all(re.fullmatch(known, key) for key in pinned), pinned
+
+
+def test_programs_that_write_temporary_files_have_a_place_for_them() -> None:
+    for name in ("worker", "console", "producer", "watch"):
+        assert services()[name]["read_only"] and services()[name]["tmpfs"][0].startswith("/tmp:"), name
+
+
+def test_what_runs_for_long_is_started_again_and_watched() -> None:
+    for name in ("rabbitmq", "postgres", "s3", "worker", "dispatcher", "console", "watch"):
+        assert services()[name]["restart"] == "unless-stopped" and services()[name]["healthcheck"]["test"], name
+
+
 def test_services_get_only_the_keys_that_they_use() -> None:
     def has(name: str, section: str) -> bool:
         return any(key.startswith(f"EMOFLEET__{section}__") for key in services()[name]["environment"])
