@@ -76,6 +76,9 @@ workers() {
   done
 }
 
+# For the last few jobs, while the console is stopped.
+LAST_JOBS=2m
+
 # wait_for_jobs MODEL AT_MOST TIME: false when more are open after that time.
 wait_for_jobs() { "$BUILT/producer" --no-wait-for-services wait --model "$1" --at-most "$2" --timeout "$3" >/dev/null; }
 
@@ -87,11 +90,12 @@ finish_jobs() {
   say "waiting until the open jobs for $old are done"
   wait_for_jobs "$old" 20 "$time" || status=$?
   if ((status == 0)) && running console; then "$STACK_SCRIPTS/console.sh" stop; fi
-  ((status != 0)) || wait_for_jobs "$old" 0 "$time" || status=$?
+  # Seconds, unless something else than the console makes jobs: then the console is not to stay away for it.
+  ((status != 0)) || wait_for_jobs "$old" 0 "$LAST_JOBS" || status=$?
   case "$status" in
     0) ;;
-    4) give_up "jobs for $old are still open after $time. Try again later, with a longer --timeout, or with --now: then those
-        jobs wait in their queue until a worker with $old runs again (\`producer status\` counts them). Nothing was changed" ;;
+    4) give_up "jobs for $old are still open after $time, or new ones came while the last were waited for. Stop what enqueues (such as
+        \`producer watch\`), and try again, with a longer --timeout, or with --now: then those jobs wait in their queue until a worker with $old runs again (\`producer status\` counts them). Nothing was changed" ;;
     *) give_up "the open jobs for $old could not be counted (producer's exit code $status): are the services running? Nothing was changed" ;;
   esac
   trap - INT TERM

@@ -9,7 +9,7 @@ from pathlib import Path
 from .figures import Rule, figures
 from .manifest import Recording, read
 from .report import text
-from .worker import Prediction, configured, predictions
+from .worker import SOME_FAILED, Prediction, configured, predictions
 
 # A path may have blanks: it is never split.
 DEFAULT_WORKER = [str(Path(__file__).resolve().parents[2] / "run.sh"), "worker"]
@@ -58,6 +58,8 @@ def main() -> None:
         print(f"{refused} of {len(recordings)} files failed, see above; they are in no figure")
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+    if refused:
+        raise SystemExit(SOME_FAILED)
 
 
 if __name__ == "__main__":

@@ -43,38 +43,55 @@ def configured() -> Path | None:
 
 def settings(model: Path | None) -> dict[str, str]:
     """The environment of the worker, with another model if one is named."""
-    environment = dict(os.environ)
+    # The predictions are printed; audio copies of a large set would fill the disk.
+    environment = os.environ | {"EMOFLEET__ANALYSIS__ARTIFACTS": '["result"]'}
     if model:
-        card = json.loads((model / "model.json").read_text())
-        environment |= {"EMOFLEET__MODEL__DIR": str(model.resolve()), "EMOFLEET__MODEL__NAME": card["name"]}
+        environment |= {"EMOFLEET__MODEL__DIR": str(model.resolve()), "EMOFLEET__MODEL__NAME": name_of(model)}
+        # With it, `run.sh worker` takes a folder of an earlier `run.sh env` for a leftover of this shell.
+        environment.pop("EMOFLEET_STACK_MODEL", None)
     return environment
+
+
+def name_of(model: Path) -> str:
+    """The name that model.json gives."""
+    path = model / "model.json"
+    try:
+        name = json.loads(path.read_text())["name"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SystemExit(f"{path}: no JSON object with a `name`: {error!r}") from None
+    if not isinstance(name, str):
+        raise SystemExit(f"{path}: `name` is {name!r}; it must be a text")
+    return name
 
 
 def predictions(command: list[str], files: list[Path], model: Path | None) -> dict[Path, Prediction]:
     """By file; those that failed are missing. The worker's messages go to standard error."""
-    found = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for start in range(0, len(files), TOGETHER):
-            given = [str(file) for file in files[start : start + TOGETHER]]
+    found, environment = {}, settings(model)
+    wanted = name_of(model) if model else None
+    for start in range(0, len(files), TOGETHER):
+        given = [str(file) for file in files[start : start + TOGETHER]]
+        with tempfile.TemporaryDirectory() as folder:
             run = subprocess.run(
                 [*command, "analyze", "--json", "--also-score", "agent", "--out", folder, *given],
-                env=settings(model),
+                env=environment,
                 capture_output=True,
                 text=True,
                 check=False,
             )
-            sys.stderr.write(run.stderr)
-            if run.returncode not in (0, SOME_FAILED):
-                raise SystemExit(f"{command[0]} ended with exit code {run.returncode}")
-            found |= dict(parsed(run.stdout))
+        sys.stderr.write(run.stderr)
+        if run.returncode not in (0, SOME_FAILED):
+            raise SystemExit(f"{command[0]} ended with exit code {run.returncode}")
+        found |= dict(parsed(run.stdout, wanted))
     return found
 
 
-def parsed(output: str) -> Iterator[tuple[Path, Prediction]]:
-    """One JSON object a line, as `analyze --json` prints them."""
+def parsed(output: str, model: str | None) -> Iterator[tuple[Path, Prediction]]:
+    """One JSON object a line, as `analyze --json` prints them; all by this model, if one is named."""
     for line in output.splitlines():
         if line.startswith("{"):
             report = json.loads(line)
+            if model is not None and report["model"]["name"] != model:
+                raise SystemExit(f"the worker predicted with the model {report['model']['name']}, not with {model}")
             yield Path(report["object"]["key"]), prediction(report)
 
 

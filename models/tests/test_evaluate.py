@@ -11,7 +11,7 @@ import pytest
 SCRIPT = Path(__file__).resolve().parent.parent / "evaluate.sh"
 
 WORKER = """
-import json, pathlib, sys
+import json, os, pathlib, sys
 assert sys.argv[1:4] == ["analyze", "--json", "--also-score"], sys.argv
 answers = json.loads(pathlib.Path(__file__).with_name("answers.json").read_text())
 code = 0
@@ -22,6 +22,9 @@ for file in sys.argv[7:]:
         code = 3
         continue
     answer["object"] = {"key": file}
+    # As `run.sh worker`, which takes a folder that this variable names for a leftover.
+    leftover = "EMOFLEET_STACK_MODEL" in os.environ
+    answer["model"] = {"name": "other" if leftover else os.environ.get("EMOFLEET__MODEL__NAME", "configured")}
     print(json.dumps(answer))
 sys.exit(code)
 """
@@ -70,7 +73,8 @@ def evaluate(tmp_path):
         worker = f"{sys.executable} {tmp_path / 'worker.py'}"
         command = [SCRIPT, tmp_path / "manifest.tsv", "--worker", worker, "--json", tmp_path / "out.json", *options]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        some_failed = any(isinstance(found, str) for _, _, found in files.values())
+        assert done.returncode == (3 if some_failed else 0), done.stderr
         return json.loads((tmp_path / "out.json").read_text()), done.stdout
 
     return figures
@@ -124,6 +128,21 @@ def test_groups_have_figures_apart_and_together_and_failed_files_are_counted(eva
     )
     assert (found["one"]["ua"], found["two"]["ua"], found["all together"]["ua"]) == (1.0, 0.0, 0.5)
     assert "1 of 3 files failed" in printed
+
+
+def test_the_named_model_predicts_or_nothing_is_printed(evaluate, tmp_path, monkeypatch):
+    files = {"a.wav": ("sad", "one", answer("sad", 0.9, (0, 2.0, "sad", 0.0)))}
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "model.json").write_text('{"name": "mine"}')
+    monkeypatch.setenv("EMOFLEET_STACK_MODEL", str(model))
+    evaluate(files, "--model", str(model))
+    worker = f"{sys.executable} {tmp_path / 'worker.py'}"
+    (tmp_path / "worker.py").write_text(WORKER.replace('"configured")', '"x") + "-other"'))
+    refused(run(tmp_path / "manifest.tsv", "--worker", worker, "--model", model), "with the model mine-other, not with mine")
+    for wrong in ("{", "[]", "{}", '{"name": 7}'):
+        (model / "model.json").write_text(wrong)
+        refused(run(tmp_path / "manifest.tsv", "--worker", worker, "--model", model), "model.json")
 
 
 def test_a_file_that_is_named_twice_did_not_fail(evaluate, tmp_path):

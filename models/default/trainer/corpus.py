@@ -1,7 +1,7 @@
 """The recordings of all corpora and their split by speaker.
 
-Three roles: `train` teaches, `validation` is kept for choices between recipes, `test` is scored by evaluate.py. No
-speaker has two.
+Three roles: `train` teaches, `validation` is kept for choices between recipes, `test` is scored by evaluate.py; of its
+ordinary speech, calibrate.py and advise.py choose what no alarm may come from. No speaker has two.
 """
 
 import csv

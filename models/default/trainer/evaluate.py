@@ -1,6 +1,7 @@
-"""Scores the exported model on speakers that nothing else has touched, on segments as served, and writes metrics.json.
+"""Scores the exported model on speakers that no training has touched, on segments as served, and writes metrics.json.
 
-Ordinary speech comes first: what of it is predicted to be angry. Acted speech is scored against what the actor
+The calibration has seen the ordinary speech of these speakers: the addition to angry, the threshold of `unknown` and the
+advised alert threshold were chosen on it (calibrate.py, advise.py). Ordinary speech comes first: what of it is predicted to be angry. Acted speech is scored against what the actor
 intended. Conditions are those of conditions.py; `line` is a telephone line. Scores are kept under --work, so that a
 second call continues. Needs no checkpoint: what comes from runs without a corpus (judged-*.npz) is taken from the
 metrics.json that is there, where those runs are gone.
@@ -89,7 +90,10 @@ def left_out(path: Path, clips: list[Clip], audio: Audio, corpus: str, calibrati
     for condition in ("clean", "line"):
         found = np.zeros((int(rows.sum()), len(LABELS)))
         found[:, NINE] = calibrated(
-            judged.logits[condition][rows], calibration["temperature"], calibration["neutral_deduction"]
+            judged.logits[condition][rows],
+            calibration["temperature"],
+            calibration["neutral_deduction"],
+            calibration["angry_addition"],
         )
         target = NINE[judged.target[rows]]
         result[condition] = recall_figures(found, target) | {
