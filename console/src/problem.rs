@@ -80,6 +80,12 @@ impl Problem {
         Self { title: Some(title), ..Self::new(StatusCode::CONFLICT, "request.conflict", detail) }
     }
 
+    /// The analysis has no result, or not yet.
+    pub(crate) fn not_done(detail: impl Into<String>) -> Self {
+        let title = Some("The analysis has no result");
+        Self { title, ..Self::new(StatusCode::CONFLICT, "analysis.not_done", detail) }
+    }
+
     /// The request has no recording.
     pub(crate) fn no_audio() -> Self {
         let detail = "There is no audio in the request. Send the file as the part `audio` of multipart/form-data.";

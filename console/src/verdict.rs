@@ -38,7 +38,7 @@ impl App {
         }
         if self.visible(job, caller).await?.status != Status::Done {
             let detail = "The analysis has no result to review yet.";
-            return Err(Problem::conflict("The analysis has no result yet", detail));
+            return Err(Problem::not_done(detail));
         }
         let review = Review {
             job_id: Some(job),

@@ -102,6 +102,8 @@ async fn files_are_sent_whole_in_ranges_and_in_one_archive() -> Result<()> {
     assert_eq!(beyond.json::<Value>().await?["code"], "range.unsatisfiable");
     let known = client.get(link("audio")?).header("if-none-match", &etag).send().await?;
     assert_eq!(known.status(), StatusCode::NOT_MODIFIED);
+    // Else a cache would take over `no-store` and forget the file.
+    assert!(known.headers().contains_key("etag") && known.headers()["cache-control"] == "private, no-cache");
 
     let zip = client.get(link("zip")?).send().await?;
     let name = zip.headers()["content-disposition"].to_str()?.to_owned();

@@ -202,6 +202,70 @@ async fn two_reviewers_of_one_call_keep_both_reviews_and_go_on() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_comment_belongs_to_what_it_is_about_and_stays_when_the_emotion_is_changed() -> Result<()> {
+    let console = Console::without_worker(|_| {}).await?;
+    let call = angry("a1.wav", "7");
+    record(&console, std::slice::from_ref(&call)).await?;
+    let rita = token(&console, "rita", &REVIEWER, None).await?;
+    let path = format!("/review/{}", call.job().job_id);
+    let first = page(&console, &rita, &path).await?;
+    let about =
+        first.split_once(" asked\"").and_then(|(_, rest)| hidden(rest, "about")).context("a segment in question")?;
+    send(&console, &rita, &first, &[("emotion", "sad"), ("about", &about), ("note", "on the segment")]).await?;
+    let second = page(&console, &rita, &path).await?;
+    // The segment is chosen again, with its comment, which the form sends back with another emotion.
+    assert!(second.contains(">on the segment</textarea>"), "{second}");
+    assert!(second.contains(&format!("value=\"{about}\" data-note=\"on the segment\" checked")), "{second}");
+    assert!(second.contains("name=\"about\" value=\"\" data-note=\"\""), "it is not the call's: {second}");
+    send(&console, &rita, &second, &[("emotion", "fearful"), ("about", &about), ("note", "on the segment")]).await?;
+    let kept =
+        "SELECT count(*) FROM reviews WHERE emotion = 'fearful' AND note = 'on the segment' AND segment IS NOT NULL";
+    assert_eq!(console.fleet.count(kept).await?, 1);
+
+    // More than a page of reviews by others does not hide one's own.
+    let many = "INSERT INTO reviews (job_id, reviewer, emotion) SELECT job_id, 'r' || n, 'sad' FROM analyses, generate_series(1, 150) n";
+    sqlx::raw_sql(many).execute(console.fleet.database.pool()).await?;
+    let third = page(&console, &rita, &path).await?;
+    send(&console, &rita, &third, &[("emotion", "angry"), ("about", &about), ("note", "again")]).await?;
+    assert_eq!(
+        console.fleet.count("SELECT count(*) FROM reviews WHERE emotion = 'angry' AND note = 'again'").await?,
+        1
+    );
+
+    // Analysed again by another job, the recording is still one that was reviewed.
+    let calls: serde_json::Value = get(&console, &rita, "/api/v1/calls").await?.json().await?;
+    assert_eq!(calls["items"][0]["reviews"], 151, "{calls}");
+    let again = "INSERT INTO analyses (job_id, recording_id, called_at, status, model_name, submitted_at, finished_at)
+        SELECT gen_random_uuid(), recording_id, called_at, 'done', 'other', now(), now() FROM analyses";
+    sqlx::raw_sql(again).execute(console.fleet.database.pool()).await?;
+    let calls: serde_json::Value = get(&console, &rita, "/api/v1/calls").await?.json().await?;
+    assert_eq!(calls["items"][0]["reviews"], 151, "{calls}");
+    console.end().await
+}
+
+#[tokio::test]
+async fn a_review_that_comes_too_late_or_too_early_is_told_so() -> Result<()> {
+    let console = Console::without_worker(|settings| settings.console.login = settings::Login::Always).await?;
+    let call = angry("a1.wav", "7");
+    record(&console, std::slice::from_ref(&call)).await?;
+    let (rita, path) = (token(&console, "rita", &REVIEWER, None).await?, format!("/review/{}", call.job().job_id));
+    // The session has ended: after the login, the reader is where she was, and reads that nothing was saved.
+    let post = client().post(console.at(&path)).header("accept", "text/html").form(&[("emotion", "sad")]);
+    let login = post.send().await?.headers()["location"].to_str()?.to_owned();
+    let (_, next) = login.split_once("next=").context("an address")?;
+    let next = url::form_urlencoded::parse(format!("n={next}").as_bytes()).next().context("a value")?.1.into_owned();
+    assert_eq!(next, format!("{path}?unsaved=1"));
+    assert!(page(&console, &rita, &next).await?.contains("Your review was not saved"));
+
+    let queued = unsure("later.wav", "7", 1).job();
+    console.fleet.database.register(&tests::calls::batch("night"), std::slice::from_ref(&queued), false).await?;
+    let refused = get(&console, &rita, &format!("/review/{}", queued.job_id)).await?;
+    assert_eq!(refused.status(), StatusCode::CONFLICT);
+    assert!(refused.text().await?.contains("has no result to review"));
+    console.end().await
+}
+
+#[tokio::test]
 async fn reviewers_see_their_team_and_others_are_refused() -> Result<()> {
     let console = Console::without_worker(|_| {}).await?;
     let calls = [angry("of7.wav", "7"), angry("of8.wav", "8"), unsure("u8.wav", "8", 2)];

@@ -1,7 +1,7 @@
 //! What the database keeps of a timeline, and where: channels, months, models.
 
 use adapters::postgres::RecordOutcome;
-use adapters::postgres::console::{Grouping, Period};
+use adapters::postgres::console::{Grouping, Order, Period};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::Emotion;
 use futures_util::future::try_join_all;
@@ -54,11 +54,11 @@ async fn teams_with_long_names_are_counted_each_by_itself() -> anyhow::Result<()
         Ok(Period { from, to: from + TimeDelta::days(1), team: team.cloned() })
     };
     for (n, team) in teams.iter().enumerate() {
-        let counts = test.database.emotion_counts(&period(Some(team))?, Grouping::Day(0)).await?;
+        let counts = test.database.emotion_counts(&period(Some(team))?, Grouping::Day(0), Order::Key).await?;
         let calls: Vec<u64> = counts.iter().map(|count| count.calls).collect();
         assert_eq!(calls, [n as u64 + 1], "{team}");
     }
-    let by_team = test.database.emotion_counts(&period(None)?, Grouping::Team).await?;
+    let by_team = test.database.emotion_counts(&period(None)?, Grouping::Team, Order::NegativeFirst).await?;
     let keys: Vec<_> = by_team.iter().filter_map(|count| count.key.clone()).collect();
     assert_eq!(keys, teams);
     Ok(())

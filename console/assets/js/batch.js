@@ -6,6 +6,8 @@ async function refresh() {
   if (answer?.ok) {
     const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
     const fresh = page.getElementById('batch');
+    // The login, where the session has ended.
+    if (!fresh) return location.reload();
     document.getElementById('batch').replaceWith(fresh);
     if (fresh.dataset.complete === 'true') return;
   }

@@ -20,6 +20,11 @@ function show(progress) {
 
 const events = new EventSource(section.dataset.events);
 events.addEventListener('progress', (event) => show(JSON.parse(event.data)));
+// A browser connects again where the connection breaks, and gives up where the answer is an error: the console restarts, or
+// the session has ended.
+events.addEventListener('error', () => {
+  if (events.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
+});
 for (const end of ['done', 'failed', 'deleted']) {
   events.addEventListener(end, () => { events.close(); location.reload(); });
 }

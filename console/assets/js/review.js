@@ -18,6 +18,15 @@ for (const line of lines) {
   });
 }
 
+// The note belongs to what the review is about: that of another segment is shown when it is chosen, unless one is being written.
+const note = document.getElementById('note');
+let shown = note.value;
+for (const radio of form.querySelectorAll('input[name=about]')) {
+  radio.addEventListener('change', () => {
+    if (note.value === shown) note.value = shown = radio.dataset.note ?? '';
+  });
+}
+
 const asked = form.querySelector('.asked');
 if (asked) {
   const list = asked.closest('.segments');
@@ -37,7 +46,7 @@ function types(element) {
 
 // What a focused element does with space by itself.
 function takesSpace(element) {
-  return element instanceof Element && element.closest('button, a, audio, input') !== null;
+  return element instanceof Element && element.closest('button, a, audio, input:not([type=radio]:checked)') !== null;
 }
 
 document.addEventListener('keydown', (event) => {

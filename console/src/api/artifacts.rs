@@ -144,6 +144,9 @@ pub(super) async fn read(
     artifact(&app, &caller, JobId(job), kind, &headers).await
 }
 
+/// Browsers may keep a recording's files, and ask each time whether they may still show them.
+const PRIVATE: &str = "private, no-cache";
+
 /// One file, or the range of it that the headers ask for. Playing and downloading go into the audit trail.
 ///
 /// # Errors
@@ -161,8 +164,9 @@ pub(crate) async fn artifact(
     let info = app.store.head(&artifacts.bucket, key).await?.ok_or_else(|| Problem::not_found("file"))?;
     let etag = info.etag.as_ref().map(|etag| format!("\"{etag}\""));
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    if etag.as_ref().is_some_and(|etag| range::is_known(headers, etag)) {
-        return Ok(StatusCode::NOT_MODIFIED.into_response());
+    if let Some(etag) = etag.as_ref().filter(|etag| range::is_known(headers, etag)) {
+        let kept = [(header::CACHE_CONTROL, PRIVATE.to_owned()), (header::ETAG, etag.clone())];
+        return Ok((StatusCode::NOT_MODIFIED, kept).into_response());
     }
     // Of another version than the caller has, the whole file is sent.
     let same = text(header::IF_RANGE).is_none_or(|known| Some(known) == etag.as_deref());
@@ -182,7 +186,7 @@ pub(crate) async fn artifact(
     set.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     set.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     set.insert(header::CONTENT_LENGTH, reading.bytes.into());
-    set.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    set.insert(header::CACHE_CONTROL, HeaderValue::from_static(PRIVATE));
     let disposition = format!("{}; filename=\"{name}\"", if kind.is_audio() { "inline" } else { "attachment" });
     insert(set, header::CONTENT_DISPOSITION, &disposition);
     if let Some(etag) = etag {

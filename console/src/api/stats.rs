@@ -1,6 +1,6 @@
 //! Counts over a time: emotions, failures, agreement with reviewers, and the depth of the queues.
 
-use adapters::postgres::console::{AgreementCount, EmotionCount, FailureCount, Grouping, Period};
+use adapters::postgres::console::{AgreementCount, EmotionCount, FailureCount, Grouping, Order, Period};
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -162,7 +162,7 @@ pub(super) async fn emotions(
         By::Emotion => Grouping::Emotion,
     };
     let period = PeriodFilter { from: query.from, to: query.to, team: query.team }.seen_by(&caller)?;
-    let rows = app.database.emotion_counts(&period, by).await?;
+    let rows = app.database.emotion_counts(&period, by, Order::Key).await?;
     Ok(counts(&period, rows))
 }
 

@@ -32,16 +32,17 @@ fn hex(bytes: &[u8]) -> String {
 pub(super) async fn file(Path(path): Path<String>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let Some(file) = Files::get(&path) else { return Problem::not_found("file").into_response() };
     let etag = format!("\"{}\"", hex(&file.metadata.sha256_hash()));
+    // Modules import each other without the hash: browsers check those files each time.
+    let versioned = query.is_some_and(|query| query.starts_with("v="));
+    let cache = if versioned { "public, max-age=31536000, immutable" } else { "no-cache" };
     if is_known(&headers, &etag) {
-        return StatusCode::NOT_MODIFIED.into_response();
+        let kept = [(header::CACHE_CONTROL, cache.to_owned()), (header::ETAG, etag)];
+        return (StatusCode::NOT_MODIFIED, kept).into_response();
     }
     let mut kind = file.metadata.mimetype().to_owned();
     if kind.starts_with("text/") {
         kind.push_str("; charset=utf-8");
     }
-    // Modules import each other without the hash: browsers check those files each time.
-    let versioned = query.is_some_and(|query| query.starts_with("v="));
-    let cache = if versioned { "public, max-age=31536000, immutable" } else { "no-cache" };
     let mut response = Body::from(file.data.into_owned()).into_response();
     let set = response.headers_mut();
     for (name, value) in

@@ -42,6 +42,10 @@ pub(crate) async fn errors(State(app): State<Shared>, request: Request, next: Ne
     let lang = asked(parts.uri.query());
     // A link or a redirect can lead back to what was requested by GET only.
     let address = parts.uri.path_and_query().filter(|_| parts.method == Method::GET).map(ToString::to_string);
+    // A review that was sent after the session has ended: its page says that it was not saved.
+    let lost = (parts.method == Method::POST && parts.uri.path().starts_with("/review/"))
+        .then(|| format!("{}?unsaved=1", parts.uri.path()));
+    let address = address.or(lost);
     let mut response = next.run(Request::from_parts(parts, body)).await;
     if for_people && let Some(problem) = response.extensions().get::<Problem>().cloned() {
         let reader = response.extensions().get::<Principal>().cloned();

@@ -39,7 +39,8 @@ pub(in crate::pages) fn canonical(path: &str, query: Option<&str>, headers: &Hea
     kept.retain(|(name, value)| name != "days" || !(dated || *value == DAYS.to_string()));
     let mut changed = idle || kept.len() < all;
     let offset = Offset::kept(headers).unwrap_or_default();
-    if value(&kept, "utc_offset_min").is_none() && offset != Offset::default() {
+    // A date is one of UTC where nothing else is known, and stays so for whoever gets the address.
+    if value(&kept, "utc_offset_min").is_none() && (offset != Offset::default() || dated) {
         kept.push(("utc_offset_min".into(), offset.0.to_string()));
         changed = true;
     }
@@ -110,5 +111,7 @@ mod tests {
             assert_eq!(canonical(query), None, "{address} leads to itself");
         }
         assert_eq!(super::canonical("/calls", None, &HeaderMap::new()), None);
+        let dated = super::canonical("/calls", Some("from=2025-03-01"), &HeaderMap::new());
+        assert_eq!(dated.as_deref(), Some("/calls?from=2025-03-01&utc_offset_min=0"));
     }
 }

@@ -5,7 +5,7 @@ mod days;
 mod groups;
 mod stack;
 
-use adapters::postgres::console::{Grouping, Period};
+use adapters::postgres::console::{Grouping, Order, Period};
 use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -90,9 +90,9 @@ impl App {
         let asked = filter.period();
         let from = asked.from;
         let period: Period = asked.seen_by(caller)?;
-        let days = self.database.emotion_counts(&period, Grouping::Day(filter.offset.0)).await?;
-        let teams = self.database.emotion_counts(&period, Grouping::Team).await?;
-        let agents = self.database.emotion_counts(&period, Grouping::Agent).await?;
+        let days = self.database.emotion_counts(&period, Grouping::Day(filter.offset.0), Order::Key).await?;
+        let teams = self.database.emotion_counts(&period, Grouping::Team, Order::NegativeFirst).await?;
+        let agents = self.database.emotion_counts(&period, Grouping::Agent, Order::NegativeFirst).await?;
         let mut total = Tally::default();
         for day in &days {
             total.add(day);

@@ -1,6 +1,6 @@
 //! The form of a review: keeps it, and leads to the next call.
 
-use adapters::postgres::console::{ReviewFilter, ReviewRow};
+use adapters::postgres::console::ReviewRow;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -8,7 +8,7 @@ use domain::{Emotion, JobId};
 use url::form_urlencoded;
 use uuid::Uuid;
 
-use super::{place, refuse_blind};
+use super::{kept, place, refuse_blind};
 use crate::app::{App, Shared};
 use crate::auth::{Caller, Principal, Reviews};
 use crate::extract::Path;
@@ -56,8 +56,7 @@ pub(in crate::pages) async fn save(
 
 /// Whether it was kept: not in place of another one that was given under the same name after the page was read.
 async fn keep(app: &App, caller: &Principal, job: JobId, form: Form) -> Result<bool, Problem> {
-    let filter = ReviewFilter { job: Some(job), reviewer: Some(caller.name()), ..ReviewFilter::default() };
-    let mine = app.database.reviews(&filter, None, 1000).await?;
+    let mine = kept::own(app, caller, job).await?;
     let replaced = |row: &ReviewRow| {
         row.channel.map(|channel| (channel.map_or(-1, i32::from), row.segment)) == form.about.map(|(c, s)| (c, Some(s)))
             && row.reviewed_at.timestamp_micros() > form.seen

@@ -1,7 +1,7 @@
 //! A call to listen to: what is known of it, why it is here, and where to listen.
 
 use adapters::postgres::Status;
-use adapters::postgres::console::{AlertRow, LOW_CONFIDENCE, QueuedReview, SegmentFilter, SegmentRow};
+use adapters::postgres::console::{AlertRow, LOW_CONFIDENCE, QueuedReview, ReviewRow, SegmentFilter, SegmentRow};
 use chrono::SecondsFormat;
 use domain::alert::Severity;
 use domain::visible::visible;
@@ -40,8 +40,10 @@ pub(super) struct Item {
     pub(super) reviews: Vec<KeptReview>,
     /// When the reviewer's own newest review was given, microseconds; 0 without one.
     pub(super) seen: i64,
-    /// The reviewer's own note on the call as a whole.
+    /// The reviewer's own note on what is chosen at first.
     pub(super) note: String,
+    /// The reviewer's own note on the call as a whole.
+    pub(super) whole_note: String,
     /// Its place in the queue.
     pub(super) place: Option<String>,
 }
@@ -66,6 +68,8 @@ pub(super) struct Line {
     pub(super) alerted: bool,
     /// It is the one in question.
     pub(super) asked: bool,
+    /// The reviewer's own note on it.
+    pub(super) note: String,
 }
 
 impl Item {
@@ -81,7 +85,7 @@ impl Item {
         let row = app.visible(job, caller).await?;
         if row.status != Status::Done {
             let detail = "The analysis has no result to review yet.";
-            return Err(Problem::conflict("The analysis has no result yet", detail));
+            return Err(Problem::not_done(detail));
         }
         let alerts = app.database.alerts_on(job).await?;
         let mut rows = app.database.segments(job, &SegmentFilter::default(), SEGMENTS + 1).await?;
@@ -95,10 +99,15 @@ impl Item {
         let start_s = rows.iter().find(|s| Some((s.channel, s.index)) == in_question).map(|s| s.start_s);
         let start_s = start_s.or_else(|| alerts.iter().find_map(|alert| alert.start_s)).unwrap_or_default();
         let reviews = kept::rows(app, job).await?;
-        let me = caller.name();
-        let mut mine = reviews.iter().filter(|review| review.reviewer == me);
-        let seen = mine.clone().map(|review| review.reviewed_at.timestamp_micros()).max().unwrap_or_default();
-        let note = mine.find(|review| review.channel.is_none()).map(|review| review.note.clone());
+        let mine = kept::own(app, caller, job).await?;
+        let seen = mine.iter().map(|review| review.reviewed_at.timestamp_micros()).max().unwrap_or_default();
+        let note_on = |about: Option<(Option<u16>, u32)>| {
+            let is_on = |review: &&ReviewRow| {
+                review.channel.zip(review.segment) == about && (about.is_some() || review.channel.is_none())
+            };
+            mine.iter().find(is_on).map(|review| review.note.clone()).unwrap_or_default()
+        };
+        let whole = place_of_alert.is_none_or(|at| !rows.iter().any(|s| (s.channel, s.index) == at));
         let audio = row.artifacts.as_ref().and_then(|artifacts| Links::of(job, Some(artifacts)).audio);
         let call = &row.recording.call;
         let known = [
@@ -123,12 +132,16 @@ impl Item {
             // A media fragment: browsers begin there without a script.
             audio: audio.map(|audio| format!("{audio}#t={start_s}")),
             listen: caller.may(Capability::Listen),
-            segments: rows.iter().map(|s| Line::new(f, s, &alerts, in_question)).collect(),
+            segments: rows
+                .iter()
+                .map(|s| Line { note: note_on(Some((s.channel, s.index))), ..Line::new(f, s, &alerts, in_question) })
+                .collect(),
             more_segments,
-            whole: place_of_alert.is_none_or(|at| !rows.iter().any(|s| (s.channel, s.index) == at)),
+            whole,
             reviews: reviews.iter().map(|review| KeptReview::new(f, review)).collect(),
             seen,
-            note: note.unwrap_or_default(),
+            note: note_on(if whole { None } else { in_question }),
+            whole_note: note_on(None),
             place: queued.as_ref().map(place::write),
         })
     }
@@ -179,6 +192,7 @@ impl Line {
             confidence: s.confidence,
             alerted: alerts.iter().any(within),
             asked: in_question == Some((s.channel, s.index)),
+            note: String::new(),
         }
     }
 

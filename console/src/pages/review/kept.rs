@@ -7,10 +7,14 @@ use domain::{Emotion, JobId};
 
 use super::super::frame::Frame;
 use crate::app::App;
+use crate::auth::Principal;
 use crate::problem::Problem;
 
 /// Most reviews of a call that are shown.
 const ROWS: u32 = 100;
+
+/// Most reviews of a call by one person that are looked through.
+const OWN_ROWS: u32 = 10_000;
 
 /// A person's review beside what the model had predicted.
 pub(in crate::pages) struct KeptReview {
@@ -39,6 +43,12 @@ pub(super) fn name(f: &Frame, reviewer: &str) -> String {
 pub(super) async fn rows(app: &App, job: JobId) -> Result<Vec<ReviewRow>, Problem> {
     let filter = ReviewFilter { job: Some(job), ..ReviewFilter::default() };
     Ok(app.database.reviews(&filter, None, ROWS).await?)
+}
+
+/// Those that the caller gave, newest first.
+pub(super) async fn own(app: &App, caller: &Principal, job: JobId) -> Result<Vec<ReviewRow>, Problem> {
+    let filter = ReviewFilter { job: Some(job), reviewer: Some(caller.name()), ..ReviewFilter::default() };
+    Ok(app.database.reviews(&filter, None, OWN_ROWS).await?)
 }
 
 /// The same, as pages show them.

@@ -74,6 +74,8 @@ pub(super) struct Asked {
     kept: Option<Uuid>,
     /// What was to be reviewed is not there any more.
     gone: Option<String>,
+    /// The review of this page was sent after the session had ended.
+    unsaved: Option<String>,
 }
 
 /// Reviewers see the calls that they review.
@@ -126,8 +128,10 @@ pub(super) async fn one(
     Caller(caller, _): Caller<Reviews>,
     f: Frame,
     Path(job): Path<Uuid>,
+    Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
     refuse_blind(&caller)?;
     let item = Item::read(&app, &f, &caller, JobId(job), None).await?;
-    html(&ReviewPage { f, left: String::new(), notes: Vec::new(), item: Some(item), skipped: false })
+    let notes = notes::of(&app, &f, &caller, &asked).await?;
+    html(&ReviewPage { f, left: String::new(), notes, item: Some(item), skipped: false })
 }

@@ -21,6 +21,9 @@ pub(super) struct Note {
 /// The sentences that an address asks for. What they say is read again: an address can't make a page say anything else.
 pub(super) async fn of(app: &App, f: &Frame, caller: &Principal, asked: &Asked) -> Result<Vec<Note>, Problem> {
     let mut notes = Vec::new();
+    if asked.unsaved.is_some() {
+        notes.push(Note { text: f.t("review-unsaved"), warns: true, link: None });
+    }
     if asked.gone.is_some() {
         notes.push(Note { text: f.t("review-gone"), warns: true, link: None });
     }
@@ -36,9 +39,8 @@ async fn about(app: &App, f: &Frame, caller: &Principal, job: Uuid, saved: bool)
     let job = JobId(job);
     // Deleted since.
     let Some(row) = app.database.analysis(job, caller.team.as_deref()).await? else { return Ok(Vec::new()) };
-    let rows = kept::rows(app, job).await?;
-    let me = caller.name();
-    let Some(mine) = rows.iter().find(|row| row.reviewer == me) else { return Ok(Vec::new()) };
+    let (rows, me) = (kept::rows(app, job).await?, caller.name());
+    let Some(mine) = kept::own(app, caller, job).await?.into_iter().next() else { return Ok(Vec::new()) };
     let call = row.recording.call.call_id.as_deref().unwrap_or_else(|| file_name(&row.recording.key));
     let said = format!("{} {} · {}", mine.emotion.emoji(), f.emotion(&mine.emotion), visible(call));
     let link = Some(format!("/review/{job}"));

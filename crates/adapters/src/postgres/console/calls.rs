@@ -13,7 +13,10 @@ use crate::postgres::rows::{channel, count};
 use crate::postgres::{Database, errors};
 
 const ALERTS: &str = "SELECT job_id, count(*) AS rows FROM alerts WHERE job_id = ANY($1) GROUP BY job_id";
-const REVIEWS: &str = "SELECT job_id, count(*) AS rows FROM reviews WHERE job_id = ANY($1) GROUP BY job_id";
+/// Of all analyses of the recording: a call that was reviewed stays so when it is analysed again.
+const REVIEWS: &str = "SELECT a.job_id, count(*) AS rows
+    FROM analyses a JOIN analyses o ON o.recording_id = a.recording_id JOIN reviews v ON v.job_id = o.job_id
+    WHERE a.job_id = ANY($1) GROUP BY a.job_id";
 
 /// A call, as an inspector lists it.
 #[derive(Debug, Clone, PartialEq)]

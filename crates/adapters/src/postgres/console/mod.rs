@@ -32,7 +32,7 @@ pub use requests::Reservation;
 pub use review_queue::{LOW_CONFIDENCE, QueuedReview, ReviewReason};
 pub use segments::{SegmentFilter, SegmentRow};
 pub use similar::Neighbours;
-pub use stats::{AgreementCount, EmotionCount, FailureCount, Grouping, Period};
+pub use stats::{AgreementCount, EmotionCount, FailureCount, Grouping, Order, Period};
 pub use submissions::{NewSubmission, Submitted};
 pub use users::User;
 pub use verdicts::{ReviewFilter, ReviewRow};

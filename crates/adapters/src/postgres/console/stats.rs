@@ -16,6 +16,15 @@ const MOST_GROUPS: i64 = 1000;
 /// recording tells.
 const COPIED: usize = 100;
 
+/// Which groups come first, and are left where there are too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// By day or name.
+    Key,
+    /// Those of whose speech most is negative.
+    NegativeFirst,
+}
+
 /// Which calls are counted.
 #[derive(Debug, Clone)]
 pub struct Period {
@@ -85,7 +94,12 @@ impl Database {
     /// # Errors
     /// `database.unreachable`, `database.refused`.
     #[boxed]
-    pub async fn emotion_counts(&self, period: &Period, by: Grouping) -> Result<Vec<EmotionCount>, Failure> {
+    pub async fn emotion_counts(
+        &self,
+        period: &Period,
+        by: Grouping,
+        order: Order,
+    ) -> Result<Vec<EmotionCount>, Failure> {
         let mut query = QueryBuilder::<Postgres>::new("SELECT ");
         match by {
             Grouping::Day(minutes) => {
@@ -108,7 +122,13 @@ impl Database {
         );
         query.push_bind(period.from).push(" AND c.called_at < ").push_bind(period.to);
         push_copied_team(&mut query, period);
-        query.push(" GROUP BY 1 ORDER BY 1 NULLS LAST LIMIT ").push_bind(MOST_GROUPS);
+        query.push(match order {
+            Order::Key => " GROUP BY 1 ORDER BY 1 NULLS LAST LIMIT ",
+            Order::NegativeFirst => {
+                " GROUP BY 1 ORDER BY sum(c.negative_s) / nullif(sum(c.speech_s), 0) DESC NULLS LAST, 1 LIMIT "
+            }
+        });
+        query.push_bind(MOST_GROUPS);
         query.build_query_as().fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
     }
 
