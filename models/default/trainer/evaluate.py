@@ -1,4 +1,7 @@
-"""Scores the exported model on speakers that nothing else has touched, on segments as served, and writes metrics.json.
+"""Scores the exported model on the test speakers, on segments as served, and writes metrics.json.
+
+No test speaker teaches a network. But the addition to angry, `unknown` (calibrate.py) and the advised threshold
+(advise.py) are chosen on these speakers: what is said of ordinary speech is no independent test of them.
 
 Ordinary speech comes first: what of it is predicted to be angry. Acted speech is scored against what the actor
 intended. Conditions are those of conditions.py; `line` is a telephone line. Scores are kept under --work, so that a
@@ -89,7 +92,10 @@ def left_out(path: Path, clips: list[Clip], audio: Audio, corpus: str, calibrati
     for condition in ("clean", "line"):
         found = np.zeros((int(rows.sum()), len(LABELS)))
         found[:, NINE] = calibrated(
-            judged.logits[condition][rows], calibration["temperature"], calibration["neutral_deduction"]
+            judged.logits[condition][rows],
+            calibration["temperature"],
+            calibration["neutral_deduction"],
+            calibration["angry_addition"],
         )
         target = NINE[judged.target[rows]]
         result[condition] = recall_figures(found, target) | {
