@@ -10,6 +10,7 @@ DEFAULT_PORT["worker_$number"]=$((27480 + number))
 
 model_files() { stat -L -c '%i %s %Y' "$EMOFLEET__MODEL__DIR"/model.*; }
 
-# SIGTERM drains: running jobs finish, for up to worker.drain_timeout_s (45 s); the others return to the queue.
-grace_s=60
+# SIGTERM drains: running jobs finish, for up to worker.drain_timeout_s; the others return to the queue. The program has a
+# quarter of a minute more to end.
+grace_s=$(($(drain_timeout_s) + 15))
 program "${1:-}" "worker-$number" EMOFLEET__WORKER__HEALTH_ADDR "$grace_s" model_files "$BUILT/worker" run

@@ -43,7 +43,8 @@ def configured() -> Path | None:
 
 def settings(model: Path | None) -> dict[str, str]:
     """The environment of the worker, with another model if one is named."""
-    environment = dict(os.environ)
+    # Nothing but the scores is read: no copies of the audio.
+    environment = os.environ | {"EMOFLEET__ANALYSIS__ARTIFACTS": '["result"]'}
     if model:
         environment |= {"EMOFLEET__MODEL__DIR": str(model.resolve()), "EMOFLEET__MODEL__NAME": name(model)}
         # With it, run.sh would take the folder for one that an earlier `./run.sh env` left behind, and load another model.

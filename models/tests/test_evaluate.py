@@ -14,6 +14,7 @@ WORKER = """
 import json, os, pathlib, sys
 assert sys.argv[1:4] == ["analyze", "--json", "--also-score"], sys.argv
 assert "EMOFLEET_STACK_MODEL" not in os.environ or "EMOFLEET__MODEL__NAME" not in os.environ
+assert json.loads(os.environ["EMOFLEET__ANALYSIS__ARTIFACTS"]) == ["result"]
 out = pathlib.Path(sys.argv[6])
 assert not list(out.iterdir()), "left by an earlier run"
 (out / "audio").touch()
