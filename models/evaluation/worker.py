@@ -47,7 +47,7 @@ def settings(model: Path | None) -> dict[str, str]:
     environment = os.environ | {"EMOFLEET__ANALYSIS__ARTIFACTS": '["result"]'}
     if model:
         environment |= {"EMOFLEET__MODEL__DIR": str(model.resolve()), "EMOFLEET__MODEL__NAME": name(model)}
-        # With it, run.sh would take the folder for one that an earlier `./run.sh env` left behind, and load another model.
+        # With it, run.sh would take the folder for what an earlier `./run.sh env` left, and load another model.
         environment.pop("EMOFLEET_STACK_MODEL", None)
     return environment
 
