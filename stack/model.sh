@@ -76,26 +76,34 @@ workers() {
   done
 }
 
-# For the last few jobs, while the console is stopped.
-LAST_JOBS=2m
-
 # wait_for_jobs MODEL AT_MOST TIME: false when more are open after that time.
 wait_for_jobs() { "$BUILT/producer" --no-wait-for-services wait --model "$1" --at-most "$2" --timeout "$3" >/dev/null; }
+
+# For the jobs that are left once the console has stopped. Longer would not help where a watcher goes on making new ones, and
+# the console is away meanwhile.
+LAST_JOBS=2m
 
 # Jobs carry the name of their model, and a worker does only those for its own. So the old workers do theirs first; the
 # console, which makes new ones, stops for the last few.
 finish_jobs() {
-  local old="$1" time="$2" status=0
+  local old="$1" time="$2" status=0 last=0
   trap 'give_up "interrupted; nothing was changed"' INT TERM
   say "waiting until the open jobs for $old are done"
   wait_for_jobs "$old" 20 "$time" || status=$?
   if ((status == 0)) && running console; then "$STACK_SCRIPTS/console.sh" stop; fi
-  # Seconds, unless something else than the console makes jobs: then the console is not to stay away for it.
-  ((status != 0)) || wait_for_jobs "$old" 0 "$LAST_JOBS" || status=$?
+  if ((status == 0)); then
+    wait_for_jobs "$old" 0 "$LAST_JOBS" || last=$?
+    case "$last" in
+      0) ;;
+      4) give_up "jobs for $old are still open $LAST_JOBS after the console stopped: does something else make new ones? Stop those
+        that do (\`./run.sh producer watch\`) and try again, or use --now. Nothing was changed" ;;
+      *) status=$last ;;
+    esac
+  fi
   case "$status" in
     0) ;;
-    4) give_up "jobs for $old are still open after $time, or new ones came while the last were waited for. Stop what enqueues (such as
-        \`producer watch\`), and try again, with a longer --timeout, or with --now: then those jobs wait in their queue until a worker with $old runs again (\`producer status\` counts them). Nothing was changed" ;;
+    4) give_up "jobs for $old are still open after $time. Try again later, with a longer --timeout, or with --now: then those
+        jobs wait in their queue until a worker with $old runs again (\`producer status\` counts them). Nothing was changed" ;;
     *) give_up "the open jobs for $old could not be counted (producer's exit code $status): are the services running? Nothing was changed" ;;
   esac
   trap - INT TERM

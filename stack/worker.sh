@@ -10,9 +10,7 @@ DEFAULT_PORT["worker_$number"]=$((27480 + number))
 
 model_files() { stat -L -c '%i %s %Y' "$EMOFLEET__MODEL__DIR"/model.*; }
 
-# SIGTERM drains: running jobs finish, for up to worker.drain_timeout_s (45 s); the others return to the queue. A file that
-# EMOFLEET_CONFIG names is not looked into: who sets it there sets it in the environment, too.
-drain_s="${EMOFLEET__WORKER__DRAIN_TIMEOUT_S:-45}"
-[[ "$drain_s" =~ ^[0-9]{1,5}$ ]] || drain_s=45 # the worker refuses it by name
-grace_s=$((10#$drain_s + 15))
+# SIGTERM drains: running jobs finish, for up to worker.drain_timeout_s; the others return to the queue. The program has a
+# quarter of a minute more to end.
+grace_s=$(($(drain_timeout_s) + 15))
 program "${1:-}" "worker-$number" EMOFLEET__WORKER__HEALTH_ADDR "$grace_s" model_files "$BUILT/worker" run

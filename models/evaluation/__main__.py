@@ -4,12 +4,13 @@ import argparse
 import dataclasses
 import json
 import shlex
+import sys
 from pathlib import Path
 
 from .figures import Rule, figures
 from .manifest import Recording, read
 from .report import text
-from .worker import SOME_FAILED, Prediction, configured, predictions
+from .worker import SOME_FAILED, Prediction, configured, name, predictions
 
 # A path may have blanks: it is never split.
 DEFAULT_WORKER = [str(Path(__file__).resolve().parents[2] / "run.sh"), "worker"]
@@ -40,6 +41,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.model and not (arguments.model / "model.json").is_file():
         raise SystemExit(f"{arguments.model}: no model.json in it; name a folder with model.onnx and model.json")
+    if arguments.model:
+        name(arguments.model)  # before any recording is scored
     if arguments.json and not arguments.json.absolute().parent.is_dir():
         raise SystemExit(f"{arguments.json}: its folder does not exist; make it first")
     recordings = read(arguments.manifest)
@@ -54,12 +57,11 @@ def main() -> None:
     for group, values in result.items():
         print(text(group, values, rule), end="\n\n")
     refused = sum(one.path not in found for one in recordings)
-    if refused:
-        print(f"{refused} of {len(recordings)} files failed, see above; they are in no figure")
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")
     if refused:
-        raise SystemExit(SOME_FAILED)
+        print(f"{refused} of {len(recordings)} files failed, see above; they are in no figure", file=sys.stderr)
+        sys.exit(SOME_FAILED)
 
 
 if __name__ == "__main__":

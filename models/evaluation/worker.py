@@ -11,7 +11,7 @@ from pathlib import Path
 
 # Files given to one run of the worker: a command line has an end.
 TOGETHER = 200
-# The exit code of a run in which some files failed.
+# The exit code, of the worker and of evaluate.sh, when some files failed.
 SOME_FAILED = 3
 
 
@@ -43,37 +43,39 @@ def configured() -> Path | None:
 
 def settings(model: Path | None) -> dict[str, str]:
     """The environment of the worker, with another model if one is named."""
-    # The predictions are printed; audio copies of a large set would fill the disk.
+    # Nothing but the scores is read: no copies of the audio.
     environment = os.environ | {"EMOFLEET__ANALYSIS__ARTIFACTS": '["result"]'}
     if model:
-        environment |= {"EMOFLEET__MODEL__DIR": str(model.resolve()), "EMOFLEET__MODEL__NAME": name_of(model)}
-        # With it, `run.sh worker` takes a folder of an earlier `run.sh env` for a leftover of this shell.
+        environment |= {"EMOFLEET__MODEL__DIR": str(model.resolve()), "EMOFLEET__MODEL__NAME": name(model)}
+        # With it, run.sh would take the folder for what an earlier `./run.sh env` left, and load another model.
         environment.pop("EMOFLEET_STACK_MODEL", None)
     return environment
 
 
-def name_of(model: Path) -> str:
-    """The name that model.json gives."""
-    path = model / "model.json"
+def name(model: Path) -> str:
+    """The name in the folder's model.json. SystemExit with a sentence where there is none."""
+    file = model / "model.json"
     try:
-        name = json.loads(path.read_text())["name"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise SystemExit(f"{path}: no JSON object with a `name`: {error!r}") from None
-    if not isinstance(name, str):
-        raise SystemExit(f"{path}: `name` is {name!r}; it must be a text")
-    return name
+        card = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{file} can't be read as JSON: {error}") from None
+    found = card.get("name") if isinstance(card, dict) else None
+    if not isinstance(found, str) or not found:
+        raise SystemExit(f"{file} names no model: `name` is missing")
+    return found
 
 
 def predictions(command: list[str], files: list[Path], model: Path | None) -> dict[Path, Prediction]:
     """By file; those that failed are missing. The worker's messages go to standard error."""
-    found, environment = {}, settings(model)
-    wanted = name_of(model) if model else None
+    found = {}
+    wanted = name(model) if model else None
     for start in range(0, len(files), TOGETHER):
         given = [str(file) for file in files[start : start + TOGETHER]]
+        # A folder for each run: the audio copies of all of them would fill a disk.
         with tempfile.TemporaryDirectory() as folder:
             run = subprocess.run(
                 [*command, "analyze", "--json", "--also-score", "agent", "--out", folder, *given],
-                env=environment,
+                env=settings(model),
                 capture_output=True,
                 text=True,
                 check=False,
@@ -85,13 +87,14 @@ def predictions(command: list[str], files: list[Path], model: Path | None) -> di
     return found
 
 
-def parsed(output: str, model: str | None) -> Iterator[tuple[Path, Prediction]]:
-    """One JSON object a line, as `analyze --json` prints them; all by this model, if one is named."""
+def parsed(output: str, wanted: str | None) -> Iterator[tuple[Path, Prediction]]:
+    """One JSON object a line, as `analyze --json` prints them. SystemExit where another model than `wanted` scored."""
     for line in output.splitlines():
         if line.startswith("{"):
             report = json.loads(line)
-            if model is not None and report["model"]["name"] != model:
-                raise SystemExit(f"the worker predicted with the model {report['model']['name']}, not with {model}")
+            scored_by = report["model"]["name"]
+            if wanted and scored_by != wanted:
+                raise SystemExit(f"the worker scored with the model {scored_by}, not with {wanted}")
             yield Path(report["object"]["key"]), prediction(report)
 
 

@@ -13,6 +13,11 @@ SCRIPT = Path(__file__).resolve().parent.parent / "evaluate.sh"
 WORKER = """
 import json, os, pathlib, sys
 assert sys.argv[1:4] == ["analyze", "--json", "--also-score"], sys.argv
+assert "EMOFLEET_STACK_MODEL" not in os.environ or "EMOFLEET__MODEL__NAME" not in os.environ
+assert json.loads(os.environ["EMOFLEET__ANALYSIS__ARTIFACTS"]) == ["result"]
+out = pathlib.Path(sys.argv[6])
+assert not list(out.iterdir()), "left by an earlier run"
+(out / "audio").touch()
 answers = json.loads(pathlib.Path(__file__).with_name("answers.json").read_text())
 code = 0
 for file in sys.argv[7:]:
@@ -22,9 +27,7 @@ for file in sys.argv[7:]:
         code = 3
         continue
     answer["object"] = {"key": file}
-    # As `run.sh worker`, which takes a folder that this variable names for a leftover.
-    leftover = "EMOFLEET_STACK_MODEL" in os.environ
-    answer["model"] = {"name": "other" if leftover else os.environ.get("EMOFLEET__MODEL__NAME", "configured")}
+    answer["model"] = {"name": os.environ.get("SCORED_BY") or os.environ.get("EMOFLEET__MODEL__NAME", "m")}
     print(json.dumps(answer))
 sys.exit(code)
 """
@@ -62,7 +65,7 @@ def evaluate(tmp_path):
     """Runs the script over files of given (label, group, report or failure code); gives the figures and what was
     printed."""
 
-    def figures(files: dict[str, tuple[str, str, dict | str]], *options: str) -> tuple[dict, str]:
+    def figures(files: dict[str, tuple[str, str, dict | str]], *options: str, code: int = 0) -> tuple[dict, str]:
         (tmp_path / "worker.py").write_text(WORKER)
         (tmp_path / "answers.json").write_text(json.dumps({name: found for name, (_, _, found) in files.items()}))
         lines = ["path\temotion\tgroup"]
@@ -73,9 +76,8 @@ def evaluate(tmp_path):
         worker = f"{sys.executable} {tmp_path / 'worker.py'}"
         command = [SCRIPT, tmp_path / "manifest.tsv", "--worker", worker, "--json", tmp_path / "out.json", *options]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        some_failed = any(isinstance(found, str) for _, _, found in files.values())
-        assert done.returncode == (3 if some_failed else 0), done.stderr
-        return json.loads((tmp_path / "out.json").read_text()), done.stdout
+        assert done.returncode == code, done.stderr
+        return json.loads((tmp_path / "out.json").read_text()), done.stdout + done.stderr
 
     return figures
 
@@ -124,25 +126,11 @@ def test_groups_have_figures_apart_and_together_and_failed_files_are_counted(eva
             "a.wav": ("sad", "one", answer("sad", 0.9, (0, 2.0, "sad", 0.0))),
             "b.wav": ("sad", "two", answer("happy", 0.9, (0, 2.0, "happy", 0.0))),
             "c.wav": ("sad", "two", "audio.corrupt"),
-        }
+        },
+        code=3,
     )
     assert (found["one"]["ua"], found["two"]["ua"], found["all together"]["ua"]) == (1.0, 0.0, 0.5)
     assert "1 of 3 files failed" in printed
-
-
-def test_the_named_model_predicts_or_nothing_is_printed(evaluate, tmp_path, monkeypatch):
-    files = {"a.wav": ("sad", "one", answer("sad", 0.9, (0, 2.0, "sad", 0.0)))}
-    model = tmp_path / "model"
-    model.mkdir()
-    (model / "model.json").write_text('{"name": "mine"}')
-    monkeypatch.setenv("EMOFLEET_STACK_MODEL", str(model))
-    evaluate(files, "--model", str(model))
-    worker = f"{sys.executable} {tmp_path / 'worker.py'}"
-    (tmp_path / "worker.py").write_text(WORKER.replace('"configured")', '"x") + "-other"'))
-    refused(run(tmp_path / "manifest.tsv", "--worker", worker, "--model", model), "with the model mine-other, not with mine")
-    for wrong in ("{", "[]", "{}", '{"name": 7}'):
-        (model / "model.json").write_text(wrong)
-        refused(run(tmp_path / "manifest.tsv", "--worker", worker, "--model", model), "model.json")
 
 
 def test_a_file_that_is_named_twice_did_not_fail(evaluate, tmp_path):
@@ -207,6 +195,37 @@ def test_folders_that_are_none_are_refused_before_the_worker_runs(tmp_path):
     (tmp_path / "manifest.tsv").write_text("path\temotion\na.wav\tsad\n")
     refused(run(tmp_path / "manifest.tsv", "--worker", "false", "--model", tmp_path), "no model.json in it")
     refused(run(tmp_path / "manifest.tsv", "--worker", "false", "--json", tmp_path / "no" / "f.json"), "does not exist")
+
+
+@pytest.mark.parametrize(
+    ("card", "sentence"), [("{", "can't be read as JSON"), ("[]", "names no model"), ("{}", "names no model")]
+)
+def test_a_model_without_a_name_is_refused_before_the_worker_runs(tmp_path, card, sentence):
+    (tmp_path / "a.wav").touch()
+    (tmp_path / "manifest.tsv").write_text("path\temotion\na.wav\tsad\n")
+    (tmp_path / "model.json").write_text(card)
+    refused(run(tmp_path / "manifest.tsv", "--worker", "false", "--model", tmp_path), sentence)
+
+
+def test_a_named_model_is_the_one_that_scores(evaluate, tmp_path, monkeypatch):
+    files = {"a.wav": ("sad", "one", answer("sad", 0.9, (0, 2.0, "sad", 0.0)))}
+    (tmp_path / "model.json").write_text(json.dumps({"name": "wanted"}))
+    # Of an earlier `eval "$(./run.sh env)"`.
+    monkeypatch.setenv("EMOFLEET_STACK_MODEL", str(tmp_path))
+    evaluate(files, "--model", str(tmp_path))
+    monkeypatch.setenv("SCORED_BY", "another")
+    worker = f"{sys.executable} {tmp_path / 'worker.py'}"
+    refused(
+        run(tmp_path / "manifest.tsv", "--worker", worker, "--model", tmp_path),
+        "the worker scored with the model another, not with wanted",
+    )
+
+
+def test_each_run_of_the_worker_has_a_folder_of_its_own(evaluate):
+    # The worker of these tests refuses one in which an earlier run left files.
+    report = answer("sad", 0.9, (0, 2.0, "sad", 0.0))
+    found, _ = evaluate({f"{number}.wav": ("sad", "one", report) for number in range(201)})
+    assert found["one"]["files"] == 201
 
 
 def test_no_figures_at_all_are_a_failure(tmp_path):

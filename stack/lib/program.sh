@@ -7,6 +7,19 @@
 BUILT="${CARGO_TARGET_DIR:-target}/release"
 case "$BUILT" in /*) ;; *) BUILT="$ROOT/$BUILT" ;; esac
 
+# drain_timeout_s: worker.drain_timeout_s of the environment, else of the file that EMOFLEET_CONFIG names, else the default (45).
+drain_timeout_s() {
+  local value="${EMOFLEET__WORKER__DRAIN_TIMEOUT_S:-}"
+  if [[ -z "$value" && -r "${EMOFLEET_CONFIG:-}" ]]; then
+    value="$(awk '/^[[:space:]]*\[/ { table = $0; gsub(/[][:space:][]|#.*/, "", table); next }
+      { key = (table == "" ? "" : table ".") $0; gsub(/[[:space:]]|#.*/, "", key) }
+      sub(/^worker\.drain_timeout_s=/, "", key) { print key; exit }' "$EMOFLEET_CONFIG")"
+  fi
+  value="${value//_/}"
+  # The program itself says what is wrong with other values.
+  if [[ "$value" =~ ^[0-9]{1,5}$ ]]; then printf '%s' "$((10#$value))"; else printf 45; fi
+}
+
 # program VERB NAME HEALTH_SETTING GRACE_S INPUTS COMMAND... : start, stop or status of the program NAME.
 #
 #   NAME            of its log, pid file and port (with _ for -)

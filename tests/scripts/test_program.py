@@ -41,3 +41,29 @@ def test_the_program_that_runs_is_the_one_that_was_built(checkout, tmp_path, nam
     assert (done.returncode, done.stdout) == (0, "built\n"), done.stderr
     arguments = (tmp_path / "seen").read_text().splitlines()
     assert arguments[arguments.index("--target-dir") + 1] == str(checkout.root / folder)
+
+
+@pytest.mark.parametrize(
+    ("config", "variable", "seconds"),
+    [
+        (None, "", 45),
+        (None, "600", 600),
+        ("[worker]\nslots = 2\ndrain_timeout_s = 1_200 # calls of an hour\n", "", 1200),
+        ("[worker]\ndrain_timeout_s = 300\n", "90", 90),
+        ("[ worker ] # here\n  drain_timeout_s=0\n[other]\ndrain_timeout_s = 7\n", "", 0),
+        ("[other]\ndrain_timeout_s = 7\n", "", 45),
+        ("worker.drain_timeout_s = 70\n", "", 70),
+        (None, "soon", 45),
+    ],
+)
+def test_a_worker_has_the_time_to_drain_that_is_configured(checkout, tmp_path, config, variable, seconds):
+    variables = {"EMOFLEET__WORKER__DRAIN_TIMEOUT_S": variable}
+    if config is not None:
+        (tmp_path / "config.toml").write_text(config)
+        variables["EMOFLEET_CONFIG"] = tmp_path / "config.toml"
+    assert checkout.bash('. "$STACK_SCRIPTS/lib/program.sh"; drain_timeout_s', **variables) == str(seconds)
+    # What stack/worker.sh gives to `program`.
+    (checkout.stack / "env").touch()
+    (checkout.root / "stack/lib/program.sh").open("a").write('\nprogram() { echo "grace $4"; }\n')
+    stop = checkout.run(checkout.root / "stack/worker.sh", "stop", "1", **variables)
+    assert stop.stdout == f"grace {seconds + 15}\n", stop.stderr

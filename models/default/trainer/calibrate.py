@@ -4,6 +4,8 @@ threshold is chosen on the packed model, by advise.py.
 A corpus that a run never saw is the nearest thing to a user's recordings: on it scores are to mean what they say.
 Needs judged-student.npz and judged-loco-CORPUS.npz of judge.py; without the latter, the values of an earlier
 metrics.json.
+
+The addition to angry and `unknown` (slope and middle) are chosen on the test speakers that evaluate.py scores.
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """The recordings of all corpora and their split by speaker.
 
-Three roles: `train` teaches, `validation` is kept for choices between recipes, `test` is scored by evaluate.py; of its
-ordinary speech, calibrate.py and advise.py choose what no alarm may come from. No speaker has two.
+Three roles: `train` teaches, `validation` is kept for choices between recipes, `test` is scored by evaluate.py. No
+speaker has two. The addition to angry, `unknown` (calibrate.py) and the advised threshold (advise.py) are chosen on
+`test`, too.
 """
 
 import csv

@@ -1,7 +1,9 @@
-"""Scores the exported model on speakers that no training has touched, on segments as served, and writes metrics.json.
+"""Scores the exported model on the test speakers, on segments as served, and writes metrics.json.
 
-The calibration has seen the ordinary speech of these speakers: the addition to angry, the threshold of `unknown` and the
-advised alert threshold were chosen on it (calibrate.py, advise.py). Ordinary speech comes first: what of it is predicted to be angry. Acted speech is scored against what the actor
+No test speaker teaches a network. But the addition to angry, `unknown` (calibrate.py) and the advised threshold
+(advise.py) are chosen on these speakers: what is said of ordinary speech is no independent test of them.
+
+Ordinary speech comes first: what of it is predicted to be angry. Acted speech is scored against what the actor
 intended. Conditions are those of conditions.py; `line` is a telephone line. Scores are kept under --work, so that a
 second call continues. Needs no checkpoint: what comes from runs without a corpus (judged-*.npz) is taken from the
 metrics.json that is there, where those runs are gone.

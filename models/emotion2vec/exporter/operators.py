@@ -25,8 +25,10 @@ def library() -> Path:
             "this is measured with the worker's own operators, and there is no cargo here to build them. Install Rust, "
             f"or build them on another machine ({' '.join(COMMAND)}) and name the library in EMOFLEET_OPERATORS."
         )
+    # Named on the command line, which wins over Cargo's own configuration. A relative folder is below the checkout.
+    target = ROOT / (os.environ.get("CARGO_TARGET_DIR") or "target")
+    command = (*COMMAND, "--target-dir", str(target))
     print("building the worker's operators for the measurement: minutes, the first time")
-    if subprocess.run(COMMAND, cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode:
-        raise ExportError(f"the worker's operators can't be built: see above. The command is {' '.join(COMMAND)}")
-    target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
+    if subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode:
+        raise ExportError(f"the worker's operators can't be built: see above. The command is {' '.join(command)}")
     return target / "release" / "libspeech.so"
