@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// Serves until `stop`; then answers the requests in progress. A head that takes longer than `head` to arrive closes its
-/// connection: slow strangers would hold as many as they like.
+/// connection: slow clients would hold as many as they like.
 pub(crate) async fn serve(listener: TcpListener, routes: Router, head: Duration, stop: CancellationToken) {
     let connections = TaskTracker::new();
     loop {

@@ -87,7 +87,7 @@ async fn a_worker_waits_for_its_services_and_says_which_one_is_missing() -> Resu
     until(port, "/ready", 200).await?;
     let page = get(port, "/metrics").await?.1;
     assert!(page.contains("emofleet_worker_jobs_done_total 1"), "{page}");
-    assert!(page.contains("emofleet_worker_jobs_in_hand 0"), "{page}");
+    assert!(page.contains("emofleet_worker_jobs_in_flight 0"), "{page}");
     fleet.end().await
 }
 

@@ -98,7 +98,7 @@ async fn two_models_share_a_fleet_and_each_job_is_done_once_by_its_own_workers()
         assert_eq!(count, 100, "{model}");
     }
     // and none failed for its model, or came to a worker with another one.
-    for sentence in ["model.mismatch", "sent to its own", "dead-lettered"] {
+    for sentence in ["model.mismatch", "routed to its own", "dead-lettered"] {
         assert!(!rig.log()?.contains(sentence), "{sentence}: {}", rig.log_tail());
     }
     Ok(())

@@ -92,7 +92,7 @@ impl Default for Metrics {
         for lane in [Lane::Bulk, Lane::Interactive] {
             drop(this.leases_lost.get_or_create(&ByLane { lane: lane.label() }));
         }
-        registry.register("jobs_in_hand", "Jobs in hand now", this.in_hand.clone());
+        registry.register("jobs_in_flight", "Jobs in flight now", this.in_hand.clone());
         registry.register("paused", "1 while no jobs are taken, because a service refuses all", this.paused.clone());
         registry.register(
             "alert_file_errors",
@@ -189,7 +189,7 @@ mod tests {
         metrics.failed(FailureCode::AudioEmpty);
         metrics.lease_lost(Lane::Bulk);
         let page = metrics.page();
-        assert!(page.contains("emofleet_worker_jobs_in_hand 0"), "{page}");
+        assert!(page.contains("emofleet_worker_jobs_in_flight 0"), "{page}");
         assert!(page.contains("emofleet_worker_leases_lost_total{lane=\"bulk\"} 1"), "{page}");
         assert!(page.contains("emofleet_worker_leases_lost_total{lane=\"interactive\"} 0"), "{page}");
         assert!(page.contains("emofleet_worker_jobs_failed_total{code=\"audio.empty\"} 1"), "{page}");

@@ -1,4 +1,4 @@
-//! Texts of strangers (keys, names, messages) in the cells of a spreadsheet.
+//! Untrusted text (keys, names, messages) in the cells of a spreadsheet.
 
 /// Begins CSV that Excel is to read as UTF-8: without it, Excel takes UTF-8 for the country's old encoding.
 pub const BYTE_ORDER_MARK: &str = "\u{feff}";

@@ -1,4 +1,4 @@
-//! Texts of strangers (keys, names, messages) for a terminal, a page or a log: nothing in them acts.
+//! Untrusted text (keys, names, messages) for a terminal, a page or a log: nothing in them acts.
 
 use std::borrow::Cow;
 use std::fmt::Write;

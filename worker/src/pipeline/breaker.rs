@@ -184,7 +184,7 @@ impl Breaker {
         opened.at = Some(Instant::now());
         let Trouble { service, why } = &trouble;
         if self.state.borrow().is_none() {
-            tracing::error!(service, why, "taking no jobs: a service refuses every one of them");
+            tracing::error!(service, why, "circuit breaker open: no job is taken, since a service fails every one");
         }
         self.state.send_replace(Some(trouble));
         self.gate.send_replace(false);
@@ -198,7 +198,7 @@ impl Breaker {
             return false;
         }
         opened.suspicion = None;
-        tracing::info!("taking jobs again");
+        tracing::info!("circuit breaker closed: jobs are taken again");
         self.metrics.paused(false);
         self.state.send_replace(None);
         self.gate.send_replace(true);

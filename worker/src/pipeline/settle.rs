@@ -36,7 +36,7 @@ impl JobProcessor {
     pub(super) async fn send_on(&self, job: &Job, lease: Lease) {
         let model = &job.options.model;
         match lease.send_to(model).await {
-            Ok(()) => tracing::warn!(model, "a job for another model came by this one's queue: sent to its own"),
+            Ok(()) => tracing::warn!(model, "a job for another model came by this one's queue: routed to its own"),
             Err((error, lease)) => {
                 let message = format!("the job asks for model `{model}`; its queue can't be published to: {error}");
                 let failure = Failure::new(FailureCode::ModelMismatch, message);
@@ -118,7 +118,7 @@ impl JobProcessor {
 
     /// A service fails every job: this one goes back as if it had not been taken.
     async fn hand_back(&self, job: &Job, lease: Lease, begun: Option<&Begun>, failure: &Failure) {
-        tracing::warn!(%failure, "handed back: the service is at fault, not the job");
+        tracing::warn!(%failure, "requeued: the service is at fault, not the job");
         self.note_returned(job, begun).await;
         self.breaker.paused().await;
         lease.hand_back().await;

@@ -29,7 +29,7 @@ where
         match Box::pin(transaction()).await {
             Err(error) if left > 0 && is_conflict(&error) => {
                 left -= 1;
-                tracing::debug!(reason = %errors::failure(&error), "another transaction was in the way; once more");
+                tracing::debug!(reason = %errors::failure(&error), "transaction conflict: retrying");
                 tokio::time::sleep(backoff.pause()).await;
             }
             outcome => return outcome.map_err(|e| errors::failure(&e)),

@@ -122,7 +122,7 @@ impl Download<'_> {
         // A page for people may have an etag as well; recordings of that type are told from it by their own.
         let is_page = answer.content_type().is_some_and(|kind| kind.starts_with("text/html"));
         if is_page && self.etag.is_some() && self.etag != etag {
-            return Err(unreachable("fetching the recording: a page for people came instead of it"));
+            return Err(unreachable("fetching the recording: the store answered with an HTML page"));
         }
         // Some servers ignore If-Match.
         if let (Some(wanted), Some(got)) = (&self.etag, &etag)

@@ -7,7 +7,7 @@ use domain::Failure;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Nanoseconds that any file may take: loading a decoder and reading odd headers is no crime.
+/// Nanoseconds that any file may take: it covers the set-up of a decoder and unusual headers.
 const BASE_NS: u64 = 10_000_000_000;
 /// Nanoseconds that each byte of the file may take, whatever is in it.
 const BYTE_NS: u64 = 100;
