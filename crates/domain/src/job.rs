@@ -343,10 +343,10 @@ mod tests {
             let body = serde_json::to_vec(message).expect("JSON");
             Job::from_json(&body).expect_err("it is no job").message
         };
-        message["customer"] = 13_800_138_000_u64.into();
+        message["call"]["customer"] = 13_800_138_000_u64.into();
         let said = refused(&message);
         assert!(said.contains("expected a string") && !said.contains("13800138000"), "{said}");
-        message["customer"] = serde_json::Value::Null;
+        message["call"]["customer"] = serde_json::Value::Null;
         message["granularity"] = "13800138000, expected".into();
         let said = refused(&message);
         assert!(said.contains("unknown variant") && !said.contains("13800138000"), "{said}");
