@@ -178,7 +178,7 @@ async fn a_recording_that_is_not_analysed_yet_is_deleted_only_on_request() -> Re
     assert_eq!(again.form(&[("granularity", "frame")]).send().await?.status(), StatusCode::SEE_OTHER);
     let refused = console.request(Method::DELETE, &path, None).await?;
     assert_eq!(refused.status(), StatusCode::CONFLICT);
-    assert_eq!(refused.json::<Value>().await?["code"], "analysis.not_done");
+    assert_eq!(refused.json::<Value>().await?["code"], "request.conflict");
     assert_eq!(console.fleet.count("SELECT count(*) FROM analyses").await?, 2);
     // The store's file stays when asked to.
     let kept = format!("{path}?even_unfinished=true&file=keep");

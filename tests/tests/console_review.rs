@@ -134,7 +134,8 @@ async fn calls_with_alerts_come_first_then_unsure_ones_until_all_are_reviewed() 
     assert!(first.contains("4 calls left") && first.contains("a2.wav") && first.contains("customer-angry"), "{first}");
     assert!(first.contains("2 segments in a row from 0:04"), "{first}");
     assert!(
-        first.contains("name=\"about\" value=\"1.1\" checked") && first.contains("artifacts/wav#t=4.5\""),
+        first.contains("name=\"about\" value=\"1.1\" data-note=\"\" checked")
+            && first.contains("artifacts/wav#t=4.5\""),
         "{first}"
     );
     assert_eq!(first.matches("⚠ Alert</strong>").count(), 2, "both segments are marked");
@@ -245,13 +246,18 @@ async fn a_comment_belongs_to_what_it_is_about_and_stays_when_the_emotion_is_cha
 
 #[tokio::test]
 async fn a_review_that_comes_too_late_or_too_early_is_told_so() -> Result<()> {
-    let console = Console::without_worker(|settings| settings.console.login = settings::Login::Always).await?;
+    let console = Console::without_worker(|_| {}).await?;
     let call = angry("a1.wav", "7");
     record(&console, std::slice::from_ref(&call)).await?;
     let (rita, path) = (token(&console, "rita", &REVIEWER, None).await?, format!("/review/{}", call.job().job_id));
     // The session has ended: after the login, the reader is where she was, and reads that nothing was saved.
-    let post = client().post(console.at(&path)).header("accept", "text/html").form(&[("emotion", "sad")]);
-    let login = post.send().await?.headers()["location"].to_str()?.to_owned();
+    let (mut settings, stop) = (console.fleet.trial.settings.clone(), tokio_util::sync::CancellationToken::new());
+    settings.console.login = settings::Login::Always;
+    let locked = console::serve(settings, stop.clone()).await?;
+    let post = client().post(format!("http://{}{path}", locked.address)).header("accept", "text/html");
+    let login = post.form(&[("emotion", "sad")]).send().await?.headers()["location"].to_str()?.to_owned();
+    stop.cancel();
+    locked.ended().await?;
     let (_, next) = login.split_once("next=").context("an address")?;
     let next = url::form_urlencoded::parse(format!("n={next}").as_bytes()).next().context("a value")?.1.into_owned();
     assert_eq!(next, format!("{path}?unsaved=1"));
