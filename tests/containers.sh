@@ -203,6 +203,7 @@ restores() {
   fleet first docker compose exec -T postgres pg_dump -U emofleet --format custom emofleet >"$work/emofleet.dump" || return 1
   sql first "CREATE TABLE of_a_newer_version (); DELETE FROM recordings" || return 1
   # As in docs/containers.md, without its last command.
+  # shellcheck disable=SC2016 # expanded by the script that is written
   sed -n '/stop worker dispatcher console watch$/,/^docker compose up/p' "$work/first/docs/containers.md" |
     sed -e '/^docker compose up/d' -e 's|<emofleet.dump|<"$DUMP"|' >"$work/restore.sh"
   [[ "$(wc -l <"$work/restore.sh")" == 4 ]] || return 1

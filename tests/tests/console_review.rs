@@ -263,6 +263,10 @@ async fn a_review_that_comes_too_late_or_too_early_is_told_so() -> Result<()> {
     assert_eq!(next, format!("{path}?unsaved=1"));
     assert!(page(&console, &rita, &next).await?.contains("Your review was not saved"));
 
+    // Refused for another reason, nothing is said of a session.
+    let unknown = client().post(console.at(&path)).header("accept", "text/html").form(&[("emotion", "bored")]);
+    assert!(!unknown.send().await?.text().await?.contains("unsaved"));
+
     let queued = unsure("later.wav", "7", 1).job();
     console.fleet.database.register(&tests::calls::batch("night"), std::slice::from_ref(&queued), false).await?;
     let refused = get(&console, &rita, &format!("/review/{}", queued.job_id)).await?;

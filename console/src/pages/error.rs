@@ -45,11 +45,10 @@ pub(crate) async fn errors(State(app): State<Shared>, request: Request, next: Ne
     // A review that was sent after the session has ended: its page says that it was not saved.
     let lost = (parts.method == Method::POST && parts.uri.path().starts_with("/review/"))
         .then(|| format!("{}?unsaved=1", parts.uri.path()));
-    let address = address.or(lost);
     let mut response = next.run(Request::from_parts(parts, body)).await;
     if for_people && let Some(problem) = response.extensions().get::<Problem>().cloned() {
         let reader = response.extensions().get::<Principal>().cloned();
-        let mut shown = page(Frame { reader, ..frame }, &problem, address.as_deref());
+        let mut shown = page(Frame { reader, ..frame }, &problem, address.as_deref(), lost.as_deref());
         for name in [header::RETRY_AFTER, header::ALLOW] {
             if let Some(value) = response.headers().get(&name) {
                 shown.headers_mut().insert(name, value.clone());
@@ -66,9 +65,11 @@ pub(crate) async fn errors(State(app): State<Shared>, request: Request, next: Ne
     response
 }
 
-fn page(f: Frame, problem: &Problem, address: Option<&str>) -> Response {
+/// `address`: what was requested, where it can be requested again; `lost`: where to go after a login if it can't.
+fn page(f: Frame, problem: &Problem, address: Option<&str>, lost: Option<&str>) -> Response {
     if problem.status == StatusCode::UNAUTHORIZED {
-        let next: String = url::form_urlencoded::byte_serialize(address.unwrap_or("/").as_bytes()).collect();
+        let next = address.or(lost).unwrap_or("/");
+        let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
         return Redirect::to(&format!("/login?next={next}")).into_response();
     }
     let sentence = sentence(&f, problem);

@@ -27,7 +27,7 @@ impl Stop {
     pub async fn enforce(&self, deadline: Duration) {
         self.taking.cancelled().await;
         tokio::time::sleep(deadline).await;
-        tracing::warn!("drain deadline passed: requeueing the jobs in flight");
+        tracing::warn!("drain deadline passed: requeuing the jobs in flight");
         self.working.cancel();
     }
 }
