@@ -88,13 +88,7 @@ pub async fn run(mut settings: Settings, stop: Stop) -> anyhow::Result<()> {
 
     let (rows, objects) = (database.clone(), store.clone());
     let breaker = Arc::new(Breaker::new(&settings, &name, rows.clone(), objects.clone(), metrics.clone()));
-    match breaker.examine_disk().await {
-        // A full one may have room again: then no job is taken until it has.
-        Err(failure) if failure.code != FailureCode::WorkerNoSpace => {
-            anyhow::bail!("{failure}\n  set `worker.temp_dir`, or TMPDIR, to a folder that the worker may write");
-        }
-        _ => {}
-    }
+    refuse_broken_disk(&breaker).await?;
     let stores = (rows, objects);
     let processor = JobProcessor::new(&settings, analyzer, stores, rulebook, metrics, name, breaker.clone());
     let processor = Arc::new(processor);
@@ -132,6 +126,24 @@ pub async fn run(mut settings: Settings, stop: Stop) -> anyhow::Result<()> {
         // After the deadline jobs are cancelled; they settle within moments.
         () = stop.enforce(deadline) => { let _ = work.await; }
     }
+    settle_and_close(&breaker, &database).await;
+    tracing::info!("drained");
+    Ok(())
+}
+
+/// A temporary folder that can't be used fails every job.
+async fn refuse_broken_disk(breaker: &Breaker) -> anyhow::Result<()> {
+    match breaker.examine_disk().await {
+        // A full one may have room again: then no job is taken until it has.
+        Err(failure) if failure.code != FailureCode::WorkerNoSpace => {
+            anyhow::bail!("{failure}\n  set `worker.temp_dir`, or TMPDIR, to a folder that the worker may write");
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The last of a worker's dealings with Postgres, each within its time.
+async fn settle_and_close(breaker: &Breaker, database: &Database) {
     // What was handed back while jobs in hand were finished.
     if !matches!(tokio::time::timeout(SETTLING, breaker.settle_debts()).await, Ok(None)) {
         tracing::warn!("attempts that were handed back stay counted: the database could not be told");
@@ -140,8 +152,6 @@ pub async fn run(mut settings: Settings, stop: Stop) -> anyhow::Result<()> {
     if tokio::time::timeout(SETTLING, database.close()).await.is_err() {
         tracing::warn!("the connections to Postgres are left open: it does not answer");
     }
-    tracing::info!("drained");
-    Ok(())
 }
 
 fn worker_name(configured: &str) -> String {

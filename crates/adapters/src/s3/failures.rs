@@ -23,7 +23,8 @@ where
         (_, "NoSuchUpload") => FailureCode::StoreUnreachable,
         (_, "NoSuchKey") | (Some(404), _) => FailureCode::ObjectNotFound,
         (Some(412), _) => FailureCode::ObjectChanged,
-        (Some(408 | 425 | 429), _) | (Some(400), "RequestTimeout") => FailureCode::StoreUnreachable,
+        // 416: all of it had come, and was not what its checksum says, or its end did not come.
+        (Some(408 | 416 | 425 | 429), _) | (Some(400), "RequestTimeout") => FailureCode::StoreUnreachable,
         // AWS answers these with 400, too.
         (Some(400), "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" | "AuthorizationHeaderMalformed") => {
             FailureCode::StoreDenied
@@ -32,8 +33,6 @@ where
         (Some(400), said) if said.starts_with("KMS.") => FailureCode::StoreDenied,
         // For good: the bucket is elsewhere.
         (Some(301 | 308 | 401 | 403), _) => FailureCode::StoreDenied,
-        // All of it was there, and was not what its checksum says, or its end did not come.
-        (Some(416), _) => FailureCode::StoreUnreachable,
         (Some(400..=499), _) => FailureCode::StoreRefused,
         (None, _) if cause::tls(error).is_some() => FailureCode::StoreDenied,
         _ => FailureCode::StoreUnreachable,
