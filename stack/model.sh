@@ -76,6 +76,20 @@ workers() {
   done
 }
 
+# shorter TIME OTHER: the shorter of two times like 90s, 30m or 2h; OTHER where TIME is written otherwise.
+shorter() {
+  if [[ "$1" =~ ^[0-9]{1,6}[smh]$ ]] && (($(seconds "$1") < $(seconds "$2"))); then echo "$1"; else echo "$2"; fi
+}
+
+seconds() {
+  local number=$((10#${1%[smh]}))
+  case "$1" in
+    *h) echo $((number * 3600)) ;;
+    *m) echo $((number * 60)) ;;
+    *) echo "$number" ;;
+  esac
+}
+
 # wait_for_jobs MODEL AT_MOST TIME: false when more are open after that time.
 wait_for_jobs() { "$BUILT/producer" --no-wait-for-services wait --model "$1" --at-most "$2" --timeout "$3" >/dev/null; }
 
@@ -86,16 +100,17 @@ LAST_JOBS=2m
 # Jobs carry the name of their model, and a worker does only those for its own. So the old workers do theirs first; the
 # console, which makes new ones, stops for the last few.
 finish_jobs() {
-  local old="$1" time="$2" status=0 last=0
+  local old="$1" time="$2" limit status=0 last=0
   trap 'give_up "interrupted; nothing was changed"' INT TERM
   say "waiting until the open jobs for $old are done"
   wait_for_jobs "$old" 20 "$time" || status=$?
   if ((status == 0)) && running console; then "$STACK_SCRIPTS/console.sh" stop; fi
   if ((status == 0)); then
-    wait_for_jobs "$old" 0 "$LAST_JOBS" || last=$?
-    case "$last" in
-      0) ;;
-      4) give_up "jobs for $old are still open $LAST_JOBS after the console stopped: does something else make new ones? Stop those
+    limit="$(shorter "$time" "$LAST_JOBS")"
+    wait_for_jobs "$old" 0 "$limit" || last=$?
+    case "$last:$limit" in
+      0:*) ;;
+      4:"$LAST_JOBS") give_up "jobs for $old are still open $LAST_JOBS after the console stopped: does something else make new ones? Stop those
         that do (\`./run.sh producer watch\`) and try again, or use --now. Nothing was changed" ;;
       *) status=$last ;;
     esac
