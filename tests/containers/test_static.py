@@ -184,6 +184,10 @@ def test_what_the_compose_file_sets_itself_is_named_where_settings_are_explained
         assert all(re.fullmatch(known, key) for key in pinned), pinned
 
 
+def test_the_console_asks_for_a_login_where_env_says_so() -> None:
+    assert services()["console"]["environment"]["EMOFLEET__CONSOLE__LOGIN"] == "${EMOFLEET_CONSOLE_LOGIN:-never}"
+
+
 def test_programs_that_write_temporary_files_have_a_place_for_them() -> None:
     for name in ("worker", "console", "producer", "watch"):
         assert services()[name]["read_only"] and services()[name]["tmpfs"][0].startswith("/tmp:"), name
