@@ -39,7 +39,7 @@ pub(crate) struct Counts {
     pub(crate) known: AtomicU64,
     pub(crate) forgotten: AtomicU64,
     pub(crate) enqueued: AtomicU64,
-    /// Of the known jobs, those of other batches that have not ended; collected where somebody is to wait for them.
+    /// Of the known jobs, those of other batches that have not ended; collected only with `--wait`.
     pub(crate) open_elsewhere: Option<Mutex<Vec<JobId>>>,
 }
 

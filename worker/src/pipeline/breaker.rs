@@ -95,7 +95,7 @@ impl Suspicion {
             StoreUnreachable | StoreDenied | StoreRefused => store(true),
             // A page for people may look like a missing object, another version, or a file that is no recording.
             ObjectNotFound | ObjectChanged | ObjectTooLarge | AudioEmpty | AudioNotAudio => store(false),
-            // A folder that is gone, read-only or broken is a defect of the worker to its caller.
+            // A temporary folder that is gone, read-only or broken has no code of its own.
             WorkerNoSpace | WorkerInternal => Some(Self::Disk),
             _ => None,
         }

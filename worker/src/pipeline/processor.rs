@@ -23,6 +23,7 @@ use super::drain::Stop;
 use super::isolation::{Isolation, Turn};
 use super::progress::ProgressReporter;
 use super::scratch::Scratch;
+use super::settle::in_time;
 use crate::metrics::Metrics;
 use speech::{Analysis, AnalysisControl, Analyzer};
 
@@ -30,8 +31,6 @@ use speech::{Analysis, AnalysisControl, Analyzer};
 /// would waste the work.
 const WAIT_FOR_DATABASE: RetryPolicy = RetryPolicy::at_most(Duration::from_secs(120));
 const DATABASE: &str = "postgres";
-/// Longest that a job may be settled after the drain deadline: whoever stops the worker kills it soon after.
-const SETTLING: Duration = Duration::from_secs(10);
 /// A statement may take this much longer than the server allows it: past it, no answer will come.
 const ANSWER: Duration = Duration::from_secs(15);
 /// A job that has waited this long for the database in hand is no reason to take others.
@@ -375,22 +374,6 @@ fn job_span(lease: &Lease) -> Span {
         redelivered = lease.redelivered,
         trace_id,
     )
-}
-
-/// Settles a lease until this moment, and no longer than moments past the end of a drain; then the lease is dropped, and so
-/// handed back.
-async fn in_time(until: Instant, stop: &Stop, settling: impl Future<Output = ()>) {
-    let stopped = async {
-        stop.working.cancelled().await;
-        tokio::time::sleep(SETTLING).await;
-    };
-    tokio::select! {
-        () = settling => {}
-        () = tokio::time::sleep_until(until) => {
-            tracing::warn!("not settled in time: handed back before the broker takes all leases away");
-        }
-        () = stopped => tracing::warn!("not settled before the worker ends: handed back"),
-    }
 }
 
 /// A failure that a cancellation caused is not the job's own.

@@ -4,10 +4,16 @@
 use adapters::amqp::{Lease, LeaseLost, Retry};
 use adapters::postgres::{Begun, RecordOutcome};
 use domain::{Class, Failure, FailureCode, Job, JobId};
+use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
+use super::drain::Stop;
 use super::processor::{JobProcessor, Outcome};
+
+/// Longest that a job may be settled after the drain deadline: whoever stops the worker kills it soon after.
+const SETTLING: Duration = Duration::from_secs(10);
 
 impl JobProcessor {
     /// Sets aside what is no job. Its sender's row, named by the message's id, gets the reason, unless the message claims to
@@ -209,5 +215,21 @@ impl JobProcessor {
             }
             tracing::warn!(%error, "not dead-lettered yet: the broker delivers the message again");
         }
+    }
+}
+
+/// Settles a lease until this moment, and no longer than moments past the end of a drain; then the lease is dropped, and so
+/// handed back.
+pub(super) async fn in_time(until: Instant, stop: &Stop, settling: impl Future<Output = ()>) {
+    let stopped = async {
+        stop.working.cancelled().await;
+        tokio::time::sleep(SETTLING).await;
+    };
+    tokio::select! {
+        () = settling => {}
+        () = tokio::time::sleep_until(until) => {
+            tracing::warn!("not settled in time: handed back before the broker takes all leases away");
+        }
+        () = stopped => tracing::warn!("not settled before the worker ends: handed back"),
     }
 }
