@@ -1,6 +1,6 @@
--- Optional: a role for each program, with no more than it needs. Not a migration: run it by hand as the owner of the
--- schema, after `producer migrate` and again after each update. It is repeatable, and takes back what an earlier version
--- granted too much.
+-- A role for each program, with no more than it needs. Not a migration: `producer migrate --roles`, run as the owner of the
+-- schema, applies it after the migrations, at each update again, and lets the roles log in (`postgres.worker_password` and so
+-- on in config/default.toml). It is repeatable, and takes back what an earlier version granted too much. By hand:
 --
 --   psql "$OWNER_URL" -f migrations/grants.sql
 --   psql "$OWNER_URL" -c "CREATE ROLE worker1 LOGIN PASSWORD '...' IN ROLE emofleet_worker"

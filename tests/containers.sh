@@ -84,14 +84,13 @@ free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1
 
 revision="$(git -C "$root" rev-parse HEAD)"
 
-# clone FOLDER NAME PASSWORD [WORKERS]
+# clone FOLDER NAME PASSWORD [WORKERS] : without a password, random ones, by the command of docs/containers.md.
 clone() {
   rm -rf "${work:?}/$1"
   git -c advice.detachedHead=false -c init.defaultBranch=main clone --quiet "$root" "$work/$1"
   {
     sed "s|^COMPOSE_PROJECT_NAME=.*|COMPOSE_PROJECT_NAME=$2|" "$work/$1/.env.example" |
-      sed "s|^EMOFLEET_S3_ACCESS_KEY=.*|EMOFLEET_S3_ACCESS_KEY=emofleet|" |
-      PASSWORD="$3" awk '{ if (match($0, /^[A-Z0-9_]+=\047\047$/)) { sub(/\047\047$/, ""); print $0 "\047" ENVIRON["PASSWORD"] "\047" } else print }'
+      PASSWORD="$3" awk '{ if (ENVIRON["PASSWORD"] != "" && match($0, /^[A-Z0-9_]+=\047\047$/)) { sub(/\047\047$/, ""); print $0 "\047" ENVIRON["PASSWORD"] "\047" } else print }'
     printf 'EMOFLEET_AMQP_PORT=%s\nEMOFLEET_POSTGRES_PORT=%s\n' "$(free_port)" "$(free_port)"
     printf 'EMOFLEET_S3_PORT=%s\nEMOFLEET_CONSOLE_PORT=%s\n' "$(free_port)" "$(free_port)"
     printf 'EMOFLEET_WORKERS=%s\nEMOFLEET_REVISION=%s\n' "${4:-1}" "$revision"
@@ -99,12 +98,13 @@ clone() {
     # A build for tests may trade speed of the programs for speed of the build.
     if [[ -n "${CARGO_PROFILE_RELEASE_OPT_LEVEL:-}" ]]; then echo "CARGO_PROFILE_RELEASE_OPT_LEVEL=$CARGO_PROFILE_RELEASE_OPT_LEVEL"; fi
   } >"$work/$1/.env"
+  if [[ -z "$3" ]]; then (cd "$work/$1" && bash -e <(grep '^for key in' docs/containers.md)); fi
 }
 
 # The characters that break URLs, shells and .env files.
 # shellcheck disable=SC2016 # nothing is to be expanded
 clone first emofleet-test-1 'a@b/c:d#e%f$g "h" \\i&j' 2
-clone second emofleet-test-2 'SecondFleet0'
+clone second emofleet-test-2 ''
 
 worker=emofleet-worker:emofleet-test-1
 services=emofleet-services:emofleet-test-1
@@ -159,6 +159,9 @@ rows() { awk '/^samples\// { print $1, $5, $6 }' "$1"; }
 
 check "docker compose up from nothing: all is healthy" up first
 check "two workers are healthy" healthy first worker 2
+# Of what connects from another container; the healthcheck of Postgres is none of it.
+users() { sql "$1" "SELECT string_agg(DISTINCT usename, ' ' ORDER BY usename) FROM pg_stat_activity WHERE client_addr IS NOT NULL AND application_name = 'emofleet'"; }
+check "each program is in the database as its own role" test "$(users first)" = "emofleet_console emofleet_dispatcher emofleet_worker"
 check "tables and bucket were made by services that ended well" test "$(exit_code first migrate)$(exit_code first bucket)" = 00
 check "the samples go through" run first enqueue /data/samples --manifest /data/samples/manifest.csv --prefix samples/ --batch samples --wait --timeout 10m
 run first results --batch samples >"$work/results" 2>>"$log" || true
@@ -200,7 +203,7 @@ restores() {
   local calls="SELECT count(*) FROM recordings"
   local before
   before="$(sql first "$calls")"
-  fleet first docker compose exec -T postgres pg_dump -U emofleet --format custom emofleet >"$work/emofleet.dump" || return 1
+  fleet first docker compose exec -T postgres pg_dump -U emofleet --format custom --no-privileges emofleet >"$work/emofleet.dump" || return 1
   sql first "CREATE TABLE of_a_newer_version (); DELETE FROM recordings" || return 1
   # As in docs/containers.md, without its last command.
   # shellcheck disable=SC2016 # expanded by the script that is written
@@ -239,6 +242,22 @@ check "the first fleet's workers did not notice" healthy first worker 2
 check "the second fleet has rows of its own" test "$(sql second 'SELECT count(*) FROM recordings')" = 0
 check "the samples go through there too" run second enqueue /data/samples --manifest /data/samples/manifest.csv --prefix samples/ --batch samples --wait --timeout 10m
 check "its console predicts too, on a port of its own" predicts second neutral complaint_en.wav
+# password_of FLEET NAME
+password_of() { sed -n "s/^EMOFLEET_POSTGRES_PASSWORD$2='\(.*\)'$/\1/p" "$work/$1/.env"; }
+# logs_in FLEET USER PASSWORD: over the network, as programs do.
+logs_in() { fleet "$1" docker compose exec -T -e PGPASSWORD="$3" postgres psql -h postgres -U "$2" -d emofleet -Atc 'SELECT count(*) FROM recordings'; }
+refuses() { ! "$@"; }
+asks_for_a_login() { [[ "$(console "$1" /calls --output /dev/null --write-out '%{http_code} %{redirect_url}')" == 303*login* ]]; }
+changes_settings() {
+  sed -i "s/^\(EMOFLEET_POSTGRES_PASSWORD_WORKER\)=.*/\1='Another0'/" "$work/second/.env"
+  echo EMOFLEET_CONSOLE_LOGIN=always >>"$work/second/.env"
+  up second
+}
+check "people log in as readers" logs_in second emofleet_reader "$(password_of second _READER)"
+check "a worker's password is not the owner's" refuses logs_in second emofleet "$(password_of second _WORKER)"
+check "a role's password and the console's login are changed in .env" changes_settings
+check "the worker has its new password" logs_in second emofleet_worker Another0
+check "the console asks for a login" asks_for_a_login second
 check "docker compose down removes all that up had started" fleet second docker compose down
 check "no container and no network of it is left" test -z "$(docker ps -aq --filter label=com.docker.compose.project=emofleet-test-2)$(docker network ls -q --filter label=com.docker.compose.project=emofleet-test-2)"
 check "the first fleet is still healthy" healthy first worker 2
@@ -324,7 +343,6 @@ says() { grep -q -e "$1" "$work/said"; }
 project_of() { sed -n 's/^NAME=//p' "$work/$1/project"; }
 port_of() { sed -n "s/^$2=//p" "$work/$1/ports"; }
 services_of() { docker ps --all --filter "label=com.docker.compose.project=$(project_of "$1")" --format '{{.Label "com.docker.compose.service"}}' | sort | xargs; }
-refuses() { ! "$@"; }
 # with NAME=VALUE COMMAND... : as `env`, for a function too.
 with() { (export "${1?}" && shift && "$@"); }
 

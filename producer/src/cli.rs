@@ -24,6 +24,7 @@ pub struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   producer migrate                                      create or update the tables
+  producer migrate --roles                              and a database role for each program
   producer enqueue s3://calls/2026/11/ --wait           analyse a prefix, and wait for the results
   producer enqueue ./recordings --prefix monday/        upload a folder, then analyse it
   producer enqueue s3://calls --manifest calls.csv      with call data from a table
@@ -43,7 +44,7 @@ Settings come from config/default.toml, the file in EMOFLEET_CONFIG, and EMOFLEE
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Create or update the database's tables
-    Migrate,
+    Migrate(MigrateArgs),
     /// Create the buckets of the settings where they are missing
     Bucket,
     /// Enqueue recordings for analysis
@@ -119,6 +120,15 @@ Times may have any usual form with a four-digit year; those without a zone are U
 What is wrong with a line, a file name or a key is reported, and only that one is left out.
 Exit codes: 0 all enqueued; 1 a service failed; 2 wrong usage or input, nothing enqueued; 3 some
 were left out (or failed, with --wait); 4 timeout.";
+
+/// Arguments of `migrate`.
+#[derive(Debug, Clone, Args)]
+pub struct MigrateArgs {
+    /// Create a database role for each program as well, with the rights that it needs, and let those log in that have a
+    /// password in the settings (`postgres.worker_password` and so on)
+    #[arg(long)]
+    pub roles: bool,
+}
 
 /// Arguments of `enqueue`.
 #[derive(Debug, Clone, Args)]

@@ -62,11 +62,18 @@ pub async fn run(settings: &Settings, cli: &Cli, out: &mut (dyn Write + Send)) -
     let policy = if cli.no_wait_for_services { RetryPolicy::NEVER } else { RetryPolicy::ENDLESS };
     let policy = policy.on_stderr();
     match &cli.command {
-        Command::Migrate => {
+        Command::Migrate(args) => {
             let connect = || Database::connect(&settings.postgres);
             let database = retry_while(policy, POSTGRES, connect).await?;
             retry_while(policy, POSTGRES, || database.migrate()).await?;
             let _ = writeln!(out, "the database's tables are up to date");
+            if args.roles {
+                let grant = || database.grant_roles(&settings.postgres);
+                let logins = retry_while(policy, POSTGRES, grant).await?;
+                let none = "no role has a password in the settings";
+                let logins = if logins.is_empty() { none.to_owned() } else { logins.join(", ") };
+                let _ = writeln!(out, "the database's roles have their rights; those that may log in: {logins}");
+            }
             Ok(Outcome::Done)
         }
         Command::Bucket => {

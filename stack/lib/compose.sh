@@ -2,6 +2,7 @@
 # The services as containers, for machines with Docker.
 
 COMPOSE_ENV="$STACK/compose.env"
+DATABASE_ROLES=(WORKER PRODUCER DISPATCHER CONSOLE READER)
 PROJECT_FILE="$STACK/project" # NAME, PLACE and PASSWORDS: see the functions below
 
 # Docker needs all three: the client, a running engine and the compose plugin.
@@ -26,7 +27,10 @@ compose_project() {
 
 # compose ARGS... : docker compose with this stack's name and passwords, whatever the shell has in its environment.
 compose() {
-  env -u COMPOSE_FILE -u COMPOSE_PROFILES -u EMOFLEET_AMQP_PASSWORD -u EMOFLEET_POSTGRES_PASSWORD -u EMOFLEET_S3_ACCESS_KEY \
+  local role
+  local -a others=()
+  for role in "${DATABASE_ROLES[@]}"; do others+=(-u "EMOFLEET_POSTGRES_PASSWORD_$role"); done
+  env -u COMPOSE_FILE -u COMPOSE_PROFILES -u EMOFLEET_AMQP_PASSWORD -u EMOFLEET_POSTGRES_PASSWORD "${others[@]}" -u EMOFLEET_S3_ACCESS_KEY \
     -u EMOFLEET_S3_SECRET_KEY -u EMOFLEET_AMQP_PORT -u EMOFLEET_POSTGRES_PORT -u EMOFLEET_S3_PORT \
     COMPOSE_PROJECT_NAME="$(compose_project)" docker compose --file "$ROOT/docker-compose.yml" --env-file "$COMPOSE_ENV" "$@"
 }
@@ -34,6 +38,7 @@ compose() {
 exec_in_compose() { compose exec -T "$@"; }
 
 write_compose_env() {
+  local role
   (
     umask 077
     cat >"$COMPOSE_ENV" <<ENV
@@ -47,6 +52,10 @@ EMOFLEET_AMQP_PORT=$(port amqp)
 EMOFLEET_POSTGRES_PORT=$(port postgres)
 EMOFLEET_S3_PORT=$(port s3)
 ENV
+    # Programs on the host log in as the owner. These are for those who start the programs of docker-compose.yml beside them.
+    for role in "${DATABASE_ROLES[@]}"; do
+      printf 'EMOFLEET_POSTGRES_PASSWORD_%s=%s\n' "$role" "$(secret "POSTGRES_PASSWORD_$role")"
+    done >>"$COMPOSE_ENV"
   )
 }
 

@@ -140,7 +140,8 @@ def services() -> dict:
 def test_the_example_of_env_names_every_variable() -> None:
     example = (ROOT / ".env.example").read_text()
     required = set(re.findall(r"\$\{(\w+):\?", COMPOSE))
-    assert required == set(re.findall(r"^(\w+)=(?:''|)$", example, re.MULTILINE))
+    assert required == set(re.findall(r"^(\w+)=(?:''|)$", example, re.MULTILINE)) | {"EMOFLEET_S3_ACCESS_KEY"}
+    assert "\nEMOFLEET_S3_ACCESS_KEY=emofleet\n" in example
     optional = set(re.findall(r"\$\{(\w+):-", COMPOSE)) - {"PIP_INDEX_URL", "CARGO_PROFILE_RELEASE_OPT_LEVEL"}
     assert optional <= set(re.findall(r"^#?(\w+)=", example, re.MULTILINE))
 
@@ -177,7 +178,7 @@ def test_what_the_compose_file_sets_itself_is_named_where_settings_are_explained
     explained = (ROOT / "fleet/README.md").read_text()
     for name in ("console.addr", "console.login", "health_addr"):
         assert f"`{name}`" in explained
-    known = r"EMOFLEET__(AMQP|POSTGRES)__(URL|USER|PASSWORD)|EMOFLEET__S3__(ENDPOINT|BUCKET|ACCESS_KEY|SECRET_KEY)"
+    known = r"EMOFLEET__(AMQP|POSTGRES)__(URL|USER|PASSWORD)|EMOFLEET__POSTGRES__[A-Z]+_PASSWORD|EMOFLEET__S3__(ENDPOINT|BUCKET|ACCESS_KEY|SECRET_KEY)"
     known += r"|EMOFLEET__CONSOLE__(ADDR|LOGIN)|EMOFLEET__\w+__HEALTH_ADDR"
     for service in services().values():
         pinned = [key for key in service.get("environment", {}) if key.startswith("EMOFLEET__")]
@@ -204,6 +205,31 @@ def test_services_get_only_the_keys_that_they_use() -> None:
 
     assert not has("dispatcher", "S3") and not has("migrate", "S3") and not has("migrate", "AMQP")
     assert not has("bucket", "POSTGRES") and not has("bucket", "AMQP")
+
+
+def test_each_program_logs_in_to_the_database_as_its_own_role() -> None:
+    users = {name: s["environment"].get("EMOFLEET__POSTGRES__USER") for name, s in services().items() if "profiles" in s}
+    assert users == {
+        "migrate": "emofleet",
+        "bucket": None,
+        "worker": "emofleet_worker",
+        "dispatcher": "emofleet_dispatcher",
+        "console": "emofleet_console",
+        "producer": "emofleet_producer",
+        "watch": "emofleet_producer",
+    }
+    passwords = {name: s["environment"].get("EMOFLEET__POSTGRES__PASSWORD") for name, s in services().items() if "profiles" in s}
+    assert len(set(passwords.values())) == 6  # bucket has none; producer and watch are the same program
+
+
+def test_the_documented_line_fills_in_every_password_at_random(tmp_path: pathlib.Path) -> None:
+    (line,) = re.findall(r"^for key in .*", (ROOT / "docs/containers.md").read_text(), re.MULTILINE)
+    shutil.copy(ROOT / ".env.example", tmp_path / ".env")
+    subprocess.run(["bash", "-ec", line], cwd=tmp_path, check=True)
+    filled = dict(re.findall(r"^(\w+)='(.*)'$", (tmp_path / ".env").read_text(), re.MULTILINE))
+    empty = dict(re.findall(r"^(\w+)=('')$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert filled.keys() == empty.keys() and len(set(filled.values())) == len(filled) > 5
+    assert all(re.fullmatch(r"[0-9a-f]{40}", value) for value in filled.values())
 
 
 def test_every_file_that_a_build_fetches_is_pinned_for_arm_too() -> None:

@@ -9,7 +9,7 @@ use serde_json::Value;
 use settings::Settings;
 use tokio_util::sync::CancellationToken;
 
-use crate::database::{as_role, grant};
+use crate::database::as_role;
 use crate::fleet::Fleet;
 
 /// A console and the fleet behind it. Call [`Console::end`] to leave no traces.
@@ -66,7 +66,7 @@ impl Console {
         let Self { fleet, serving, stop, .. } = Self::without_worker(|_| {}).await?;
         stop.cancel();
         serving.ended().await?;
-        grant(&mut *fleet.database.pool().acquire().await?).await?;
+        fleet.database.grant_roles(&fleet.trial.settings.postgres).await?;
         let mut settings = fleet.trial.settings.clone();
         settings.postgres = as_role(&settings.postgres, role);
         Self::over(fleet, settings).await

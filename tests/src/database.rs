@@ -10,8 +10,6 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use std::str::FromStr;
 
-const GRANTS: &str = include_str!("../../migrations/grants.sql");
-
 /// Names a server and a user that may create databases.
 pub const ADMIN_URL: &str = "EMOFLEET_TEST_POSTGRES_ADMIN_URL";
 
@@ -73,21 +71,6 @@ impl TestDatabase {
     pub async fn count(&self, query: &'static str) -> anyhow::Result<i64> {
         Ok(sqlx::query_scalar(query).fetch_one(self.database.pool()).await?)
     }
-}
-
-/// `migrations/grants.sql` for the database of this connection, as psql runs it.
-///
-/// # Errors
-/// When the server refuses: with the right that is missing.
-#[boxed]
-pub async fn grant(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    // Lines that begin with a backslash are psql's own.
-    let server: Vec<_> = GRANTS.lines().filter(|line| !line.starts_with('\\')).collect();
-    let granted = sqlx::raw_sql(AssertSqlSafe(server.join("\n"))).execute(&mut *connection).await;
-    if granted.is_err() {
-        sqlx::raw_sql("ROLLBACK").execute(connection).await?;
-    }
-    granted.map(drop)
 }
 
 /// These settings, with the rights of one role of `migrations/grants.sql`.

@@ -1,6 +1,6 @@
 //! `migrations/grants.sql`: each program can do its work, and not what is none of its business.
 
-use adapters::postgres::{Age, Database, Import, NewBatch, OpenJobs};
+use adapters::postgres::{self, Age, Database, Import, NewBatch, OpenJobs};
 use chrono::Utc;
 use domain::{Emotion, FailureCode};
 use secrecy::ExposeSecret;
@@ -8,7 +8,7 @@ use sqlx::AssertSqlSafe;
 use std::process::Command;
 use tests::calls::{Call, token};
 use tests::cookbook::questions;
-use tests::database::{self, TestDatabase, grant};
+use tests::database::{self, TestDatabase};
 
 async fn as_role(test: &TestDatabase, role: &str) -> anyhow::Result<Database> {
     Ok(Database::connect(&database::as_role(&test.settings, role)).await?)
@@ -18,7 +18,7 @@ async fn as_role(test: &TestDatabase, role: &str) -> anyhow::Result<Database> {
 async fn each_role_does_its_work_and_no_more() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
     for _ in 0..2 {
-        grant(&mut test.connection().await?).await?;
+        test.database.grant_roles(&test.settings).await?;
     }
     let call =
         Call::new("a.wav").by("7", "a", "c", "2025-03-14T09:00:00Z").with_timeline(&[(4.0, Emotion::Angry, 0.9)]);
@@ -81,7 +81,7 @@ const ALL: [&str; 5] =
 #[tokio::test]
 async fn no_role_reads_what_is_none_of_its_business() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
-    grant(&mut test.connection().await?).await?;
+    test.database.grant_roles(&test.settings).await?;
     let refused: [(&str, &[&str]); 10] = [
         ("SELECT payload FROM outbox", &["worker", "producer", "reader", "console"]),
         ("SELECT * FROM outbox", &["worker", "producer", "reader", "console"]),
@@ -114,7 +114,7 @@ async fn no_role_reads_what_is_none_of_its_business() -> anyhow::Result<()> {
 #[tokio::test]
 async fn readers_ask_every_question_of_the_cookbook() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
-    grant(&mut test.connection().await?).await?;
+    test.database.grant_roles(&test.settings).await?;
     let mut reader = test.connection().await?;
     sqlx::raw_sql("SET ROLE emofleet_reader").execute(&mut reader).await?;
     let values = |name: &str| match name {
@@ -180,13 +180,58 @@ async fn grants_are_given_as_a_whole_or_the_missing_right_is_named() -> anyhow::
 #[tokio::test]
 async fn a_right_that_is_missing_is_named_by_the_program_that_lacks_it() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
-    grant(&mut test.connection().await?).await?;
+    test.database.grant_roles(&test.settings).await?;
     let dispatcher = as_role(&test, "emofleet_dispatcher").await?;
     let failure = dispatcher.prune(&[Call::new("a.wav").job().job_id]).await.expect_err("it may not");
     assert_eq!(failure.code, FailureCode::DatabaseRefused);
     assert!(
-        failure.message.contains("permission denied for table") && failure.message.contains("grants.sql"),
+        failure.message.contains("permission denied for table") && failure.message.contains("producer migrate --roles"),
         "{failure}"
     );
+    Ok(())
+}
+
+/// Who a user of the database is, when this password is accepted.
+async fn logged_in(test: &TestDatabase, user: &str, password: &str) -> Result<String, domain::Failure> {
+    let settings = postgres::Settings { user: user.into(), password: password.into(), ..test.settings.clone() };
+    let database = Database::connect(&settings).await?;
+    Ok(sqlx::query_scalar("SELECT current_user::text").fetch_one(database.pool()).await.expect("an answer"))
+}
+
+#[tokio::test]
+async fn a_role_logs_in_with_the_password_of_the_settings_and_the_server_never_sees_it() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    // What Unicode says is the same password is: both sides normalise it. Roles are the whole server's: no other test uses this one.
+    for password in ["it's \"$1\" \\ %20", "密码 \u{c5}\u{a0}x", "1"] {
+        let settings = postgres::Settings { reader_password: password.into(), ..test.settings.clone() };
+        assert_eq!(test.database.grant_roles(&settings).await?, ["emofleet_reader"]);
+        assert_eq!(logged_in(&test, "emofleet_reader", password).await?, "emofleet_reader");
+        let refused = logged_in(&test, "emofleet_reader", "another").await.expect_err("a wrong password");
+        assert_eq!(refused.code, FailureCode::DatabaseRefused);
+    }
+    // Without a password in the settings, that of before stays.
+    assert!(test.database.grant_roles(&test.settings).await?.is_empty());
+    assert_eq!(logged_in(&test, "emofleet_reader", "1").await?, "emofleet_reader");
+    let stored: String = sqlx::query_scalar("SELECT rolpassword FROM pg_authid WHERE rolname = 'emofleet_reader'")
+        .fetch_one(test.database.pool())
+        .await?;
+    assert!(stored.starts_with("SCRAM-SHA-256$"), "{stored}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_grant_that_is_refused_says_what_is_missing_and_two_at_once_are_both_done() -> anyhow::Result<()> {
+    let empty = TestDatabase::create_empty().await?;
+    let refused = empty.database.grant_roles(&empty.settings).await.expect_err("no tables");
+    assert!(
+        refused.message.contains("the tables of emofleet") && refused.message.contains("producer migrate"),
+        "{refused}"
+    );
+    empty.database.migrate().await?;
+    let (one, two) =
+        tokio::join!(empty.database.grant_roles(&empty.settings), empty.database.grant_roles(&empty.settings));
+    (one?, two?);
+    let worker = as_role(&empty, "emofleet_worker").await?;
+    assert_eq!(worker.begin_attempt(&Call::new("a.wav").job(), "w").await?.begun().map(|begun| begun.number), Some(1));
     Ok(())
 }

@@ -9,7 +9,7 @@ use producer::Outcome;
 use settings::Settings;
 use std::path::Path;
 use std::time::Duration;
-use tests::database::{as_role, grant};
+use tests::database::as_role;
 use tests::fleet::Fleet;
 
 const RULES: &str =
@@ -49,7 +49,7 @@ async fn every_program_and_command_works_under_its_role() -> Result<()> {
     folder(&calls)?;
     std::fs::write(&rules, RULES)?;
     let mut fleet = Fleet::without_worker().await?;
-    grant(&mut *fleet.database.pool().acquire().await?).await?;
+    fleet.database.grant_roles(&fleet.trial.settings.postgres).await?;
     let owner = fleet.trial.settings.clone();
     let mut settings = owner.clone();
     settings.alerts.rules.clone_from(&rules);

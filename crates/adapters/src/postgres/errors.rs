@@ -18,7 +18,7 @@ pub(super) fn failure(error: &Error) -> Failure {
             if state == LACKS_PRIVILEGE {
                 // This message has a name, never a value: "permission denied for table outbox".
                 return refused(format!(
-                    "the user lacks a privilege ({}) [{state}]: run migrations/grants.sql again, as the tables' owner",
+                    "the user lacks a privilege ({}) [{state}]: run `producer migrate --roles` as the tables' owner",
                     database.message()
                 ));
             }

@@ -16,6 +16,7 @@ mod probe;
 mod results;
 mod retention;
 mod reviews;
+mod roles;
 mod rows;
 mod settings;
 mod text;

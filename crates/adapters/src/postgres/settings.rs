@@ -16,6 +16,11 @@ pub struct Settings {
     pub max_connections: u32,
     pub connect_timeout_s: u64,
     pub statement_timeout_s: u64,
+    pub worker_password: SecretString,
+    pub producer_password: SecretString,
+    pub dispatcher_password: SecretString,
+    pub console_password: SecretString,
+    pub reader_password: SecretString,
 }
 
 /// Connections of a program that computes no other number.
@@ -25,6 +30,18 @@ impl Settings {
     /// Most connections of this process.
     pub(super) fn connections(&self) -> u32 {
         if self.max_connections == 0 { CONNECTIONS } else { self.max_connections }
+    }
+
+    /// The roles of `migrations/grants.sql` that are to log in, each with its password.
+    pub(super) fn logins(&self) -> impl Iterator<Item = (&'static str, &SecretString)> {
+        let roles = [
+            ("emofleet_worker", &self.worker_password),
+            ("emofleet_producer", &self.producer_password),
+            ("emofleet_dispatcher", &self.dispatcher_password),
+            ("emofleet_console", &self.console_password),
+            ("emofleet_reader", &self.reader_password),
+        ];
+        roles.into_iter().filter(|(_, password)| !password.expose_secret().is_empty())
     }
 
     /// What the types can't express.
