@@ -230,7 +230,7 @@ async fn a_grant_that_is_refused_says_what_is_missing_and_two_at_once_are_both_d
     empty.database.migrate().await?;
     let (one, two) =
         tokio::join!(empty.database.grant_roles(&empty.settings), empty.database.grant_roles(&empty.settings));
-    (one?, two?);
+    one.and(two)?;
     let worker = as_role(&empty, "emofleet_worker").await?;
     assert_eq!(worker.begin_attempt(&Call::new("a.wav").job(), "w").await?.begun().map(|begun| begun.number), Some(1));
     Ok(())
