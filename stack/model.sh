@@ -130,7 +130,7 @@ give_up() {
   die "$1."
 }
 
-# switch_to FOLDER: every running program of this stack. SIGTERM drains a worker: what it has is finished or handed back.
+# switch_to FOLDER: every running program of this stack. SIGTERM drains a worker: what it has is finished or requeued.
 switch_to() {
   local number failed=0
   remember_model "$1"

@@ -262,7 +262,7 @@ check "docker compose down removes all that up had started" fleet second docker 
 check "no container and no network of it is left" test -z "$(docker ps -aq --filter label=com.docker.compose.project=emofleet-test-2)$(docker network ls -q --filter label=com.docker.compose.project=emofleet-test-2)"
 check "the first fleet is still healthy" healthy first worker 2
 
-# --- stop and kill with jobs in hand
+# --- stop and kill with jobs in flight
 
 mkdir -p "$work/long"
 # Ten minutes each, and no two alike.
@@ -277,8 +277,8 @@ for number in range(8):
         long.writeframes(sound[: 32000 * (number + 1)] + sound * 130)
 PYTHON
 
-# in_hand JOBS: until so many run at once.
-in_hand() {
+# in_flight JOBS: until so many run at once.
+in_flight() {
   for _ in {1..120}; do
     if (("$(sql first "SELECT count(*) FROM analyses WHERE status = 'running'")" >= $1)); then return; fi
     sleep 0.5
@@ -306,14 +306,14 @@ kill_a_worker() {
 }
 
 check "eight long recordings are enqueued" fleet first docker compose run --rm -T --volume "$work/long:/long:ro" producer enqueue /long --prefix long/ --batch long
-check "jobs are in hand" in_hand 4
+check "jobs are in flight" in_flight 4
 check "stop ends within the grace period" stop_workers
 check "workers end with exit code 0" test "$(exit_code first worker)" = 0
 check "nothing failed by it" test "$(sql first "SELECT count(*) FROM analyses WHERE status = 'failed'")" = 0
 check "docker compose down keeps what waits" fleet first docker compose down
 check "up again" up first
 # Jobs that a worker gave back run alone, one in each worker.
-check "jobs are in hand again" in_hand 2
+check "jobs are in flight again" in_flight 2
 if kill -0 "$(docker inspect --format '{{.State.Pid}}' "$(fleet first docker compose ps --quiet worker | head -n 1)")" 2>/dev/null; then
   check "a killed worker is started again" kill_a_worker
 fi

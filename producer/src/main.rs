@@ -28,7 +28,7 @@ async fn main() -> ExitCode {
         }
     };
     let mut out = std::io::stdout();
-    // A watcher handles them itself: it finishes what it has in hand.
+    // A watcher handles them itself: it finishes what it has in flight.
     let watches = matches!(cli.command, Command::Watch(_));
     let code = tokio::select! {
         outcome = producer::run(&settings, &cli, &mut out) => match outcome {

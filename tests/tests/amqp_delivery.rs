@@ -105,11 +105,11 @@ async fn a_deleted_queue_is_declared_again_and_the_returned_job_finds_it() {
 }
 
 #[tokio::test]
-async fn what_is_handed_back_or_dropped_is_delivered_again() {
+async fn what_is_requeued_or_dropped_is_delivered_again() {
     let trial = Trial::new().unwrap();
     Publisher::new(&trial.settings.amqp).publish_job(&job("a"), Lane::Bulk).await.unwrap();
     let mut leases = consume(&trial.settings.amqp, &Lane::Bulk.of("m"), 1, CancellationToken::new());
-    next(&mut leases).await.hand_back().await;
+    next(&mut leases).await.requeue().await;
     let again = next(&mut leases).await;
     assert!(again.redelivered);
     drop(again);
@@ -120,7 +120,7 @@ async fn what_is_handed_back_or_dropped_is_delivered_again() {
 }
 
 #[tokio::test]
-async fn what_can_not_begin_in_time_is_handed_back() {
+async fn what_can_not_begin_in_time_is_requeued() {
     let mut trial = Trial::new().unwrap();
     trial.settings.amqp.consumer_timeout_s = 10;
     let publisher = Publisher::new(&trial.settings.amqp);
@@ -135,7 +135,7 @@ async fn what_can_not_begin_in_time_is_handed_back() {
         first.begin_until(job_time).saturating_duration_since(tokio::time::Instant::now()) + Duration::from_millis(500);
     let _ = timeout(wait, leases.keep()).await;
     let again = next(&mut leases).await;
-    assert!(again.redelivered, "it was handed back, and comes again with all its time");
+    assert!(again.redelivered, "it was requeued, and comes again with all its time");
     assert!(again.begin_until(job_time) > first.begin_until(job_time));
     first.ack().await.unwrap();
     again.ack().await.unwrap();
@@ -145,7 +145,7 @@ async fn what_can_not_begin_in_time_is_handed_back() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_often_handed_back_is_not_dead_lettered_by_the_broker() {
+async fn a_job_that_is_often_requeued_is_not_dead_lettered_by_the_broker() {
     let mut trial = Trial::new().unwrap();
     trial.settings.amqp.retry_delays_s = vec![1];
     Publisher::new(&trial.settings.amqp).publish_job(&job("a"), Lane::Bulk).await.unwrap();
@@ -154,7 +154,7 @@ async fn a_job_that_is_often_handed_back_is_not_dead_lettered_by_the_broker() {
     for returned in 0..200 {
         let lease = next(&mut leases).await;
         assert_eq!((lease.redelivered, lease.retries), (returned > 0, 0));
-        lease.hand_back().await;
+        lease.requeue().await;
     }
     next(&mut leases).await.ack().await.unwrap();
     assert_eq!(waiting(&trial, ".jobs.dead").await, 0);
@@ -174,7 +174,7 @@ async fn a_postponed_job_comes_back_as_it_was() {
         let lease = next(&mut leases).await;
         assert_eq!(Job::from_json(&lease.body).unwrap(), job);
         assert_eq!((lease.retries, lease.redelivered, lease.lane), (0, redelivered, Lane::Interactive));
-        lease.hand_back().await;
+        lease.requeue().await;
     }
     // What was tried again after a failure is a message of its own.
     let Retry::Scheduled { .. } = next(&mut leases).await.retry().await.unwrap() else { panic!("delays are left") };
@@ -202,7 +202,7 @@ async fn a_transient_failure_waits_longer_each_time_until_the_delays_are_used_up
         let lease = next(&mut leases).await;
         assert!(begun.elapsed() + Duration::from_millis(100) >= Duration::from_secs(u64::from(expected)));
         assert_eq!(Job::from_json(&lease.body).unwrap(), job);
-        lease.hand_back().await;
+        lease.requeue().await;
     }
     let lease = next(&mut leases).await;
     assert_eq!(lease.retries, 2);
@@ -315,19 +315,19 @@ async fn a_replay_that_fails_half_way_loses_nothing() {
 }
 
 #[tokio::test]
-async fn after_the_stop_no_job_comes_and_those_in_hand_can_still_be_settled() {
+async fn after_the_stop_no_job_comes_and_those_in_flight_can_still_be_settled() {
     let trial = Trial::new().unwrap();
     let publisher = Publisher::new(&trial.settings.amqp);
     let jobs: Vec<Job> = (0..6).map(|i| job(&format!("{i}"))).collect();
     assert!(publisher.publish_jobs(&jobs, Lane::Bulk).await.iter().all(Result::is_ok));
     let stop = CancellationToken::new();
     let mut leases = consume(&trial.settings.amqp, &Lane::Bulk.of("m"), 4, stop.clone());
-    let in_hand = next(&mut leases).await;
+    let in_flight = next(&mut leases).await;
     stop.cancel();
     assert!(timeout(SOON, leases.recv()).await.unwrap().is_none());
-    assert!(timeout(Duration::from_millis(500), leases.closed()).await.is_err(), "a job is still in hand");
-    assert!(!in_hand.lost().is_cancelled());
-    in_hand.ack().await.unwrap();
+    assert!(timeout(Duration::from_millis(500), leases.closed()).await.is_err(), "a job is still in flight");
+    assert!(!in_flight.lost().is_cancelled());
+    in_flight.ack().await.unwrap();
     timeout(SOON, leases.closed()).await.expect("all is settled");
     assert_eq!(waiting(&trial, ".jobs.bulk.m").await, 5);
     trial.end().await.unwrap();
@@ -340,9 +340,9 @@ async fn leases_that_nobody_wants_any_more_stop_by_themselves() {
     publisher.publish_job(&job("a"), Lane::Bulk).await.unwrap();
     let stop = CancellationToken::new();
     let mut dropped_leases = consume(&trial.settings.amqp, &Lane::Bulk.of("m"), 2, stop.clone());
-    let in_hand = next(&mut dropped_leases).await;
+    let in_flight = next(&mut dropped_leases).await;
     drop(dropped_leases);
-    in_hand.hand_back().await;
+    in_flight.requeue().await;
     let mut others = consume(&trial.settings.amqp, &Lane::Bulk.of("m"), 2, CancellationToken::new());
     next(&mut others).await.ack().await.unwrap();
     assert!(!stop.is_cancelled(), "the caller's own token is left alone");

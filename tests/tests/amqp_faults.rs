@@ -72,8 +72,8 @@ async fn a_broken_connection_takes_the_leases_with_it_and_the_new_one_keeps_the_
     link(&leases, |l| *l == Link::Up).await;
     let (first, second) = (next(&mut leases).await, next(&mut leases).await);
     assert!(!first.lost().is_cancelled());
-    assert!(first.redelivered && second.redelivered, "the jobs in hand come again");
-    assert!(timeout(Duration::from_secs(1), leases.recv()).await.is_err(), "two are in hand, and no more come");
+    assert!(first.redelivered && second.redelivered, "the jobs in flight come again");
+    assert!(timeout(Duration::from_secs(1), leases.recv()).await.is_err(), "two are in flight, and no more come");
     first.ack().await.unwrap();
     next(&mut leases).await.ack().await.unwrap();
     second.ack().await.unwrap();

@@ -163,7 +163,7 @@ async fn a_store_that_refuses_every_job_harms_none() -> Result<()> {
         // Nothing is taken any more
         let paused = Instant::now();
         while fleet.count("SELECT count(*) FROM analyses WHERE state = 'running'").await? > 0 {
-            anyhow::ensure!(paused.elapsed() < Duration::from_secs(60), "{fault}: jobs stay in hand");
+            anyhow::ensure!(paused.elapsed() < Duration::from_secs(60), "{fault}: jobs stay in flight");
             sleep(Duration::from_millis(100)).await;
         }
         proxy.set(Mode::Pass);
@@ -247,10 +247,10 @@ async fn a_full_disk_that_fails_every_job_harms_none() -> Result<()> {
     // Then the worker says so, and no job is harmed once there is room
     let body = until_ready(port, 503, "\"disk\"").await?;
     assert!(body.contains("worker.no_space"), "{body}");
-    // Room that came while a job in hand fails for want of it would be a reason to retry that job.
+    // Room that came while a job in flight fails for want of it would be a reason to retry that job.
     let begun = Instant::now();
     while fleet.count("SELECT count(*) FROM analyses WHERE state = 'running'").await? > 0 {
-        anyhow::ensure!(begun.elapsed() < Duration::from_secs(60), "a job stays in hand");
+        anyhow::ensure!(begun.elapsed() < Duration::from_secs(60), "a job stays in flight");
         sleep(Duration::from_millis(100)).await;
     }
     disk.empty()?;

@@ -15,7 +15,7 @@ async fn artifacts(fleet: &Fleet, job: domain::JobId) -> Result<usize> {
 }
 
 #[tokio::test]
-async fn a_call_deleted_while_its_job_is_in_hand_leaves_no_row_and_no_artifact() -> Result<()> {
+async fn a_call_deleted_while_its_job_is_in_flight_leaves_no_row_and_no_artifact() -> Result<()> {
     let mut fleet = Fleet::without_worker().await?;
     fleet.trial.settings.worker.drain_timeout_s = 60;
     // Given the row is deleted at the moment when a worker has begun the job

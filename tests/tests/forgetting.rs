@@ -266,7 +266,7 @@ async fn take_letter(fleet: &Fleet) -> Result<(Connection, Channel)> {
 async fn a_letter_in_another_programs_hands_is_waited_for_or_reported() -> Result<()> {
     let fleet = Fleet::start().await?;
     failed(&fleet, "c-21").await?;
-    // Given a program that has the letter in hand and does not let go
+    // Given a program that has the letter in flight and does not let go
     let (holding, _letter) = take_letter(&fleet).await?;
     let (said, outcome) = producer(&fleet, &["prune", "--call", "c-21"]).await?;
     assert_eq!(outcome, Outcome::Incomplete, "{said}");

@@ -84,7 +84,7 @@ async fn long_jobs_on_an_impatient_broker_are_each_done_once() -> Result<()> {
     ahead.context("with a prefetch of 4")
 }
 
-/// A worker that died with these jobs in hand: their attempts began and never ended, and the broker delivers them again.
+/// A worker that died with these jobs in flight: their attempts began and never ended, and the broker delivers them again.
 async fn dead_worker(fleet: &Fleet, jobs: &[Job], deaths: usize) -> Result<()> {
     fleet.enqueue(jobs).await?;
     for job in jobs {
@@ -106,7 +106,7 @@ async fn dead_worker(fleet: &Fleet, jobs: &[Job], deaths: usize) -> Result<()> {
     }
     stop.cancel();
     drop((held, others));
-    // Hands back what was delivered besides.
+    // Requeues what was delivered besides.
     assert!(leases.recv().await.is_none());
     leases.closed().await;
     Ok(())

@@ -175,7 +175,7 @@ async fn a_drained_worker_finishes_what_it_has_and_leaves_the_rest() -> Result<(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn past_the_drain_deadline_jobs_in_hand_are_handed_back_whole() -> Result<()> {
+async fn past_the_drain_deadline_jobs_in_flight_are_requeued_whole() -> Result<()> {
     let mut fleet = Fleet::without_worker().await?;
     fleet.trial.settings.worker.drain_timeout_s = 0;
     let job = fleet.job(fleet.upload("long.wav", speech::call(480)?).await?, Wish::default());
@@ -187,7 +187,7 @@ async fn past_the_drain_deadline_jobs_in_hand_are_handed_back_whole() -> Result<
     }
     let begun = Instant::now();
     fleet.stop_worker().await?;
-    assert!(begun.elapsed() < Duration::from_secs(20), "handed back in {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(20), "requeued in {:?}", begun.elapsed());
     assert_eq!(fleet.count(running).await?, 0);
     assert_eq!(fleet.count("SELECT count(*) FROM segments").await?, 0);
     // The interrupted attempt is not held against the job.

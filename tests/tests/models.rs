@@ -55,7 +55,7 @@ async fn two_models_share_a_fleet_and_each_job_is_done_once_by_its_own_workers()
     const EACH: usize = 50;
     const KILLS: usize = 10;
     let mut rig = Rig::bring_up().await?;
-    // More attempts than kills, so that no job fails for having been in hand at several of them.
+    // More attempts than kills, so that no job fails for having been in flight at several of them.
     rig.environment.insert("EMOFLEET__WORKER__MAX_ATTEMPTS_UNFINISHED".into(), (KILLS + 2).to_string());
     let folder = second_model()?;
     let default = rig.direct.model.name.clone();

@@ -138,7 +138,7 @@ async fn corrected_call_data_reach_the_channels() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_deleted_recording_takes_everything_with_it_and_its_job_in_hand_is_told() -> anyhow::Result<()> {
+async fn a_deleted_recording_takes_everything_with_it_and_its_job_in_flight_is_told() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
     let call = Call::angry("a.wav");
     test.database.begin_attempt(&call.job(), "w").await?;

@@ -155,7 +155,7 @@ async fn notifications_enqueue_each_recording_once_and_unreadable_ones_are_set_a
     }
     let summary = watching.stop().await.unwrap();
     assert_eq!((summary.enqueued, summary.left_out, summary.set_aside), (5, 0, 2), "{summary:?}");
-    // What was in hand when the watcher ended is delivered again, changes nothing, and is acknowledged.
+    // What was in flight when the watcher ended is delivered again, changes nothing, and is acknowledged.
     let mut rounds = 0;
     while notified.depth(&notified.queue).await > 0 {
         rounds += 1;
@@ -205,7 +205,7 @@ async fn one_object_that_is_denied_is_left_out_of_its_notification_and_the_other
 async fn what_is_not_enqueued_when_the_watcher_ends_stays_in_the_queue() {
     let notified = Notified::new().await;
     notified.put("a.wav", "a").await;
-    // It does not rest for an hour, so it is in hand and not enqueued.
+    // It does not rest for an hour, so it is in flight and not enqueued.
     let args = WatchArgs { rest: Some(Duration::from_mins(15)), ..notified.args() };
     let watching = Watching::start(&notified.trial.settings, &args);
     notified.written(&["a.wav"]).await;

@@ -8,9 +8,9 @@ use speech::settings::Concurrency;
 pub struct Plan {
     /// How the model is run.
     pub model: Concurrency,
-    /// Jobs of the bulk lane in hand.
+    /// Jobs of the bulk lane in flight.
     pub slots: u16,
-    /// Jobs of the interactive lane in hand, each also unacknowledged.
+    /// Jobs of the interactive lane in flight, each also unacknowledged.
     pub interactive: u16,
     /// Unacknowledged jobs of the bulk lane.
     pub prefetch: u16,

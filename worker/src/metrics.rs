@@ -40,18 +40,18 @@ pub struct Metrics {
     retried: Family<ByCode, Counter>,
     warnings: Family<ByCode, Counter>,
     leases_lost: Family<ByLane, Counter>,
-    in_hand: Gauge,
+    in_flight: Gauge,
     paused: Gauge,
     alert_file_errors: Gauge,
     audio_seconds: Counter<f64, AtomicU64>,
     seconds: Family<ByStage, Histogram>,
 }
 
-/// Counts a job as in hand while it lives.
+/// Counts a job as in flight while it lives.
 #[derive(Debug)]
-pub struct InHand(Gauge);
+pub struct InFlight(Gauge);
 
-impl Drop for InHand {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -66,7 +66,7 @@ impl Default for Metrics {
             retried: Family::default(),
             warnings: Family::default(),
             leases_lost: Family::default(),
-            in_hand: Gauge::default(),
+            in_flight: Gauge::default(),
             paused: Gauge::default(),
             alert_file_errors: Gauge::default(),
             audio_seconds: Counter::default(),
@@ -86,13 +86,13 @@ impl Default for Metrics {
         }
         registry.register(
             "leases_lost",
-            "Jobs that the broker took back while in hand, by lane",
+            "Jobs that the broker took back while in flight, by lane",
             this.leases_lost.clone(),
         );
         for lane in [Lane::Bulk, Lane::Interactive] {
             drop(this.leases_lost.get_or_create(&ByLane { lane: lane.label() }));
         }
-        registry.register("jobs_in_flight", "Jobs in flight now", this.in_hand.clone());
+        registry.register("jobs_in_flight", "Jobs in flight now", this.in_flight.clone());
         registry.register("paused", "1 while no jobs are taken, because a service refuses all", this.paused.clone());
         registry.register(
             "alert_file_errors",
@@ -138,10 +138,10 @@ impl Metrics {
         self.leases_lost.get_or_create(&ByLane { lane: lane.label() }).inc();
     }
 
-    /// A job is in hand until the guard is dropped.
-    pub fn in_hand(&self) -> InHand {
-        self.in_hand.inc();
-        InHand(self.in_hand.clone())
+    /// A job is in flight until the guard is dropped.
+    pub fn in_flight(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
     }
 
     /// Whether no jobs are taken, because a service refuses all of them.
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn a_drained_gauge_and_an_unused_counter_report_zero() {
         let metrics = Metrics::default();
-        drop(metrics.in_hand());
+        drop(metrics.in_flight());
         metrics.failed(FailureCode::AudioEmpty);
         metrics.lease_lost(Lane::Bulk);
         let page = metrics.page();

@@ -18,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::{Breaker, JobProcessor, SlotPool, Stop};
 use speech::Analyzer;
 
-/// Longest that recording the last attempts that were handed back may take, and closing the connections.
+/// Longest that recording the last attempts that were requeued may take, and closing the connections.
 const SETTLING: Duration = Duration::from_secs(5);
 
 /// Runs a worker until `stop` is cancelled and its jobs are settled.
@@ -144,9 +144,9 @@ async fn refuse_broken_disk(breaker: &Breaker) -> anyhow::Result<()> {
 
 /// The last of a worker's dealings with Postgres, each within its time.
 async fn settle_and_close(breaker: &Breaker, database: &Database) {
-    // What was handed back while jobs in hand were finished.
+    // What was requeued while jobs in flight were finished.
     if !matches!(tokio::time::timeout(SETTLING, breaker.settle_debts()).await, Ok(None)) {
-        tracing::warn!("attempts that were handed back stay counted: the database could not be told");
+        tracing::warn!("attempts that were requeued stay counted: the database could not be told");
     }
     // It waits for statements under way: of a host that is gone, for a quarter of an hour.
     if tokio::time::timeout(SETTLING, database.close()).await.is_err() {

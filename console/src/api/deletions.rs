@@ -39,7 +39,7 @@ enum FileFate {
     Keep,
 }
 
-/// Longest wait for dead letters that another program has in hand: a person waits for the answer.
+/// Longest wait for dead letters that another program has in flight: a person waits for the answer.
 const LETTERS_WAIT: Duration = Duration::from_secs(2);
 
 /// What was deleted.
@@ -57,7 +57,7 @@ pub(super) struct Deletion {
     reviews: u64,
     /// Dead letters.
     dead_letters: usize,
-    /// Failed analyses whose dead letter was not found: it was dropped, or another program has it in hand. Then delete again
+    /// Failed analyses whose dead letter was not found: it was dropped, or another program has it in flight. Then delete again
     /// when that program has ended.
     letters_away: usize,
 }

@@ -81,7 +81,7 @@ impl App {
     }
 }
 
-/// The answer when too many large results are in hand.
+/// The answer when too many large results are in flight.
 pub(crate) fn busy() -> Problem {
     Problem::unavailable(
         "request.busy",

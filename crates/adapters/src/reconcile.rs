@@ -53,7 +53,7 @@ pub struct Reconciler {
 }
 
 impl Reconciler {
-    /// `attempt` is the longest time that a worker may have a job in hand.
+    /// `attempt` is the longest time that a worker may have a job in flight.
     pub fn new(database: Database, publisher: Publisher, amqp: &amqp::Settings, attempt: Duration) -> Self {
         Self { database, publisher, amqp: amqp.clone(), attempt }
     }

@@ -41,7 +41,7 @@ pub fn stop_on_signals() -> std::io::Result<CancellationToken> {
     let first = stop.clone();
     tokio::spawn(async move {
         signals.next().await;
-        tracing::info!("stopping: work in hand is finished; a second signal ends the process at once");
+        tracing::info!("stopping: work in flight is finished; a second signal ends the process at once");
         first.cancel();
         signals.next().await;
         tracing::warn!("ended by a second signal");

@@ -21,7 +21,7 @@ use summary::Summary;
 /// Pruning ends when the store refuses to delete the objects of more jobs than this.
 const MOST_REFUSED: usize = 1000;
 
-/// Longest wait for dead letters that another program has in hand.
+/// Longest wait for dead letters that another program has in flight.
 const LETTERS_WAIT: Duration = Duration::from_secs(10);
 
 /// What to delete.

@@ -38,14 +38,14 @@ impl Summary {
         }
         if self.erased.letters_away > 0 {
             lines.push(format!(
-                "not found {} dead letters of failed jobs: another program may have them in hand, or they were dropped; \
+                "not found {} dead letters of failed jobs: another program may have them in flight, or they were dropped; \
                  run this again when it has ended",
                 self.erased.letters_away
             ));
         }
         if self.erased.letter_readers > 0 {
             lines.push(format!(
-                "consumed  the dead letters have {} consumers, which may have letters of the call in hand: run this again \
+                "consumed  the dead letters have {} consumers, which may have letters of the call in flight: run this again \
                  when they have ended",
                 self.erased.letter_readers
             ));

@@ -18,7 +18,7 @@ use crate::recordings::is_of_one_object;
 
 use super::sidecar::{base, is_sidecar, names, recording};
 
-/// Notifications in hand: those that wait for rest or call data are among them.
+/// Notifications in flight: those that wait for rest or call data are among them.
 const PREFETCH: u16 = 10_000;
 /// Notifications read before their objects are looked at.
 const BURST: usize = 500;
@@ -182,7 +182,7 @@ async fn look(
         }
     }
     let left = intake.take(ready).await?;
-    for candidate in left.in_hand {
+    for candidate in left.in_flight {
         for (_, i) in of_key.iter().filter(|(key, _)| *key == candidate.object.key) {
             pending[*i].look_at = now + IN_HAND;
         }

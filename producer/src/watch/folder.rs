@@ -127,9 +127,9 @@ async fn take(
             }
         }
     }
-    let in_hand = listing::take(intake, candidates, looked).await?;
+    let in_flight = listing::take(intake, candidates, looked).await?;
     for (key, mark) in marks {
-        if !in_hand.contains(&key) {
+        if !in_flight.contains(&key) {
             intake.settle(mark);
         }
     }

@@ -56,8 +56,8 @@ pub(super) enum Look {
 /// What is left of a chunk of candidates.
 #[derive(Debug, Default)]
 pub(super) struct Left {
-    /// Another watcher has them in hand: look again later.
-    pub(super) in_hand: Vec<Candidate>,
+    /// Another watcher has them in flight: look again later.
+    pub(super) in_flight: Vec<Candidate>,
 }
 
 /// How long to wait for what.
@@ -159,17 +159,17 @@ impl Intake {
             if chunk.is_empty() {
                 return Ok(left);
             }
-            left.in_hand.extend(self.take_chunk(chunk).await?);
+            left.in_flight.extend(self.take_chunk(chunk).await?);
         }
     }
 
     async fn take_chunk(&self, chunk: Vec<Candidate>) -> Result<Vec<Candidate>, ProducerError> {
         let states = self.states(&chunk).await?;
-        let (mut open, mut in_hand) = (Vec::new(), Vec::new());
+        let (mut open, mut in_flight) = (Vec::new(), Vec::new());
         for (candidate, state) in chunk.into_iter().zip(states) {
             match self.course(&candidate, &state) {
                 Course::Settled => self.settle_candidate(&candidate),
-                Course::InHand => in_hand.push(candidate),
+                Course::InFlight => in_flight.push(candidate),
                 course => open.push((candidate, course, state)),
             }
         }
@@ -215,7 +215,7 @@ impl Intake {
             self.settle(mark);
             self.rest.forget(rested);
         }
-        Ok(in_hand)
+        Ok(in_flight)
     }
 
     /// New jobs are published by the watcher that registers them first; those that were left unconfirmed, again.
@@ -261,7 +261,7 @@ impl Intake {
         // Roles in call data make another job of the same recording.
         let known = if self.call_data.is_expected() { state.any_job } else { state.same_job };
         match (known, state.unconfirmed) {
-            (true, true) if state.in_hand => Course::InHand,
+            (true, true) if state.in_flight => Course::InFlight,
             (true, true) => Course::Again,
             (true, false) if version.is_none() || version == state.call_data_version => {
                 self.tally.known.inc();
@@ -330,7 +330,7 @@ enum Course {
     /// Nothing.
     Settled,
     /// Another watcher publishes it.
-    InHand,
+    InFlight,
     /// Register it, and publish it if it had no row.
     New,
     /// It has a row; its message was never confirmed.

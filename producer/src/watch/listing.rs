@@ -19,9 +19,9 @@ pub(super) struct Looked {
     pub(super) listed: u64,
     /// Candidates that wait, for whatever.
     pub(super) waiting: u64,
-    /// Candidates that another watcher has in hand.
-    pub(super) in_hand: u64,
-    /// When the first of those that wait for rest, or are in hand, may be looked at again.
+    /// Candidates that another watcher has in flight.
+    pub(super) in_flight: u64,
+    /// When the first of those that wait for rest, or are in flight, may be looked at again.
     pub(super) again_after: Option<Duration>,
     /// Everything was seen to the end.
     pub(super) complete: bool,
@@ -96,7 +96,7 @@ fn offer(intake: &Intake, candidate: Candidate, ready: &mut Vec<Candidate>, look
     }
 }
 
-/// Enqueues those that are ready. Returns the keys of those that another watcher has in hand.
+/// Enqueues those that are ready. Returns the keys of those that another watcher has in flight.
 ///
 /// # Errors
 /// Of a service.
@@ -106,12 +106,12 @@ pub(super) async fn take(
     looked: &mut Looked,
 ) -> Result<HashSet<String>, ProducerError> {
     let left = intake.take(ready).await?;
-    looked.in_hand += left.in_hand.len() as u64;
-    for _ in &left.in_hand {
+    looked.in_flight += left.in_flight.len() as u64;
+    for _ in &left.in_flight {
         looked.wait(IN_HAND, false);
     }
     intake.meter.at(intake.tally.enqueued.get(), None, &intake.tally.line());
-    Ok(left.in_hand.into_iter().map(|candidate| candidate.object.key).collect())
+    Ok(left.in_flight.into_iter().map(|candidate| candidate.object.key).collect())
 }
 
 /// The whole prefix as a range.

@@ -54,7 +54,7 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x2f63_90aa_51d7_4c0e_8f0b_6a7d_3be9_1c4
 const PAUSE_PER_LOOK: u32 = 4;
 /// Longest that a notification may wait: RabbitMQ takes back what is not acknowledged for half an hour.
 const LONGEST_WITH_EVENTS: Duration = Duration::from_mins(20);
-/// Time for what is in hand, after the first signal.
+/// Time for what is in flight, after the first signal.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 
 /// What a watcher did until it ended.
@@ -118,7 +118,7 @@ pub async fn watch(
     };
     tokio::select! {
         ended = watcher.work(args.once) => ended?,
-        () = out_of_time => watcher.intake.meter.say("stopped with work in hand: it is done at the next start"),
+        () = out_of_time => watcher.intake.meter.say("stopped with work in flight: it is done at the next start"),
     }
     watcher.intake.meter.clear();
     watcher.intake.enqueuer.publisher.close().await;
@@ -343,7 +343,7 @@ impl Watcher {
         let mut places = Places::new(listing::since(self.pace.overlap));
         let looked = listing::look(&self.intake, prefix, &listing::whole(), Some(&mut places)).await?;
         // What is in another's hands may be old, and would not be looked at again.
-        if looked.complete && looked.in_hand == 0 {
+        if looked.complete && looked.in_flight == 0 {
             let new = WatchState { listed_at, ranges: places.ranges() };
             let (database, place) = (&self.intake.enqueuer.database, (self.intake.bucket.as_str(), prefix));
             self.intake.database(|| database.save_watch_state(id, place, &new)).await?;

@@ -163,7 +163,7 @@ impl Stage {
         self.rest().await
     }
 
-    /// Ends all programs by SIGTERM, workers until no message is left that one of them had in hand.
+    /// Ends all programs by SIGTERM, workers until no message is left that one of them had in flight.
     async fn stop_all(&self) -> Result<()> {
         for _ in 0..10 {
             while let Some(mut worker) = self.take("worker", 0).await {

@@ -52,7 +52,7 @@ pub struct Breaker {
     links: OnceLock<Vec<watch::Receiver<Link>>>,
     metrics: Arc<Metrics>,
     opened: Mutex<Opened>,
-    /// Attempts that were handed back while the database could not be told.
+    /// Attempts that were requeued while the database could not be told.
     owed: Mutex<Vec<(JobId, AttemptToken)>>,
     /// There is one.
     indebted: Notify,
@@ -135,7 +135,7 @@ impl Breaker {
         let _ = self.links.set(links);
     }
 
-    /// Waits until no consumer takes jobs: the broker would deliver what is handed back before that at once again.
+    /// Waits until no consumer takes jobs: the broker would deliver what is requeued before that at once again.
     pub async fn paused(&self) {
         let all = async {
             for link in self.links.get().into_iter().flatten() {
@@ -159,14 +159,14 @@ impl Breaker {
         true
     }
 
-    /// As [`Self::blames`], for a job that waits for the database in hand.
+    /// As [`Self::blames`], for a job in flight that waits for the database.
     pub async fn check_database(&self) {
         if let Some(trouble) = self.examine(&Suspicion::Database).await {
             self.open(Suspicion::Database, trouble);
         }
     }
 
-    /// Notes an attempt that was handed back without the database's knowledge: it is told as soon as it can be.
+    /// Notes an attempt that was requeued without the database's knowledge: it is told as soon as it can be.
     pub fn owe(&self, job: JobId, token: AttemptToken) {
         self.owed().push((job, token));
         self.indebted.notify_one();
@@ -214,7 +214,7 @@ impl Breaker {
     }
 
     /// While the breaker is open, asks the service with growing pauses, and closes the breaker when it works. Tells the database
-    /// of attempts that were handed back, whether open or closed.
+    /// of attempts that were requeued, whether open or closed.
     pub async fn watch(&self, stop: &CancellationToken) {
         let mut state = self.state.subscribe();
         let mut backoff = Backoff::new(LONGEST_PAUSE);
@@ -227,7 +227,7 @@ impl Breaker {
             if open {
                 self.until_closed(stop).await;
             } else if let Some(Trouble { why, .. }) = self.settle_debts().await {
-                tracing::warn!(why, "an attempt that was handed back stays counted until the database takes it");
+                tracing::warn!(why, "an attempt that was requeued stays counted until the database takes it");
                 // That one statement failed does not say that all do.
                 self.check_database().await;
                 tokio::select! {
@@ -275,7 +275,7 @@ impl Breaker {
         }
     }
 
-    /// Tells the database of attempts that were handed back; gives why it can't be told.
+    /// Tells the database of attempts that were requeued; gives why it can't be told.
     pub async fn settle_debts(&self) -> Option<Trouble> {
         loop {
             let debt = self.owed().last().copied();

@@ -1,4 +1,4 @@
-//! Stopping in stages: no new jobs, finish the jobs in hand, hand back the rest.
+//! Stopping in stages: no new jobs, finish the jobs in flight, requeue the rest.
 
 use adapters::shutdown;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 pub struct Stop {
     /// First stage: take no new jobs.
     pub taking: CancellationToken,
-    /// Second stage, at the deadline: hand back the jobs in hand.
+    /// Second stage, at the deadline: requeue the jobs in flight.
     pub working: CancellationToken,
 }
 
 impl Stop {
     /// Starts to stop on SIGTERM or SIGINT; a second signal ends the process at once, and the broker delivers the jobs
-    /// in hand to other workers.
+    /// in flight to other workers.
     ///
     /// # Errors
     /// When the system refuses the signal handlers.

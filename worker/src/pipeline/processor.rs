@@ -33,7 +33,7 @@ const WAIT_FOR_DATABASE: RetryPolicy = RetryPolicy::at_most(Duration::from_secs(
 const DATABASE: &str = "postgres";
 /// A statement may take this much longer than the server allows it: past it, no answer will come.
 const ANSWER: Duration = Duration::from_secs(15);
-/// A job that has waited this long for the database in hand is no reason to take others.
+/// While a job in flight has waited this long for the database, no others are taken.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Takes jobs through all stages. Shared by all slots.
@@ -92,7 +92,7 @@ impl JobProcessor {
     /// Takes a job through all stages and settles its lease. Never fails: an error becomes a row, a retry or a dead
     /// letter. All log lines about the job are in the span `job` (docs/logging.md).
     pub async fn process(&self, lease: Lease, stop: &Stop) {
-        let _in_hand = self.metrics.in_hand();
+        let _in_flight = self.metrics.in_flight();
         let span = job_span(&lease);
         self.process_in_span(lease, stop).instrument(span).await;
     }
@@ -302,7 +302,7 @@ impl JobProcessor {
         Outcome::Deleted
     }
 
-    /// Waits for the database with the job in hand.
+    /// Waits for the database while the job is in flight.
     pub(super) async fn patiently<T, F>(
         &self,
         cancel: &CancellationToken,

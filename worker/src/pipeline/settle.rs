@@ -29,7 +29,7 @@ impl JobProcessor {
                 if !*self.breaker.gate().borrow() {
                     self.breaker.paused().await;
                 }
-                return lease.hand_back().await;
+                return lease.requeue().await;
             }
         }
         tracing::warn!(%failure, "dead-lettered: not a job");
@@ -56,7 +56,7 @@ impl JobProcessor {
         if let Outcome::Failed(failure) = &outcome
             && self.breaker.blames(failure, job).await
         {
-            return self.hand_back(job, lease, begun, failure).await;
+            return self.requeue(job, lease, begun, failure).await;
         }
         match outcome {
             Outcome::Done | Outcome::AlreadyDone => {
@@ -78,12 +78,12 @@ impl JobProcessor {
                     self.metrics.lease_lost(lease.lane);
                 }
                 self.note_retry(job, begun, &failure).await;
-                lease.hand_back().await;
+                lease.requeue().await;
             }
             Outcome::Late => {
-                tracing::info!("handed back: too little is left of the lease");
+                tracing::info!("requeued: too little is left of the lease");
                 self.note_returned(job, begun).await;
-                lease.hand_back().await;
+                lease.requeue().await;
             }
             Outcome::Postponed => {
                 tracing::info!("postponed: another job whose worker died has its turn");
@@ -123,11 +123,11 @@ impl JobProcessor {
     }
 
     /// A service fails every job: this one goes back as if it had not been taken.
-    async fn hand_back(&self, job: &Job, lease: Lease, begun: Option<&Begun>, failure: &Failure) {
+    async fn requeue(&self, job: &Job, lease: Lease, begun: Option<&Begun>, failure: &Failure) {
         tracing::warn!(%failure, "requeued: the service is at fault, not the job");
         self.note_returned(job, begun).await;
         self.breaker.paused().await;
-        lease.hand_back().await;
+        lease.requeue().await;
     }
 
     /// The attempt counts as if it had not begun.
@@ -157,7 +157,7 @@ impl JobProcessor {
             Ok(RecordOutcome::Unowned) => return self.begin_again(lease).await,
             Ok(RecordOutcome::Deleted) => return self.forget(lease).await,
             Err(error) if self.breaker.blames(&error, job).await => {
-                return self.hand_back(job, lease, begun, &error).await;
+                return self.requeue(job, lease, begun, &error).await;
             }
             // Postgres will never accept a row of this job: the dead letter says so.
             Err(error) if error.code == FailureCode::DatabaseRefused => {
@@ -168,7 +168,7 @@ impl JobProcessor {
             }
             Err(error) => {
                 tracing::error!(%failure, %error, "the failure can't be recorded: the broker redelivers the job");
-                return lease.hand_back().await;
+                return lease.requeue().await;
             }
         }
         tracing::warn!(%failure, "failed");
@@ -192,14 +192,14 @@ impl JobProcessor {
 
     /// Acknowledged, the message might be the last one of a job that is still open.
     async fn begin_again(&self, lease: Lease) {
-        tracing::warn!("handed back: the database does not know of this attempt any more, and the job has not ended");
-        lease.hand_back().await;
+        tracing::warn!("requeued: the database does not know of this attempt any more, and the job has not ended");
+        lease.requeue().await;
     }
 
     async fn forget(&self, lease: Lease) {
         let lane = lease.lane;
         let failure =
-            Failure::new(FailureCode::JobDeleted, "the call was deleted, before or while the job was in hand");
+            Failure::new(FailureCode::JobDeleted, "the call was deleted, before or while the job was in flight");
         tracing::info!(%failure, "not recorded; nothing of it is kept");
         self.metrics.failed(failure.code);
         if lease.ack().await == Err(LeaseLost) {
@@ -219,7 +219,7 @@ impl JobProcessor {
 }
 
 /// Settles a lease until this moment, and no longer than moments past the end of a drain; then the lease is dropped, and so
-/// handed back.
+/// requeued.
 pub(super) async fn in_time(until: Instant, stop: &Stop, settling: impl Future<Output = ()>) {
     let stopped = async {
         stop.working.cancelled().await;
@@ -228,8 +228,8 @@ pub(super) async fn in_time(until: Instant, stop: &Stop, settling: impl Future<O
     tokio::select! {
         () = settling => {}
         () = tokio::time::sleep_until(until) => {
-            tracing::warn!("not settled in time: handed back before the broker takes all leases away");
+            tracing::warn!("not settled in time: requeued before the broker takes all leases away");
         }
-        () = stopped => tracing::warn!("not settled before the worker ends: handed back"),
+        () = stopped => tracing::warn!("not settled before the worker ends: requeued"),
     }
 }

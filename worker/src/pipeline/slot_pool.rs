@@ -26,26 +26,26 @@ impl SlotPool {
         self.leases.health()
     }
 
-    /// Runs until `stop` is cancelled and every job in hand is settled.
+    /// Runs until `stop` is cancelled and every job in flight is settled.
     pub async fn run(mut self, stop: Stop) {
         let slots = Arc::new(Semaphore::new(self.slots));
-        let in_hand = TaskTracker::new();
+        let in_flight = TaskTracker::new();
         loop {
             let slot = tokio::select! {
                 slot = slots.clone().acquire_owned() => slot.ok(),
                 () = stop.taking.cancelled() => None,
                 never = self.leases.keep() => match never {},
             };
-            // Once stopped, `recv` hands back what was prefetched and returns nothing.
+            // Once stopped, `recv` requeues what was prefetched and returns nothing.
             let (Some(lease), Some(slot)) = (self.leases.recv().await, slot) else { break };
             let (processor, stop) = (self.processor.clone(), stop.clone());
-            in_hand.spawn(async move {
+            in_flight.spawn(async move {
                 Box::pin(processor.process(lease, &stop)).await;
                 drop(slot);
             });
         }
-        in_hand.close();
-        in_hand.wait().await;
+        in_flight.close();
+        in_flight.wait().await;
         self.leases.closed().await;
     }
 }

@@ -185,7 +185,7 @@ impl Supervisor {
 
         held.close();
         tokio::select! {
-            failure = &mut broken => tracing::warn!(%failure, "the connection broke while jobs in hand were finished"),
+            failure = &mut broken => tracing::warn!(%failure, "the connection broke while jobs in flight were finished"),
             () = held.wait() => link::close(&connection, "drained").await,
         }
         Ok(())

@@ -40,7 +40,7 @@ pub struct Discarded {
     pub kept: usize,
     /// Why the first of those was kept.
     pub problem: Option<Failure>,
-    /// Programs that consume the queue: what they have in hand was not looked at.
+    /// Programs that consume the queue: what they have in flight was not looked at.
     pub consumers: u32,
 }
 

@@ -26,7 +26,7 @@ pub struct Inbox {
     pub created: bool,
 }
 
-/// A message in hand.
+/// A message in flight.
 #[derive(Debug)]
 pub struct Letter {
     /// As it came.
@@ -79,7 +79,7 @@ impl Inbox {
     /// Waits for the next message. Loses none when it is cancelled.
     ///
     /// # Errors
-    /// `broker.unreachable`: the connection broke; what is in hand is delivered again.
+    /// `broker.unreachable`: the connection broke; what is in flight is delivered again.
     #[boxed]
     pub async fn next(&mut self) -> Result<Letter, Failure> {
         let delivery = self.consumer.next().await;

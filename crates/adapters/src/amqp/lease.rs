@@ -1,4 +1,4 @@
-//! A job in hand: settled exactly once, or handed back.
+//! A job in flight: settled exactly once, or requeued.
 
 use domain::Failure;
 use lapin::Acker;
@@ -103,7 +103,7 @@ impl Lease {
         self.delivered + self.session.time.working()
     }
 
-    /// Until when the lease must be settled or handed back: soon after, the broker takes it away, and all others of this
+    /// Until when the lease must be settled or requeued: soon after, the broker takes it away, and all others of this
     /// worker with it.
     pub fn settle_until(&self) -> Instant {
         self.delivered + self.session.time.settling()
@@ -126,7 +126,7 @@ impl Lease {
     /// Publishes the job to the retry queue of the next delay, confirmed, then acknowledges this delivery.
     ///
     /// # Errors
-    /// `broker.unreachable` or `broker.refused`: the job is handed back instead, or the lease was lost.
+    /// `broker.unreachable` or `broker.refused`: the job is requeued instead, or the lease was lost.
     #[boxed]
     pub async fn retry(mut self) -> Result<Retry, Failure> {
         let topology = self.session.publisher.topology().clone();
@@ -142,7 +142,7 @@ impl Lease {
     /// Publishes the job to the dead-letter queue with the reason, confirmed, then acknowledges this delivery.
     ///
     /// # Errors
-    /// `broker.unreachable` or `broker.refused`: the job is handed back instead.
+    /// `broker.unreachable` or `broker.refused`: the job is requeued instead.
     #[boxed]
     pub async fn dead_letter(mut self, failure: &Failure, worker: &str) -> Result<(), Failure> {
         let (lane, retries) = (self.lane, self.retries);
@@ -172,7 +172,7 @@ impl Lease {
     /// delay. Unlike [`Lease::retry`], this is no failure and counts as none.
     ///
     /// # Errors
-    /// `broker.unreachable` or `broker.refused`: the job is handed back instead, or the lease was lost.
+    /// `broker.unreachable` or `broker.refused`: the job is requeued instead, or the lease was lost.
     #[boxed]
     pub async fn postpone(mut self) -> Result<(), Failure> {
         let topology = self.session.publisher.topology().clone();
@@ -187,7 +187,7 @@ impl Lease {
     /// Returns the job to its queue: at once, or after the first delay when the broker has counted so many deliveries that
     /// it would soon dead-letter a job that was only waited with.
     #[boxed]
-    pub async fn hand_back(mut self) {
+    pub async fn requeue(mut self) {
         if self.deliveries >= DELIVERY_LIMIT.unsigned_abs() / 2 {
             if let Err(error) = self.postpone().await {
                 tracing::warn!(%error, "not postponed: the broker delivers the job again");

@@ -27,7 +27,7 @@ impl LeaseTime {
         self.0.saturating_sub(self.reserve())
     }
 
-    /// How long after the delivery the lease must be settled or handed back.
+    /// How long after the delivery the lease must be settled or requeued.
     pub(super) fn settling(self) -> Duration {
         self.0.saturating_sub(self.reserve() / 2)
     }

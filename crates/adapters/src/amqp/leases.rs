@@ -21,7 +21,7 @@ pub struct Leases {
     incoming: mpsc::Receiver<Lease>,
     /// Delivered and not taken, oldest first. Never more than the prefetch.
     waiting: VecDeque<Lease>,
-    /// How long one job may take; with it, a lease is handed back that can't begin in time.
+    /// How long one job may take; with it, a lease is requeued that can't begin in time.
     job_time: Option<Duration>,
     link: watch::Receiver<Link>,
     stop: CancellationToken,
@@ -40,7 +40,7 @@ impl Leases {
         Self { incoming, waiting: VecDeque::new(), job_time: None, link, stop, gate, done }
     }
 
-    /// Hands back, from now on, what has waited for so long that a job of this time limit could not end within its lease.
+    /// Requeues, from now on, what has waited for so long that a job of this time limit could not end within its lease.
     #[must_use]
     pub fn for_jobs_of(mut self, job_time: Duration) -> Self {
         self.job_time = Some(job_time);
@@ -58,18 +58,18 @@ impl Leases {
             if lease.lost().is_cancelled() {
                 lease.forget();
             } else if !*self.gate.borrow() {
-                // Handed back while the consumer is there, the broker would deliver it again at once.
+                // Requeued while the consumer is there, the broker would deliver it again at once.
                 self.paused().await;
-                lease.hand_back().await;
+                lease.requeue().await;
             } else if self.begin_until(&lease).is_some_and(|until| until <= Instant::now()) {
-                hand_back_late(lease).await;
+                requeue_late(lease).await;
             } else {
                 return Some(lease);
             }
         }
         self.incoming.close();
         while let Some(lease) = self.waiting.pop_front().or_else(|| self.incoming.try_recv().ok()) {
-            lease.hand_back().await;
+            lease.requeue().await;
         }
         None
     }
@@ -85,7 +85,7 @@ impl Leases {
         }
     }
 
-    /// Watches over the jobs that were delivered, while there is no slot for them: each is handed back when it can't begin
+    /// Watches over the jobs that were delivered, while there is no slot for them: each is requeued when it can't begin
     /// in time any more. Never ends by itself; nothing is lost when it is dropped.
     #[boxed]
     pub async fn keep(&mut self) -> Infallible {
@@ -104,7 +104,7 @@ impl Leases {
                 },
                 // On a task of its own: this one may be dropped at any moment.
                 () = late => if let Some(lease) = self.waiting.pop_front() {
-                    tokio::spawn(hand_back_late(lease));
+                    tokio::spawn(requeue_late(lease));
                 },
             }
         }
@@ -139,11 +139,11 @@ impl Drop for Leases {
     }
 }
 
-async fn hand_back_late(lease: Lease) {
+async fn requeue_late(lease: Lease) {
     if lease.lost().is_cancelled() {
         return lease.forget();
     }
     let lane = lease.lane.label();
-    tracing::info!(lane, "handed back: no slot was free in time; prefetch fewer jobs (`amqp.prefetch`)");
-    lease.hand_back().await;
+    tracing::info!(lane, "requeued: no slot was free in time; prefetch fewer jobs (`amqp.prefetch`)");
+    lease.requeue().await;
 }

@@ -16,7 +16,7 @@ use crate::retry::{RetryPolicy, retry_while};
 use crate::s3;
 use objects::Objects;
 
-/// Pause between two looks for dead letters that another program has in hand.
+/// Pause between two looks for dead letters that another program has in flight.
 const LETTERS_PAUSE: Duration = Duration::from_millis(500);
 
 /// Deletes analyses: their dead letters on request, their objects, then their rows.
@@ -37,9 +37,9 @@ pub struct Erased {
     pub objects: DeletedObjects,
     /// Dead letters removed from their queue.
     pub dead_letters: usize,
-    /// Failed jobs whose dead letter was not in the queue: it was dropped, or another program has it in hand.
+    /// Failed jobs whose dead letter was not in the queue: it was dropped, or another program has it in flight.
     pub letters_away: usize,
-    /// Consumers of the dead letters at the end, which may have some in hand.
+    /// Consumers of the dead letters at the end, which may have some in flight.
     pub letter_readers: u32,
     /// Jobs whose objects the store, or whose rows Postgres, refused to delete: their rows are kept.
     pub refused: HashSet<JobId>,
@@ -131,7 +131,7 @@ impl Eraser {
 
     /// As [`Self::erase`], with the jobs' dead letters and those that have the call's id in their bodies. They come first: the rows are deleted
     /// last, and the next deletion finds what is left by them. Letters that came meanwhile go at the end. `patience`: longest
-    /// wait for letters that another program has in hand.
+    /// wait for letters that another program has in flight.
     ///
     /// # Errors
     /// As [`Self::erase`]; `broker.unreachable`, `broker.refused`.
@@ -151,7 +151,7 @@ impl Eraser {
     }
 
     /// Drops the dead letters of jobs that were deleted, now or earlier: a worker may have written one after the deletion, and
-    /// another program may have had one in hand. Everything else is done then, so a broker that does not answer is only noted.
+    /// another program may have had one in flight. Everything else is done then, so a broker that does not answer is only noted.
     #[boxed]
     pub async fn drop_letters_of_deleted(&self, erased: &mut Erased) {
         let deleted = |jobs: Vec<_>| {

@@ -35,7 +35,7 @@ impl RequestQueue {
     /// For this many callers, which are expected to run.
     pub(super) fn new(settings: &settings::Model, limits: BatchLimits, callers: usize) -> Self {
         let state = Mutex::new(State { callers, ..State::default() });
-        // Each caller has a batch in hand and another one waiting.
+        // Each caller has a batch in flight and another one waiting.
         let capacity = settings.batch_items * callers * 2;
         Self { state, arrived: Condvar::new(), taken: Condvar::new(), limits, capacity }
     }

@@ -1,5 +1,5 @@
 -- The failure of a message that was set aside before any attempt: $1 job, $2 code, $3 message, $4 who. Only for a job that
--- waits: one that is in hand or has ended has another message. $5 what began before this is not in hand any more.
+-- waits: one that is in flight or has ended has another message. $5 what began before this is not in flight any more.
 -- A job that was asked for again waits for a message of its own, and the earlier ones say nothing of it. Those that can be
 -- read are told by when their job was made ($6); others by when they were set aside ($7), which RabbitMQ gives to the second.
 UPDATE analyses

@@ -1,7 +1,7 @@
 -- What is due at a destination and what may be sent, its row being locked: $1 destination, $2 seconds until a claim
 -- expires. A request counts from its begin until a window after its end: a service that counts arrivals never finds
 -- more than the limit in any window, however long each request took. Up to a thousand due messages are counted: more need a
--- digest all the same. Those that are paused or in hand are looked at only when none is due.
+-- digest all the same. Those that are paused or in flight are looked at only when none is due.
 WITH due AS (
     SELECT count(*) AS messages
       FROM (SELECT FROM outbox o

@@ -18,7 +18,7 @@ use crate::postgres::{AttemptToken, Database, alerts, errors, text};
 pub enum RecordOutcome {
     /// The result is stored.
     Recorded,
-    /// The call was deleted while the job was in hand. Nothing is stored; the artifacts are to be deleted.
+    /// The call was deleted while the job was in flight. Nothing is stored; the artifacts are to be deleted.
     Deleted,
     /// Another attempt owns the row, or the job has ended: nothing is stored, and no artifact may be deleted.
     Superseded,

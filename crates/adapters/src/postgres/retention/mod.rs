@@ -100,7 +100,7 @@ impl AddAssign for PruneSummary {
 pub enum OpenJobs {
     /// They are kept.
     Keep,
-    /// They are deleted too. A worker that has such a job in hand, or takes it later, stores nothing of it.
+    /// They are deleted too. A worker that has such a job in flight, or takes it later, stores nothing of it.
     Delete,
 }
 

@@ -44,7 +44,7 @@ pub struct RecordingState {
     /// One of these jobs was never confirmed by the broker ...
     pub unconfirmed: bool,
     /// ... and was registered so lately that another program may be about to publish it.
-    pub in_hand: bool,
+    pub in_flight: bool,
     /// Its rows were pruned.
     pub pruned: bool,
 }
@@ -91,7 +91,7 @@ impl Database {
     }
 
     /// What is known of these recordings, at their positions. `options` name model, granularity and embedding; a job that
-    /// was registered within `in_hand` and not published counts as being in another program's hands.
+    /// was registered within `in_flight` and not published counts as being in another program's hands.
     ///
     /// # Errors
     /// `database.unreachable`, `database.refused`.
@@ -100,14 +100,14 @@ impl Database {
         &self,
         objects: &[ObjectRef],
         options: &AnalysisOptions,
-        in_hand: Duration,
+        in_flight: Duration,
     ) -> Result<Vec<RecordingState>, Failure> {
         const STATES: &str = include_str!("states.sql");
         let positions: Vec<i32> = (0..).take(objects.len()).collect();
         let recordings: Vec<Uuid> = objects.iter().map(recording_id).collect();
         let jobs: Vec<Uuid> = objects.iter().map(|object| JobId::of(object, options).0).collect();
         let states = sqlx::query_as(STATES).bind(positions).bind(recordings).bind(jobs);
-        let states = states.bind(&options.model).bind(without_channels(options)).bind(in_hand.as_secs_f64());
+        let states = states.bind(&options.model).bind(without_channels(options)).bind(in_flight.as_secs_f64());
         states.fetch_all(self.pool()).await.map_err(|e| errors::failure(&e))
     }
 
@@ -170,7 +170,7 @@ impl FromRow<'_, PgRow> for RecordingState {
             same_job: row.try_get("same_job")?,
             any_job: row.try_get("any_job")?,
             unconfirmed: row.try_get("unconfirmed")?,
-            in_hand: row.try_get("in_hand")?,
+            in_flight: row.try_get("in_flight")?,
             pruned: row.try_get("pruned")?,
         })
     }

@@ -5,7 +5,7 @@ SELECT i.position, r.call_data_version AS version,
        count(a.job_id) > 0 AS any_job,
        coalesce(bool_or(a.state = 'queued' AND a.published_at IS NULL), false) AS unconfirmed,
        coalesce(bool_or(a.state = 'queued' AND a.published_at IS NULL
-                        AND a.submitted_at > now() - make_interval(secs => $6)), false) AS in_hand,
+                        AND a.submitted_at > now() - make_interval(secs => $6)), false) AS in_flight,
        r.id IS NULL AND EXISTS (SELECT FROM forgotten f WHERE f.id = i.recording_id) AS pruned
   FROM unnest($1::integer[], $2::uuid[], $3::uuid[]) AS i (position, recording_id, job_id)
   LEFT JOIN recordings r ON r.id = i.recording_id
