@@ -255,6 +255,7 @@ changes_settings() {
 }
 check "people log in as readers" logs_in second emofleet_reader "$(password_of second _READER)"
 check "a worker's password is not the owner's" refuses logs_in second emofleet "$(password_of second _WORKER)"
+check "a user is added before a login is asked for" adds_a_user second
 check "a role's password and the console's login are changed in .env" changes_settings
 check "the worker has its new password" logs_in second emofleet_worker Another0
 check "the console asks for a login" asks_for_a_login second

@@ -168,10 +168,8 @@ impl TokenCommand {
             Self::Add { name, scopes, days, team } => {
                 check_name(&name)?;
                 for scope in &scopes {
-                    ensure!(
-                        Capability::from_label(scope).is_some(),
-                        "`{scope}` is no scope: predict, read, listen, review or admin"
-                    );
+                    let known = Capability::ALL.map(Capability::label).join(", ");
+                    ensure!(Capability::from_label(scope).is_some(), "`{scope}` is no scope; known: {known}");
                 }
                 let secret = Secret::new("emofleet_");
                 let (sha256, expires_at) =

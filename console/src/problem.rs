@@ -81,8 +81,9 @@ impl Problem {
     }
 
     /// The analysis has no result, or not yet.
-    pub(crate) fn not_done(detail: impl Into<String>) -> Self {
+    pub(crate) fn not_done() -> Self {
         let title = Some("The analysis has no result");
+        let detail = "The analysis has no result to review yet.";
         Self { title, ..Self::new(StatusCode::CONFLICT, "analysis.not_done", detail) }
     }
 

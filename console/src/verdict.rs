@@ -37,8 +37,7 @@ impl App {
             return Err(Problem::unprocessable(format!("`note` has at most {MAX_NOTE} characters.")));
         }
         if self.visible(job, caller).await?.status != Status::Done {
-            let detail = "The analysis has no result to review yet.";
-            return Err(Problem::not_done(detail));
+            return Err(Problem::not_done());
         }
         let review = Review {
             job_id: Some(job),

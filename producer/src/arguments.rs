@@ -1,11 +1,6 @@
 //! Values of the command line.
 
-use adapters::amqp::Lane;
 use std::time::Duration;
-
-pub(crate) fn lane(text: &str) -> Result<Lane, String> {
-    Lane::from_label(text).ok_or_else(|| "must be bulk or interactive".into())
-}
 
 /// Longest name of a batch, bytes: names are indexed.
 const MOST_NAME_BYTES: usize = 200;

@@ -4,7 +4,6 @@ use adapters::amqp::Lane;
 use clap::Args;
 use domain::{ChannelLayout, Granularity};
 
-use crate::arguments::lane;
 use crate::enqueuer::JobOptions;
 
 /// How recordings are analysed, and how urgently.
@@ -20,7 +19,7 @@ pub struct JobArgs {
     #[arg(long)]
     pub no_embedding: bool,
     /// Lane of the queue: bulk, or interactive (not behind bulk jobs)
-    #[arg(long, default_value = "bulk", value_parser = lane)]
+    #[arg(long, default_value_t = Lane::Bulk)]
     pub lane: Lane,
 }
 

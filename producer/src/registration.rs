@@ -66,7 +66,7 @@ impl Enqueuer {
         wanted: Wanted,
         stop: &CancellationToken,
     ) -> Result<Vec<JobId>, Failure> {
-        let (database, lane) = (&self.database, self.options.lane.label());
+        let (database, lane) = (&self.database, self.options.lane);
         let register = || async move {
             match wanted {
                 Wanted::New => database.register_new(batch, jobs, lane).await,

@@ -2,13 +2,18 @@
 
 use adapters::boxed;
 use anyhow::{Context, Result, ensure};
+use clap::Parser;
 use console::Serving;
+use console::cli::Cli;
+use domain::alert::Rulebook;
 use reqwest::multipart::{Form, Part};
+use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
 use settings::Settings;
 use tokio_util::sync::CancellationToken;
 
+use crate::calls::Call;
 use crate::database::as_role;
 use crate::fleet::Fleet;
 
@@ -125,6 +130,56 @@ impl Console {
         let (status, text) = (answer.status(), answer.text().await?);
         ensure!(status == 200, "{path}: {status} {text}");
         Ok(serde_json::from_str(&text)?)
+    }
+
+    /// A token for the console, as its command makes one.
+    ///
+    /// # Errors
+    /// When the command fails.
+    #[boxed]
+    pub async fn token(&self, name: &str, scopes: &[&str], team: Option<&str>) -> Result<String> {
+        let mut arguments = vec!["console", "token", "add", name];
+        arguments.extend(scopes.iter().flat_map(|scope| ["--scope", scope]));
+        arguments.extend(team.iter().flat_map(|team| ["--team", team]));
+        let (settings, mut out) = (self.fleet.trial.settings.clone(), Vec::new());
+        Cli::try_parse_from(arguments)?.run_with(|| Ok(settings), || Ok(String::new()), &mut out).await?;
+        Ok(String::from_utf8(out)?.trim().to_owned())
+    }
+
+    /// Asks for a page in English, as the bearer of a token; gives the answer, whatever its status.
+    ///
+    /// # Errors
+    /// When the console does not answer.
+    #[boxed]
+    pub async fn request_page(&self, token: &str, path: &str) -> Result<Response> {
+        let client = Client::builder().redirect(Policy::none()).build()?;
+        let request = client.get(self.at(path)).header("accept", "text/html").header("accept-language", "en");
+        Ok(request.bearer_auth(token).send().await?)
+    }
+
+    /// The text of a page.
+    ///
+    /// # Errors
+    /// When the status is not 200.
+    #[boxed]
+    pub async fn page(&self, token: &str, path: &str) -> Result<String> {
+        let answer = self.request_page(token, path).await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        ensure!(status == 200, "{path}: {status} {text}");
+        Ok(text)
+    }
+
+    /// Registers and records calls in the batch `night`.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    #[boxed]
+    pub async fn record(&self, rules: &Rulebook, calls: &[Call]) -> Result<()> {
+        for call in calls {
+            self.fleet.database.register(&crate::calls::batch("night"), &[call.job()], false).await?;
+            call.record(&self.fleet.database, rules).await?;
+        }
+        Ok(())
     }
 
     /// The prediction of a recording.

@@ -2,11 +2,10 @@
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
-use clap::Parser;
-use console::cli::Cli;
 use domain::Emotion::{Angry, Happy, Neutral};
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode};
+use std::time::{Duration, Instant};
 use tests::call_list::{call, dozen, record};
 use tests::console::Console;
 
@@ -52,12 +51,7 @@ async fn page(console: &Console, path: &str) -> Result<Page> {
 }
 
 async fn token(console: &Console, name: &str, scopes: &[&str], team: Option<&str>) -> Result<String> {
-    let mut arguments = vec!["console", "token", "add", name];
-    arguments.extend(scopes.iter().flat_map(|scope| ["--scope", scope]));
-    arguments.extend(team.iter().flat_map(|team| ["--team", team]));
-    let (settings, mut out) = (console.fleet.trial.settings.clone(), Vec::new());
-    Cli::try_parse_from(arguments)?.run_with(|| Ok(settings), || Ok(String::new()), &mut out).await?;
-    Ok(format!("Bearer {}", String::from_utf8(out)?.trim()))
+    Ok(format!("Bearer {}", console.token(name, scopes, team).await?))
 }
 
 #[tokio::test]
@@ -305,5 +299,38 @@ async fn the_overview_counts_what_its_links_list() -> Result<()> {
     assert_eq!(year.after("<li><a href=\"/calls?").len() / 10, 5, "53 weeks and the emotions");
     let empty = page(&console, "/overview?from=2001-01-01&to=2001-01-31").await?;
     assert!(empty.text.contains("No calls with speech in this period"));
+    console.end().await
+}
+
+#[tokio::test]
+async fn calls_of_an_agent_or_a_customer_are_found_by_an_index() -> Result<()> {
+    let console = Console::without_worker(|_| {}).await?;
+    let pool = console.fleet.database.pool();
+    // 20,000 calls of 500 agents.
+    sqlx::raw_sql(
+        "INSERT INTO recordings (id, bucket, key, agent, customer)
+            SELECT gen_random_uuid(), 'b', 'k' || n, 'a' || n % 500, 'c' || n FROM generate_series(1, 20000) n;
+        INSERT INTO analyses (job_id, recording_id, called_at, status, emotion, confidence, model_name, submitted_at, finished_at)
+            SELECT gen_random_uuid(), id, now() - random() * interval '60 days', 'done', 'sad', 0.8, 'm', now(), now()
+              FROM recordings;
+        INSERT INTO channels (job_id, channel, called_at, recording_id, scored, role)
+            SELECT job_id, 0, called_at, recording_id, true, 'speaker' FROM analyses;
+        ANALYZE",
+    )
+    .execute(pool)
+    .await?;
+    for (filter, calls, index) in
+        [("agent=a7", 40, "recordings_by_agent"), ("customer=c7", 1, "recordings_by_customer")]
+    {
+        let found = console.get(&format!("/api/v1/calls?{filter}&limit=100")).await?;
+        assert_eq!(found["items"].as_array().map(Vec::len), Some(calls), "{filter}");
+        // The server counts the scans of an index, some time after.
+        let scans = "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = $1";
+        let begun = Instant::now();
+        while sqlx::query_scalar::<_, i64>(scans).bind(index).fetch_one(pool).await? == 0 {
+            anyhow::ensure!(begun.elapsed() < Duration::from_secs(20), "{filter}: {index} was not used");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
     console.end().await
 }

@@ -1,13 +1,10 @@
 //! What inspectors do with calls over the API: list them, review them, count them, export them, delete them.
 
 use anyhow::{Context, Result};
-use clap::Parser;
-use console::cli::Cli;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use tests::console::Console;
-use tests::fleet::Fleet;
 use tests::speech;
 
 fn wav() -> Result<Vec<u8>> {
@@ -16,15 +13,6 @@ fn wav() -> Result<Vec<u8>> {
 
 fn id(value: &Value) -> Result<String> {
     Ok(value.as_str().context("a text")?.to_owned())
-}
-
-async fn token(fleet: &Fleet, name: &str, scopes: &[&str], team: Option<&str>) -> Result<String> {
-    let mut arguments = vec!["console", "token", "add", name];
-    arguments.extend(scopes.iter().flat_map(|scope| ["--scope", scope]));
-    arguments.extend(team.iter().flat_map(|team| ["--team", team]));
-    let (settings, mut out) = (fleet.trial.settings.clone(), Vec::new());
-    Cli::try_parse_from(arguments)?.run_with(|| Ok(settings), || Ok(String::new()), &mut out).await?;
-    Ok(String::from_utf8(out)?.trim().to_owned())
 }
 
 /// The calls of a fleet are reviewed, counted, compared and exported, and at last deleted.
@@ -154,7 +142,7 @@ async fn the_consoles_database_role_suffices_for_all_of_it() -> Result<()> {
     console.worker_ready().await?;
     inspect(&console).await?;
     // Users and tokens as well.
-    let token = token(&console.fleet, "reader", &["read"], None).await?;
+    let token = console.token("reader", &["read"], None).await?;
     assert_eq!(
         Client::new().get(console.at("/api/v1/analyses")).bearer_auth(&token).send().await?.status(),
         StatusCode::OK
@@ -193,9 +181,9 @@ async fn only_administrators_delete_and_export_and_only_what_they_see() -> Resul
     let console = Console::start().await?;
     let prediction = console.predict(wav()?, &[("call_id", "c-7"), ("team", "7")]).await?;
     console.predict(wav()?, &[("call_id", "c-7"), ("team", "8")]).await?;
-    let reader = token(&console.fleet, "reader", &["read", "listen"], None).await?;
-    let reviewer = token(&console.fleet, "reviewer", &["read", "review"], Some("8")).await?;
-    let admin = token(&console.fleet, "admin", &["read", "admin"], Some("8")).await?;
+    let reader = console.token("reader", &["read", "listen"], None).await?;
+    let reviewer = console.token("reviewer", &["read", "review"], Some("8")).await?;
+    let admin = console.token("admin", &["read", "admin"], Some("8")).await?;
     let send = async |token: &str, method: Method, path: &str| {
         let request = Client::new().request(method, console.at(path)).bearer_auth(token);
         request.header("content-type", "application/json").body("{\"emotion\":\"sad\"}").send().await

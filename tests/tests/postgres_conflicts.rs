@@ -140,7 +140,7 @@ async fn every_write_against(state: &str) -> Result<()> {
         batch: &uploads,
         job: &job,
         anew: false,
-        lane: "interactive",
+        lane: domain::Lane::Interactive,
         caller: "local",
         request: Some(("k", b"f")),
     };

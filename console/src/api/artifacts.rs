@@ -10,7 +10,6 @@ use domain::{Failure, JobId, report::Artifacts};
 use futures_util::TryStreamExt;
 use serde::Deserialize;
 use speech::artifacts::{AudioFormat, EMBEDDING, RESULT};
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
@@ -30,8 +29,6 @@ use crate::problem::Problem;
 
 /// Largest file that is put into an archive, bytes.
 const MAX_ARCHIVED: u64 = 4 << 30;
-/// How long a request waits for its turn to have an archive.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Which file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -229,17 +226,16 @@ pub(super) async fn archive(
 pub(crate) async fn zipped(app: &App, caller: &Principal, job: JobId) -> Result<Response, Problem> {
     let row: AnalysisRow = app.visible(job, caller).await?;
     let artifacts = row.artifacts.ok_or_else(|| Problem::not_found("file"))?;
-    let permit = tokio::time::timeout(LONGEST_WAIT, app.archives.clone().acquire_owned()).await;
-    let permit = permit.map_err(|_| busy())?.map_err(|_| busy())?;
+    let turn = app.limits.archives.turn().await?;
     app.note(caller, "download", job, "artifacts.zip", true).await?;
     let folder = folder(row.finished_at.unwrap_or(row.submitted_at));
     let gone = CancellationToken::new();
     let _request = gone.clone().drop_guard();
     let (store, temp_dir) = (BlockingStore::new(&app.store, gone), app.settings.console.temp_dir.clone());
     let inside = folder.clone();
-    // The permit is held until the end of the work, which the end of the request does not end at once.
-    let making = tokio::task::spawn_blocking(move || (make(&artifacts, &inside, &temp_dir, &store), permit));
-    let (archive, permit) = making.await.map_err(|error| {
+    // The turn lasts until the end of the work, which the end of the request does not end at once.
+    let making = tokio::task::spawn_blocking(move || (make(&artifacts, &inside, &temp_dir, &store), turn));
+    let (archive, turn) = making.await.map_err(|error| {
         tracing::error!(%error, "an archive can't be made");
         Problem::internal("The archive can't be made.")
     })?;
@@ -249,7 +245,7 @@ pub(crate) async fn zipped(app: &App, caller: &Principal, job: JobId) -> Result<
         (header::CONTENT_LENGTH, archive.bytes.to_string()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{folder}.zip\"")),
     ];
-    Ok((headers, archive.send(permit)).into_response())
+    Ok((headers, archive.send(turn)).into_response())
 }
 
 /// Writes the archive, on a thread that may wait.
@@ -273,13 +269,6 @@ fn make(
             .map_err(|error| error.downcast::<Failure>().map_or_else(|error| disk(&error), Problem::from))?;
     }
     archive.finish().map_err(std::io::Error::from).and_then(Written::to).map_err(|e| disk(&e))
-}
-
-fn busy() -> Problem {
-    Problem::unavailable(
-        "request.busy",
-        "Too many archives are being downloaded at this moment. Try again in a few seconds.",
-    )
 }
 
 /// Named like the output folders of emotion2vec+'s own web application.

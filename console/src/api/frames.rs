@@ -16,7 +16,7 @@ use super::scratch::{self, Written};
 use crate::app::Shared;
 use crate::auth::{Caller, Follows};
 use crate::extract::{Path, Query};
-use crate::predict::{SMALL_RESULT, busy};
+use crate::predict::SMALL_RESULT;
 use crate::problem::Problem;
 use crate::query::cursor::{POINT_BOUNDS, bounded};
 
@@ -107,26 +107,29 @@ pub(super) async fn read(
     let selection = Selection { channel: query.channel, time, points };
     let job = JobId(job);
     app.visible(job, &caller).await?;
-    let (folder, sending) = (app.settings.console.temp_dir.clone(), app.sending.clone());
+    let (folder, shared) = (app.settings.console.temp_dir.clone(), app.clone());
     let read = move |json: &[u8]| {
         // An answer holds its room on the disk for as long as its reader takes.
         let large = json.len() as u64 > SMALL_RESULT;
-        let Ok(permit) = large.then(|| sending.try_acquire_owned()).transpose() else { return Ok(Err(busy())) };
+        let turn = match large.then(|| shared.limits.large_answers.turn_now()).transpose() {
+            Ok(turn) => turn,
+            Err(busy) => return Ok(Err(busy)),
+        };
         let series = serde_json::from_slice::<Framed>(json)?.frames;
         let write = |series| scratch::begin(&folder).and_then(|file| selection.write(&series, file));
-        Ok(Ok(series.map(|series| write(series).map(|written| (written, permit)))))
+        Ok(Ok(series.map(|series| write(series).map(|written| (written, turn)))))
     };
     let written = app.read_result(job, read).await?.0?.ok_or_else(|| {
         let detail = "The analysis has no frames: its granularity is not `frame`.";
         Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
     })?;
-    let (written, permit) = written.map_err(|error| {
+    let (written, turn) = written.map_err(|error| {
         tracing::error!(%error, "frames can't be written to console.temp_dir");
         Problem::unavailable("worker.no_space", "The console can't write the frames at this moment. Try again later.")
     })?;
     let headers =
         [(header::CONTENT_TYPE, "application/json".to_owned()), (header::CONTENT_LENGTH, written.bytes.to_string())];
-    Ok((headers, written.send(permit)).into_response())
+    Ok((headers, written.send(turn)).into_response())
 }
 
 impl Selection {

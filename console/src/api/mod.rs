@@ -30,7 +30,7 @@ use utoipa_axum::routes;
 pub use docs::openapi;
 pub(crate) use events::sse;
 pub(crate) use peaks::PeakCache;
-pub(crate) use predictions::{predict, to_value};
+pub(crate) use predictions::predict;
 pub(crate) use range::is_known;
 
 use crate::app::Shared;

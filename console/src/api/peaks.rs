@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use speech::artifacts::{AudioFormat, AudioHeader, AudioReader};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -25,9 +24,6 @@ use crate::query::cursor::{POINT_BOUNDS, bounded};
 const POINTS: u32 = 2000;
 /// Waveforms kept in memory; each has 4 kB for each channel.
 const KEPT: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
-
-/// How long a request waits for its turn to draw.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Which waveform.
 #[derive(Debug, Clone, Copy, Deserialize, IntoParams)]
@@ -104,13 +100,12 @@ impl App {
     /// Few are drawn at once, and one ends with the request that asked for it.
     async fn draw(&self, bucket: &str, key: &str, points: u32) -> Result<Peaks, Problem> {
         let format = AudioFormat::of(key).ok_or_else(|| Problem::not_found("waveform"))?;
-        let permit = tokio::time::timeout(LONGEST_WAIT, self.drawing.clone().acquire_owned()).await;
-        let permit = permit.map_err(|_| busy())?.map_err(|_| busy())?;
+        let turn = self.limits.waveforms.turn().await?;
         let gone = CancellationToken::new();
         let _request = gone.clone().drop_guard();
         let (store, bucket, key) = (BlockingStore::new(&self.store, gone), bucket.to_owned(), key.to_owned());
         let drawn = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            let _turn = turn;
             let (_, audio) = store.open(&bucket, &key).map_err(std::io::Error::other)?;
             draw(AudioReader::open(format, Box::new(audio))?, points)
         });
@@ -126,13 +121,6 @@ impl App {
             }),
         }
     }
-}
-
-fn busy() -> Problem {
-    Problem::unavailable(
-        "request.busy",
-        "Too many waveforms are being drawn at this moment. Try again in a few seconds.",
-    )
 }
 
 fn draw(mut audio: AudioReader, points: u32) -> std::io::Result<Peaks> {

@@ -5,7 +5,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::JobId;
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,9 +14,10 @@ use utoipa::IntoResponses;
 use utoipa::openapi::{self, Ref, RefOr};
 
 use super::model::{Accepted, Links, Prediction};
+use super::scratch;
 use crate::app::{App, Shared};
 use crate::auth::{Caller, Predicts, Principal};
-use crate::predict::Submission;
+use crate::predict::{Predicted, Submission};
 use crate::problem::{Problem, ProblemBody};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -137,12 +138,12 @@ impl App {
         let job = self.submit_once(caller, submission, key.as_deref()).await?;
         let limit = if at_once { Duration::ZERO } else { Duration::from_secs(self.settings.console.predict_wait_s) };
         let prediction = if at_once { None } else { self.prediction(job, limit).await? };
-        let Some(prediction) = prediction else { return Ok(accepted(job)) };
+        let Some(Predicted { prediction, large }) = prediction else { return Ok(accepted(job)) };
         if gradio {
-            return Ok(Json(as_gradio(&prediction, begun.elapsed())?).into_response());
+            return scratch::json(self, GradioAnswer::new(prediction, begun.elapsed()), large).await;
         }
         let location = [(header::CONTENT_LOCATION, prediction.links.this.clone())];
-        Ok((location, Json(prediction)).into_response())
+        Ok((location, scratch::json(self, prediction, large).await?).into_response())
     }
 }
 
@@ -164,28 +165,35 @@ fn accepted(job: JobId) -> Response {
 }
 
 /// Gradio's answer, with the prediction's own keys beside `data`.
-fn as_gradio(prediction: &Prediction, took: Duration) -> Result<Value, Problem> {
-    let mut body = to_value(prediction)?;
-    let result = body.clone();
-    if let Some(fields) = body.as_object_mut() {
-        let took_s = took.as_secs_f64();
-        fields.insert("data".into(), json!([result]));
-        fields.insert("is_generating".into(), json!(false));
-        fields.insert("duration".into(), json!(took_s));
-        fields.insert("average_duration".into(), json!(average(took)));
-    }
-    Ok(body)
+struct GradioAnswer {
+    prediction: Prediction,
+    took: Duration,
+    average_s: f64,
 }
 
-/// A prediction as plain JSON.
-///
-/// # Errors
-/// 500, after a defect.
-pub(crate) fn to_value(prediction: &Prediction) -> Result<Value, Problem> {
-    serde_json::to_value(prediction).map_err(|error| {
-        tracing::error!(%error, "a prediction can't be written as JSON");
-        Problem::internal("The result can't be written.")
-    })
+impl GradioAnswer {
+    fn new(prediction: Prediction, took: Duration) -> Self {
+        Self { prediction, took, average_s: average(took) }
+    }
+}
+
+impl Serialize for GradioAnswer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            #[serde(flatten)]
+            prediction: &'a Prediction,
+            data: [&'a Prediction; 1],
+            is_generating: bool,
+            duration: f64,
+            average_duration: f64,
+        }
+        let Self { prediction, took, average_s } = self;
+        let duration = took.as_secs_f64();
+        let fields =
+            Fields { prediction, data: [prediction], is_generating: false, duration, average_duration: *average_s };
+        fields.serialize(serializer)
+    }
 }
 
 /// Mean seconds of the answers to Gradio's clients so far.

@@ -1,14 +1,22 @@
 //! Answers that are made on disk: a file without a name in `console.temp_dir`, which is gone once it has been sent.
 
+use axum::Json;
 use axum::body::{Body, Bytes};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
+use serde::Serialize;
 use std::fs::File;
-use std::io::{Result, Seek};
+use std::io::{self, BufWriter, Seek};
 use std::path::Path;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::io::ReaderStream;
+
+use crate::app::App;
+use crate::guard::Turn;
+use crate::problem::Problem;
 
 /// Bytes that are read from the disk at once.
 const CHUNK: usize = 64 * 1024;
@@ -28,7 +36,7 @@ pub(super) struct Written {
 ///
 /// # Errors
 /// When the disk refuses.
-pub(super) fn begin(folder: &Path) -> Result<File> {
+pub(super) fn begin(folder: &Path) -> io::Result<File> {
     if folder.as_os_str().is_empty() { tempfile::tempfile() } else { tempfile::tempfile_in(folder) }
 }
 
@@ -37,7 +45,7 @@ impl Written {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub(super) fn to(mut file: File) -> Result<Self> {
+    pub(super) fn to(mut file: File) -> io::Result<Self> {
         let bytes = file.stream_position()?;
         file.rewind()?;
         Ok(Self { file, bytes })
@@ -68,6 +76,33 @@ impl Written {
             receiver.recv().await.map(|chunk| (chunk, receiver))
         }))
     }
+}
+
+/// What is serialized, as JSON: from memory, or from disk when it is `large`.
+///
+/// # Errors
+/// 503 when the disk refuses, or too many large answers are being sent; 500 after a defect.
+pub(super) async fn json<T: Serialize + Send + 'static>(
+    app: &App,
+    body: T,
+    large: Option<Turn>,
+) -> Result<Response, Problem> {
+    let Some(turn) = large else { return Ok(Json(body).into_response()) };
+    let sending = app.limits.large_answers.turn_now()?;
+    let folder = app.settings.console.temp_dir.clone();
+    let writing = tokio::task::spawn_blocking(move || {
+        let _in_memory = turn;
+        let mut file = BufWriter::new(begin(&folder)?);
+        serde_json::to_writer(&mut file, &body)?;
+        Written::to(file.into_inner()?)
+    });
+    let written = writing.await.map_err(io::Error::other).flatten().map_err(|error| {
+        tracing::error!(%error, "an answer can't be written to console.temp_dir");
+        Problem::unavailable("worker.no_space", "The console can't write the answer at this moment. Try again later.")
+    })?;
+    let headers =
+        [(header::CONTENT_TYPE, "application/json".to_owned()), (header::CONTENT_LENGTH, written.bytes.to_string())];
+    Ok((headers, written.send(sending)).into_response())
 }
 
 #[cfg(test)]

@@ -7,39 +7,19 @@ use std::net::IpAddr;
 
 use crate::problem::Problem;
 
-/// One thing that a caller may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Capability {
-    /// Send recordings and see their results.
-    Predict,
-    /// See analyses, timelines and batches.
-    Read,
-    /// Play and download audio and embeddings.
-    Listen,
-    /// Review predictions.
-    Review,
-    /// Delete, export, replay.
-    Admin,
-}
-
-impl Capability {
-    /// Every capability, in ascending order of weight.
-    pub(crate) const ALL: [Self; 5] = [Self::Predict, Self::Read, Self::Listen, Self::Review, Self::Admin];
-
-    /// Its name as a scope of a token.
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Self::Predict => "predict",
-            Self::Read => "read",
-            Self::Listen => "listen",
-            Self::Review => "review",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// The capability of this name.
-    pub(crate) fn from_label(label: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|capability| capability.label() == label)
+domain::label_enum! {
+    /// One thing that a caller may do, in ascending order of weight; its label is a scope of tokens.
+    pub(crate) enum Capability: "scope" {
+        /// Send recordings and see their results.
+        Predict = "predict",
+        /// See analyses, timelines and batches.
+        Read = "read",
+        /// Play and download audio and embeddings.
+        Listen = "listen",
+        /// Review predictions.
+        Review = "review",
+        /// Delete, export, replay.
+        Admin = "admin",
     }
 }
 

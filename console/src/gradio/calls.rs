@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::response::sse::Event;
 use domain::JobId;
 use futures_util::stream;
 use serde_json::{Value, json};
@@ -15,6 +14,8 @@ use crate::app::Shared;
 use crate::auth::{Caller, Predicts};
 use crate::extract::Path;
 use crate::problem::Problem;
+
+use super::queue::{Output, Turns, json_event};
 
 /// `POST /call/predict`
 pub(super) async fn begin(
@@ -34,12 +35,24 @@ pub(super) async fn follow(
 ) -> Result<Response, Problem> {
     let job = JobId(event);
     app.visible(job, &caller).await?;
-    let end = async move {
-        let event = match app.output(job).await {
-            Ok(result) => Event::default().event("complete").data(json!([result]).to_string()),
-            Err(sentence) => Event::default().event("error").data(json!(sentence).to_string()),
-        };
-        Ok::<_, Infallible>(event)
-    };
-    Ok(sse(stream::once(end)))
+    let events = stream::unfold(Step::Ends, move |step| {
+        let app = app.clone();
+        async move {
+            let (event, turns) = match step {
+                Step::Sent(_turns) => return None,
+                Step::Ends => match app.output(job).await {
+                    Ok(Output { prediction, turns }) => (json_event([prediction]).event("complete"), turns),
+                    Err(sentence) => (json_event(sentence).event("error"), Turns::default()),
+                },
+            };
+            Some((Ok::<_, Infallible>(event), Step::Sent(turns)))
+        }
+    });
+    Ok(sse(events))
+}
+
+/// What a reader gets next: the end of the job, then nothing. A large result is in memory until it has been sent.
+enum Step {
+    Ends,
+    Sent(Turns),
 }

@@ -7,18 +7,20 @@ use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use domain::JobId;
 use futures_util::stream;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::api::{sse, to_value};
+use crate::api::model::Prediction;
+use crate::api::sse;
 use crate::app::{App, Shared};
 use crate::auth::{Caller, Predicts, Principal};
 use crate::extract::Query;
-use crate::predict::Submission;
+use crate::guard::Turn;
+use crate::predict::{Predicted, Submission};
 use crate::problem::Problem;
 
 /// How long a session without a reader is kept.
@@ -74,18 +76,32 @@ impl App {
         Ok((job, received.session))
     }
 
-    /// The result as Gradio's `output`, or the failure as a sentence.
-    pub(super) async fn output(&self, job: JobId) -> Result<Value, String> {
+    /// The result, or the failure as a sentence. A large result is sent as one event, from memory: few are at once.
+    pub(super) async fn output(&self, job: JobId) -> Result<Output, String> {
+        let refused = |problem: Problem| {
+            problem.log(&format!("job {job}"));
+            format!("{} ({})", problem.detail, problem.code)
+        };
         match self.prediction(job, LONGEST).await {
-            Ok(Some(prediction)) => to_value(&prediction).map_err(|problem| problem.detail),
-            Ok(None) => Err("The job takes longer than an hour.".into()),
-            Err(problem) => {
-                problem.log(&format!("job {job}"));
-                Err(format!("{} ({})", problem.detail, problem.code))
+            Ok(Some(Predicted { prediction, large })) => {
+                let sending =
+                    large.as_ref().map(|_| self.limits.large_answers.turn_now()).transpose().map_err(refused)?;
+                Ok(Output { prediction, turns: [large, sending] })
             }
+            Ok(None) => Err("The job takes longer than an hour.".into()),
+            Err(problem) => Err(refused(problem)),
         }
     }
 }
+
+/// A prediction that is to be sent.
+pub(super) struct Output {
+    pub(super) prediction: Prediction,
+    pub(super) turns: Turns,
+}
+
+/// Of a large result: to be in memory, and to be sent. They end when it has been sent.
+pub(super) type Turns = [Option<Turn>; 2];
 
 /// `POST /queue/join`
 pub(super) async fn join(
@@ -123,7 +139,7 @@ pub(super) async fn data(
     Query(DataQuery { session_hash }): Query<DataQuery>,
 ) -> Response {
     let caller = caller.name();
-    sse(stream::unfold(Step::Next, move |step| {
+    sse(stream::unfold(Step::Next(Turns::default()), move |step| {
         let (app, caller, session) = (app.clone(), caller.clone(), session_hash.clone());
         async move { advance(&app, &caller, &session, step).await }
     }))
@@ -131,48 +147,75 @@ pub(super) async fn data(
 
 /// What a reader of a session gets next.
 enum Step {
-    Next,
+    /// The next job; the large result before, if there was one, has been sent.
+    Next(Turns),
     Starts(JobId),
     Ends(JobId),
     Closed,
 }
 
+/// Gradio's `process_completed`.
+#[derive(Serialize)]
+struct Completed<T> {
+    msg: &'static str,
+    event_id: String,
+    output: T,
+    success: bool,
+    title: &'static str,
+}
+
+/// The output of a job that is done.
+#[derive(Serialize)]
+struct Data<'a> {
+    data: [&'a Prediction; 1],
+    is_generating: bool,
+    duration: f64,
+    average_duration: f64,
+}
+
 async fn advance(app: &App, caller: &str, session: &str, step: Step) -> Option<(Result<Event, Infallible>, Step)> {
-    let (message, step) = match step {
+    let text = |message: Value| Event::default().data(message.to_string());
+    let (event, step) = match step {
         Step::Closed => return None,
-        Step::Next => match app.sessions.pop(caller, session) {
-            None => (json!({"msg": "close_stream", "event_id": null}), Step::Closed),
+        Step::Next(_sent) => match app.sessions.pop(caller, session) {
+            None => (text(json!({"msg": "close_stream", "event_id": null})), Step::Closed),
             Some(job) => {
                 let id = job.0.simple().to_string();
-                (
-                    json!({"msg": "estimation", "event_id": id, "rank": 0, "queue_size": 1, "rank_eta": null}),
-                    Step::Starts(job),
-                )
+                let message =
+                    json!({"msg": "estimation", "event_id": id, "rank": 0, "queue_size": 1, "rank_eta": null});
+                (text(message), Step::Starts(job))
             }
         },
         Step::Starts(job) => {
-            (json!({"msg": "process_starts", "event_id": job.0.simple().to_string(), "eta": null}), Step::Ends(job))
+            let message = json!({"msg": "process_starts", "event_id": job.0.simple().to_string(), "eta": null});
+            (text(message), Step::Ends(job))
         }
-        Step::Ends(job) => {
-            let begun = Instant::now();
-            let (output, success) = match app.output(job).await {
-                Ok(result) => {
-                    let duration = begun.elapsed().as_secs_f64();
-                    (
-                        json!({"data": [result], "is_generating": false, "duration": duration, "average_duration": duration}),
-                        true,
-                    )
-                }
-                Err(sentence) => (json!({ "error": sentence }), false),
-            };
-            let id = job.0.simple().to_string();
-            (
-                json!({"msg": "process_completed", "event_id": id, "output": output, "success": success, "title": "Error"}),
-                Step::Next,
-            )
-        }
+        Step::Ends(job) => completed(job, Instant::now(), app.output(job)).await,
     };
-    Some((Ok(Event::default().data(message.to_string())), step))
+    Some((Ok(event), step))
+}
+
+async fn completed(job: JobId, begun: Instant, output: impl Future<Output = Result<Output, String>>) -> (Event, Step) {
+    let (msg, event_id, title) = ("process_completed", job.0.simple().to_string(), "Error");
+    match output.await {
+        Ok(Output { prediction, turns }) => {
+            let duration = begun.elapsed().as_secs_f64();
+            let output = Data { data: [&prediction], is_generating: false, duration, average_duration: duration };
+            (json_event(Completed { msg, event_id, output, success: true, title }), Step::Next(turns))
+        }
+        Err(sentence) => {
+            let output = json!({ "error": sentence });
+            (json_event(Completed { msg, event_id, output, success: false, title }), Step::Next(Turns::default()))
+        }
+    }
+}
+
+/// An event with this as JSON.
+pub(super) fn json_event(data: impl Serialize) -> Event {
+    Event::default().json_data(data).unwrap_or_else(|error| {
+        tracing::error!(%error, "a result can't be written as JSON");
+        Event::default().event("error").data("\"The result can't be written.\"")
+    })
 }
 
 /// `GET /heartbeat/{session}`: open as long as the client is there.

@@ -8,7 +8,7 @@ mod submit;
 mod workers;
 
 pub(crate) use hub::{Hub, Progress, Stage};
-pub(crate) use outcome::{SMALL_RESULT, busy};
+pub(crate) use outcome::{Predicted, SMALL_RESULT};
 pub(crate) use refused::Refusals;
 pub(crate) use submission::{Origin, SOURCE, Submission};
 pub(crate) use workers::Workers;

@@ -257,7 +257,7 @@ impl App {
 impl Sender {
     fn submission<'a>(&'a self, origin: &'a Origin, job: &'a Job, anew: bool) -> NewSubmission<'a> {
         let request = self.request.as_ref().map(|(key, fingerprint)| (key.as_str(), fingerprint.as_slice()));
-        NewSubmission { batch: &origin.batch, job, anew, lane: LANE.label(), caller: &self.caller, request }
+        NewSubmission { batch: &origin.batch, job, anew, lane: LANE, caller: &self.caller, request }
     }
 }
 

@@ -12,7 +12,6 @@ use axum::http::{StatusCode, header};
 use futures_util::StreamExt;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
 
 pub(crate) use body::SharedBody;
 pub(crate) use fields::Fields;
@@ -20,13 +19,11 @@ pub(crate) use spool::{Spool, Spooled};
 
 use crate::app::App;
 use crate::gradio::Parked;
+use crate::guard::Turn;
 use crate::problem::Problem;
 use json::FileArgument;
 use kept::Kept;
 use multipart::Limits;
-
-/// How long a JSON body that has been received waits to be decoded.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// The content of a request.
 #[derive(Debug)]
@@ -86,7 +83,7 @@ impl App {
     /// # Errors
     /// 400, 408, 413, 415, 422, 503.
     pub(crate) async fn receive(&self, request: Request, files: usize) -> Result<Received, Problem> {
-        let Ok(_permit) = self.uploads.try_acquire() else { return Err(busy()) };
+        let _turn = self.limits.uploads.turn_now()?;
         let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(str::to_owned);
         let query = request.uri().query().unwrap_or_default().to_owned();
         let body = SharedBody::new(request.into_body());
@@ -159,11 +156,10 @@ impl App {
             text.write(&chunk).await.map_err(refused)?;
         }
         let text = text.finish(None).await?;
-        let permit = tokio::time::timeout(LONGEST_WAIT, self.decoding.clone().acquire_owned()).await;
-        let permit = permit.map_err(|_| busy())?.map_err(|_| busy())?;
+        let turn = self.limits.json_bodies.turn().await?;
         let spool = Spool::begin(&settings.temp_dir, settings.upload_max_bytes)?;
         let (parked, runtime) = (self.parked.clone(), Handle::current());
-        let decoding = tokio::task::spawn_blocking(move || decode(&text, spool, &parked, &runtime, permit));
+        let decoding = tokio::task::spawn_blocking(move || decode(&text, spool, &parked, &runtime, turn));
         decoding.await.map_err(|error| {
             tracing::error!(%error, "a JSON body can't be decoded");
             Problem::internal("The body can't be decoded.")
@@ -172,13 +168,7 @@ impl App {
 }
 
 /// Reads a stored JSON body, and decodes its file to disk.
-fn decode(
-    text: &Spooled,
-    spool: Spool,
-    parked: &Parked,
-    runtime: &Handle,
-    _permit: OwnedSemaphorePermit,
-) -> Result<Received, Problem> {
+fn decode(text: &Spooled, spool: Spool, parked: &Parked, runtime: &Handle, _turn: Turn) -> Result<Received, Problem> {
     let text = std::fs::read(text.path()).map_err(|e| spool::disk(&e))?;
     let body = Kept::read(&text)?;
     let (file, fields) = json::arguments(&body)?;
@@ -198,10 +188,6 @@ fn decode(
         }
     };
     Ok(Received { files: vec![file], refused: Vec::new(), fields, gradio: true, session })
-}
-
-fn busy() -> Problem {
-    Problem::unavailable("request.busy", "Too many uploads at this moment. Try again in a few seconds.")
 }
 
 async fn next(body: &mut SharedBody) -> Result<Option<Vec<u8>>, Problem> {

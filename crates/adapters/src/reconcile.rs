@@ -95,7 +95,7 @@ impl Reconciler {
             before,
             attempt: self.attempt,
             retry: Duration::from_secs(longest.into()),
-            empty_queues: queues.map(|queue| (queue.lane.label().to_owned(), queue.model)).collect(),
+            empty_queues: queues.collect(),
             no_retries: self.amqp.retry_delays_s.iter().all(|delay| empty(&topology.retry(*delay))),
         })
     }
@@ -125,7 +125,7 @@ impl Reconciler {
             let page = self.database.silent_jobs(query, after, PAGE).await?;
             after = page.last().map(|last| last.job_id);
             let last = page.len() < PAGE as usize;
-            let mut lanes: BTreeMap<String, Vec<Job>> = BTreeMap::new();
+            let mut lanes: BTreeMap<Lane, Vec<Job>> = BTreeMap::new();
             let lost = page.into_iter().filter(|silent| silent.lost && !aside.contains(&silent.job_id));
             for Silent { job_id, job, lane, .. } in lost {
                 if let Some(job) = job {
@@ -136,7 +136,7 @@ impl Reconciler {
                 }
             }
             for (lane, jobs) in lanes {
-                done.published += self.publish(&jobs, Lane::from_label(&lane).unwrap_or(Lane::Bulk)).await?;
+                done.published += self.publish(&jobs, lane).await?;
             }
             if last {
                 return Ok(());

@@ -33,26 +33,26 @@ pub struct UnknownLabel {
 macro_rules! label_enum {
     (
         $( #[$meta:meta] )*
-        pub enum $name:ident: $what:literal { $( $( #[$variant_meta:meta] )* $variant:ident = $label:literal, )+ }
+        $vis:vis enum $name:ident: $what:literal { $( $( #[$variant_meta:meta] )* $variant:ident = $label:literal, )+ }
     ) => {
         $( #[$meta] )*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-        pub enum $name { $( $( #[$variant_meta] )* #[serde(rename = $label)] $variant, )+ }
+        $vis enum $name { $( $( #[$variant_meta] )* #[serde(rename = $label)] $variant, )+ }
 
         impl $name {
             /// How many there are.
-            pub const COUNT: usize = [$( $label, )+].len();
+            $vis const COUNT: usize = [$( $label, )+].len();
 
             /// All of them, in the order of declaration.
-            pub const ALL: [Self; Self::COUNT] = [$( Self::$variant, )+];
+            $vis const ALL: [Self; Self::COUNT] = [$( Self::$variant, )+];
 
             /// The text in JSON, the database, metrics and the command line.
-            pub fn label(self) -> &'static str {
+            $vis fn label(self) -> &'static str {
                 match self { $( Self::$variant => $label, )+ }
             }
 
             /// The variant with exactly this label.
-            pub fn from_label(label: &str) -> Option<Self> {
+            $vis fn from_label(label: &str) -> Option<Self> {
                 match label { $( $label => Some(Self::$variant), )+ _ => None }
             }
         }

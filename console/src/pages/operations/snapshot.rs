@@ -2,7 +2,7 @@
 
 use adapters::amqp::Depth;
 use adapters::postgres::console::{JobCounts, OldestJob, Period};
-use adapters::postgres::{BatchSummary, DestinationStatus};
+use adapters::postgres::{BatchSummary, Database, DestinationStatus};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::visible::visible;
 use domain::{Failure, FailureCode, JobId};
@@ -19,6 +19,8 @@ use crate::problem::Problem;
 const FRESH: Duration = Duration::from_secs(4);
 /// Longest that one question to the database may take.
 const PATIENCE: Duration = Duration::from_secs(4);
+/// Connections for these questions.
+const CONNECTIONS: u32 = 4;
 /// Days in which failures are counted.
 const DAYS: i64 = 30;
 /// Batches shown.
@@ -26,9 +28,12 @@ const BATCHES: u32 = 10;
 /// Codes shown.
 const CODES: usize = 20;
 
-/// The latest state. Those who ask at the same time get the same one.
-#[derive(Default)]
-pub(crate) struct Operations(Mutex<Option<(Instant, Arc<Snapshot>)>>);
+/// Reads the state of the fleet. Those who ask at the same time get the same one.
+pub(crate) struct Operations {
+    latest: Mutex<Option<(Instant, Arc<Snapshot>)>>,
+    /// On a busy server these questions are the first to be given up: the server ends them too.
+    database: Database,
+}
 
 /// The state of the fleet; what could not be read says why.
 pub(super) struct Snapshot {
@@ -50,28 +55,31 @@ pub(super) struct FailureLine {
 }
 
 impl Operations {
+    pub(crate) fn new(database: &Database) -> Self {
+        Self { latest: Mutex::default(), database: database.bounded(CONNECTIONS, PATIENCE) }
+    }
+
     /// The state at most four seconds ago.
     pub(super) async fn now(&self, app: &App) -> Arc<Snapshot> {
-        let mut latest = self.0.lock().await;
+        let mut latest = self.latest.lock().await;
         if let Some((at, snapshot)) = &*latest
             && at.elapsed() < FRESH
         {
             return snapshot.clone();
         }
-        let snapshot = Arc::new(read(app).await);
+        let snapshot = Arc::new(read(app, &self.database).await);
         *latest = Some((Instant::now(), snapshot.clone()));
         snapshot
     }
 }
 
-async fn read(app: &App) -> Snapshot {
-    let database = &app.database;
+async fn read(app: &App, database: &Database) -> Snapshot {
     let jobs = async { Ok((database.job_counts().await?, database.oldest_queued().await?)) };
     let queues = async { app.workers.depths().await.map_err(Problem::from) };
     let (queues, jobs, failures, batches, destinations) = tokio::join!(
         queues,
         in_time(jobs),
-        in_time(failures(app)),
+        in_time(failures(database)),
         in_time(database.batches(BATCHES)),
         in_time(database.destination_status()),
     );
@@ -83,14 +91,14 @@ async fn in_time<T>(asked: impl Future<Output = Result<T, Failure>>) -> Result<T
     Ok(tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(late()))?)
 }
 
-async fn failures(app: &App) -> Result<Vec<FailureLine>, Failure> {
+async fn failures(database: &Database) -> Result<Vec<FailureLine>, Failure> {
     let to = Utc::now();
     let period = Period { from: to - TimeDelta::days(DAYS), to, team: None };
-    let mut counts = app.database.failure_counts(&period).await?;
+    let mut counts = database.failure_counts(&period).await?;
     counts.truncate(CODES);
-    let mut examples = app.database.failure_examples(period.from).await?;
+    let mut examples = database.failure_examples(period.from).await?;
     let jobs: Vec<JobId> = examples.values().flatten().copied().collect();
-    let rows = app.database.analyses_by_id(&jobs).await?.into_iter();
+    let rows = database.analyses_by_id(&jobs).await?.into_iter();
     let names: HashMap<JobId, String> =
         rows.map(|row| (row.job_id, visible(file_name(&row.recording.key)).into_owned())).collect();
     let lines = counts.into_iter().map(|count| {

@@ -84,8 +84,7 @@ impl Item {
     ) -> Result<Self, Problem> {
         let row = app.visible(job, caller).await?;
         if row.status != Status::Done {
-            let detail = "The analysis has no result to review yet.";
-            return Err(Problem::not_done(detail));
+            return Err(Problem::not_done());
         }
         let alerts = app.database.alerts_on(job).await?;
         let mut rows = app.database.segments(job, &SegmentFilter::default(), SEGMENTS + 1).await?;

@@ -3,7 +3,7 @@
 //!
 //! The client's own recovery is not used: leases must learn that they are lost.
 
-use domain::Failure;
+use domain::{Failure, JobQueue};
 use futures_util::StreamExt;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -20,7 +20,7 @@ use super::lease_time::LeaseTime;
 use super::leases::Leases;
 use super::link;
 use super::publisher::Publisher;
-use super::topology::{JobQueue, Topology, short};
+use super::topology::{Topology, short};
 use crate::retry::Backoff;
 
 /// Whether jobs can come in.

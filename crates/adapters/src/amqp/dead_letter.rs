@@ -1,12 +1,12 @@
 //! A dead letter: what it says of its job, and which letters a filter takes.
 
 use chrono::{DateTime, Utc};
-use domain::{BatchId, Failure, FailureCode, Job, JobId};
+use domain::{BatchId, Failure, FailureCode, Job, JobId, Lane};
 use lapin::BasicProperties;
 use std::collections::HashSet;
 
 use super::message::{self, header};
-use super::topology::{Lane, Topology};
+use super::topology::Topology;
 
 /// One dead-lettered job.
 #[derive(Debug, Clone)]

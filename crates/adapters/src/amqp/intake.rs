@@ -1,7 +1,7 @@
 //! Messages on the queue of a lane that names no model: of another program, of an operator, or from before the models had
 //! queues of their own. Each is put on the queue of its model.
 
-use domain::{Failure, Job};
+use domain::{Failure, Job, Lane};
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
@@ -14,7 +14,7 @@ use super::Settings;
 use super::link;
 use super::message::Message;
 use super::publisher::Publisher;
-use super::topology::{Lane, Topology, short};
+use super::topology::{Topology, short};
 use crate::boxed;
 use crate::retry::Backoff;
 

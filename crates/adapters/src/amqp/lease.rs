@@ -1,6 +1,6 @@
 //! A job in flight: settled exactly once, or requeued.
 
-use domain::Failure;
+use domain::{Failure, Lane};
 use lapin::Acker;
 use lapin::BasicProperties;
 use lapin::message::Delivery;
@@ -15,7 +15,7 @@ use super::lease_time::LeaseTime;
 use super::link;
 use super::message::{self, DeadLetterReason, Message, header};
 use super::publisher::Publisher;
-use super::topology::{DELIVERY_LIMIT, Lane};
+use super::topology::DELIVERY_LIMIT;
 use super::traceparent::TraceParent;
 use crate::boxed;
 

@@ -1,11 +1,11 @@
 //! Properties and headers of the messages that are published.
 
 use chrono::{DateTime, Utc};
-use domain::{Failure, FailureCode, Job};
+use domain::{Failure, FailureCode, Job, Lane};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 
-use super::topology::{Lane, Topology};
+use super::topology::Topology;
 use super::traceparent::TraceParent;
 
 /// Names of the headers.

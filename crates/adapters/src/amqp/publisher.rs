@@ -1,6 +1,6 @@
 //! Confirmed publishing over a connection that is opened again when it breaks.
 
-use domain::{Failure, Job};
+use domain::{Failure, Job, Lane};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, watch};
@@ -9,7 +9,7 @@ use super::Settings;
 use super::confirms::{ConfirmChannel, PublishOutcome};
 use super::link::{refused, unreachable};
 use super::message::Message;
-use super::topology::{Lane, Topology};
+use super::topology::Topology;
 use crate::boxed;
 use crate::retry::Backoff;
 

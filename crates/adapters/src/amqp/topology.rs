@@ -12,7 +12,7 @@
 //!
 //! The queues of a model are declared when it is first published to or consumed, the others by every program.
 
-use domain::Failure;
+use domain::{Failure, JobQueue, Lane};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use lapin::{Channel, ExchangeKind};
@@ -36,47 +36,6 @@ pub(super) const MAX_NAME_BYTES: usize = 255;
 const MAX_MODEL_BYTES: usize = 64;
 /// Hexadecimal digits of a model's hash, where its name can't be part of a queue's name.
 const HASH_DIGITS: usize = 16;
-
-/// How urgent a job is. Each lane has its own queues and consumers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Lane {
-    /// A batch.
-    Bulk,
-    /// A person waits for the result.
-    Interactive,
-}
-
-impl Lane {
-    /// All lanes.
-    pub const ALL: [Self; 2] = [Self::Bulk, Self::Interactive];
-
-    /// Lower-case name, as in queue names and headers.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Bulk => "bulk",
-            Self::Interactive => "interactive",
-        }
-    }
-
-    /// The lane of this name.
-    pub fn from_label(label: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|l| l.label() == label)
-    }
-
-    /// The jobs of this lane for one model.
-    pub fn of(self, model: impl Into<String>) -> JobQueue {
-        JobQueue { lane: self, model: model.into() }
-    }
-}
-
-/// The jobs of one lane for one model, as they share a queue: a worker takes those for its own model only.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct JobQueue {
-    /// How urgent.
-    pub lane: Lane,
-    /// Name of the model.
-    pub model: String,
-}
 
 /// Names of queues and exchanges.
 #[derive(Debug, Clone)]

@@ -77,18 +77,19 @@ impl Database {
         if !settings.password.expose_secret().is_empty() {
             options = options.password(settings.password.expose_secret());
         }
-        let milliseconds = settings.statement_timeout_s.saturating_mul(1000).to_string();
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.connections())
-            .acquire_timeout(Duration::from_secs(settings.connect_timeout_s.max(1)))
-            .test_before_acquire(false)
-            .before_acquire(|connection, idle| Box::pin(is_alive(connection, idle)))
-            .after_connect(move |connection, _| {
-                let milliseconds = milliseconds.clone();
-                Box::pin(async move { set_timeouts(connection, &milliseconds).await })
-            })
-            .connect_lazy_with(options.clone());
+        let longest = Duration::from_secs(settings.statement_timeout_s);
+        let patience = Duration::from_secs(settings.connect_timeout_s.max(1));
+        let pool = pool(&options, settings.connections(), patience, longest);
         Ok(Self { pool, options, months: Arc::default() })
+    }
+
+    /// The same database for questions that are worth no more than `longest` each: connections of its own, so that slow
+    /// questions keep none of the others, and the server ends what takes longer.
+    #[must_use]
+    pub fn bounded(&self, connections: u32, longest: Duration) -> Self {
+        let patience = self.pool.options().get_acquire_timeout().min(longest);
+        let pool = pool(&self.options, connections, patience, longest);
+        Self { pool, ..self.clone() }
     }
 
     /// Whether the server answers a statement.
@@ -204,6 +205,21 @@ async fn refuse_other_migrations(connection: &mut PgConnection) -> Result<(), Fa
         )),
         _ => Ok(()),
     }
+}
+
+/// Connections that wait at most `patience` for the server, and whose statements the server ends after `longest`.
+fn pool(options: &PgConnectOptions, connections: u32, patience: Duration, longest: Duration) -> PgPool {
+    let milliseconds = longest.as_millis().to_string();
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(patience)
+        .test_before_acquire(false)
+        .before_acquire(|connection, idle| Box::pin(is_alive(connection, idle)))
+        .after_connect(move |connection, _| {
+            let milliseconds = milliseconds.clone();
+            Box::pin(async move { set_timeouts(connection, &milliseconds).await })
+        })
+        .connect_lazy_with(options.clone())
 }
 
 /// A session that hangs in a transaction is ended too: its locks would stop other workers.

@@ -1,6 +1,6 @@
 //! Jobs that callers submit: registered, with who submitted them and under which idempotency key.
 
-use domain::{Failure, Job, JobId};
+use domain::{Failure, Job, JobId, Lane};
 use uuid::Uuid;
 
 use super::requests::claim;
@@ -19,7 +19,7 @@ pub struct NewSubmission<'a> {
     /// Whether a job that has ended begins anew.
     pub anew: bool,
     /// Lane to which the job is published.
-    pub lane: &'static str,
+    pub lane: Lane,
     /// Who submits it.
     pub caller: &'a str,
     /// Idempotency key and fingerprint of the request.

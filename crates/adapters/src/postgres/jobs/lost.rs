@@ -1,7 +1,7 @@
 //! Jobs whose messages are gone: found by their rows, and made again.
 
 use chrono::{DateTime, Utc};
-use domain::{AnalysisOptions, BatchId, CallData, Failure, Job, JobId, ObjectRef};
+use domain::{AnalysisOptions, BatchId, CallData, Failure, Job, JobId, JobQueue, Lane, ObjectRef};
 use serde_json::Value;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
@@ -22,8 +22,8 @@ pub struct LostQuery {
     pub attempt: Duration,
     /// Longest delay of a retry.
     pub retry: Duration,
-    /// Lane and model of each queue that is empty.
-    pub empty_queues: Vec<(String, String)>,
+    /// Each queue that is empty.
+    pub empty_queues: Vec<JobQueue>,
     /// Whether no job waits for a retry.
     pub no_retries: bool,
 }
@@ -36,7 +36,7 @@ pub struct Silent {
     /// Its message, made again; `None` when the row does not give the same job.
     pub job: Option<Job>,
     /// Its lane.
-    pub lane: String,
+    pub lane: Lane,
     /// The queues have no message for it.
     pub lost: bool,
 }
@@ -67,7 +67,8 @@ impl Database {
         limit: u32,
     ) -> Result<Vec<Silent>, Failure> {
         const LOST: &str = include_str!("lost.sql");
-        let (lanes, models): (Vec<_>, Vec<_>) = query.empty_queues.iter().cloned().unzip();
+        let queues = query.empty_queues.iter().map(|queue| (queue.lane.label(), queue.model.as_str()));
+        let (lanes, models): (Vec<_>, Vec<_>) = queues.unzip();
         sqlx::query_as(LOST)
             .bind(query.before)
             .bind(query.attempt.as_secs_f64())
@@ -144,7 +145,7 @@ impl FromRow<'_, PgRow> for Silent {
             job_id,
             // One row that can't be read again stops only itself.
             job: message(row)?.filter(|job| job.job_id == job_id && job.validate().is_ok()),
-            lane: row.try_get("lane")?,
+            lane: Lane::from_label(row.try_get("lane")?).unwrap_or(Lane::Bulk), // of a newer program
             lost: row.try_get::<Option<bool>, _>("lost")?.unwrap_or_default(),
         })
     }

@@ -1,9 +1,9 @@
 //! The producer registers jobs, notes their publication, and requeues failed ones.
 
-use domain::{BatchId, Failure, Job, JobId};
+use domain::{BatchId, Failure, Job, JobId, Lane};
 use uuid::Uuid;
 
-use super::upsert::{BULK, UpsertOptions};
+use super::upsert::UpsertOptions;
 use crate::boxed;
 use crate::postgres::Database;
 use crate::postgres::conflict::repeated;
@@ -31,7 +31,7 @@ impl Database {
     /// `database.unreachable`, `database.refused`; jobs registered until then stay registered.
     #[boxed]
     pub async fn register(&self, batch: &NewBatch, jobs: &[Job], force: bool) -> Result<Vec<JobId>, Failure> {
-        self.register_in(batch, jobs, force, BULK).await
+        self.register_in(batch, jobs, force, Lane::Bulk).await
     }
 
     /// The same for jobs that are published to this lane: lost ones are published there again.
@@ -44,7 +44,7 @@ impl Database {
         batch: &NewBatch,
         jobs: &[Job],
         force: bool,
-        lane: &'static str,
+        lane: Lane,
     ) -> Result<Vec<JobId>, Failure> {
         self.register_by(batch, jobs, UpsertOptions { force, published: false, new_only: false, lane }).await
     }
@@ -56,12 +56,7 @@ impl Database {
     /// # Errors
     /// As [`Database::register`].
     #[boxed]
-    pub async fn register_new(
-        &self,
-        batch: &NewBatch,
-        jobs: &[Job],
-        lane: &'static str,
-    ) -> Result<Vec<JobId>, Failure> {
+    pub async fn register_new(&self, batch: &NewBatch, jobs: &[Job], lane: Lane) -> Result<Vec<JobId>, Failure> {
         let options = UpsertOptions { force: false, published: false, new_only: true, lane };
         self.register_by(batch, jobs, options).await
     }

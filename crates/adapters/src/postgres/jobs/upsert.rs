@@ -1,7 +1,7 @@
 //! Inserts or updates the rows of jobs: many in one statement, as one array per column.
 
 use chrono::{DateTime, Utc};
-use domain::{Failure, Job, JobId, ObjectRef};
+use domain::{Failure, Job, JobId, Lane, ObjectRef};
 use serde_json::{Value, json};
 use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
@@ -25,11 +25,8 @@ pub(in crate::postgres) struct UpsertOptions {
     /// Jobs that have a row are left alone.
     pub(in crate::postgres) new_only: bool,
     /// Where the message is published.
-    pub(in crate::postgres) lane: &'static str,
+    pub(in crate::postgres) lane: Lane,
 }
-
-/// Lane of jobs that were not registered before they came.
-pub(super) const BULK: &str = "bulk";
 
 impl Database {
     /// One statement for up to some hundred jobs. Returns the jobs that need publishing. The time of a call that is
@@ -66,7 +63,7 @@ impl Database {
     /// Gives a job a row that came by the queue and was never registered.
     pub(in crate::postgres) async fn adopt(&self, job: &Job) -> Result<(), Failure> {
         let batch = NewBatch { id: job.batch_id, name: job.batch_id.to_string(), source: FROM_MESSAGE.into() };
-        let options = UpsertOptions { force: false, published: true, new_only: false, lane: BULK };
+        let options = UpsertOptions { force: false, published: true, new_only: false, lane: Lane::Bulk };
         self.upsert_jobs(&batch, std::slice::from_ref(job), options).await.map(drop)
     }
 }
@@ -156,7 +153,7 @@ impl Columns {
             .bind(self.model)
             .bind(self.options)
             .bind(self.submitted_at)
-            .bind(options.lane)
+            .bind(options.lane.label())
             .bind(self.max_seconds)
             .bind(options.new_only)
     }
