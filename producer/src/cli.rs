@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::arguments::{batch_name, duration, encoding};
 use crate::dates::{DateOrder, Dates, zone};
-use crate::job_args::JobArgs;
+use crate::enqueue::JobArgs;
 use crate::manifest::ManifestOptions;
 
 /// Enqueue recordings, follow batches, show results, replay dead letters, delete old calls

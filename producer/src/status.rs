@@ -10,10 +10,10 @@ use std::io::Write;
 
 use crate::error::ProducerError;
 use crate::follow::line;
+use crate::follow::unserved;
 use crate::meter::clock;
 use crate::services::{self, RABBITMQ};
 use crate::table::{Side, lines, tail};
-use crate::unserved;
 
 /// Batches listed.
 const BATCHES: u32 = 10;

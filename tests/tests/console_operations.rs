@@ -11,7 +11,8 @@ use tests::fleet::Wish;
 
 fn angry(key: &str) -> Call {
     let timeline = [(4.0, Emotion::Neutral, 0.9), (4.0, Emotion::Angry, 0.8)];
-    Call::new(key).by("7", "a1", "c", &chrono::Utc::now().to_rfc3339()).with_timeline(&timeline)
+    let yesterday = chrono::Utc::now() - chrono::TimeDelta::days(1);
+    Call::new(key).by("7", "a1", "c", &yesterday.to_rfc3339()).with_timeline(&timeline)
 }
 
 #[tokio::test]

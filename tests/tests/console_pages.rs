@@ -310,8 +310,9 @@ async fn calls_of_an_agent_or_a_customer_are_found_by_an_index() -> Result<()> {
     sqlx::raw_sql(
         "INSERT INTO recordings (id, bucket, key, agent, customer)
             SELECT gen_random_uuid(), 'b', 'k' || n, 'a' || n % 500, 'c' || n FROM generate_series(1, 20000) n;
-        INSERT INTO analyses (job_id, recording_id, called_at, status, emotion, confidence, model_name, submitted_at, finished_at)
-            SELECT gen_random_uuid(), id, now() - random() * interval '60 days', 'done', 'sad', 0.8, 'm', now(), now()
+        INSERT INTO analyses (job_id, recording_id, called_at, status, emotion, confidence, score_angry, model_name, submitted_at,
+                finished_at, speech_s)
+            SELECT gen_random_uuid(), id, now() - random() * interval '60 days', 'done', 'sad', 0.8, 0.1, 'm', now(), now(), 5
               FROM recordings;
         INSERT INTO channels (job_id, channel, called_at, recording_id, scored, role)
             SELECT job_id, 0, called_at, recording_id, true, 'speaker' FROM analyses;

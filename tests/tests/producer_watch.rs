@@ -6,7 +6,7 @@ use adapters::s3::Store;
 use domain::Job;
 use futures_util::stream::{self, StreamExt};
 use producer::ProducerError;
-use producer::job_args::JobArgs;
+use producer::enqueue::JobArgs;
 use producer::watch::{WatchArgs, WatchSummary};
 use std::collections::HashSet;
 use std::process::{Child, Command, Stdio};

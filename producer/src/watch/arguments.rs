@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::arguments::{duration, encoding};
 use crate::dates::{DateOrder, Dates, zone};
-use crate::job_args::JobArgs;
+use crate::enqueue::JobArgs;
 use crate::manifest::ManifestOptions;
 
 /// What `--help` ends with.

@@ -9,8 +9,8 @@ use std::path::Path;
 use super::feed::Feed;
 use super::intake::{Candidate, Intake};
 use crate::error::ProducerError;
-use crate::folder::Tree;
 use crate::manifest::{Entry, ManifestOptions, entry_of_json};
+use crate::source::folder::Tree;
 
 /// Largest sidecar, bytes.
 const MAX_SIDECAR: u64 = 64 * 1024;

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::intake::{Candidate, IN_HAND, Intake, Look, hash};
 use crate::error::ProducerError;
-use crate::recordings::is_of_one_object;
+use crate::source::recordings::is_of_one_object;
 
 use super::sidecar::{base, is_sidecar, names, recording};
 

@@ -14,9 +14,9 @@ use super::intake::{Candidate, Intake, Look, hash};
 use super::listing::{self, Looked};
 use super::sidecar;
 use crate::error::ProducerError;
-use crate::folder::{LocalFile, MOST_COUNTED, Tree};
-use crate::index::ObjectIndex;
-use crate::upload::{UPLOADS, Uploader, content_hash};
+use crate::source::folder::{LocalFile, MOST_COUNTED, Tree};
+use crate::source::index::ObjectIndex;
+use crate::source::upload::{UPLOADS, Uploader, content_hash};
 
 /// How files are uploaded.
 #[derive(Debug)]

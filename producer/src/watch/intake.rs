@@ -14,14 +14,14 @@ use tokio_util::sync::CancellationToken;
 use super::call_data::{CallData, Facts};
 use super::rest::Rest;
 use super::tally::Tally;
-use crate::enqueuer::{Enqueuer, chosen};
+use crate::enqueue::enqueuer::{Enqueuer, chosen};
+use crate::enqueue::registration::Wanted;
 use crate::error::ProducerError;
-use crate::folder::Tree;
 use crate::meter::Meter;
-use crate::recordings::Recording;
-use crate::registration::Wanted;
 use crate::services::POSTGRES;
+use crate::source::folder::Tree;
 use crate::source::looks_like_audio;
+use crate::source::recordings::Recording;
 
 /// Time within which a job that another watcher has registered, and not yet marked as published, is left to it.
 pub(super) const IN_HAND: Duration = Duration::from_secs(20);

@@ -32,14 +32,14 @@ use uuid::Uuid;
 
 pub use arguments::{EXAMPLES, WatchArgs};
 
-use crate::batch_name::impersonal;
-use crate::enqueuer::{Enqueuer, JobOptions, LeftOut};
+use crate::enqueue::batch_name::impersonal;
+use crate::enqueue::enqueuer::{Enqueuer, JobOptions, LeftOut};
 use crate::error::{Outcome, ProducerError};
-use crate::folder::Tree;
 use crate::meter::Meter;
 use crate::services;
+use crate::source::folder::Tree;
+use crate::source::upload::Uploader;
 use crate::source::{Source, upload_prefix};
-use crate::upload::Uploader;
 use call_data::CallData;
 use feed::Feed;
 use folder::Uploads;

@@ -1,6 +1,15 @@
 //! `producer enqueue`: find recordings, register their jobs, publish them, record the confirmations.
 //! After an interruption the same command continues: confirmed jobs are not sent again.
 
+pub(crate) mod batch_name;
+pub(crate) mod enqueuer;
+mod job_args;
+pub(crate) mod registration;
+mod report;
+
+pub use job_args::JobArgs;
+pub(crate) use report::run;
+
 use adapters::boxed;
 use adapters::postgres::NewBatch;
 use adapters::retry::RetryPolicy;
@@ -11,14 +20,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::batch_name::{impersonal, joined};
 use crate::cli::EnqueueArgs;
-use crate::enqueuer::{Counts, Enqueuer, LeftOut};
+use crate::enqueue::batch_name::{impersonal, joined};
+use crate::enqueue::enqueuer::{Counts, Enqueuer, LeftOut};
 use crate::error::ProducerError;
 use crate::manifest::Manifest;
 use crate::meter::Meter;
-use crate::recordings::{RecordingSource, Recordings, SkipCounts};
 use crate::services;
+use crate::source::recordings::{RecordingSource, Recordings, SkipCounts};
 use crate::source::{Source, looks_like_audio};
 
 /// What an enqueue did.

@@ -5,7 +5,7 @@ use adapters::retry::retry_while_unless;
 use domain::{Failure, FailureCode, Job, JobId};
 use tokio_util::sync::CancellationToken;
 
-use crate::enqueuer::Enqueuer;
+use crate::enqueue::enqueuer::Enqueuer;
 use crate::services::POSTGRES;
 
 /// Which jobs are wanted.

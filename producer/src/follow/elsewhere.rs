@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Outcome, ProducerError};
 use crate::follow::ASK_EVERY;
+use crate::follow::unserved::Lookout;
 use crate::meter::Meter;
 use crate::services::POSTGRES;
-use crate::unserved::Lookout;
 
 /// How the wait ended, by number of jobs. A job that was deleted meanwhile counts as neither.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

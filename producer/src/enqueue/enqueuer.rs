@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::enqueue::registration::{Registered, Wanted};
 use crate::error::ProducerError;
 use crate::meter::Meter;
-use crate::recordings::{Recording, Recordings, SkipCounts};
-use crate::registration::{Registered, Wanted};
 use crate::services::{POSTGRES, RABBITMQ};
+use crate::source::recordings::{Recording, Recordings, SkipCounts};
 use domain::visible::visible;
 
 /// Chunks in flight: while one is confirmed by the broker, the next goes to the database.

@@ -1,5 +1,12 @@
 //! Waits for the end of a batch, by polling its progress in the database.
 
+pub(crate) mod elsewhere;
+mod open_jobs;
+mod report;
+pub(crate) mod unserved;
+
+pub(crate) use report::{report, run};
+
 use adapters::boxed;
 use adapters::postgres::{Database, Progress};
 use adapters::retry::{RetryPolicy, retry_while};
@@ -8,9 +15,9 @@ use settings::Settings;
 use std::time::{Duration, Instant};
 
 use crate::error::{Outcome, ProducerError};
+use crate::follow::unserved::Lookout;
 use crate::meter::{Meter, clock};
 use crate::services::POSTGRES;
-use crate::unserved::Lookout;
 
 /// Pause between polls: only the database knows of all workers.
 pub(crate) const ASK_EVERY: Duration = Duration::from_secs(1);

@@ -12,13 +12,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
 
 use crate::error::ProducerError;
-use crate::folder::{Found, LocalFile, MOST_COUNTED, Tree};
-use crate::index::{Indexed, ObjectIndex};
 use crate::manifest::{Entry, Line, Manifest};
 use crate::meter::Meter;
 use crate::services::S3;
+use crate::source::folder::{Found, LocalFile, MOST_COUNTED, Tree};
+use crate::source::index::{Indexed, ObjectIndex};
+use crate::source::upload::{UPLOADS, Uploader};
 use crate::source::{Source, full_key, looks_like_audio, upload_prefix};
-use crate::upload::{UPLOADS, Uploader};
 
 /// Lines of a manifest whose objects are looked up at the same time.
 const LOOKUPS: usize = 32;

@@ -4,7 +4,7 @@ use adapters::amqp::Lane;
 use clap::Args;
 use domain::{ChannelLayout, Granularity};
 
-use crate::enqueuer::JobOptions;
+use crate::enqueue::enqueuer::JobOptions;
 
 /// How recordings are analysed, and how urgently.
 #[derive(Debug, Clone, Args)]

@@ -6,9 +6,9 @@ use settings::Settings;
 use std::time::{Duration, Instant};
 
 use crate::error::ProducerError;
+use crate::follow::unserved::{self, Lookout};
 use crate::meter::Meter;
 use crate::services::POSTGRES;
-use crate::unserved::{self, Lookout};
 
 /// Pause between polls: only the database knows of all workers.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -18,7 +18,7 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// [`ProducerError::Service`] when the database refuses, or is unreachable longer than the policy allows.
-pub async fn until_at_most(
+pub(super) async fn until_at_most(
     settings: &Settings,
     database: &Database,
     model: &str,

@@ -10,10 +10,10 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-use crate::folder::LocalFile;
-use crate::index::{Indexed, ObjectIndex};
 use crate::services::S3;
 use crate::source::content_type;
+use crate::source::folder::LocalFile;
+use crate::source::index::{Indexed, ObjectIndex};
 
 /// Uploads of small files in flight; a larger one counts as several.
 pub(crate) const UPLOADS: usize = 32;

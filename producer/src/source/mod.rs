@@ -1,5 +1,10 @@
 //! Where recordings are: a prefix of a bucket, a local folder, a local file.
 
+pub(crate) mod folder;
+pub(crate) mod index;
+pub(crate) mod recordings;
+pub(crate) mod upload;
+
 use std::path::{Path, PathBuf};
 
 use crate::error::ProducerError;
