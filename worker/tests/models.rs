@@ -46,7 +46,7 @@ fn changed(precision: &str, change: impl FnOnce(&mut Value, &mut Vec<u8>)) -> Te
 
 fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest as _, Sha256};
-    Sha256::digest(bytes).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    format!("{:x}", Sha256::digest(bytes))
 }
 
 /// A name of the graph, everywhere, replaced by another of the same length: protobuf keeps lengths before texts.

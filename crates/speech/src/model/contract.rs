@@ -189,7 +189,7 @@ fn sha256(path: &Path) -> std::io::Result<String> {
         }
         hasher.update(&buffer[..n]);
     }
-    Ok(hasher.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")))
+    Ok(format!("{:x}", hasher.finalize()))
 }
 
 #[cfg(test)]
