@@ -247,7 +247,7 @@ password_of() { sed -n "s/^EMOFLEET_POSTGRES_PASSWORD$2='\(.*\)'$/\1/p" "$work/$
 # logs_in FLEET USER PASSWORD: over the network, as programs do.
 logs_in() { fleet "$1" docker compose exec -T -e PGPASSWORD="$3" postgres psql -h postgres -U "$2" -d emofleet -Atc 'SELECT count(*) FROM recordings'; }
 refuses() { ! "$@"; }
-asks_for_a_login() { [[ "$(console "$1" /calls --output /dev/null --write-out '%{http_code} %{redirect_url}')" == 303*login* ]]; }
+asks_for_a_login() { [[ "$(console "$1" /calls --header 'Accept: text/html' --output /dev/null --write-out '%{http_code} %{redirect_url}')" == 303*login* ]]; }
 changes_settings() {
   sed -i "s/^\(EMOFLEET_POSTGRES_PASSWORD_WORKER\)=.*/\1='Another0'/" "$work/second/.env"
   echo EMOFLEET_CONSOLE_LOGIN=always >>"$work/second/.env"
