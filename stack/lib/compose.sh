@@ -29,16 +29,26 @@ compose_project() {
 compose() {
   local role
   local -a others=()
+  complete_compose_env
   for role in "${DATABASE_ROLES[@]}"; do others+=(-u "EMOFLEET_POSTGRES_PASSWORD_$role"); done
   env -u COMPOSE_FILE -u COMPOSE_PROFILES -u EMOFLEET_AMQP_PASSWORD -u EMOFLEET_POSTGRES_PASSWORD "${others[@]}" -u EMOFLEET_S3_ACCESS_KEY \
     -u EMOFLEET_S3_SECRET_KEY -u EMOFLEET_AMQP_PORT -u EMOFLEET_POSTGRES_PORT -u EMOFLEET_S3_PORT \
     COMPOSE_PROJECT_NAME="$(compose_project)" docker compose --file "$ROOT/docker-compose.yml" --env-file "$COMPOSE_ENV" "$@"
 }
 
+# What a stack of an earlier version has not in its file: docker compose refuses every command without it.
+complete_compose_env() {
+  local role
+  [[ -f "$COMPOSE_ENV" ]] || return 0
+  for role in "${DATABASE_ROLES[@]}"; do
+    grep -q "^EMOFLEET_POSTGRES_PASSWORD_$role=" "$COMPOSE_ENV" ||
+      printf 'EMOFLEET_POSTGRES_PASSWORD_%s=%s\n' "$role" "$(secret "POSTGRES_PASSWORD_$role")" >>"$COMPOSE_ENV"
+  done
+}
+
 exec_in_compose() { compose exec -T "$@"; }
 
 write_compose_env() {
-  local role
   (
     umask 077
     cat >"$COMPOSE_ENV" <<ENV
@@ -52,11 +62,9 @@ EMOFLEET_AMQP_PORT=$(port amqp)
 EMOFLEET_POSTGRES_PORT=$(port postgres)
 EMOFLEET_S3_PORT=$(port s3)
 ENV
-    # Programs on the host log in as the owner. These are for those who start the programs of docker-compose.yml beside them.
-    for role in "${DATABASE_ROLES[@]}"; do
-      printf 'EMOFLEET_POSTGRES_PASSWORD_%s=%s\n' "$role" "$(secret "POSTGRES_PASSWORD_$role")"
-    done >>"$COMPOSE_ENV"
   )
+  # Programs on the host log in as the owner. Roles are for those who start the programs of docker-compose.yml beside them.
+  complete_compose_env
 }
 
 compose_running() { [[ -n "$(compose ps --quiet --status running "$1" 2>/dev/null)" ]]; }

@@ -2,12 +2,16 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+
+# A shell starts jobs in the background with this signal ignored, and what is ignored can't be caught by what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Checkout:

@@ -96,6 +96,15 @@ impl OwnPostgres {
         Ok(postgres)
     }
 
+    /// The default settings for the server's administrator, who may do everything.
+    ///
+    /// # Errors
+    /// When the server's port or password is not known.
+    pub fn admin_settings(&self) -> Result<postgres::Settings> {
+        let url = self.url("postgres", "POSTGRES_ADMIN_PASSWORD", "emofleet")?;
+        Ok(postgres::Settings { url: SecretString::from(url.to_string()), ..Settings::from_toml("")?.postgres })
+    }
+
     /// The stack's folder.
     pub fn folder(&self) -> &Path {
         &self.folder

@@ -9,6 +9,7 @@ use std::process::Command;
 use tests::calls::{Call, token};
 use tests::cookbook::questions;
 use tests::database::{self, TestDatabase};
+use tests::own_postgres::OwnPostgres;
 
 async fn as_role(test: &TestDatabase, role: &str) -> anyhow::Result<Database> {
     Ok(Database::connect(&database::as_role(&test.settings, role)).await?)
@@ -112,6 +113,37 @@ async fn no_role_reads_what_is_none_of_its_business() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn what_runs_with_the_owners_rights_is_for_those_who_need_it() -> anyhow::Result<()> {
+    let test = TestDatabase::create().await?;
+    let functions = "SELECT oid::regprocedure::text FROM pg_proc
+        WHERE pronamespace = current_schema()::regnamespace AND prosecdef ORDER BY 1";
+    let functions: Vec<String> = sqlx::query_scalar(functions).fetch_all(test.database.pool()).await?;
+    assert_eq!(functions.len(), 4, "{functions:?}");
+    // As after a restore without privileges
+    for function in &functions {
+        let open = format!("GRANT EXECUTE ON FUNCTION {function} TO PUBLIC");
+        sqlx::raw_sql(AssertSqlSafe(open)).execute(test.database.pool()).await?;
+    }
+    test.database.grant_roles(&test.settings).await?;
+    for role in ALL {
+        for function in &functions {
+            let allowed = match function.split('(').next() {
+                Some("segments_month") => ["emofleet_worker", "emofleet_producer", "emofleet_console"].contains(&role),
+                Some("segments_drop_empty_months") => role == "emofleet_producer",
+                _ => false,
+            };
+            let may: bool = sqlx::query_scalar("SELECT has_function_privilege($1, $2, 'EXECUTE')")
+                .bind(role)
+                .bind(function)
+                .fetch_one(test.database.pool())
+                .await?;
+            assert_eq!(may, allowed, "{role}: {function}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn readers_ask_every_question_of_the_cookbook() -> anyhow::Result<()> {
     let test = TestDatabase::create().await?;
     test.database.grant_roles(&test.settings).await?;
@@ -192,28 +224,32 @@ async fn a_right_that_is_missing_is_named_by_the_program_that_lacks_it() -> anyh
 }
 
 /// Who a user of the database is, when this password is accepted.
-async fn logged_in(test: &TestDatabase, user: &str, password: &str) -> Result<String, domain::Failure> {
-    let settings = postgres::Settings { user: user.into(), password: password.into(), ..test.settings.clone() };
+async fn logged_in(base: &postgres::Settings, user: &str, password: &str) -> Result<String, domain::Failure> {
+    let settings = postgres::Settings { user: user.into(), password: password.into(), ..base.clone() };
     let database = Database::connect(&settings).await?;
     Ok(sqlx::query_scalar("SELECT current_user::text").fetch_one(database.pool()).await.expect("an answer"))
 }
 
+/// On a server of its own, since roles are the whole server's.
 #[tokio::test]
 async fn a_role_logs_in_with_the_password_of_the_settings_and_the_server_never_sees_it() -> anyhow::Result<()> {
-    let test = TestDatabase::create().await?;
-    // What Unicode says is the same password is: both sides normalise it. Roles are the whole server's: no other test uses this one.
+    let server = OwnPostgres::start()?;
+    let owner = server.admin_settings()?;
+    let database = Database::connect(&owner).await?;
+    database.migrate().await?;
+    // Unicode has several spellings of the same text: both sides normalise it.
     for password in ["it's \"$1\" \\ %20", "密码 \u{c5}\u{a0}x", "1"] {
-        let settings = postgres::Settings { reader_password: password.into(), ..test.settings.clone() };
-        assert_eq!(test.database.grant_roles(&settings).await?, ["emofleet_reader"]);
-        assert_eq!(logged_in(&test, "emofleet_reader", password).await?, "emofleet_reader");
-        let refused = logged_in(&test, "emofleet_reader", "another").await.expect_err("a wrong password");
+        let settings = postgres::Settings { reader_password: password.into(), ..owner.clone() };
+        assert_eq!(database.grant_roles(&settings).await?, ["emofleet_reader"]);
+        assert_eq!(logged_in(&owner, "emofleet_reader", password).await?, "emofleet_reader");
+        let refused = logged_in(&owner, "emofleet_reader", "another").await.expect_err("a wrong password");
         assert_eq!(refused.code, FailureCode::DatabaseRefused);
     }
     // Without a password in the settings, that of before stays.
-    assert!(test.database.grant_roles(&test.settings).await?.is_empty());
-    assert_eq!(logged_in(&test, "emofleet_reader", "1").await?, "emofleet_reader");
+    assert!(database.grant_roles(&owner).await?.is_empty());
+    assert_eq!(logged_in(&owner, "emofleet_reader", "1").await?, "emofleet_reader");
     let stored: String = sqlx::query_scalar("SELECT rolpassword FROM pg_authid WHERE rolname = 'emofleet_reader'")
-        .fetch_one(test.database.pool())
+        .fetch_one(database.pool())
         .await?;
     assert!(stored.starts_with("SCRAM-SHA-256$"), "{stored}");
     Ok(())

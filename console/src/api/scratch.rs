@@ -96,7 +96,11 @@ pub(super) async fn json<T: Serialize + Send + 'static>(
         serde_json::to_writer(&mut file, &body)?;
         Written::to(file.into_inner()?)
     });
-    let written = writing.await.map_err(io::Error::other).flatten().map_err(|error| {
+    let written = writing.await.map_err(|error| {
+        tracing::error!(%error, "an answer can't be written as JSON");
+        Problem::internal("The answer can't be written.")
+    })?;
+    let written = written.map_err(|error| {
         tracing::error!(%error, "an answer can't be written to console.temp_dir");
         Problem::unavailable("worker.no_space", "The console can't write the answer at this moment. Try again later.")
     })?;

@@ -13,9 +13,10 @@ use crate::api::sse;
 use crate::app::Shared;
 use crate::auth::{Caller, Predicts};
 use crate::extract::Path;
+use crate::guard::Turn;
 use crate::problem::Problem;
 
-use super::queue::{Output, Turns, json_event};
+use super::queue::{Output, json_event};
 
 /// `POST /call/predict`
 pub(super) async fn begin(
@@ -38,14 +39,14 @@ pub(super) async fn follow(
     let events = stream::unfold(Step::Ends, move |step| {
         let app = app.clone();
         async move {
-            let (event, turns) = match step {
-                Step::Sent(_turns) => return None,
+            let (event, sending) = match step {
+                Step::Sent(_sent) => return None,
                 Step::Ends => match app.output(job).await {
-                    Ok(Output { prediction, turns }) => (json_event([prediction]).event("complete"), turns),
-                    Err(sentence) => (json_event(sentence).event("error"), Turns::default()),
+                    Ok(Output { prediction, sending }) => (json_event([prediction]).event("complete"), sending),
+                    Err(sentence) => (json_event(sentence).event("error"), None),
                 },
             };
-            Some((Ok::<_, Infallible>(event), Step::Sent(turns)))
+            Some((Ok::<_, Infallible>(event), Step::Sent(sending)))
         }
     });
     Ok(sse(events))
@@ -54,5 +55,5 @@ pub(super) async fn follow(
 /// What a reader gets next: the end of the job, then nothing. A large result is in memory until it has been sent.
 enum Step {
     Ends,
-    Sent(Turns),
+    Sent(Option<Turn>),
 }

@@ -83,10 +83,10 @@ impl App {
             format!("{} ({})", problem.detail, problem.code)
         };
         match self.prediction(job, LONGEST).await {
-            Ok(Some(Predicted { prediction, large })) => {
-                let sending =
-                    large.as_ref().map(|_| self.limits.large_answers.turn_now()).transpose().map_err(refused)?;
-                Ok(Output { prediction, turns: [large, sending] })
+            Ok(Some(Predicted { prediction, large: None })) => Ok(Output { prediction, sending: None }),
+            Ok(Some(Predicted { prediction, large: Some(_read) })) => {
+                let sending = self.limits.large_answers.turn().await.map_err(refused)?;
+                Ok(Output { prediction, sending: Some(sending) })
             }
             Ok(None) => Err("The job takes longer than an hour.".into()),
             Err(problem) => Err(refused(problem)),
@@ -97,11 +97,9 @@ impl App {
 /// A prediction that is to be sent.
 pub(super) struct Output {
     pub(super) prediction: Prediction,
-    pub(super) turns: Turns,
+    /// Of a large one, until its reader has it, or the connection is closed.
+    pub(super) sending: Option<Turn>,
 }
-
-/// Of a large result: to be in memory, and to be sent. They end when it has been sent.
-pub(super) type Turns = [Option<Turn>; 2];
 
 /// `POST /queue/join`
 pub(super) async fn join(
@@ -139,7 +137,7 @@ pub(super) async fn data(
     Query(DataQuery { session_hash }): Query<DataQuery>,
 ) -> Response {
     let caller = caller.name();
-    sse(stream::unfold(Step::Next(Turns::default()), move |step| {
+    sse(stream::unfold(Step::Next(None), move |step| {
         let (app, caller, session) = (app.clone(), caller.clone(), session_hash.clone());
         async move { advance(&app, &caller, &session, step).await }
     }))
@@ -148,7 +146,7 @@ pub(super) async fn data(
 /// What a reader of a session gets next.
 enum Step {
     /// The next job; the large result before, if there was one, has been sent.
-    Next(Turns),
+    Next(Option<Turn>),
     Starts(JobId),
     Ends(JobId),
     Closed,
@@ -198,14 +196,14 @@ async fn advance(app: &App, caller: &str, session: &str, step: Step) -> Option<(
 async fn completed(job: JobId, begun: Instant, output: impl Future<Output = Result<Output, String>>) -> (Event, Step) {
     let (msg, event_id, title) = ("process_completed", job.0.simple().to_string(), "Error");
     match output.await {
-        Ok(Output { prediction, turns }) => {
+        Ok(Output { prediction, sending }) => {
             let duration = begun.elapsed().as_secs_f64();
             let output = Data { data: [&prediction], is_generating: false, duration, average_duration: duration };
-            (json_event(Completed { msg, event_id, output, success: true, title }), Step::Next(turns))
+            (json_event(Completed { msg, event_id, output, success: true, title }), Step::Next(sending))
         }
         Err(sentence) => {
             let output = json!({ "error": sentence });
-            (json_event(Completed { msg, event_id, output, success: false, title }), Step::Next(Turns::default()))
+            (json_event(Completed { msg, event_id, output, success: false, title }), Step::Next(None))
         }
     }
 }

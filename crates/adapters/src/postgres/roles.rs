@@ -36,7 +36,13 @@ impl Database {
             // verifier consists of letters, digits and `$:+/=-`.
             let verifier = scram_sha_256(password.expose_secret().as_bytes());
             let statement = format!("ALTER ROLE {role} LOGIN PASSWORD '{verifier}'");
-            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.map_err(|e| failure(&e))?;
+            let altered = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await;
+            altered.map_err(|e| {
+                let failure = failure(&e);
+                let advice =
+                    "the owner may not change this role: let an administrator do it, or GRANT it WITH ADMIN OPTION";
+                Failure::new(failure.code, format!("{role}: {advice} ({})", failure.message))
+            })?;
             logins.push(role);
         }
         let _ = connection.close().await;

@@ -47,7 +47,20 @@ impl Settings {
     /// What the types can't express.
     pub fn checks(&self) -> Vec<Check> {
         let url = self.url.expose_secret();
-        vec![
+        let passwords = [
+            ("postgres.password", &self.password),
+            ("postgres.worker_password", &self.worker_password),
+            ("postgres.producer_password", &self.producer_password),
+            ("postgres.dispatcher_password", &self.dispatcher_password),
+            ("postgres.console_password", &self.console_password),
+            ("postgres.reader_password", &self.reader_password),
+        ];
+        // As the client of the protocol: what it refuses would be told as an error of the URL.
+        let can_log_in = |password: &SecretString| stringprep::saslprep(password.expose_secret()).is_ok();
+        let passwords = passwords.map(|(key, password)| {
+            Check::new(key, can_log_in(password), "has characters that Postgres takes in no password, such as emoji")
+        });
+        let mut checks = vec![
             Check::new(
                 "postgres.url",
                 url.starts_with("postgres://") || url.starts_with("postgresql://"),
@@ -62,7 +75,9 @@ impl Settings {
             Check::range("postgres.max_connections", self.max_connections, 0..=1024, "connections"),
             Check::range("postgres.connect_timeout_s", self.connect_timeout_s, 1..=3600, "seconds"),
             Check::range("postgres.statement_timeout_s", self.statement_timeout_s, 1..=86_400, "seconds"),
-        ]
+        ];
+        checks.extend(passwords);
+        checks
     }
 }
 
