@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# A shell starts jobs in the background with this signal ignored, and what is ignored can't be caught by what they start.
+# A shell starts jobs in the background with this signal ignored, and what is ignored, what they start can't catch.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
