@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use axum::response::sse::Event;
 use domain::JobId;
 use futures_util::stream;
 use serde_json::{Value, json};
@@ -36,14 +37,15 @@ pub(super) async fn follow(
 ) -> Result<Response, Problem> {
     let job = JobId(event);
     app.visible(job, &caller).await?;
+    let named = |name: &str| Event::default().event(name);
     let events = stream::unfold(Step::Ends, move |step| {
         let app = app.clone();
         async move {
             let (event, sending) = match step {
                 Step::Sent(_sent) => return None,
                 Step::Ends => match app.output(job).await {
-                    Ok(Output { prediction, sending }) => (json_event([prediction]).event("complete"), sending),
-                    Err(sentence) => (json_event(sentence).event("error"), None),
+                    Ok(Output { prediction, sending }) => (json_event(named("complete"), [prediction]), sending),
+                    Err(sentence) => (json_event(named("error"), sentence), None),
                 },
             };
             Some((Ok::<_, Infallible>(event), Step::Sent(sending)))

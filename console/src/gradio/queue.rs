@@ -199,18 +199,21 @@ async fn completed(job: JobId, begun: Instant, output: impl Future<Output = Resu
         Ok(Output { prediction, sending }) => {
             let duration = begun.elapsed().as_secs_f64();
             let output = Data { data: [&prediction], is_generating: false, duration, average_duration: duration };
-            (json_event(Completed { msg, event_id, output, success: true, title }), Step::Next(sending))
+            (
+                json_event(Event::default(), Completed { msg, event_id, output, success: true, title }),
+                Step::Next(sending),
+            )
         }
         Err(sentence) => {
             let output = json!({ "error": sentence });
-            (json_event(Completed { msg, event_id, output, success: false, title }), Step::Next(None))
+            (json_event(Event::default(), Completed { msg, event_id, output, success: false, title }), Step::Next(None))
         }
     }
 }
 
-/// An event with this as JSON.
-pub(super) fn json_event(data: impl Serialize) -> Event {
-    Event::default().json_data(data).unwrap_or_else(|error| {
+/// An event with this as JSON. What else it has must be set before: Gradio's clients read line by line, the name first.
+pub(super) fn json_event(event: Event, data: impl Serialize) -> Event {
+    event.json_data(data).unwrap_or_else(|error| {
         tracing::error!(%error, "a result can't be written as JSON");
         Event::default().event("error").data("\"The result can't be written.\"")
     })
