@@ -365,6 +365,7 @@ check "and what to do about it is said" says "docker volume rm"
 check "what ran still runs" test "$(services_of stack-b)" = "postgres rabbitmq s3"
 mv "$work/stack-b/secrets-of-before" "$work/stack-b/secrets"
 check "with the passwords back, up.sh keeps the containers" stack stack-b up.sh
+sed -i '/^EMOFLEET_POSTGRES_PASSWORD_/d' "$work/stack-b/compose.env" # as a stack of an earlier version has it
 check "down.sh stops the second stack's containers" stack stack-b down.sh
 check "and says so" says "stopped the containers of $(project_of stack-b)"
 check "nothing of it runs" test -z "$(services_of stack-b)"
