@@ -62,7 +62,7 @@ pub(crate) struct ConcurrencyLimits {
     /// Results with frames in memory: four hours of two channels are 150 MB of JSON, and less than twice as much with what is
     /// read of it.
     pub large_results: ConcurrencyLimit,
-    /// Answers with frames being sent: each is up to some 300 MB of the disk until its reader has it.
+    /// Answers with frames being sent: each is up to some 300 MB of the disk, to Gradio of memory, until its reader has it.
     pub large_answers: ConcurrencyLimit,
     /// Archives being made or sent: each takes up to thrice 4 GiB of the disk until it has been sent.
     pub archives: ConcurrencyLimit,

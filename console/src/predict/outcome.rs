@@ -18,7 +18,7 @@ pub(crate) const SMALL_RESULT: u64 = 1 << 20;
 /// A prediction, and the turn in which it may be in memory, where it is large.
 pub(crate) struct Predicted {
     pub prediction: Prediction,
-    /// Whether it has the frames of a long call.
+    /// Of one with the frames of a long call; `None`: it is small.
     pub large: Option<Turn>,
 }
 
